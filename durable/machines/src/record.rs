@@ -1,0 +1,151 @@
+//! The usage record: one for every admitted request, written in the same commit as the money.
+
+use serde::{Deserialize, Serialize};
+use sluice_units::{
+    AppId, KeyId, ModelId, NanoUsd, OrgId, ProviderId, Region, RequestId, Span, TeamId, Timestamp,
+    Usage, UserId,
+};
+
+/// What happened to one admitted request, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The request.
+    pub request: RequestId,
+    /// Why this record was written.
+    pub kind: RecordKind,
+    /// When the request arrived, in microseconds.
+    pub at_us: Timestamp,
+    /// Who pays.
+    pub org: OrgId,
+    /// The key's team.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub team: Option<TeamId>,
+    /// The key's application.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub app: Option<AppId>,
+    /// The key's user.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<UserId>,
+    /// The virtual key's public identifier.
+    pub key: KeyId,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The model's name as the caller wrote it.
+    pub model: ModelId,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// The provider that served; absent when none did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub provider: Option<ProviderId>,
+    /// The model's name there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub provider_model: Option<ModelId>,
+    /// The gateway's region.
+    pub region: Region,
+    /// Tokens by kind.
+    pub usage: Usage,
+    /// Where the numbers come from.
+    pub usage_source: UsageSource,
+    /// What is charged, in nano-dollars. In a correction: the difference to what was charged before, which may be negative.
+    pub cost_nano_usd: NanoUsd,
+    /// From arrival to the last byte, in microseconds.
+    pub latency_us: Span,
+    /// From arrival to the first byte, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first_byte_us: Option<Span>,
+    /// Whether a cache answered.
+    pub cache: CacheState,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The HTTP status that the caller saw.
+    pub status: u16,
+    /// Why the model stopped, in OpenAI's word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub finish: Option<String>,
+    /// The stable code of what went wrong.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// Every call that was made upstream, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub attempts: Vec<Attempt>,
+    /// Fields that the translation could not express.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub dropped: Vec<String>,
+}
+
+/// Why a record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// A request was settled.
+    Settled,
+    /// A reservation was never settled; it is charged as it stood.
+    Expired,
+    /// A late settlement replaces an expired reservation's charge.
+    Correction,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// A turn of a conversation.
+    Chat,
+    /// Vectors.
+    Embeddings,
+}
+
+/// Where a record's token counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageSource {
+    /// The provider said so.
+    Provider,
+    /// Counted by the gateway, because the provider did not say.
+    Estimated,
+    /// The reservation, because nobody came to say.
+    Reserved,
+    /// Nothing was used.
+    None,
+}
+
+/// Whether a cache answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheState {
+    /// No cache was asked.
+    Off,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The caller has the whole answer.
+    Completed,
+    /// Every attempt failed; the caller has an error.
+    Failed,
+    /// The answer broke off after it had begun; the caller has an error event.
+    Interrupted,
+    /// The caller went away.
+    DownstreamLeft,
+    /// Nobody came to say.
+    Unknown,
+}
+
+/// One call to a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The model's name there.
+    pub model: ModelId,
+    /// The HTTP status; absent when no answer came.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<u16>,
+    /// What went wrong, as a stable code; absent when nothing did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error: Option<String>,
+    /// How long it took, in microseconds.
+    pub latency_us: Span,
+}

@@ -1,0 +1,161 @@
+//! The registry: virtual keys and configuration versions, and what changed when.
+//!
+//! It is the authority; read copies lag. Whoever keeps a copy calls `Sync` and learns what has changed since.
+
+use serde::{Deserialize, Serialize};
+use sluice_units::{AppId, KeyId, OrgId, TeamId, Timestamp, UserId};
+
+use crate::limit::Rule;
+
+/// A virtual key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Its public identifier.
+    pub id: KeyId,
+    /// SHA-256 of the whole secret, in lower-case hex.
+    pub hash: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Who pays.
+    pub org: OrgId,
+    /// The team that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// The application that it belongs to; needs a team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppId>,
+    /// The person or service account that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<UserId>,
+    /// The model names that it may use, `*` standing for any rest; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// Its own rules, beside those of its scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What the registry is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Adds a key.
+    CreateKey {
+        /// The key.
+        key: Box<KeyRecord>,
+    },
+    /// Revokes a key; again is harmless.
+    RevokeKey {
+        /// The key.
+        id: KeyId,
+    },
+    /// The keys in the order of their identifiers, a page at a time.
+    ListKeys {
+        /// Only this organisation's.
+        org: Option<OrgId>,
+        /// Those after this one.
+        after: Option<KeyId>,
+        /// At most so many; bounded by the registry.
+        limit: u32,
+    },
+    /// The key with this hash.
+    FindKey {
+        /// SHA-256 of the secret, in lower-case hex.
+        hash: String,
+    },
+    /// Stores a configuration document as the newest version, unless it is the same as the current one.
+    PutConfig {
+        /// The resolved document, as JSON text.
+        document: String,
+        /// Who.
+        author: String,
+        /// Why.
+        reason: String,
+    },
+    /// Stores the document that was deployed with the code, once for each content.
+    SeedConfig {
+        /// The resolved document, as JSON text.
+        document: String,
+        /// SHA-256 of the document, in lower-case hex: a seed that was seen before changes nothing.
+        hash: String,
+    },
+    /// A configuration document; the current one where no version is named.
+    Config {
+        /// Which.
+        version: Option<u64>,
+    },
+    /// What has changed after this sequence number.
+    Sync {
+        /// The last sequence number that the asker knows; 0 for a new one.
+        since: u64,
+    },
+}
+
+/// What the registry answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The key as it stands now.
+    Key {
+        /// The key.
+        key: Box<KeyRecord>,
+    },
+    /// A page of keys.
+    Keys {
+        /// The keys.
+        keys: Vec<KeyRecord>,
+        /// Where the next page begins, if there is one.
+        next: Option<KeyId>,
+    },
+    /// There is no such key or version.
+    NotFound,
+    /// A key with this identifier or hash exists.
+    Exists,
+    /// The version that is current now.
+    ConfigVersion {
+        /// Its number, from 1.
+        version: u64,
+        /// It is new.
+        changed: bool,
+    },
+    /// A configuration document.
+    Config(Box<ConfigVersion>),
+    /// What has changed.
+    Changes(Changes),
+}
+
+/// One version of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigVersion {
+    /// Its number, from 1.
+    pub version: u64,
+    /// The resolved document, as JSON text.
+    pub document: String,
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a copy's keeper must know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The newest sequence number; to be sent with the next `Sync`.
+    pub sequence: u64,
+    /// The current configuration's version; 0 when there is none.
+    pub config_version: u64,
+    /// Hashes of keys that were created or revoked: forget what you know of them and ask the registry, not a copy.
+    pub keys: Vec<String>,
+    /// There were more changes than are listed: forget every key.
+    pub everything: bool,
+}

@@ -1,0 +1,31 @@
+//! The words that every other crate speaks: identifiers, time, money, tokens.
+//!
+//! Decides nothing. Knows no clock, no provider and no store.
+//! Time is `i64` microseconds, money `i64` nano-dollars; neither ever becomes a float.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::float_arithmetic
+    )
+)]
+
+mod id;
+mod money;
+mod secret;
+mod time;
+mod tokens;
+mod usage;
+
+pub use id::{
+    AppId, IdError, KeyId, ModelId, OrgId, ProviderId, Region, RequestId, TeamId, UserId,
+};
+pub use money::{MoneyError, NanoUsd};
+pub use secret::Secret;
+pub use time::{CivilDate, Span, SpanError, Timestamp};
+pub use tokens::Tokens;
+pub use usage::Usage;

@@ -1,0 +1,212 @@
+//! The dialects by name, and the calls that pick the right one.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{DecodeError, EncodeError, UpstreamError};
+use crate::model::{ChatRequest, ChatResponse, EmbeddingsRequest, EmbeddingsResponse, Event};
+use crate::{Drops, anthropic, gemini, openai};
+
+/// A wire language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// OpenAI's Chat Completions and Embeddings, and all that are compatible with them.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Google's Gemini API, `generateContent`.
+    Gemini,
+}
+
+impl Dialect {
+    /// Every dialect.
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+
+    /// The name in configuration, headers and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
+}
+
+/// What an encoder must know of the model that it writes for. Quirks are data, not branches on a provider's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Target {
+    /// The model's name at the provider.
+    pub model: String,
+    /// The most output tokens that the model can write, where known; the default where a dialect requires a limit.
+    pub output_tokens_max: Option<u64>,
+    /// The provider reads `max_completion_tokens` (OpenAI itself); otherwise `max_tokens` is sent.
+    pub max_completion_tokens: bool,
+    /// The provider knows `stream_options.include_usage`.
+    pub stream_usage: bool,
+    /// The provider knows the `developer` role; otherwise it is sent as `system`.
+    pub developer_role: bool,
+    /// The model thinks, and takes an effort or a budget.
+    pub reasoning: bool,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            output_tokens_max: None,
+            max_completion_tokens: false,
+            stream_usage: true,
+            developer_role: false,
+            reasoning: true,
+        }
+    }
+}
+
+/// A request for a provider: everything but its host and its key.
+#[derive(Debug, Clone)]
+pub struct UpstreamRequest {
+    /// The method.
+    pub method: Method,
+    /// What follows the provider's base address, such as `/chat/completions`, with a query where there is one.
+    pub path: Cow<'static, str>,
+    /// The headers that the dialect asks for, such as `anthropic-version`; never a key.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Writes a conversation for a provider.
+///
+/// # Errors
+/// [`EncodeError`] when the dialect cannot express something that must not be left out (such as the only message).
+pub fn encode_chat(
+    dialect: Dialect,
+    request: &ChatRequest,
+    target: &Target,
+) -> Result<(UpstreamRequest, Drops), EncodeError> {
+    match dialect {
+        Dialect::OpenAi => openai::chat::encode_request(request, target),
+        Dialect::Anthropic => anthropic::encode_request(request, target),
+        Dialect::Gemini => gemini::encode_request(request, target),
+    }
+}
+
+/// Reads a provider's whole answer (a 2xx).
+///
+/// # Errors
+/// [`DecodeError`] when it is not what the dialect says.
+pub fn decode_chat(dialect: Dialect, body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
+    match dialect {
+        Dialect::OpenAi => openai::chat::decode_response(body),
+        Dialect::Anthropic => anthropic::decode_response(body),
+        Dialect::Gemini => gemini::decode_response(body),
+    }
+}
+
+/// Writes a request for embeddings.
+///
+/// # Errors
+/// [`EncodeError`] when the dialect has no embeddings, or cannot express the input.
+pub fn encode_embeddings(
+    dialect: Dialect,
+    request: &EmbeddingsRequest,
+    target: &Target,
+) -> Result<(UpstreamRequest, Drops), EncodeError> {
+    match dialect {
+        Dialect::OpenAi => openai::embeddings::encode_request(request, target),
+        Dialect::Anthropic => Err(EncodeError {
+            dialect: dialect.name(),
+            field: "input".to_owned(),
+            reason: "the dialect has no embeddings".to_owned(),
+        }),
+        Dialect::Gemini => gemini::embeddings::encode_request(request, target),
+    }
+}
+
+/// Reads a provider's embeddings.
+///
+/// # Errors
+/// [`DecodeError`] when the answer is not what the dialect says.
+pub fn decode_embeddings(
+    dialect: Dialect,
+    request: &EmbeddingsRequest,
+    body: &[u8],
+) -> Result<EmbeddingsResponse, DecodeError> {
+    match dialect {
+        Dialect::OpenAi => openai::embeddings::decode_response(body),
+        Dialect::Anthropic => Err(DecodeError::Shape {
+            dialect: dialect.name(),
+            detail: "the dialect has no embeddings".to_owned(),
+        }),
+        Dialect::Gemini => gemini::embeddings::decode_response(request, body),
+    }
+}
+
+/// Reads a provider's error answer. Never fails: what cannot be read is classified by its status.
+#[must_use]
+pub fn decode_error(
+    dialect: Dialect,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> UpstreamError {
+    match dialect {
+        Dialect::OpenAi => openai::error::decode(status, headers, body),
+        Dialect::Anthropic => anthropic::error::decode(status, headers, body),
+        Dialect::Gemini => gemini::error::decode(status, headers, body),
+    }
+}
+
+/// Reads a provider's stream, whatever way its bytes are cut.
+#[derive(Debug)]
+pub enum StreamDecoder {
+    /// OpenAI's chunks.
+    OpenAi(openai::chat::StreamDecoder),
+    /// Anthropic's events.
+    Anthropic(anthropic::StreamDecoder),
+    /// Gemini's chunks.
+    Gemini(gemini::StreamDecoder),
+}
+
+impl StreamDecoder {
+    /// A decoder at the start of a stream.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::OpenAi => Self::OpenAi(openai::chat::StreamDecoder::new()),
+            Dialect::Anthropic => Self::Anthropic(anthropic::StreamDecoder::new()),
+            Dialect::Gemini => Self::Gemini(gemini::StreamDecoder::new()),
+        }
+    }
+
+    /// Takes the next bytes and appends the events that they complete.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when the bytes are not what the dialect says; the stream is then over.
+    pub fn push(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        match self {
+            Self::OpenAi(decoder) => decoder.push(bytes, events),
+            Self::Anthropic(decoder) => decoder.push(bytes, events),
+            Self::Gemini(decoder) => decoder.push(bytes, events),
+        }
+    }
+
+    /// Says that no more bytes come.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when the answer was not complete.
+    pub fn finish(&mut self, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        match self {
+            Self::OpenAi(decoder) => decoder.finish(events),
+            Self::Anthropic(decoder) => decoder.finish(events),
+            Self::Gemini(decoder) => decoder.finish(events),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The wire dialects of model providers around one neutral conversation model.
+//!
+//! N decoders and N encoders meet in [`model`]; there are no N × M pairs.
+//! Every function is pure: bytes in, values out, and a list of what could not be expressed ([`Drops`]).
+//! Knows nothing of keys, prices, retries, clocks or sockets.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::float_arithmetic
+    )
+)]
+
+pub mod anthropic;
+pub mod dialect;
+pub mod drops;
+pub mod error;
+pub mod gemini;
+pub mod json;
+pub mod model;
+pub mod openai;
+pub mod sse;
+
+pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
+pub use drops::{Dropped, Drops};
+pub use error::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
