@@ -1,0 +1,153 @@
+//! The ports: all that the core asks of the place where it runs.
+//!
+//! One value of the platform serves one request; a clone of it serves that request's background work.
+//! A port does what it says and nothing else: no retries, no caching, no interpretation. Those are the core's.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use sluice_machines::registry::KeyRecord;
+use sluice_machines::{ledger, registry};
+use sluice_units::{OrgId, Secret, Span, Timestamp};
+use thiserror::Error;
+
+/// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
+///
+/// Single-threaded: futures need not be `Send`.
+#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+pub trait Platform: Clone + 'static {
+    /// The body of an upstream answer.
+    type Body: UpstreamBody;
+
+    /// The time. Never goes back within one request.
+    fn now(&self) -> Timestamp;
+
+    /// Sixteen unpredictable bytes.
+    fn random(&self) -> [u8; 16];
+
+    /// A provider's key or another secret, by its name in the secret store.
+    fn secret(&self, name: &str) -> Option<Secret>;
+
+    /// Returns after `span`.
+    async fn sleep(&self, span: Span);
+
+    /// Returns when the downstream has gone away; never returns while it is there.
+    async fn left(&self);
+
+    /// Runs `work` beside the request, and after it if need be.
+    fn spawn(&self, work: impl Future<Output = ()> + 'static);
+
+    /// Calls a provider: sends the whole request, returns when the answer's headers are there.
+    /// Dropping the future, or the body, aborts the call. Redirects are not followed.
+    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
+
+    /// Commits commands to an organisation's ledger in this region, together, and returns a reply for each.
+    async fn ledger(
+        &self,
+        org: &OrgId,
+        commands: &[ledger::Command],
+    ) -> Result<Vec<ledger::Reply>, StoreError>;
+
+    /// Asks the registry, which is the authority.
+    async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;
+
+    /// Looks a key up in the read copy, which may lag.
+    async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// The store of usage records answers.
+    async fn probe_records(&self) -> Result<(), StoreError>;
+
+    /// One line for the operator's log. Never holds a secret or a caller's content.
+    fn log(&self, level: Level, line: &str);
+}
+
+/// A call to a provider. The address comes from the configuration alone.
+#[derive(Debug)]
+pub struct UpstreamCall {
+    /// The method.
+    pub method: Method,
+    /// The whole address, query included.
+    pub url: String,
+    /// The headers, the provider's key among them (marked sensitive).
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A provider's answer.
+#[derive(Debug)]
+pub struct UpstreamAnswer<B> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, not read yet.
+    pub body: B,
+}
+
+/// The body of an upstream answer, read piece by piece. Dropping it aborts the call.
+#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+pub trait UpstreamBody: 'static {
+    /// The next piece, whatever came so far; `None` at the end. Never an empty piece.
+    ///
+    /// # Errors
+    /// [`FetchError::Broken`] when the connection is lost before the end.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError>;
+}
+
+/// The way back to the caller of a streamed answer.
+#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+pub trait Sink {
+    /// Hands over the next piece; returns when there is room for another.
+    ///
+    /// # Errors
+    /// [`Left`] when the caller has gone away.
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Left>;
+
+    /// Ends the answer in good order.
+    ///
+    /// # Errors
+    /// [`Left`] when the caller has gone away.
+    async fn close(self) -> Result<(), Left>;
+}
+
+/// The caller has gone away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the downstream has gone away")]
+pub struct Left;
+
+/// Why a call to a provider brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FetchError {
+    /// No connection could be made: no bytes of the request were accepted, as far as can be known.
+    #[error("no connection to the provider")]
+    Connect,
+    /// The connection was lost.
+    #[error("the connection to the provider broke")]
+    Broken,
+}
+
+/// Why a store did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// It could not be reached or failed; the command may or may not have been carried out.
+    #[error("the {store} did not answer: {detail}")]
+    Unavailable {
+        /// Which: `ledger`, `registry`, `key copy`, `records`.
+        store: &'static str,
+        /// What the platform says, for the operator.
+        detail: String,
+    },
+}
+
+/// How important a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For the record.
+    Info,
+    /// Somebody should look some day.
+    Warn,
+    /// Somebody should look now.
+    Error,
+}
