@@ -8,7 +8,7 @@ export const ANSWER_MS_MAX = 60_000;
 
 /**
  * Sends a request; resolves once the headers are there.
- * The answer: { status, headers, text(), chunks (async iterable of Buffer), abort(), sent_ms }.
+ * The answer: { status, headers, text(), read() → { text, cut }, chunks (async iterable of Buffer), abort(), sentMs }.
  */
 export function send(url, { method = 'GET', headers = {}, body } = {}) {
   const sentMs = Date.now();
@@ -22,12 +22,25 @@ export function send(url, { method = 'GET', headers = {}, body } = {}) {
       answered = true;
       resolve({
         status: response.statusCode, headers: response.headers, chunks: response, sentMs,
-        text: async () => Buffer.concat(await response.toArray()).toString('utf8'),
+        text: async () => (await readAll(response)).text,
+        read: () => readAll(response),
         abort: () => request.destroy(),
       });
     });
     request.end(bytes);
   });
+}
+
+/** All that came, and whether it was cut off. */
+async function readAll(response) {
+  const pieces = [];
+  let cut = false;
+  try {
+    for await (const piece of response) pieces.push(piece);
+  } catch {
+    cut = true;
+  }
+  return { text: Buffer.concat(pieces).toString('utf8'), cut };
 }
 
 /** Starts a request that is given up: `leave()` closes its connection, wherever it stands. */
