@@ -4,4 +4,6 @@
 //! Knows no runtime: all that it needs of one stands in [`platform`].
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod platform;
+pub mod price;
