@@ -71,11 +71,14 @@ pub enum ScopeError {
     },
 }
 
+/// The levels above a key, and what holds for keys that say nothing.
+type Above<'a> = (Vec<(Scope, &'a Level)>, &'a KeyDefaults);
+
 /// The levels above a key, outermost first: org, team, app, user.
 pub(super) fn levels<'a>(
     orgs: &'a BTreeMap<OrgId, Org>,
     key: &KeyRecord,
-) -> Result<(Vec<(Scope, &'a Level)>, &'a KeyDefaults), ScopeError> {
+) -> Result<Above<'a>, ScopeError> {
     let org_id = &key.org;
     let Some(org) = orgs.get(org_id) else {
         return Err(ScopeError::Org(org_id.clone()));
