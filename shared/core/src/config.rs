@@ -32,6 +32,7 @@ use sluice_machines::limit::ScopeRules;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{ModelId, OrgId};
 
+pub use compile::rules;
 pub use compiled::{
     Accounting, Auth, Capabilities, FallbackOn, Gateway, KeyDefaults, Provider, ProviderDialect,
     Retry, Route, TargetRef, Timeouts,

@@ -12,7 +12,7 @@ use crate::config::compiled::KeyDefaults;
 use crate::config::document::{
     BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName, TeamDocument,
 };
-use crate::config::issue::Path;
+use crate::config::issue::{Issue, Path};
 use crate::config::pattern::Pattern;
 use crate::config::scopes::{Level, Org, Team};
 
@@ -36,6 +36,24 @@ pub(super) fn compile(check: &mut Check, documents: &Entries<OrgDocument>) -> BT
         }
     }
     orgs
+}
+
+/// The rules of one key, as the admin API takes them.
+///
+/// # Errors
+/// Everything that is wrong with them, never nothing.
+pub fn rules(
+    limits: &[LimitDocument],
+    budgets: &[BudgetDocument],
+) -> Result<Vec<Rule>, Vec<Issue>> {
+    let mut check = Check::default();
+    let rules = check.rules(&Path::root(), limits, budgets);
+    let issues = check.0.finish();
+    if issues.is_empty() {
+        Ok(rules)
+    } else {
+        Err(issues)
+    }
 }
 
 impl Check {
