@@ -16,6 +16,7 @@ mod args;
 mod config;
 mod contents;
 mod frames;
+mod media;
 mod names;
 mod request;
 mod response;

@@ -8,13 +8,15 @@
 //! - `anyOf` stands alone: Gemini refuses other fields beside it. A description moves to the alternatives.
 //! - `additionalProperties: false` is no loss: Gemini writes declared properties only.
 
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::Drops;
 
 use super::value::{put, single};
+
+mod typed;
+
+use typed::types_of;
 
 /// How deep a lowered schema may be.
 const DEPTH_MAX: usize = 24;
@@ -263,223 +265,6 @@ impl<'a> Lowering<'a> {
         make_nullable(&mut whole, nullable);
         whole
     }
-
-    /// A schema of one type. Keywords that no type knows are named when `alone`; otherwise they may belong to another.
-    fn typed(
-        &mut self,
-        kind: &str,
-        fields: &Fields,
-        path: &str,
-        depth: usize,
-        alone: bool,
-    ) -> Fields {
-        let mut lowered = single("type", kind);
-        for keyword in ["title", "default"] {
-            if let Some(value) = fields.get(keyword)
-                && (value.is_string() || keyword == "default")
-            {
-                put(&mut lowered, keyword, value.clone());
-            }
-        }
-        let known: &[&str] = match kind {
-            "OBJECT" => {
-                self.object(&mut lowered, fields, path, depth);
-                &["properties", "required", "minProperties", "maxProperties"]
-            }
-            "ARRAY" => {
-                self.array(&mut lowered, fields, path, depth);
-                &["items", "prefixItems", "minItems", "maxItems"]
-            }
-            "STRING" => {
-                self.string(&mut lowered, fields, path);
-                &["minLength", "maxLength", "pattern", "format"]
-            }
-            "NUMBER" | "INTEGER" => {
-                self.number(kind, &mut lowered, fields, path);
-                &[
-                    "minimum",
-                    "maximum",
-                    "exclusiveMinimum",
-                    "exclusiveMaximum",
-                    "format",
-                ]
-            }
-            _ => &[],
-        };
-        self.enumeration(kind, &mut lowered, fields, path);
-        if alone {
-            self.name_unknown(fields, known, path);
-        }
-        lowered
-    }
-
-    fn object(&mut self, lowered: &mut Fields, fields: &Fields, path: &str, depth: usize) {
-        let mut properties = Map::new();
-        if let Some(Value::Object(declared)) = fields.get("properties") {
-            for (name, schema) in declared {
-                let node = self.node(schema, &format!("{path}.properties.{name}"), depth);
-                properties.insert(name.clone(), Value::Object(node));
-            }
-        }
-        if let Some(Value::Array(names)) = fields.get("required") {
-            let mut required: Vec<Value> = Vec::new();
-            for name in names {
-                match name {
-                    Value::String(text) if properties.contains_key(text) => {
-                        if !required.contains(name) {
-                            required.push(name.clone());
-                        }
-                    }
-                    _ => self.drop(path, "required", "it names a property that is not declared"),
-                }
-            }
-            if !required.is_empty() {
-                put(lowered, "required", required);
-            }
-        }
-        match fields.get("additionalProperties") {
-            None | Some(Value::Bool(_)) => {}
-            Some(_) => self.drop(
-                path,
-                "additionalProperties",
-                "gemini writes declared properties only",
-            ),
-        }
-        if !properties.is_empty() {
-            let order: Vec<Value> = properties.keys().cloned().map(Value::String).collect();
-            put(lowered, "properties", properties);
-            put(lowered, "propertyOrdering", order);
-        }
-        self.counts(lowered, fields, &["minProperties", "maxProperties"], path);
-    }
-
-    fn array(&mut self, lowered: &mut Fields, fields: &Fields, path: &str, depth: usize) {
-        let items = match (fields.get("prefixItems"), fields.get("items")) {
-            (Some(Value::Array(tuple)), _) | (None, Some(Value::Array(tuple))) => {
-                self.drop(
-                    path,
-                    "prefixItems",
-                    "gemini has no tuples; each item may be any of them",
-                );
-                self.any_of(&Map::new(), "prefixItems", tuple, false, path, depth)
-            }
-            (_, Some(items)) => self.node(items, &format!("{path}.items"), depth),
-            // Gemini refuses an array without `items`.
-            (_, None) => anything(),
-        };
-        put(lowered, "items", items);
-        self.counts(lowered, fields, &["minItems", "maxItems"], path);
-    }
-
-    fn string(&mut self, lowered: &mut Fields, fields: &Fields, path: &str) {
-        self.counts(lowered, fields, &["minLength", "maxLength"], path);
-        if let Some(pattern @ Value::String(_)) = fields.get("pattern") {
-            put(lowered, "pattern", pattern.clone());
-        }
-        self.format(lowered, fields, &["date-time", "enum"], path);
-    }
-
-    fn number(&mut self, kind: &str, lowered: &mut Fields, fields: &Fields, path: &str) {
-        for (keyword, exclusive, step) in [
-            ("minimum", "exclusiveMinimum", 1_i64),
-            ("maximum", "exclusiveMaximum", -1),
-        ] {
-            if let Some(Value::Number(bound)) = fields.get(keyword) {
-                put(lowered, keyword, bound.clone());
-            }
-            match fields.get(exclusive) {
-                Some(Value::Number(bound)) if !lowered.contains_key(keyword) => {
-                    let next = bound.as_i64().and_then(|bound| bound.checked_add(step));
-                    let bound = match next {
-                        Some(next) if kind == "INTEGER" => Number::from(next),
-                        _ => {
-                            self.drop(path, exclusive, "read as inclusive");
-                            bound.clone()
-                        }
-                    };
-                    put(lowered, keyword, Value::Number(bound));
-                }
-                None => {}
-                Some(_) => self.drop(path, exclusive, "gemini has inclusive bounds only"),
-            }
-        }
-        let formats: &[&str] = if kind == "INTEGER" {
-            &["int32", "int64"]
-        } else {
-            &["float", "double"]
-        };
-        self.format(lowered, fields, formats, path);
-    }
-
-    fn format(&mut self, lowered: &mut Fields, fields: &Fields, allowed: &[&str], path: &str) {
-        match fields.get("format") {
-            Some(Value::String(format)) if allowed.contains(&format.as_str()) => {
-                put(lowered, "format", format.clone());
-            }
-            None => {}
-            Some(_) => self.drop(path, "format", "gemini does not know this format"),
-        }
-    }
-
-    fn counts(&mut self, lowered: &mut Fields, fields: &Fields, keywords: &[&str], path: &str) {
-        for keyword in keywords {
-            match fields.get(*keyword).map(|count| (count.as_i64(), count)) {
-                Some((Some(count), _)) if count >= 0 => put(lowered, keyword, count),
-                None => {}
-                Some(_) => self.drop(path, keyword, "not a count"),
-            }
-        }
-    }
-
-    fn enumeration(&mut self, kind: &str, lowered: &mut Fields, fields: &Fields, path: &str) {
-        let (keyword, values) = match (fields.get("const"), fields.get("enum")) {
-            (Some(value), _) => ("const", vec![value.clone()]),
-            (None, Some(Value::Array(values))) => ("enum", values.clone()),
-            (None, None) => return,
-            (None, Some(_)) => return self.drop(path, "enum", "not an array"),
-        };
-        let values: Vec<Value> = values
-            .into_iter()
-            .filter(|value| kind_of(value) == kind || (kind == "NUMBER" && value.is_number()))
-            .collect();
-        if values.is_empty() {
-            return;
-        }
-        if kind == "STRING" {
-            put(lowered, "format", "enum");
-            put(lowered, "enum", values);
-            return;
-        }
-        let listed: Vec<String> = values.iter().map(Value::to_string).collect();
-        describe(lowered, &format!("One of: {}.", listed.join(", ")), false);
-        self.drop(
-            path,
-            keyword,
-            "gemini lists texts only; the values are in the description",
-        );
-    }
-
-    fn name_unknown(&mut self, fields: &Fields, known: &[&str], path: &str) {
-        const EVERYWHERE: [&str; 9] = [
-            "type",
-            "description",
-            "title",
-            "default",
-            "nullable",
-            "enum",
-            "const",
-            "anyOf",
-            "oneOf",
-        ];
-        for keyword in fields.keys().map(String::as_str) {
-            let known = known.contains(&keyword)
-                || EVERYWHERE.contains(&keyword)
-                || SILENT.contains(&keyword);
-            if !known {
-                self.drop(path, keyword, "not in gemini's schemas");
-            }
-        }
-    }
 }
 
 /// Takes one for each value in `value`; `false` when there is not enough.
@@ -492,72 +277,6 @@ fn spend(value: &Value, left: &mut usize) -> bool {
         Value::Array(items) => items.iter().all(|item| spend(item, left)),
         Value::Object(fields) => fields.values().all(|field| spend(field, left)),
         _ => true,
-    }
-}
-
-/// The types that a schema allows, as it says or as its keywords imply.
-fn types_of(fields: &Fields) -> BTreeSet<&'static str> {
-    let said: BTreeSet<_> = match fields.get("type") {
-        Some(Value::String(name)) => type_named(name).into_iter().collect(),
-        Some(Value::Array(names)) => names
-            .iter()
-            .filter_map(|name| type_named(name.as_str()?))
-            .collect(),
-        _ => BTreeSet::new(),
-    };
-    if !said.is_empty() {
-        let mut said = said;
-        if said.contains("NUMBER") {
-            said.remove("INTEGER");
-        }
-        if let Some(Value::Array(values)) = fields.get("enum")
-            && said.len() == 1
-            && values.contains(&Value::Null)
-        {
-            said.insert("NULL");
-        }
-        return said;
-    }
-    if let Some(value) = fields.get("const") {
-        return BTreeSet::from([kind_of(value)]);
-    }
-    if let Some(Value::Array(values)) = fields.get("enum") {
-        return values.iter().map(kind_of).collect();
-    }
-    let implied = [
-        ("OBJECT", ["properties", "required", "minProperties"]),
-        ("ARRAY", ["items", "prefixItems", "minItems"]),
-        ("STRING", ["pattern", "minLength", "maxLength"]),
-        ("NUMBER", ["minimum", "maximum", "multipleOf"]),
-    ];
-    if fields.contains_key("anyOf") || fields.contains_key("oneOf") {
-        return BTreeSet::new();
-    }
-    implied
-        .into_iter()
-        .find(|(_, keywords)| keywords.iter().any(|keyword| fields.contains_key(*keyword)))
-        .map(|(kind, _)| kind)
-        .into_iter()
-        .collect()
-}
-
-fn type_named(name: &str) -> Option<&'static str> {
-    [
-        "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL",
-    ]
-    .into_iter()
-    .find(|known| known.eq_ignore_ascii_case(name))
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NULL",
-        Value::Bool(_) => "BOOLEAN",
-        Value::Number(number) if number.is_f64() => "NUMBER",
-        Value::Number(_) => "INTEGER",
-        Value::String(_) => "STRING",
-        Value::Array(_) => "ARRAY",
-        Value::Object(_) => "OBJECT",
     }
 }
 
@@ -609,5 +328,299 @@ fn make_nullable(lowered: &mut Fields, nullable: bool) {
         }
     } else {
         put(lowered, "nullable", true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Lowers `schema` and compares the result and the names of what was lost.
+    fn check(schema: &Value, expected: &Value, lost: &[&str]) {
+        let mut drops = Drops::new();
+        let lowered = lower(schema, "s", &mut drops);
+        assert_eq!(&lowered, expected, "{schema}");
+        let named: Vec<&str> = drops.as_slice().iter().map(|drop| &*drop.field).collect();
+        assert_eq!(named, lost, "{schema}");
+        assert_lawful(&lowered);
+    }
+
+    /// What Gemini accepts: known keywords, types in capitals, texts in `enum`, `items` in arrays, nothing else
+    /// beside `anyOf`, and only declared properties in `required`.
+    fn assert_lawful(schema: &Value) {
+        const KNOWN: [&str; 19] = [
+            "type",
+            "format",
+            "title",
+            "description",
+            "nullable",
+            "enum",
+            "items",
+            "maxItems",
+            "minItems",
+            "properties",
+            "required",
+            "minProperties",
+            "maxProperties",
+            "minimum",
+            "maximum",
+            "minLength",
+            "maxLength",
+            "pattern",
+            "default",
+        ];
+        let fields = schema.as_object().unwrap();
+        if let Some(members) = fields.get("anyOf") {
+            assert_eq!(fields.len(), 1, "{schema}");
+            members.as_array().unwrap().iter().for_each(assert_lawful);
+            return;
+        }
+        for keyword in fields.keys() {
+            assert!(
+                KNOWN.contains(&keyword.as_str()) || keyword == "propertyOrdering",
+                "{keyword}"
+            );
+        }
+        let kind = fields["type"].as_str().unwrap();
+        assert!(kind.bytes().all(|byte| byte.is_ascii_uppercase()), "{kind}");
+        if let Some(values) = fields.get("enum") {
+            assert_eq!(kind, "STRING");
+            assert!(values.as_array().unwrap().iter().all(Value::is_string));
+        }
+        assert_eq!(kind == "ARRAY", fields.contains_key("items"), "{schema}");
+        fields.get("items").into_iter().for_each(assert_lawful);
+        let empty = Map::new();
+        let properties = fields
+            .get("properties")
+            .map_or(&empty, |p| p.as_object().unwrap());
+        properties.values().for_each(assert_lawful);
+        for name in fields
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            assert!(properties.contains_key(name.as_str().unwrap()), "{schema}");
+        }
+    }
+
+    #[test]
+    fn what_gemini_knows_is_kept() {
+        check(
+            &json!({
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "type": "object",
+                "description": "a place",
+                "properties": {
+                    "city": {"type": "string", "minLength": 1, "pattern": "^[A-Z]"},
+                    "days": {"type": "integer", "minimum": 1, "exclusiveMaximum": 8, "format": "int32"},
+                    "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 3},
+                    "unit": {"enum": ["C", "F"]}
+                },
+                "required": ["city"],
+                "additionalProperties": false
+            }),
+            &json!({
+                "type": "OBJECT",
+                "required": ["city"],
+                "properties": {
+                    "city": {"type": "STRING", "minLength": 1, "pattern": "^[A-Z]"},
+                    "days": {"type": "INTEGER", "minimum": 1, "maximum": 7, "format": "int32"},
+                    "tags": {"type": "ARRAY", "items": {"type": "STRING"}, "maxItems": 3},
+                    "unit": {"type": "STRING", "format": "enum", "enum": ["C", "F"]}
+                },
+                "propertyOrdering": ["city", "days", "tags", "unit"],
+                "description": "a place"
+            }),
+            &[],
+        );
+    }
+
+    #[test]
+    fn null_becomes_nullable_and_several_types_alternatives() {
+        check(
+            &json!({"type": ["string", "null"]}),
+            &json!({"type": "STRING", "nullable": true}),
+            &[],
+        );
+        check(
+            &json!({"type": ["string", "integer", "null"], "description": "d"}),
+            &json!({"anyOf": [{"type": "INTEGER", "description": "d"}, {"type": "STRING", "description": "d"}, {"type": "NULL"}]}),
+            &[],
+        );
+        check(
+            &json!({"anyOf": [{"type": "string"}, {"type": "null"}], "description": "d", "default": null}),
+            &json!({"type": "STRING", "description": "d", "nullable": true}),
+            &[],
+        );
+        check(
+            &json!({"enum": ["a", null]}),
+            &json!({"type": "STRING", "format": "enum", "enum": ["a"], "nullable": true}),
+            &[],
+        );
+        check(&json!({"type": "null"}), &json!({"type": "NULL"}), &[]);
+    }
+
+    #[test]
+    fn references_are_replaced_and_recursion_ends() {
+        check(
+            &json!({
+                "$defs": {"City": {"type": "string", "description": "name"}},
+                "type": "object",
+                "properties": {"from": {"$ref": "#/$defs/City"}, "to": {"$ref": "#/$defs/City", "description": "where to"}}
+            }),
+            &json!({
+                "type": "OBJECT",
+                "properties": {
+                    "from": {"type": "STRING", "description": "name"},
+                    "to": {"type": "STRING", "description": "where to"}
+                },
+                "propertyOrdering": ["from", "to"]
+            }),
+            &[],
+        );
+        check(
+            &json!({
+                "$ref": "#/$defs/Node",
+                "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}}
+            }),
+            &json!({
+                "type": "OBJECT",
+                "properties": {"next": {"type": "OBJECT"}},
+                "propertyOrdering": ["next"]
+            }),
+            &["s.properties.next.$ref"],
+        );
+    }
+
+    #[test]
+    fn constants_and_alternatives_are_said_in_other_words() {
+        check(
+            &json!({"const": "a"}),
+            &json!({"type": "STRING", "format": "enum", "enum": ["a"]}),
+            &[],
+        );
+        check(
+            &json!({"type": "integer", "enum": [1, 2], "description": "Priority."}),
+            &json!({"type": "INTEGER", "description": "Priority. One of: 1, 2."}),
+            &["s.enum"],
+        );
+        check(
+            &json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+            &json!({"anyOf": [{"type": "STRING"}, {"type": "NUMBER"}]}),
+            &[],
+        );
+        check(
+            &json!({"allOf": [{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+                {"properties": {"b": {"type": "boolean"}}, "required": ["b"]}]}),
+            &json!({
+                "type": "OBJECT",
+                "required": ["a", "b"],
+                "properties": {"a": {"type": "STRING"}, "b": {"type": "BOOLEAN"}},
+                "propertyOrdering": ["a", "b"]
+            }),
+            &[],
+        );
+    }
+
+    #[test]
+    fn what_is_lost_is_named() {
+        check(
+            &json!({
+                "type": "object",
+                "properties": {"mail": {"type": "string", "format": "email"}},
+                "patternProperties": {"^x": {"type": "string"}},
+                "additionalProperties": {"type": "string"},
+                "required": ["mail", "ghost"]
+            }),
+            &json!({
+                "type": "OBJECT",
+                "required": ["mail"],
+                "properties": {"mail": {"type": "STRING"}},
+                "propertyOrdering": ["mail"]
+            }),
+            &[
+                "s.properties.mail.format",
+                "s.required",
+                "s.additionalProperties",
+                "s.patternProperties",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_schema_that_explodes_is_bounded() {
+        let mut defs = Map::new();
+        for level in 0..20 {
+            let next = format!("#/$defs/L{}", level + 1);
+            defs.insert(
+                format!("L{level}"),
+                json!({"type": "object", "properties": {"a": {"$ref": next}, "b": {"$ref": next}}}),
+            );
+        }
+        let mut drops = Drops::new();
+        let lowered = lower(
+            &json!({"$ref": "#/$defs/L0", "$defs": defs}),
+            "s",
+            &mut drops,
+        );
+        assert_lawful(&lowered);
+        assert!(!drops.is_empty());
+        assert!(lowered.to_string().len() < 1 << 20);
+    }
+
+    fn any_schema() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            Just(json!(0.5)),
+            "(string|object|array|integer|null|#|#/a|#/\\$defs/a|#/properties/a|x)"
+                .prop_map(Value::String),
+        ];
+        leaf.prop_recursive(5, 60, 6, |inner| {
+            let keyword = proptest::sample::select(vec![
+                "type",
+                "properties",
+                "items",
+                "anyOf",
+                "oneOf",
+                "allOf",
+                "$ref",
+                "$defs",
+                "enum",
+                "const",
+                "required",
+                "a",
+                "format",
+                "minimum",
+                "exclusiveMinimum",
+                "maxItems",
+                "nullable",
+                "description",
+                "prefixItems",
+                "additionalProperties",
+                "title",
+                "default",
+            ]);
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                proptest::collection::vec((keyword, inner), 0..6).prop_map(|fields| {
+                    Value::Object(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_json_becomes_a_lawful_schema(schema in any_schema()) {
+            assert_lawful(&lower(&schema, "s", &mut Drops::new()));
+        }
     }
 }

@@ -18,6 +18,11 @@ pub(super) fn put(fields: &mut Map<String, Value>, key: &str, value: impl Into<V
     fields.insert(key.to_owned(), value.into());
 }
 
+/// A part that is plain text.
+pub(super) fn text_part(text: &str) -> Value {
+    Value::Object(single("text", text))
+}
+
 /// Takes a text; anything else counts as absent.
 pub(super) fn take_string(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
     match fields.shift_remove(key) {
