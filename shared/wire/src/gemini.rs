@@ -30,3 +30,6 @@ pub use stream::StreamDecoder;
 
 /// The dialect's name in errors.
 const DIALECT: &str = "gemini";
+
+#[cfg(test)]
+mod tests;

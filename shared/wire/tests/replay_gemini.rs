@@ -1,5 +1,10 @@
 //! Replays recorded exchanges with Google's models: answers decode, usage is what the provider said, and any split of
 //! a stream decodes alike. The recordings lie outside the project: `SLUICE_RECORDINGS`, or `../shared/recordings`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
