@@ -9,9 +9,9 @@ export const SECRETS = {
 };
 
 const PROVIDERS = {
-  'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: 'max_completion_tokens = true, developer_role = true' },
-  'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: 'max_completion_tokens = true, developer_role = true' },
-  'mock-plain': { dialect: 'openai', path: '/plain/v1', key: 'MOCK_PLAIN_KEY', quirks: 'max_completion_tokens = false, developer_role = false' },
+  'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
+  'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
+  'mock-plain': { dialect: 'openai', path: '/plain/v1', key: 'MOCK_PLAIN_KEY', quirks: { max_completion_tokens: false, developer_role: false } },
   'mock-anthropic': { dialect: 'anthropic', path: '/anthropic', key: 'MOCK_ANTHROPIC_KEY' },
   'mock-gemini': { dialect: 'gemini', path: '/gemini/v1beta', key: 'MOCK_GEMINI_KEY' },
   'mock-wrong-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_WRONG_KEY' },
@@ -37,20 +37,27 @@ const FALLBACK_ON = { 'chain/context': ['error', 'context_length'] };
 /** One request on `mock-openai/flat…` costs this much, whatever it uses. */
 export const FLAT_PRICE_USD = '0.02';
 
-/** The configuration as `sluice.toml`. */
-export function configText(mocksUrl) {
-  const lines = ['[gateway]', 'region = "local"', '[gateway.timeouts]', 'first_byte = "3s"', 'idle = "2s"', 'total = "30s"', '[gateway.retry]', 'attempts_max = 2', 'backoff_base = "20ms"', 'backoff_max = "200ms"',
-    '[accounting]', 'reservation_ttl = "60s"', 'ship_interval = "1s"'];
-  for (const [name, { dialect, path, key, quirks }] of Object.entries(PROVIDERS)) {
-    lines.push(`[providers.${name}]`, `dialect = "${dialect}"`, `base_url = "${mocksUrl}${path}"`, `key = "${key}"`, 'models_allow = ["*"]', ...(quirks ? [`quirks = { ${quirks} }`] : []));
-    lines.push(`[prices."${name}/*"]`, 'input = "2"', 'input_cached = "0.5"', 'output = "8"');
-  }
-  lines.push('[prices."mock-openai/flat*"]', `per_request = "${FLAT_PRICE_USD}"`, 'input = "0"', 'output = "0"');
-  for (const [name, targets] of Object.entries(ROUTES)) {
-    lines.push(`[models."${name}"]`, `targets = [${targets.map(([provider, model]) => `{ provider = "${provider}", model = "${model}" }`).join(', ')}]`);
-    lines.push(`fallback_on = ${JSON.stringify(FALLBACK_ON[name] ?? ['error', 'rate_limit'])}`);
-  }
-  for (const org of ['e2e', 'storm', 'leavers', 'crash', 'outage']) lines.push(`[orgs.${org}]`);
-  lines.push('[orgs.e2e.teams.poor]', 'budgets = [{ usd = "0.000001", per = "day" }]', '[orgs.e2e.teams.search]', '[orgs.e2e.teams.search.apps.crawler]', '[orgs.e2e.users.ann]');
-  return `${lines.join('\n')}\n`;
+const provider = (mocksUrl, { dialect, path, key, quirks }) => ({ dialect, base_url: mocksUrl + path, key, models_allow: ['*'], ...(quirks ? { quirks } : {}) });
+const route = ([name, targets]) => [name, { targets: targets.map(([from, model]) => ({ provider: from, model })), fallback_on: FALLBACK_ON[name] ?? ['error', 'rate_limit'] }];
+
+/** The configuration, as a document in JSON. */
+export function configDocument(mocksUrl) {
+  return {
+    gateway: {
+      region: 'local',
+      timeouts: { first_byte: '2s', idle: '2s', total: '30s' },
+      retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '200ms' },
+    },
+    accounting: { reservation_ttl: '60s', ship_interval: '500ms' },
+    providers: Object.fromEntries(Object.entries(PROVIDERS).map(([name, one]) => [name, provider(mocksUrl, one)])),
+    models: Object.fromEntries(Object.entries(ROUTES).map(route)),
+    prices: {
+      ...Object.fromEntries(Object.keys(PROVIDERS).map(name => [`${name}/*`, { input: '2', input_cached: '0.5', output: '8' }])),
+      'mock-openai/flat*': { per_request: FLAT_PRICE_USD, input: '0', output: '0' },
+    },
+    orgs: {
+      e2e: { teams: { poor: { budgets: [{ usd: '0.000001', per: 'day' }] }, search: { apps: { crawler: {} } } }, users: { ann: {} } },
+      storm: {}, leavers: {}, crash: {}, outage: {}, sdk: {},
+    },
+  };
 }

@@ -71,7 +71,7 @@ async function callerOf(scenario, { gateway }, fill) {
   if (kind === 'admin') return { headers: { authorization: `Bearer ${gateway.adminToken}` } };
   if (kind === 'invalid') return { headers: { authorization: 'Bearer sk-sluice-0000000000000000000000000000000000000000000' } };
   const wish = scenario.key ? JSON.parse(fill(scenario.key)) : {};
-  const minted = await gateway.mint({ org: 'e2e', name: scenario.name.slice(0, 60), ...(kind === 'expired' ? { expires: '1s' } : {}), ...wish });
+  const minted = await gateway.mint({ org: 'e2e', name: scenario.name.slice(0, 60), ...(kind === 'expired' ? { expires_after: '1s' } : {}), ...wish });
   if (kind === 'revoked') await gateway.revoke(minted.id);
   if (kind === 'expired') await new Promise(resolve => setTimeout(resolve, 1_100));
   return { ...minted, headers: { authorization: `Bearer ${minted.key}` } };
