@@ -15,7 +15,10 @@ use thiserror::Error;
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
 ///
 /// Single-threaded: futures need not be `Send`.
-#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+#[expect(
+    async_fn_in_trait,
+    reason = "every runtime here is single-threaded; no caller needs Send"
+)]
 pub trait Platform: Clone + 'static {
     /// The body of an upstream answer.
     type Body: UpstreamBody;
@@ -87,7 +90,10 @@ pub struct UpstreamAnswer<B> {
 }
 
 /// The body of an upstream answer, read piece by piece. Dropping it aborts the call.
-#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+#[expect(
+    async_fn_in_trait,
+    reason = "every runtime here is single-threaded; no caller needs Send"
+)]
 pub trait UpstreamBody: 'static {
     /// The next piece, whatever came so far; `None` at the end. Never an empty piece.
     ///
@@ -97,7 +103,10 @@ pub trait UpstreamBody: 'static {
 }
 
 /// The way back to the caller of a streamed answer.
-#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+#[expect(
+    async_fn_in_trait,
+    reason = "every runtime here is single-threaded; no caller needs Send"
+)]
 pub trait Sink {
     /// Hands over the next piece; returns when there is room for another.
     ///

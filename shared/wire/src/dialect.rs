@@ -54,6 +54,10 @@ pub struct Target {
     pub developer_role: bool,
     /// The model thinks, and takes an effort or a budget.
     pub reasoning: bool,
+    /// The provider takes its thoughts back as `reasoning_content` (DeepSeek, Moonshot); otherwise they are left out.
+    pub reasoning_content: bool,
+    /// The provider signs tool calls in `extra_content.google` and wants that back (Gemini's compatible address).
+    pub thought_signatures: bool,
 }
 
 impl Default for Target {
@@ -65,6 +69,8 @@ impl Default for Target {
             stream_usage: true,
             developer_role: false,
             reasoning: true,
+            reasoning_content: false,
+            thought_signatures: false,
         }
     }
 }
