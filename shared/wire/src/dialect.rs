@@ -54,12 +54,10 @@ pub struct Target {
     pub developer_role: bool,
     /// The model thinks, and takes an effort or a budget.
     pub reasoning: bool,
-    /// The model decides itself how much to think and takes an effort only, no budget (Anthropic's newest).
-    pub reasoning_adaptive: bool,
-    /// The model takes temperature and its relatives.
-    pub sampling: bool,
-    /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
-    pub structured_outputs: bool,
+    /// The provider takes its thoughts back as `reasoning_content` (DeepSeek, Moonshot); otherwise they are left out.
+    pub reasoning_content: bool,
+    /// The provider signs tool calls in `extra_content.google` and wants that back (Gemini's compatible address).
+    pub thought_signatures: bool,
 }
 
 impl Default for Target {
@@ -71,9 +69,8 @@ impl Default for Target {
             stream_usage: true,
             developer_role: false,
             reasoning: true,
-            reasoning_adaptive: false,
-            sampling: true,
-            structured_outputs: false,
+            reasoning_content: false,
+            thought_signatures: false,
         }
     }
 }
