@@ -15,7 +15,10 @@ use thiserror::Error;
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
 ///
 /// Single-threaded: futures need not be `Send`.
-#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+#[expect(
+    async_fn_in_trait,
+    reason = "every runtime here is single-threaded; no caller needs Send"
+)]
 pub trait Platform: Clone + 'static {
     /// The body of an upstream answer.
     type Body: UpstreamBody;
@@ -28,6 +31,12 @@ pub trait Platform: Clone + 'static {
 
     /// A provider's key or another secret, by its name in the secret store.
     fn secret(&self, name: &str) -> Option<Secret>;
+
+    /// The request's body, read now and not before: the caller is known by then.
+    ///
+    /// # Errors
+    /// [`ReceiveError`], also when the body is larger than `bytes_max` (found out as early as can be).
+    async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError>;
 
     /// Returns after `span`.
     async fn sleep(&self, span: Span);
@@ -87,7 +96,10 @@ pub struct UpstreamAnswer<B> {
 }
 
 /// The body of an upstream answer, read piece by piece. Dropping it aborts the call.
-#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+#[expect(
+    async_fn_in_trait,
+    reason = "every runtime here is single-threaded; no caller needs Send"
+)]
 pub trait UpstreamBody: 'static {
     /// The next piece, whatever came so far; `None` at the end. Never an empty piece.
     ///
@@ -97,7 +109,10 @@ pub trait UpstreamBody: 'static {
 }
 
 /// The way back to the caller of a streamed answer.
-#[expect(async_fn_in_trait, reason = "every runtime here is single-threaded; no caller needs Send")]
+#[expect(
+    async_fn_in_trait,
+    reason = "every runtime here is single-threaded; no caller needs Send"
+)]
 pub trait Sink {
     /// Hands over the next piece; returns when there is room for another.
     ///
@@ -116,6 +131,17 @@ pub trait Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the downstream has gone away")]
 pub struct Left;
+
+/// Why a request's body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReceiveError {
+    /// It is larger than is allowed.
+    #[error("the request's body is too large")]
+    TooLarge,
+    /// The caller went away before it was complete.
+    #[error("the request's body is incomplete")]
+    Incomplete,
+}
 
 /// Why a call to a provider brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -2,3 +2,5 @@
 pub mod chat;
 pub mod embeddings;
 pub mod error;
+pub mod models;
+pub mod passthrough;
