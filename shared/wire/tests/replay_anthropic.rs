@@ -120,9 +120,8 @@ fn check_response(source: &str, answer: &Value) {
     let parts = response.choices[0].parts.len();
     assert!(parts >= blocks.len() - unknown, "{source}");
     for (key, value) in answer.as_object().unwrap() {
-        let kept = value.is_null()
-            || NAMED.contains(&key.as_str())
-            || response.extra.contains_key(key);
+        let kept =
+            value.is_null() || NAMED.contains(&key.as_str()) || response.extra.contains_key(key);
         assert!(kept, "{source}: {key} is lost");
     }
 }

@@ -309,7 +309,9 @@ impl<'a> Writer<'a, '_> {
                 TurnRole::Assistant => {
                     while turn.content.last().is_some_and(Block::is_thinking) {
                         turn.content.pop();
-                        self.drops.push(place(turn.from), "an assistant's turn may not end with its thoughts",
+                        self.drops.push(
+                            place(turn.from),
+                            "an assistant's turn may not end with its thoughts",
                         );
                     }
                 }
@@ -330,7 +332,9 @@ impl<'a> Writer<'a, '_> {
         match self.out.turns.first() {
             None => return Err(cannot("messages", "nothing is said in them")),
             Some(turn) if turn.role == TurnRole::Assistant => {
-                self.drops.push(place(turn.from), "a user's turn was put before the assistant's first",
+                self.drops.push(
+                    place(turn.from),
+                    "a user's turn was put before the assistant's first",
                 );
                 let opening = Turn {
                     role: TurnRole::User,

@@ -18,6 +18,10 @@ pub fn decode_response(_: &[u8]) -> Result<EmbeddingsResponse, DecodeError> {
     Err(DecodeError::Truncated)
 }
 /// S
-pub fn decode_request(_: &[u8]) -> Result<(EmbeddingsRequest, Drops), crate::Malformed> { todo!() }
+pub fn decode_request(_: &[u8]) -> Result<(EmbeddingsRequest, Drops), crate::Malformed> {
+    todo!()
+}
 /// S
-pub fn encode_response(_: &EmbeddingsResponse, _: crate::model::EmbeddingEncoding) -> Vec<u8> { todo!() }
+pub fn encode_response(_: &EmbeddingsResponse, _: crate::model::EmbeddingEncoding) -> Vec<u8> {
+    todo!()
+}

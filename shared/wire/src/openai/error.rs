@@ -13,10 +13,17 @@ pub fn decode(status: u16, _: &HeaderMap, _: &[u8]) -> UpstreamError {
     }
 }
 /// S
-pub struct ErrorBody<'a> { /// S
- pub message: &'a str, /// S
- pub kind: &'a str, /// S
- pub param: Option<&'a str>, /// S
- pub code: Option<&'a str> }
+pub struct ErrorBody<'a> {
+    /// S
+    pub message: &'a str,
+    /// S
+    pub kind: &'a str,
+    /// S
+    pub param: Option<&'a str>,
+    /// S
+    pub code: Option<&'a str>,
+}
 /// S
-pub fn encode(_: &ErrorBody<'_>) -> Vec<u8> { todo!() }
+pub fn encode(_: &ErrorBody<'_>) -> Vec<u8> {
+    todo!()
+}

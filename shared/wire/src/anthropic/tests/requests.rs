@@ -156,7 +156,12 @@ fn a_history_is_made_legal() {
     check(
         "request_history",
         &request,
-        &["messages[3].content[0]", "messages[4]", "messages[8]", "messages[1]"],
+        &[
+            "messages[3].content[0]",
+            "messages[4]",
+            "messages[8]",
+            "messages[1]",
+        ],
     );
 }
 
