@@ -1,3 +1,5 @@
+//! Cases through `Document::from_json` and `Config::compile`.
+
 use serde_json::json;
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
 use sluice_units::{KeyId, NanoUsd, Span, Timestamp};
