@@ -11,6 +11,7 @@ mod keys;
 pub mod load;
 mod resolve;
 mod shape;
+mod similar;
 pub mod source;
 
 use std::fmt;

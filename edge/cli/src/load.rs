@@ -52,14 +52,10 @@ pub fn load(text: &str, catalogue: &Catalogue) -> Result<Loaded, Vec<Fault>> {
         }]
     })?;
     let (mut document, mut issues) = shape::read(source.json());
-    let misshapen: Vec<Path> = issues.iter().map(|issue| issue.path.clone()).collect();
-    let mut found = resolve::resolve(&mut document, catalogue);
-    let config = Config::compile(&document)
-        .map_err(|issues| found.extend(issues))
-        .ok();
-    // What was cut out is not also missing.
-    found.retain(|issue| !misshapen.iter().any(|path| touch(path, &issue.path)));
-    issues.extend(found);
+    let unresolved = resolve::resolve(&mut document, catalogue);
+    add_new(&mut issues, unresolved);
+    let compiled = Config::compile(&document);
+    let config = compiled.map_err(|found| add_new(&mut issues, found)).ok();
     match config {
         Some(config) if issues.is_empty() => Ok(Loaded { document, config }),
         _ => {
@@ -74,6 +70,13 @@ pub fn load(text: &str, catalogue: &Catalogue) -> Result<Loaded, Vec<Fault>> {
             Err(faults)
         }
     }
+}
+
+/// Adds what does not follow from before: a thing that was cut out, or could not be filled in, is not also missing.
+fn add_new(issues: &mut Vec<Issue>, found: Vec<Issue>) {
+    let follows = |new: &Issue| issues.iter().any(|issue| touch(&issue.path, &new.path));
+    let new: Vec<Issue> = found.into_iter().filter(|issue| !follows(issue)).collect();
+    issues.extend(new);
 }
 
 /// Whether one place holds the other.

@@ -7,7 +7,7 @@ use sluice_core::config::{
     pattern_matches,
 };
 
-const NAMES_SHOWN_MAX: usize = 5;
+use crate::similar::similar;
 
 /// Completes the document; returns what is wrong with references to the catalogue.
 pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Issue> {
@@ -33,6 +33,7 @@ pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Iss
                     .models_allow
                     .get_or_insert_with(|| vec!["*".to_owned()]);
             }
+            None if provider.dialect.is_none() => issues.push(nameless(name, catalogue)),
             None => {}
         }
     }
@@ -40,21 +41,30 @@ pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Iss
 }
 
 fn unknown(name: &str, wanted: &str, catalogue: &Catalogue) -> Issue {
-    let start: String = wanted.chars().take(3).collect();
-    let ids = catalogue.providers().iter().map(|facts| facts.id.as_str());
-    let similar: Vec<&str> = ids
-        .filter(|id| id.starts_with(&start))
-        .take(NAMES_SHOWN_MAX)
-        .collect();
-    let hint = if similar.is_empty() {
-        "`sluice catalogue list` shows those that it knows".to_owned()
-    } else {
-        format!("similar are {}", similar.join(", "))
-    };
     Issue {
         path: Path::root().name("providers").name(name).name("catalogue"),
         problem: format!("the catalogue knows no provider {wanted:?}"),
-        hint,
+        hint: meant(wanted, catalogue),
+    }
+}
+
+/// A provider that neither the catalogue nor the operator describes.
+fn nameless(name: &str, catalogue: &Catalogue) -> Issue {
+    let hint = meant(name, catalogue);
+    Issue {
+        path: Path::root().name("providers").name(name),
+        problem: "the catalogue does not know it, and it has no dialect".to_owned(),
+        hint: format!(
+            "{hint}; for a provider of your own write dialect = \"openai\", \"anthropic\" or \"gemini\" and base_url"
+        ),
+    }
+}
+
+fn meant(wanted: &str, catalogue: &Catalogue) -> String {
+    let ids = catalogue.providers().iter().map(|facts| facts.id.as_str());
+    match similar(wanted, ids) {
+        Some(known) => format!("did you mean {known}"),
+        None => "`sluice catalogue list` shows those that it knows".to_owned(),
     }
 }
 

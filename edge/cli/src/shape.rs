@@ -6,11 +6,10 @@ use serde_json::Value as Json;
 use serde_path_to_error::Segment;
 use sluice_core::config::{Document, Issue, Path, Step, without_values};
 
+use crate::similar::similar;
+
 /// No file is so broken that more would help.
 const ISSUES_MAX: usize = 50;
-/// Names that differ by more are not meant.
-const TYPOS_MAX: usize = 2;
-
 /// Names that people try, and what is meant.
 const MEANT: [(&str, &str); 6] = [
     ("api_base", "base_url"),
@@ -77,7 +76,12 @@ fn issue(path: Path, message: &str) -> Issue {
         unknown_field(rest)
     } else if let Some(rest) = message.strip_prefix("unknown variant `") {
         let (name, allowed) = rest.split_once("`, expected ").unwrap_or((rest, ""));
-        let hint = format!("allowed are {}", names(allowed).join(", "));
+        let names = names(allowed);
+        let hint = if names.contains(&"bearer") {
+            "write \"bearer\", \"none\" or { header = \"x-api-key\" }".to_owned()
+        } else {
+            format!("allowed are {}", names.join(", "))
+        };
         (format!("{name:?} is not allowed"), hint)
     } else if let Some((found, expected)) = wrong_type(&message) {
         (format!("is {found}"), format!("expected is {expected}"))
@@ -94,15 +98,11 @@ fn issue(path: Path, message: &str) -> Issue {
 fn unknown_field(rest: &str) -> (String, String) {
     let (name, allowed) = rest.split_once("`, expected ").unwrap_or((rest, ""));
     let allowed = names(allowed);
-    let similar = allowed
-        .iter()
-        .map(|known| (distance(name, known), *known))
-        .min()
-        .filter(|(typos, known)| *typos <= TYPOS_MAX && *typos < known.len());
+    let similar = similar(name, allowed.iter().copied());
     let meant = MEANT.iter().find(|(tried, _)| *tried == name);
     let guess = match (meant, similar) {
         (Some((_, meant)), _) => format!("write {meant}; "),
-        (None, Some((_, known))) => format!("did you mean {known}? "),
+        (None, Some(known)) => format!("did you mean {known}? "),
         (None, None) => String::new(),
     };
     let hint = format!("{guess}allowed are {}", allowed.join(", "));
@@ -143,22 +143,4 @@ fn wrong_type(message: &str) -> Option<(String, &'static str)> {
         _ => "one of the names that are allowed here, in quotes",
     };
     Some((found, expected))
-}
-
-/// How many letters must be added, removed or changed.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (index, a) in one.chars().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
-        for (b, above) in other.chars().zip(row.iter().skip(1)) {
-            let changed = diagonal + usize::from(a != b);
-            left = changed.min(above + 1).min(left + 1);
-            diagonal = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
