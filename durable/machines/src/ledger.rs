@@ -27,13 +27,15 @@
 //! What a command must see is read in two rounds, because the scopes of a settlement are in its reservation:
 //! [`reads`], then [`scope_reads`]. [`load`] does both.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules};
 use crate::outbox;
 use crate::record::Record;
-use crate::rows::{Read, RowError, Rows, Work, WriteSet, decode};
+use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
 
 mod admit;
 mod expire;
@@ -42,7 +44,7 @@ mod settle;
 mod standing;
 mod window;
 
-pub use expire::{expire, expire_reads, next_deadline};
+pub use expire::{expire, expire_reads, expire_scope_reads, next_deadline};
 pub use window::SUB_BUCKETS;
 
 /// How long it is remembered, at least, what has become of a reservation.
@@ -227,23 +229,40 @@ pub fn reads(now: Timestamp, commands: &[Command]) -> Vec<Read> {
     reads
 }
 
-/// The rows that must be seen besides: the scopes of the reservations among `rows`.
+/// The rows that must be seen besides: the scopes of the reservations that end.
 ///
 /// # Errors
 /// [`RowError`] when a reservation's row is not what this code writes.
-pub fn scope_reads(rows: &Rows) -> Result<Vec<Read>, RowError> {
-    let mut keys = std::collections::BTreeSet::new();
-    for (key, text) in rows.with_prefix(rows::OPEN) {
-        let open: rows::Reservation = decode(key, text)?;
-        keys.extend(open.scopes.into_iter().map(|(key, _)| key));
+pub fn scope_reads(
+    rows: &Rows,
+    now: Timestamp,
+    commands: &[Command],
+) -> Result<Vec<Read>, RowError> {
+    let work = Work::new(rows);
+    let mut keys = BTreeSet::new();
+    for command in commands {
+        let request = match command {
+            Command::Settle { record, .. } => &record.request,
+            Command::Release { request } => request,
+            Command::Admit(_) | Command::Extend { .. } | Command::Standing => continue,
+        };
+        let ends = match rows::find(&work, now, request)? {
+            rows::Found::Open(held) => Some(held),
+            rows::Found::Closed(_, closed) => closed.charged,
+            rows::Found::Nothing => None,
+        };
+        let scopes = ends.into_iter().flat_map(|held| held.scopes);
+        keys.extend(scopes.map(|(key, _)| key));
     }
-    for (key, text) in rows.with_prefix(rows::CLOSED) {
-        let closed: rows::Closed = decode(key, text)?;
-        let scopes = closed.charged.map(|charged| charged.scopes);
-        keys.extend(scopes.into_iter().flatten().map(|(key, _)| key));
-    }
-    let missing = keys.into_iter().filter(|key| rows.get(key).is_none());
-    Ok(missing.map(Read::Row).collect())
+    Ok(not_among(rows, keys))
+}
+
+/// Reads those of `keys` that were not read yet.
+fn not_among(rows: &Rows, keys: BTreeSet<RowKey>) -> Vec<Read> {
+    keys.into_iter()
+        .filter(|key| rows.get(key).is_none())
+        .map(Read::Row)
+        .collect()
 }
 
 /// Reads all that a batch of commands must see; `read` answers several reads at once.
@@ -253,11 +272,11 @@ pub fn scope_reads(rows: &Rows) -> Result<Vec<Read>, RowError> {
 pub fn load<E: From<RowError>>(
     now: Timestamp,
     commands: &[Command],
-    mut read: impl FnMut(&[Read]) -> Result<Vec<(crate::rows::RowKey, String)>, E>,
+    mut read: impl FnMut(&[Read]) -> Result<Vec<(RowKey, String)>, E>,
 ) -> Result<Rows, E> {
     let mut rows = Rows::new();
     rows.extend(read(&reads(now, commands))?);
-    let more = scope_reads(&rows)?;
+    let more = scope_reads(&rows, now, commands)?;
     if !more.is_empty() {
         rows.extend(read(&more)?);
     }

@@ -5,18 +5,44 @@ use sluice_units::Timestamp;
 use super::rows::{
     CLOSED, Closed, End, OPEN, Reservation, ScopeRow, closed_key, closed_oldest, closed_sweep_at,
 };
-use super::{EXPIRE_MAX, OPEN_SCAN_MAX, SWEEP_MAX, queue};
+use super::{EXPIRE_MAX, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, Rows, V1, Work, WriteSet, decode};
 
-/// What [`expire`] and [`next_deadline`] must see first; [`scope_reads`](super::scope_reads) names the rest.
+/// What [`expire`] and [`next_deadline`] must see first; for [`expire`], [`expire_scope_reads`] names the rest.
 #[must_use]
 pub fn expire_reads() -> Vec<Read> {
     vec![
         Read::prefix(OPEN, OPEN_SCAN_MAX),
         Read::prefix(CLOSED, SWEEP_MAX),
     ]
+}
+
+/// The scopes of the reservations that [`expire`] will charge.
+///
+/// # Errors
+/// [`RowError`] when a reservation's row is not what this code writes.
+pub fn expire_scope_reads(rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
+    let scopes = due(rows, now)?
+        .into_iter()
+        .flat_map(|(_, held)| held.scopes);
+    Ok(not_among(rows, scopes.map(|(key, _)| key).collect()))
+}
+
+/// The reservations whose deadline has passed, the oldest deadline first, at most [`EXPIRE_MAX`].
+fn due(rows: &Rows, now: Timestamp) -> Result<Vec<(&str, Reservation)>, RowError> {
+    let mut due = Vec::new();
+    for (key, text) in rows.with_prefix(OPEN) {
+        let held: Reservation = decode(key, text)?;
+        if held.deadline <= now {
+            due.push((key, held));
+        }
+    }
+    // Stable: of equal deadlines the smaller key comes first.
+    due.sort_by_key(|(_, held)| held.deadline);
+    due.truncate(EXPIRE_MAX);
+    Ok(due)
 }
 
 /// Charges the reservations whose deadline has passed, at most [`EXPIRE_MAX`] of them, each its estimate, and forgets
@@ -26,15 +52,7 @@ pub fn expire_reads() -> Vec<Read> {
 /// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
 pub fn expire(rows: &Rows, now: Timestamp) -> Result<WriteSet, RowError> {
     let mut work = Work::new(rows);
-    let mut due = Vec::new();
-    for (key, text) in rows.with_prefix(OPEN) {
-        let held: Reservation = decode(key, text)?;
-        if held.deadline <= now {
-            due.push((held.deadline, key, held));
-        }
-    }
-    due.sort_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)));
-    for (_, key, held) in due.into_iter().take(EXPIRE_MAX) {
+    for (key, held) in due(rows, now)? {
         charge(&mut work, now, key, held)?;
     }
     let oldest = closed_oldest(now);

@@ -151,6 +151,8 @@ impl Counter {
         if self.counts.is_empty() {
             self.first = bucket;
         }
+        // No sub-bucket that counts is further away; whatever the row says, this one stays small.
+        let bucket = bucket.max(self.first.saturating_sub(SUB_BUCKETS + 1));
         if bucket < self.first {
             let missing = usize::try_from(self.first.saturating_sub(bucket)).unwrap_or(0);
             self.counts.splice(0..0, std::iter::repeat_n(0, missing));

@@ -2,5 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod ledger;
+mod outbox;
+mod registry;
+mod simulation;
 mod size;
+mod window;
 mod world;

@@ -211,7 +211,7 @@ impl World {
 
     pub(crate) fn expire(&mut self) {
         let mut rows = self.rows(&ledger::expire_reads());
-        rows.extend(self.read(&ledger::scope_reads(&rows).unwrap()));
+        rows.extend(self.read(&ledger::expire_scope_reads(&rows, self.now).unwrap()));
         let writes = ledger::expire(&rows, self.now).unwrap();
         self.store.apply(&writes);
     }

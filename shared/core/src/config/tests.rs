@@ -1,4 +1,4 @@
-//! Cases through `Document::from_json` and `Config::compile`.
+//! What a document becomes, and what is wrong with it.
 
 use serde_json::json;
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
