@@ -293,7 +293,12 @@ pub(super) fn tools(
     if let Some(Value::Array(own)) = own(request, "tools") {
         tools.extend(own.iter().filter(|tool| tool.is_object()).cloned());
     }
+    let strict = validates(model) && request.tools.iter().any(|tool| tool.strict == Some(true));
     let config = match &request.tool_choice {
+        Some(ToolChoice::Auto) | None if has_functions && strict => {
+            let calling = single("mode", "VALIDATED");
+            Some(Value::Object(single("functionCallingConfig", calling)))
+        }
         Some(choice) if has_functions => Some(calling(choice)?),
         Some(ToolChoice::Required | ToolChoice::Named(_)) => {
             drops.push("tool_choice", "there are no tools");
@@ -316,8 +321,8 @@ fn declaration(
     if let Some(description) = &tool.description {
         put(&mut declaration, "description", description.as_str());
     }
-    if tool.strict == Some(true) {
-        drops.push(format!("{path}.strict"), "gemini promises no exactness");
+    if tool.strict == Some(true) && !validates(model) {
+        drops.push(format!("{path}.strict"), "the model promises no exactness");
     }
     if tool.cache.is_some() {
         drops.push(format!("{path}.cache_control"), "gemini caches by itself");
@@ -352,6 +357,12 @@ fn calling(choice: &ToolChoice) -> Result<Value, EncodeError> {
         put(&mut calling, "allowedFunctionNames", vec![name]);
     }
     Ok(Value::Object(single("functionCallingConfig", calling)))
+}
+
+/// Whether the model knows `VALIDATED`: `AUTO` with arguments held to their schema, as `ANY` holds them anyway
+/// (<https://ai.google.dev/api/caching#Mode_1>, read 2025-12).
+fn validates(model: &str) -> bool {
+    names::generation(model) >= JSON_SCHEMAS
 }
 
 fn reads_json_schema(model: &str) -> bool {

@@ -144,14 +144,16 @@ fn tool_config(
             None | Some("MODE_UNSPECIFIED") => None,
             Some("AUTO") => Some(ToolChoice::Auto),
             Some("VALIDATED") => {
-                drops.push(calling.path("mode"), "read as AUTO");
+                for tool in &mut request.tools {
+                    tool.strict = Some(true);
+                }
                 Some(ToolChoice::Auto)
             }
             Some("NONE") => Some(ToolChoice::None),
             Some("ANY") => {
                 if names.len() > 1 {
-                    let reason = "all functions are allowed";
-                    drops.push(calling.path("allowedFunctionNames"), reason);
+                    // "One of these" is "any" among these.
+                    request.tools.retain(|tool| names.contains(&tool.name));
                 }
                 let only = names.pop().filter(|_| names.is_empty());
                 Some(only.map_or(ToolChoice::Required, ToolChoice::Named))

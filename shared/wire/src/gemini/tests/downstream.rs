@@ -472,6 +472,9 @@ fn any_config() -> impl Strategy<Value = ChatRequest> {
             };
             if choice.is_some() || flag {
                 request.tools = vec![tool.clone()];
+                // What is strict is said by `VALIDATED`, which is a choice of its own.
+                request.tools[0].strict =
+                    (choice == Some(ToolChoice::Auto) && flag).then_some(true);
                 request.tool_choice = choice;
             }
             request.sampling.seed = Some(seed.into());
