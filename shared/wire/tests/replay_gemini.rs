@@ -17,7 +17,8 @@ use sluice_wire::gemini::downstream::{
     Answered, Framing, StreamEncoder, decode_request, encode_response,
 };
 use sluice_wire::model::{
-    ChatResponse, EmbeddingInput, EmbeddingsRequest, Event, Finish, Part, PartKind, Usage,
+    ChatRequest, ChatResponse, EmbeddingInput, EmbeddingsRequest, Event, Finish, Part, PartKind,
+    Role, Usage,
 };
 use sluice_wire::{Dialect, ErrorClass, Target};
 
@@ -308,6 +309,14 @@ fn recorded_exchanges_decode_without_loss() {
     assert!(whole > 0 && streams > 0 && embeddings > 0);
 }
 
+/// Who says what; Gemini merges one speaker's turns.
+fn spoken(request: &ChatRequest) -> Vec<(Role, &Part)> {
+    let messages = request.messages.iter();
+    messages
+        .flat_map(|message| message.parts.iter().map(|part| (message.role, part)))
+        .collect()
+}
+
 /// A recorded request is understood, and what is understood is said again in the same sense.
 #[test]
 fn recorded_requests_come_there_and_back() {
@@ -332,7 +341,7 @@ fn recorded_requests_come_there_and_back() {
             let (out, lost_again) = encode_chat(Dialect::Gemini, &request, &target).unwrap();
             let (back, _) = decode_request(model, stream, &out.body).unwrap();
             if lost.is_empty() && lost_again.is_empty() {
-                assert_eq!(back.messages, request.messages, "{place}");
+                assert_eq!(spoken(&back), spoken(&request), "{place}");
                 lossless += 1;
             }
             for drop in lost.as_slice().iter().chain(lost_again.as_slice()) {

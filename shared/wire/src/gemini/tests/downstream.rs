@@ -412,23 +412,38 @@ fn any_exchange(number: usize) -> impl Strategy<Value = Vec<Message>> {
         })
 }
 
-fn any_config() -> impl Strategy<Value = ChatRequest> {
-    let schema = json!({"type": "object", "properties": {"a": {"type": ["string", "null"], "enum": ["x", null]}, "b": {"type": "array", "items": {"type": "integer", "minimum": 1}}}, "required": ["a"]});
-    let format = prop_oneof![
+fn place_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "a": {"type": ["string", "null"], "enum": ["x", null]},
+            "b": {"type": "array", "items": {"type": "integer", "minimum": 1}}
+        },
+        "required": ["a"]
+    })
+}
+
+fn any_format() -> impl Strategy<Value = Option<ResponseFormat>> {
+    let schema = ResponseFormat::JsonSchema {
+        name: "place".to_owned(),
+        description: None,
+        schema: place_schema(),
+        strict: None,
+    };
+    prop_oneof![
         Just(None),
         Just(Some(ResponseFormat::Text)),
         Just(Some(ResponseFormat::JsonObject)),
-        Just(Some(ResponseFormat::JsonSchema {
-            name: "place".to_owned(),
-            description: None,
-            schema: schema.clone(),
-            strict: None
-        })),
-    ];
+        Just(Some(schema)),
+    ]
+}
+
+fn any_config() -> impl Strategy<Value = ChatRequest> {
+    let format = any_format();
     let tool = Tool {
         name: "find".to_owned(),
         description: Some("d".to_owned()),
-        parameters: Some(schema),
+        parameters: Some(place_schema()),
         strict: None,
         cache: None,
     };
