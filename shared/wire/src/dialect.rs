@@ -54,6 +54,10 @@ pub struct Target {
     pub developer_role: bool,
     /// The model thinks, and takes an effort or a budget.
     pub reasoning: bool,
+    /// The provider takes its thoughts back as `reasoning_content` (DeepSeek, Moonshot); otherwise they are left out.
+    pub reasoning_content: bool,
+    /// The provider signs tool calls in `extra_content.google` and wants that back (Gemini's compatible address).
+    pub thought_signatures: bool,
     /// The model decides itself how much to think and takes an effort only, no budget (Anthropic's newest).
     pub reasoning_adaptive: bool,
     /// The model takes temperature and its relatives.
@@ -71,6 +75,8 @@ impl Default for Target {
             stream_usage: true,
             developer_role: false,
             reasoning: true,
+            reasoning_content: false,
+            thought_signatures: false,
             reasoning_adaptive: false,
             sampling: true,
             structured_outputs: false,

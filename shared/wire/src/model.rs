@@ -6,6 +6,7 @@
 //! and is named as dropped by an encoder that cannot write it.
 
 mod chat;
+mod collect;
 mod embeddings;
 mod event;
 
@@ -13,6 +14,7 @@ pub use chat::{
     CacheMark, ChatRequest, ChatResponse, Choice, Effort, Finish, Logprobs, Message, Part,
     Reasoning, ResponseFormat, Role, Sampling, Source, Tool, ToolChoice,
 };
+pub use collect::{CollectError, Collector};
 pub use embeddings::{
     EmbeddingEncoding, EmbeddingInput, EmbeddingsRequest, EmbeddingsResponse, Vector,
 };

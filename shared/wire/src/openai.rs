@@ -1,6 +1,20 @@
-//! OpenAI's dialect, and all that is compatible with it.
+//! OpenAI's dialect, and all that is compatible with it: Chat Completions, Embeddings, Models, errors.
+//!
+//! Callers' requests are read strictly, as OpenAI reads them; providers' answers leniently, because every compatible
+//! provider deviates somewhere. Follows OpenAI's API description 2.3.0; deviations cite their provider.
+//! Knows nothing of which provider it talks to: quirks come as data in [`crate::Target`].
+
 pub mod chat;
 pub mod embeddings;
 pub mod error;
 pub mod models;
 pub mod passthrough;
+
+mod base64;
+mod fault;
+mod finish;
+mod loose;
+mod usage;
+
+/// The dialect's name in errors.
+const NAME: &str = "openai";

@@ -16,7 +16,14 @@ pub struct SourceFile {
 }
 
 const SKIPPED_DIRECTORIES: [&str; 8] = [
-    ".git", "target", "node_modules", "build", ".sluice", ".wrangler", ".venv", "__pycache__",
+    ".git",
+    "target",
+    "node_modules",
+    "build",
+    ".sluice",
+    ".wrangler",
+    ".venv",
+    "__pycache__",
 ];
 const TEXT_ENDINGS: [&str; 11] = [
     "rs", "toml", "md", "mjs", "js", "json", "py", "yml", "yaml", "sh", "tf",
@@ -45,14 +52,21 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<SourceFile>) {
     let entries = fs::read_dir(directory).expect("a directory of the repository can be read");
     for entry in entries {
         let path = entry.expect("an entry can be read").path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+            .to_owned();
         if path.is_dir() {
             if !SKIPPED_DIRECTORIES.contains(&name.as_str()) {
                 collect(root, &path, found);
             }
             continue;
         }
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let ending = path
+            .extension()
+            .and_then(|ending| ending.to_str())
+            .unwrap_or_default();
         let is_ci = path.ends_with(".ci/run");
         if !TEXT_ENDINGS.contains(&ending) && !is_ci {
             continue;
@@ -68,5 +82,7 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<SourceFile>) {
 /// A Rust file's lines before its tests.
 #[must_use]
 pub fn without_tests(text: &str) -> &str {
-    text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or(text)
+    text.split("\n#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or(text)
 }

@@ -6,11 +6,21 @@ const LINES_MAX: usize = 500;
 
 /// Fails with a list when there are offenders.
 fn check(rule: &str, offenders: Vec<String>) {
-    assert!(offenders.is_empty(), "{rule}:\n  {}", offenders.join("\n  "));
+    assert!(
+        offenders.is_empty(),
+        "{rule}:\n  {}",
+        offenders.join("\n  ")
+    );
 }
 
 fn rust() -> impl Iterator<Item = SourceFile> {
-    files().into_iter().filter(|file| file.path.ends_with(".rs"))
+    files()
+        .into_iter()
+        .filter(|file| file.path.ends_with(".rs"))
+}
+
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
 fn manifest(path: &str) -> String {
@@ -25,7 +35,7 @@ fn manifest(path: &str) -> String {
 #[test]
 fn files_are_short_enough_to_read() {
     let offenders = rust()
-        .filter(|file| !file.path.contains("/tests/"))
+        .filter(|file| !is_test(&file.path))
         .map(|file| (without_tests(&file.text).lines().count(), file.path))
         .filter(|(lines, _)| *lines > LINES_MAX)
         .map(|(lines, path)| format!("{path}: {lines} lines"))
@@ -53,7 +63,11 @@ fn modules_stand_beside_their_folders() {
 
 #[test]
 fn tests_neither_sleep_nor_are_ignored() {
-    let banned = [concat!("#[", "ignore"), concat!("thread::", "sleep"), concat!("#[should_", "panic")];
+    let banned = [
+        concat!("#[", "ignore"),
+        concat!("thread::", "sleep"),
+        concat!("#[should_", "panic"),
+    ];
     let offenders = rust()
         .filter(|file| !file.path.starts_with("xtask/"))
         .filter(|file| banned.iter().any(|word| file.text.contains(word)))
@@ -64,7 +78,11 @@ fn tests_neither_sleep_nor_are_ignored() {
 
 #[test]
 fn nothing_names_a_machine() {
-    let banned = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
+    let banned = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+    ];
     let offenders = files()
         .into_iter()
         .filter(|file| banned.iter().any(|word| file.text.contains(word)))
@@ -75,20 +93,46 @@ fn nothing_names_a_machine() {
 
 #[test]
 fn pure_crates_know_no_runtime() {
-    let pure = ["shared/units", "shared/wire", "shared/core", "shared/catalogue", "durable/machines"];
-    let banned = ["tokio", "reqwest", "worker", "wasm-bindgen", "spin-sdk", "js-sys", "web-sys", "ureq"];
+    let pure = [
+        "shared/units",
+        "shared/wire",
+        "shared/core",
+        "shared/catalogue",
+        "durable/machines",
+    ];
+    let banned = [
+        "tokio",
+        "reqwest",
+        "worker",
+        "wasm-bindgen",
+        "spin-sdk",
+        "js-sys",
+        "web-sys",
+        "ureq",
+    ];
     let offenders = pure
         .iter()
         .flat_map(|path| {
             let text = manifest(path);
-            let dependencies = text.split("[dev-dependencies]").next().unwrap_or_default().to_owned();
+            let dependencies = text
+                .split("[dev-dependencies]")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             banned
                 .iter()
-                .filter(move |name| dependencies.lines().any(|line| line.starts_with(&format!("{name} "))))
+                .filter(move |name| {
+                    dependencies
+                        .lines()
+                        .any(|line| line.starts_with(&format!("{name} ")))
+                })
                 .map(move |name| format!("{path} depends on {name}"))
         })
         .collect();
-    check("nothing in shared/ or durable/machines knows a runtime", offenders);
+    check(
+        "nothing in shared/ or durable/machines knows a runtime",
+        offenders,
+    );
 }
 
 #[test]
@@ -116,32 +160,62 @@ fn dependencies_point_one_way() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    check("units ← wire ← core → machines → units; objects → machines", offenders);
+    check(
+        "units ← wire ← core → machines → units; objects → machines",
+        offenders,
+    );
 }
 
 #[test]
 fn pure_crates_forbid_what_panics() {
-    let pure = ["shared/units", "shared/wire", "shared/core", "durable/machines"];
-    let wanted = ["#![forbid(unsafe_code)]", "clippy::indexing_slicing", "clippy::arithmetic_side_effects", "clippy::float_arithmetic", "clippy::panic"];
+    let pure = [
+        "shared/units",
+        "shared/wire",
+        "shared/core",
+        "durable/machines",
+    ];
+    let wanted = [
+        "#![forbid(unsafe_code)]",
+        "clippy::indexing_slicing",
+        "clippy::arithmetic_side_effects",
+        "clippy::float_arithmetic",
+        "clippy::panic",
+    ];
     let all = files();
     let offenders = pure
         .iter()
         .filter_map(|path| {
             let wanted_path = format!("{path}/src/lib.rs");
             let file = all.iter().find(|file| file.path == wanted_path)?;
-            let missing: Vec<&str> = wanted.into_iter().filter(|word| !file.text.contains(word)).collect();
+            let missing: Vec<&str> = wanted
+                .into_iter()
+                .filter(|word| !file.text.contains(word))
+                .collect();
             (!missing.is_empty()).then(|| format!("{wanted_path}: {}", missing.join(", ")))
         })
         .collect();
-    check("pure crates forbid unsafe code, panics, indexing, unchecked arithmetic and floats", offenders);
+    check(
+        "pure crates forbid unsafe code, panics, indexing, unchecked arithmetic and floats",
+        offenders,
+    );
 }
 
 #[test]
 fn pure_code_reads_no_clock_and_no_hash_order() {
-    let banned = ["SystemTime", "Instant::now", "HashMap", "HashSet", "std::env", "println!", "eprintln!"];
+    let banned = [
+        "SystemTime",
+        "Instant::now",
+        "HashMap",
+        "HashSet",
+        "std::env",
+        "println!",
+        "eprintln!",
+    ];
     let offenders = rust()
-        .filter(|file| file.path.starts_with("shared/") || file.path.starts_with("durable/machines"))
-        .filter(|file| file.path.contains("/src/"))
+        .filter(|file| {
+            file.path.starts_with("shared/") || file.path.starts_with("durable/machines")
+        })
+        .filter(|file| file.path.contains("/src/") && !is_test(&file.path))
         .flat_map(|file| {
             let body = without_tests(&file.text).to_owned();
             banned
@@ -151,5 +225,51 @@ fn pure_code_reads_no_clock_and_no_hash_order() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    check("no clock, environment, output or hash order in pure code", offenders);
+    check(
+        "no clock, environment, output or hash order in pure code",
+        offenders,
+    );
+}
+
+#[test]
+fn every_error_code_is_documented() {
+    let documented = files()
+        .into_iter()
+        .find(|file| file.path == "docs/errors.md")
+        .expect("docs/errors.md exists")
+        .text;
+    let is_code = |word: &str| {
+        word.contains('_')
+            && word.len() > 8
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let offenders = rust()
+        .filter(|file| {
+            ["problem.rs", "plan.rs"]
+                .iter()
+                .any(|name| file.path == format!("shared/core/src/{name}"))
+        })
+        .flat_map(|file| {
+            without_tests(&file.text)
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .filter(|word| is_code(word))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        // OpenAI's error types stand beside the codes.
+        .filter(|word| {
+            ![
+                "invalid_request_error",
+                "server_error",
+                "insufficient_quota",
+            ]
+            .contains(&word.as_str())
+        })
+        .filter(|word| !documented.contains(&format!("`{word}`")))
+        .collect();
+    check("every error code stands in docs/errors.md", offenders);
 }

@@ -24,7 +24,10 @@ fn an_answer_passes_through_and_is_recorded_to_the_nano_dollar() {
     assert_eq!(records[0].usage.input_cached, Tokens::new(4));
     assert_eq!(records[0].usage_source, UsageSource::Provider);
     assert_eq!(records[0].outcome, Outcome::Completed);
-    assert_eq!(got.header("x-request-id"), Some(records[0].request.as_str()));
+    assert_eq!(
+        got.header("x-request-id"),
+        Some(records[0].request.as_str())
+    );
 }
 
 #[test]
@@ -59,8 +62,20 @@ fn a_failing_target_is_retried_and_then_the_next_one_serves() {
     assert_eq!(got.header("x-sluice-provider"), Some("anthropic"));
     assert_eq!(got.json()["choices"][0]["message"]["content"], "Hello.");
     let record = world.records("acme").remove(0);
-    let errors: Vec<Option<&str>> = record.attempts.iter().map(|attempt| attempt.error.as_deref()).collect();
-    assert_eq!(errors, [Some("upstream_error"), Some("upstream_unreachable"), Some("upstream_overloaded"), None]);
+    let errors: Vec<Option<&str>> = record
+        .attempts
+        .iter()
+        .map(|attempt| attempt.error.as_deref())
+        .collect();
+    assert_eq!(
+        errors,
+        [
+            Some("upstream_error"),
+            Some("upstream_unreachable"),
+            Some("upstream_overloaded"),
+            None
+        ]
+    );
     assert_eq!(world.seen()[3].headers["x-api-key"], "sk-provider-two");
 }
 
@@ -81,7 +96,9 @@ fn a_bearable_retry_after_is_waited_for() {
 
 #[test]
 fn a_silent_provider_is_given_up_and_the_reservation_is_kept_alive() {
-    let mut world = with(|config| config["providers"]["openai"]["timeouts"] = serde_json::json!({"total": "100s"}));
+    let mut world = with(|config| {
+        config["providers"]["openai"]["timeouts"] = serde_json::json!({"total": "100s"})
+    });
     let key = key(&mut world);
     world.script(vec![Reaction::Hang, answer(200, ANTHROPIC_ANSWER)]);
     let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
@@ -89,7 +106,10 @@ fn a_silent_provider_is_given_up_and_the_reservation_is_kept_alive() {
     world.expire("acme");
     let records = world.records("acme");
     assert_eq!(records.len(), 1, "it has not expired meanwhile");
-    assert_eq!(records[0].attempts[0].error.as_deref(), Some("upstream_timeout"));
+    assert_eq!(
+        records[0].attempts[0].error.as_deref(),
+        Some("upstream_timeout")
+    );
     assert_eq!(records[0].latency_us, Span::from_seconds(100));
 }
 
@@ -104,9 +124,18 @@ fn the_callers_fault_is_told_once_and_costs_nothing() {
     let error = &got.json()["error"];
     assert_eq!(error["type"], "invalid_request_error");
     assert_eq!(error["param"], "temperature");
-    assert!(error["message"].as_str().unwrap().contains("Unsupported value"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("Unsupported value"),
+        "{error}"
+    );
     let record = world.records("acme").remove(0);
-    assert_eq!((record.outcome, record.cost_nano_usd), (Outcome::Failed, NanoUsd::ZERO));
+    assert_eq!(
+        (record.outcome, record.cost_nano_usd),
+        (Outcome::Failed, NanoUsd::ZERO)
+    );
     assert_eq!(world.standing("acme")["scopes"][0]["reserved"], 0);
 }
 
@@ -114,17 +143,35 @@ fn the_callers_fault_is_told_once_and_costs_nothing() {
 fn a_providers_key_never_shows_in_an_error() {
     let mut world = with(|_| ());
     let key = key(&mut world);
-    let body = r#"{"error":{"message":"Incorrect API key provided: sk-provider-one.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
-    world.script(vec![answer(401, body), answer(401, body)]);
+    let refused = r#"{"error":{"message":"Incorrect API key provided: sk-provider-one.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
+    let failed = r#"{"type":"error","error":{"type":"api_error","message":"Strange key sk-provider-two."}}"#;
+    world.script(vec![
+        answer(401, refused),
+        answer(500, failed),
+        answer(500, failed),
+        answer(500, failed),
+    ]);
     let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(got.status, 502, "{}", got.text());
+    assert_eq!(got.json()["error"]["code"], "upstream_error");
+    assert!(got.text().contains("Strange key …."), "{}", got.text());
+    world.script(vec![answer(401, refused)]);
+    let direct = chat("openai/gpt-4o-mini");
+    let got = world.send("POST", "/v1/chat/completions", &key, &direct);
     assert_eq!(got.status, 502);
-    assert_eq!(got.json()["error"]["code"], "upstream_authentication_failed");
+    let code = &got.json()["error"]["code"];
+    assert_eq!(code, "upstream_authentication_failed");
     assert!(!got.text().contains("sk-provider"), "{}", got.text());
 }
 
 #[test]
 fn garbage_from_a_provider_is_a_502_in_the_callers_envelope() {
-    let mut world = with(|config| config["models"]["fast"]["targets"].as_array_mut().unwrap().truncate(1));
+    let mut world = with(|config| {
+        config["models"]["fast"]["targets"]
+            .as_array_mut()
+            .unwrap()
+            .truncate(1)
+    });
     let key = key(&mut world);
     world.script(vec![answer(200, "<html>oops")]);
     let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
@@ -150,13 +197,23 @@ fn a_settlement_that_fails_is_sent_again() {
     let key = key(&mut world);
     world.script(vec![answer(200, OPENAI_ANSWER)]);
     let body = chat("fast");
-    let got = world.start("POST", "/v1/chat/completions", &[("authorization", &format!("Bearer {key}"))], &body, None);
+    let got = world.start(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &format!("Bearer {key}"))],
+        &body,
+        None,
+    );
     // The admission comes first and must pass; the two calls after it fail.
     world.fail_after_one(2);
     world.settle();
     assert_eq!(got.take().unwrap().status, 200);
     assert_eq!(world.records("acme").len(), 1);
-    assert!(world.log().iter().any(|line| line.contains("settling")), "{:?}", world.log());
+    assert!(
+        world.log().iter().any(|line| line.contains("settling")),
+        "{:?}",
+        world.log()
+    );
 }
 
 #[test]
@@ -166,7 +223,13 @@ fn a_caller_that_leaves_while_waiting_aborts_the_call_and_is_settled() {
     world.script(vec![Reaction::Hang]);
     let bearer = format!("Bearer {key}");
     let leave = Some(Span::from_millis(500));
-    world.start("POST", "/v1/chat/completions", &[("authorization", &bearer)], &chat("fast"), leave);
+    world.start(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        &chat("fast"),
+        leave,
+    );
     let started = world.now();
     world.settle();
     let record = world.records("acme").remove(0);

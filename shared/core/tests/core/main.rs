@@ -43,7 +43,9 @@ fn key(world: &mut World) -> String {
 }
 
 fn chat(model: &str) -> Vec<u8> {
-    json!({"model": model, "messages": [{"role": "user", "content": "Say hello."}]}).to_string().into_bytes()
+    json!({"model": model, "messages": [{"role": "user", "content": "Say hello."}]})
+        .to_string()
+        .into_bytes()
 }
 
 fn streamed(model: &str) -> Vec<u8> {

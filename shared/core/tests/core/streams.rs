@@ -14,32 +14,57 @@ const USAGE: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\
 const DONE: &str = "data: [DONE]\n\n";
 
 fn events(text: &str) -> Vec<&str> {
-    text.split("\n\n").filter(|event| event.starts_with("data: ")).collect()
+    text.split("\n\n")
+        .filter(|event| event.starts_with("data: "))
+        .collect()
 }
 
 #[test]
 fn a_stream_flows_through_and_is_settled_from_its_last_chunk() {
     let mut world = with(|_| ());
     let key = key(&mut world);
-    world.script(vec![stream(vec![send(HEAD), send(HELLO), send(STOP), send(USAGE), send(DONE)])]);
+    world.script(vec![stream(vec![
+        send(HEAD),
+        send(HELLO),
+        send(STOP),
+        send(USAGE),
+        send(DONE),
+    ])]);
     let got = world.send("POST", "/v1/chat/completions", &key, &streamed("fast"));
     assert_eq!(got.status, 200);
     assert_eq!(got.header("cache-control"), Some("no-cache"));
-    assert!(got.header("content-type").unwrap().starts_with("text/event-stream"));
+    assert!(
+        got.header("content-type")
+            .unwrap()
+            .starts_with("text/event-stream")
+    );
     let all = [HEAD, HELLO, STOP, USAGE, DONE].concat();
     assert!(got.text().starts_with(&all), "{}", got.text());
-    assert!(got.text().ends_with("cost_usd=0.0000033\n\n"), "{}", got.text());
+    assert!(
+        got.text().ends_with("cost_usd=0.0000033\n\n"),
+        "{}",
+        got.text()
+    );
     let record = world.records("acme").remove(0);
     assert_eq!(record.outcome, Outcome::Completed);
     assert_eq!(record.finish.as_deref(), Some("stop"));
-    assert_eq!((record.usage.input, record.usage.output), (Tokens::new(10), Tokens::new(3)));
+    assert_eq!(
+        (record.usage.input, record.usage.output),
+        (Tokens::new(10), Tokens::new(3))
+    );
 }
 
 #[test]
 fn usage_that_nobody_asked_for_is_counted_and_not_shown() {
     let mut world = with(|_| ());
     let key = key(&mut world);
-    world.script(vec![stream(vec![send(HEAD), send(HELLO), send(STOP), send(USAGE), send(DONE)])]);
+    world.script(vec![stream(vec![
+        send(HEAD),
+        send(HELLO),
+        send(STOP),
+        send(USAGE),
+        send(DONE),
+    ])]);
     let body = br#"{"model":"fast","stream":true,"messages":[{"role":"user","content":"x"}]}"#;
     let got = world.send("POST", "/v1/chat/completions", &key, body);
     assert!(!got.text().contains("prompt_tokens"), "{}", got.text());
@@ -57,7 +82,8 @@ fn a_provider_that_dies_in_mid_stream_ends_in_an_error_event_and_is_charged() {
     let text = got.text();
     let events = events(&text);
     assert_eq!(events.len(), 3, "{text}");
-    let last: serde_json::Value = serde_json::from_str(events[2].strip_prefix("data: ").unwrap()).unwrap();
+    let last: serde_json::Value =
+        serde_json::from_str(events[2].strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(last["error"]["code"], "upstream_unreachable");
     assert!(!text.contains("[DONE]"));
     let record = world.records("acme").remove(0);
@@ -84,7 +110,13 @@ fn a_stream_that_fails_before_its_first_byte_is_retried() {
     world.script(vec![
         stream(vec![Step::Break]),
         answer(500, SERVER_ERROR),
-        stream(vec![send(HEAD), send(HELLO), send(STOP), send(USAGE), send(DONE)]),
+        stream(vec![
+            send(HEAD),
+            send(HELLO),
+            send(STOP),
+            send(USAGE),
+            send(DONE),
+        ]),
     ]);
     let got = world.send("POST", "/v1/chat/completions", &key, &streamed("fast"));
     assert_eq!(got.status, 200);
@@ -107,7 +139,9 @@ fn an_error_event_in_mid_stream_is_passed_on_in_the_callers_dialect() {
 
 #[test]
 fn silence_in_mid_stream_is_noticed() {
-    let mut world = with(|config| config["providers"]["openai"]["timeouts"] = serde_json::json!({"idle": "20s"}));
+    let mut world = with(|config| {
+        config["providers"]["openai"]["timeouts"] = serde_json::json!({"idle": "20s"})
+    });
     let key = key(&mut world);
     world.script(vec![stream(vec![send(HEAD), send(HELLO), Step::Hang])]);
     let got = world.send("POST", "/v1/chat/completions", &key, &streamed("fast"));
@@ -128,7 +162,13 @@ fn a_slow_stream_outlives_its_reservations_first_deadline() {
     steps.extend([send(STOP), send(USAGE), send(DONE)]);
     world.script(vec![stream(steps)]);
     let bearer = format!("Bearer {key}");
-    let got = world.start("POST", "/v1/chat/completions", &[("authorization", &bearer)], &streamed("fast"), None);
+    let got = world.start(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        &streamed("fast"),
+        None,
+    );
     world.wait(Span::from_seconds(100));
     world.expire("acme");
     world.settle();
@@ -142,10 +182,21 @@ fn a_slow_stream_outlives_its_reservations_first_deadline() {
 fn a_caller_that_leaves_in_mid_stream_aborts_the_provider_and_pays_for_what_came() {
     let mut world = with(|_| ());
     let key = key(&mut world);
-    world.script(vec![stream(vec![send(HEAD), send(HELLO), Step::Wait(Span::from_seconds(30)), send(STOP)])]);
+    world.script(vec![stream(vec![
+        send(HEAD),
+        send(HELLO),
+        Step::Wait(Span::from_seconds(30)),
+        send(STOP),
+    ])]);
     let bearer = format!("Bearer {key}");
     let leave = Some(Span::from_seconds(1));
-    world.start("POST", "/v1/chat/completions", &[("authorization", &bearer)], &streamed("fast"), leave);
+    world.start(
+        "POST",
+        "/v1/chat/completions",
+        &[("authorization", &bearer)],
+        &streamed("fast"),
+        leave,
+    );
     world.settle();
     let record = world.records("acme").remove(0);
     assert_eq!(record.outcome, Outcome::DownstreamLeft);
@@ -162,6 +213,10 @@ fn the_sandbox_streams_and_calls_tools_too() {
         "tools":[{"type":"function","function":{"name":"look_up","parameters":{"type":"object","properties":{"q":{"type":"string"}}}}}]}"#;
     let got = world.send("POST", "/v1/chat/completions", &key, body);
     assert_eq!(got.status, 200, "{}", got.text());
-    assert!(got.text().contains("\"look_up\"") && got.text().contains("tool_calls"), "{}", got.text());
+    assert!(
+        got.text().contains("\"look_up\"") && got.text().contains("tool_calls"),
+        "{}",
+        got.text()
+    );
     assert!(OPENAI_ANSWER.contains("Hello"));
 }

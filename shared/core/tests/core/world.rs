@@ -19,7 +19,8 @@ use sluice_core::config::Document;
 use sluice_core::gateway::{Answer, AnswerBody, handle};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::{
-    FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamBody, UpstreamCall,
+    FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer,
+    UpstreamBody, UpstreamCall,
 };
 use sluice_core::sandbox::Step;
 use sluice_machines::outbox::Line;
@@ -141,7 +142,10 @@ impl World {
     /// A world with this configuration, as JSON.
     pub(crate) fn new(config: &Value) -> Self {
         let document = config.to_string();
-        assert!(Document::from_json(document.as_bytes()).is_ok(), "the test's configuration is a document");
+        assert!(
+            Document::from_json(document.as_bytes()).is_ok(),
+            "the test's configuration is a document"
+        );
         let shared = Shared::default();
         shared.now.set(NOON);
         shared.secrets.borrow_mut().extend([
@@ -208,10 +212,21 @@ impl World {
 
     /// Sends a request; returns when it is answered and all work beside it is done.
     pub(crate) fn send(&mut self, method: &str, path: &str, key: &str, body: &[u8]) -> Got {
-        self.send_with(method, path, &[("authorization", &format!("Bearer {key}"))], body)
+        self.send_with(
+            method,
+            path,
+            &[("authorization", &format!("Bearer {key}"))],
+            body,
+        )
     }
 
-    pub(crate) fn send_with(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Got {
+    pub(crate) fn send_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Got {
         let got = self.start(method, path, headers, body, None);
         self.settle();
         got.take().expect("the request was answered")
@@ -278,8 +293,13 @@ impl World {
 
     /// Makes a key through the admin API.
     pub(crate) fn key(&mut self, body: &Value) -> String {
-        let got = self.send("POST", "/admin/keys", ADMIN_TOKEN, body.to_string().as_bytes());
-        assert_eq!(got.status, 201, "{}", got.text());
+        let got = self.send(
+            "POST",
+            "/admin/keys",
+            ADMIN_TOKEN,
+            body.to_string().as_bytes(),
+        );
+        assert_eq!(got.status, 201, "{} {:?}", got.text(), self.log());
         got.json()["key"].as_str().expect("a key").to_owned()
     }
 
@@ -287,13 +307,20 @@ impl World {
     pub(crate) fn records(&self, org: &str) -> Vec<Record> {
         let ledgers = self.shared.ledgers.borrow();
         let org = OrgId::new(org).expect("a legal name");
-        let Some(rows) = ledgers.get(&org) else { return vec![] };
+        let Some(rows) = ledgers.get(&org) else {
+            return vec![];
+        };
         let mut rows = rows.clone();
         let mut records = Vec::new();
-        while let Some((batch, writes)) = outbox::next_batch(&rows, self.now()).expect("readable rows") {
-            records.extend(batch.ndjson.lines().map(|line| {
-                serde_json::from_str::<Line>(line).expect("a line").record
-            }));
+        while let Some((batch, writes)) =
+            outbox::next_batch(&rows, self.now()).expect("readable rows")
+        {
+            records.extend(
+                batch
+                    .ndjson
+                    .lines()
+                    .map(|line| serde_json::from_str::<Line>(line).expect("a line").record),
+            );
             rows.apply(&writes);
             let writes = outbox::shipped(&rows, &batch).expect("readable rows");
             rows.apply(&writes);
@@ -304,13 +331,16 @@ impl World {
     /// Expires what has passed its deadline, as the ledger's alarm does.
     pub(crate) fn expire(&self, org: &str) {
         let mut ledgers = self.shared.ledgers.borrow_mut();
-        let rows = ledgers.entry(OrgId::new(org).expect("a legal name")).or_default();
+        let rows = ledgers
+            .entry(OrgId::new(org).expect("a legal name"))
+            .or_default();
         let writes = ledger::expire(rows, self.shared.now.get()).expect("readable rows");
         rows.apply(&writes);
     }
 
     pub(crate) fn standing(&mut self, org: &str) -> Value {
-        self.send("GET", &format!("/admin/ledger?org={org}"), ADMIN_TOKEN, b"").json()
+        self.send("GET", &format!("/admin/ledger?org={org}"), ADMIN_TOKEN, b"")
+            .json()
     }
 }
 
@@ -328,7 +358,11 @@ async fn receive(port: &Port, answer: Answer<Port>, slot: &Rc<RefCell<Option<Got
             received.take()
         }
     };
-    *slot.borrow_mut() = Some(Got { status, headers, body });
+    *slot.borrow_mut() = Some(Got {
+        status,
+        headers,
+        body,
+    });
 }
 
 struct Connection {
@@ -346,7 +380,11 @@ impl Sink for Connection {
     }
 
     async fn close(self) -> Result<(), Left> {
-        if self.port.left.borrow().gone { Err(Left) } else { Ok(()) }
+        if self.port.left.borrow().gone {
+            Err(Left)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -374,7 +412,10 @@ pub(crate) struct ScriptedBody {
 impl Drop for ScriptedBody {
     fn drop(&mut self) {
         if !self.finished {
-            self.port.shared.aborted.set(self.port.shared.aborted.get() + 1);
+            self.port
+                .shared
+                .aborted
+                .set(self.port.shared.aborted.get() + 1);
         }
     }
 }
@@ -411,7 +452,10 @@ impl Future for Sleep {
         if self.shared.now.get() >= self.key.0 {
             return Poll::Ready(());
         }
-        self.shared.timers.borrow_mut().insert(self.key, context.waker().clone());
+        self.shared
+            .timers
+            .borrow_mut()
+            .insert(self.key, context.waker().clone());
         Poll::Pending
     }
 }
@@ -438,7 +482,12 @@ impl Platform for Port {
     }
 
     fn secret(&self, name: &str) -> Option<Secret> {
-        self.shared.secrets.borrow().get(name).cloned().map(Secret::new)
+        self.shared
+            .secrets
+            .borrow()
+            .get(name)
+            .cloned()
+            .map(Secret::new)
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
@@ -483,11 +532,20 @@ impl Platform for Port {
             headers: call.headers,
             body: call.body,
         });
-        let reaction = self.shared.script.borrow_mut().pop_front().expect("the script has a reaction left");
+        let reaction = self
+            .shared
+            .script
+            .borrow_mut()
+            .pop_front()
+            .expect("the script has a reaction left");
         match reaction {
             Reaction::Refuse(error) => Err(error),
             Reaction::Hang => std::future::pending().await,
-            Reaction::Answer { status, headers, steps } => {
+            Reaction::Answer {
+                status,
+                headers,
+                steps,
+            } => {
                 let mut map = HeaderMap::new();
                 for (name, value) in headers {
                     map.insert(name, value.parse().expect("a legal header"));
@@ -505,7 +563,11 @@ impl Platform for Port {
         }
     }
 
-    async fn ledger(&self, org: &OrgId, commands: &[ledger::Command]) -> Result<Vec<ledger::Reply>, StoreError> {
+    async fn ledger(
+        &self,
+        org: &OrgId,
+        commands: &[ledger::Command],
+    ) -> Result<Vec<ledger::Reply>, StoreError> {
         let failures = self.shared.ledger_failures.get();
         if failures > 0 {
             self.shared.ledger_failures.set(failures - 1);
@@ -514,11 +576,14 @@ impl Platform for Port {
                 detail: "told to fail".to_owned(),
             });
         }
-        self.shared.ledger_failures.set(self.shared.ledger_failures_after_one.take());
+        self.shared
+            .ledger_failures
+            .set(self.shared.ledger_failures_after_one.take());
         let now = self.now();
         let mut ledgers = self.shared.ledgers.borrow_mut();
         let store = ledgers.entry(org.clone()).or_default();
-        let rows = ledger::load(now, commands, |reads| Self::load::<RowError>(store, reads)).expect("readable rows");
+        let rows = ledger::load(now, commands, |reads| Self::load::<RowError>(store, reads))
+            .expect("readable rows");
         let (replies, writes) = ledger::decide_batch(&rows, now, commands).expect("readable rows");
         store.apply(&writes);
         Ok(replies)
@@ -533,7 +598,8 @@ impl Platform for Port {
         }
         let now = self.now();
         let mut store = self.shared.registry.borrow_mut();
-        let rows = registry::load(command, |reads| Self::load::<RowError>(&store, reads)).expect("readable rows");
+        let rows = registry::load(command, |reads| Self::load::<RowError>(&store, reads))
+            .expect("readable rows");
         let (reply, writes) = registry::decide(&rows, now, command).expect("readable rows");
         store.apply(&writes);
         Ok(reply)
@@ -548,6 +614,9 @@ impl Platform for Port {
     }
 
     fn log(&self, level: Level, line: &str) {
-        self.shared.log.borrow_mut().push(format!("{level:?}: {line}"));
+        self.shared
+            .log
+            .borrow_mut()
+            .push(format!("{level:?}: {line}"));
     }
 }

@@ -1,67 +1,45 @@
-//! Stub, being written.
-use crate::error::{DecodeError, EncodeError};
-use crate::model::{ChatRequest, ChatResponse, Event};
-use crate::{Drops, Target, UpstreamRequest};
+//! Chat Completions: requests, answers and streams, in both directions.
+//!
+//! Beyond OpenAI's own fields the dialect carries, under the names that clients already use:
+//! `cache_control` on parts, messages and tools; `reasoning_content` (all thoughts as text) and `thinking_blocks`
+//! (the same with their signatures, and redacted ones) on assistant messages; and
+//! `extra_content.google.thought_signature` on tool calls. So what one provider signs can come back to it.
 
-/// Stub.
-pub fn encode_request(
-    _: &ChatRequest,
-    _: &Target,
-) -> Result<(UpstreamRequest, Drops), EncodeError> {
-    Err(EncodeError {
-        dialect: "openai",
-        field: String::new(),
-        reason: String::new(),
-    })
-}
-/// Stub.
-pub fn decode_response(_: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
-    Err(DecodeError::Truncated)
-}
-/// Stub.
-#[derive(Debug)]
-pub struct StreamDecoder;
-impl StreamDecoder {
-    /// Stub.
-    pub fn new() -> Self {
-        Self
-    }
-    /// Stub.
-    pub fn push(&mut self, _: &[u8], _: &mut Vec<Event>) -> Result<(), DecodeError> {
-        Err(DecodeError::Truncated)
-    }
-    /// Stub.
-    pub fn finish(&mut self, _: &mut Vec<Event>) -> Result<(), DecodeError> {
-        Err(DecodeError::Truncated)
-    }
-}
-use crate::error::Malformed;
-/// Stub.
-#[derive(Debug, Clone)]
+mod answer;
+mod assembly;
+mod frames;
+mod message;
+mod part;
+mod piece;
+mod request;
+mod stream;
+mod tools;
+mod turn;
+mod write;
+mod write_message;
+
+pub use answer::{decode_response, encode_response};
+pub use frames::StreamEncoder;
+pub use request::decode_request;
+pub use stream::StreamDecoder;
+pub use write::encode_request;
+
+/// What the gateway itself knows of an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answered {
-    /// S
+    /// The answer's identifier where the provider gave none, such as `chatcmpl-…`;
+    /// also what made-up tool call identifiers are built from.
     pub id: String,
-    /// S
+    /// When it began, in seconds since the Unix epoch; used where the provider does not say.
     pub created: i64,
-    /// S
+    /// The model's name to show; empty: the provider's.
     pub model: String,
 }
-/// Stub.
-pub fn decode_request(_: &[u8]) -> Result<(ChatRequest, Drops), Malformed> {
-    todo!()
-}
-/// Stub.
-pub fn encode_response(_: &ChatResponse, _: &Answered) -> (Vec<u8>, Drops) {
-    todo!()
-}
-/// Stub.
-#[derive(Debug)]
-pub struct StreamEncoder;
-impl StreamEncoder {
-    /// S
-    pub fn new(_: Answered, _: bool) -> Self {
-        Self
+
+impl Answered {
+    /// The identifier of a tool call that the provider gave none, the same whether streamed or not.
+    fn call_id(&self, choice: u32, call: u32) -> String {
+        let id = self.id.strip_prefix("chatcmpl-").unwrap_or(&self.id);
+        format!("call_{id}_{choice}_{call}")
     }
-    /// S
-    pub fn push(&mut self, _: &Event, _: &mut Vec<u8>) {}
 }

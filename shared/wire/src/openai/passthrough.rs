@@ -1,69 +1,254 @@
-//! S
-use crate::model::ChatRequest;
-use crate::{DecodeError, Target, UpstreamError, UpstreamRequest};
+//! OpenAI's dialect on both sides: the bytes go through as they are, but for what policy changes.
+//!
+//! [`rewrite_request`] replaces top-level values in place and leaves every other byte alone, unknown fields included.
+//! [`look`] and [`StreamTap`] watch answers without writing them anew.
+
+mod scan;
+mod tap;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
 use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde::Deserialize;
+use serde_json::Value;
 use sluice_units::Usage;
-/// S
-pub struct Edits;
+
+use super::{NAME, usage};
+use crate::error::DecodeError;
+use crate::model::{ChatRequest, Role};
+use crate::{Target, UpstreamRequest};
+use scan::Member;
+pub use tap::StreamTap;
+
+/// What is changed in a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// The model's name at the provider.
+    pub model: Option<String>,
+    /// Ask for usage at the end of the stream.
+    pub include_usage: bool,
+    /// The one name for the limit on output tokens that the provider reads.
+    pub limit_key: Option<&'static str>,
+    /// The provider knows no `developer` role.
+    pub developer_as_system: bool,
+}
+
 impl Edits {
-    /// S
-    pub fn chat(_: &ChatRequest, _: &Target) -> Self {
-        Self
+    /// The edits that a chat request needs for a target.
+    #[must_use]
+    pub fn chat(request: &ChatRequest, target: &Target) -> Self {
+        let developer = request
+            .messages
+            .iter()
+            .any(|message| message.role == Role::Developer);
+        Self {
+            model: Some(target.model.clone()),
+            include_usage: request.stream && target.stream_usage,
+            limit_key: request.output_tokens_max.map(|_| {
+                if target.max_completion_tokens {
+                    LIMIT_KEYS[1]
+                } else {
+                    LIMIT_KEYS[0]
+                }
+            }),
+            developer_as_system: developer && !target.developer_role,
+        }
     }
 }
-/// S
-pub fn rewrite_request(_: &[u8], _: &Edits) -> Vec<u8> {
-    todo!()
+
+/// The two names of the limit on output tokens.
+const LIMIT_KEYS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
+
+/// Applies the edits to a body that [`super::chat::decode_request`] has accepted; all other bytes stay as they are.
+#[must_use]
+pub fn rewrite_request(body: &[u8], edits: &Edits) -> Vec<u8> {
+    let Some(members) = scan::members(body, 0) else {
+        // Not an object; it was never accepted.
+        return body.to_vec();
+    };
+    let mut changes = Changes::default();
+    if let Some(model) = &edits.model {
+        let model = Value::from(model.as_str()).to_string();
+        changes.set(&members, "model", model);
+    }
+    if edits.include_usage {
+        include_usage(body, &members, &mut changes);
+    }
+    if let Some(wanted) = edits.limit_key {
+        rename_limit(body, &members, wanted, &mut changes);
+    }
+    if edits.developer_as_system {
+        developer_as_system(body, &members, &mut changes);
+    }
+    changes.apply(body, &members)
 }
-/// S
-pub fn request(_: &'static str, _: Vec<u8>) -> UpstreamRequest {
-    todo!()
+
+/// Replaces the model's name in a whole answer; all other bytes stay as they are.
+#[must_use]
+pub fn rewrite_model_in_response(body: &[u8], model: &str) -> Vec<u8> {
+    let edits = Edits {
+        model: Some(model.to_owned()),
+        ..Edits::default()
+    };
+    rewrite_request(body, &edits)
 }
-/// S
+
+/// A request that carries such a body.
+#[must_use]
+pub fn request(path: &'static str, body: Vec<u8>) -> UpstreamRequest {
+    UpstreamRequest {
+        method: Method::POST,
+        path: Cow::Borrowed(path),
+        headers: HeaderMap::new(),
+        body: Bytes::from(body),
+    }
+}
+
+/// Replacements in place, and members to add at the end.
+#[derive(Default)]
+struct Changes {
+    replaced: Vec<(Range<usize>, String)>,
+    added: Vec<String>,
+}
+
+impl Changes {
+    /// Sets a top-level member, new or not.
+    fn set(&mut self, members: &[Member<'_>], key: &str, json: String) {
+        match members.iter().find(|member| member.key == key) {
+            Some(member) => self.replaced.push((member.value.clone(), json)),
+            None => self.added.push(format!("{}:{json}", Value::from(key))),
+        }
+    }
+
+    fn apply(mut self, body: &[u8], members: &[Member<'_>]) -> Vec<u8> {
+        if !self.added.is_empty() {
+            // Before the closing brace, behind the last member.
+            let end = members
+                .last()
+                .map_or_else(|| scan::inside(body, 0), |member| Some(member.value.end));
+            if let Some(end) = end {
+                let comma = if members.is_empty() { "" } else { "," };
+                let added = format!("{comma}{}", self.added.join(","));
+                self.replaced.push((end..end, added));
+            }
+        }
+        self.replaced
+            .sort_by_key(|(range, _)| (range.start, range.end));
+        let mut out = Vec::with_capacity(body.len().saturating_add(128));
+        let mut at = 0;
+        for (range, json) in self.replaced {
+            out.extend_from_slice(body.get(at..range.start).unwrap_or_default());
+            out.extend_from_slice(json.as_bytes());
+            at = range.end;
+        }
+        out.extend_from_slice(body.get(at..).unwrap_or_default());
+        out
+    }
+}
+
+fn include_usage(body: &[u8], members: &[Member<'_>], changes: &mut Changes) {
+    let options = members
+        .iter()
+        .find(|member| member.key == "stream_options")
+        .and_then(|member| scan::members(body, member.value.start));
+    let Some(inner) = options else {
+        // None, or null.
+        let options = r#"{"include_usage":true}"#.to_owned();
+        changes.set(members, "stream_options", options);
+        return;
+    };
+    let known = inner.iter().find(|member| member.key == "include_usage");
+    match (known, inner.last()) {
+        (Some(member), _) => changes
+            .replaced
+            .push((member.value.clone(), "true".to_owned())),
+        (None, Some(last)) => {
+            let end = last.value.end;
+            changes
+                .replaced
+                .push((end..end, r#","include_usage":true"#.to_owned()));
+        }
+        (None, None) => {
+            changes.set(
+                members,
+                "stream_options",
+                r#"{"include_usage":true}"#.to_owned(),
+            );
+        }
+    }
+}
+
+/// Gives the limit the name that the provider reads, unless both names are there already.
+fn rename_limit(body: &[u8], members: &[Member<'_>], wanted: &'static str, changes: &mut Changes) {
+    let named = |key: &str| {
+        members.iter().find(|member| {
+            member.key == key && body.get(member.value.clone()) != Some(b"null".as_slice())
+        })
+    };
+    if named(wanted).is_some() || members.iter().any(|member| member.key == wanted) {
+        return;
+    }
+    let other = LIMIT_KEYS.into_iter().find(|key| *key != wanted);
+    if let Some(member) = other.and_then(named) {
+        changes
+            .replaced
+            .push((member.name.clone(), format!("\"{wanted}\"")));
+    }
+}
+
+fn developer_as_system(body: &[u8], members: &[Member<'_>], changes: &mut Changes) {
+    let messages = members.iter().find(|member| member.key == "messages");
+    let elements = messages.and_then(|member| scan::elements(body, member.value.start));
+    for element in elements.unwrap_or_default() {
+        for member in scan::members(body, element.start).unwrap_or_default() {
+            let value = body.get(member.value.clone()).unwrap_or_default();
+            if member.key == "role" && scan::text(value).as_deref() == Some("developer") {
+                changes
+                    .replaced
+                    .push((member.value, "\"system\"".to_owned()));
+            }
+        }
+    }
+}
+
+/// What a whole answer says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Look {
-    /// S
+    /// What was used, where the provider says it.
     pub usage: Option<Usage>,
-    /// S
+    /// Why the first choice ended, in the provider's word.
     pub finish: Option<String>,
 }
-/// S
-pub fn look(_: &Bytes) -> Result<Look, DecodeError> {
-    todo!()
+
+#[derive(Deserialize)]
+struct Whole {
+    choices: Vec<WholeChoice>,
+    #[serde(default)]
+    usage: Value,
 }
-/// S
-#[derive(Debug)]
-pub struct StreamTap;
-impl StreamTap {
-    /// S
-    pub fn new(_: bool) -> Self {
-        Self
-    }
-    /// S
-    pub fn push(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<(), DecodeError> {
-        todo!()
-    }
-    /// S
-    pub fn finish(&mut self, _: &mut Vec<u8>) -> Result<(), DecodeError> {
-        todo!()
-    }
-    /// S
-    pub fn usage(&self) -> Option<Usage> {
-        todo!()
-    }
-    /// S
-    pub fn finish_reason(&self) -> Option<&str> {
-        todo!()
-    }
-    /// S
-    pub fn output_bytes(&self) -> u64 {
-        todo!()
-    }
-    /// S
-    pub fn is_complete(&self) -> bool {
-        todo!()
-    }
-    /// S
-    pub fn take_error(&mut self) -> Option<UpstreamError> {
-        todo!()
-    }
+
+#[derive(Deserialize)]
+struct WholeChoice {
+    finish_reason: Option<String>,
+}
+
+/// Looks at a whole answer that goes through as it is.
+///
+/// # Errors
+/// [`DecodeError::Shape`] when it is not a chat completion.
+pub fn look(body: &Bytes) -> Result<Look, DecodeError> {
+    let whole: Whole = serde_json::from_slice(body).map_err(|error| DecodeError::Shape {
+        dialect: NAME,
+        detail: error.to_string(),
+    })?;
+    Ok(Look {
+        usage: usage::decode(&whole.usage),
+        finish: whole
+            .choices
+            .into_iter()
+            .next()
+            .and_then(|choice| choice.finish_reason),
+    })
 }

@@ -1,0 +1,317 @@
+//! The messages of a request for a provider.
+//!
+//! One neutral turn may become several messages: each tool result is a message of its own, and comes first.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Value, json};
+
+use super::answer::{encode_call, encode_thoughts, signed};
+use crate::error::EncodeError;
+use crate::model::{CacheMark, Message, Part, Role, Source};
+use crate::openai::NAME;
+use crate::{Drops, Target};
+
+struct Writer<'a> {
+    target: &'a Target,
+    drops: &'a mut Drops,
+    messages: Vec<Value>,
+    /// Calls whose identifiers were made up: name and identifier, in order.
+    made_up: VecDeque<(String, String)>,
+}
+
+/// Writes all messages.
+pub(super) fn encode_all(
+    messages: &[Message],
+    target: &Target,
+    drops: &mut Drops,
+) -> Result<Vec<Value>, EncodeError> {
+    let mut writer = Writer {
+        target,
+        drops,
+        messages: Vec::with_capacity(messages.len()),
+        made_up: VecDeque::new(),
+    };
+    for (at, message) in messages.iter().enumerate() {
+        writer.message(message, at)?;
+    }
+    Ok(writer.messages)
+}
+
+impl Writer<'_> {
+    fn message(&mut self, message: &Message, at: usize) -> Result<(), EncodeError> {
+        if message.role == Role::Assistant {
+            return self.assistant(message, at);
+        }
+        let mut rest = Vec::new();
+        for part in &message.parts {
+            if let Part::ToolResult {
+                id,
+                name,
+                parts,
+                is_error,
+                cache,
+            } = part
+            {
+                if *is_error {
+                    let field = format!("messages[{at}].content.is_error");
+                    self.drops.push(field, "openai marks no failed results");
+                }
+                self.note_cache(*cache, at);
+                let id = self.result_id(id, name.as_deref());
+                self.tool_result(&id, parts, at, &mut rest)?;
+            } else {
+                rest.push(self.part(part, at)?);
+            }
+        }
+        if rest.is_empty() && message.role == Role::Tool {
+            return Ok(());
+        }
+        let role = match message.role {
+            Role::Developer if self.target.developer_role => "developer",
+            Role::System | Role::Developer => "system",
+            // What a tool showed beside text.
+            Role::User | Role::Tool | Role::Assistant => "user",
+        };
+        let results_only = !message.parts.is_empty() && rest.is_empty();
+        if !results_only {
+            let content = content(rest);
+            self.push(role, message.name.as_deref(), vec![("content", content)]);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, role: &str, name: Option<&str>, fields: Vec<(&str, Value)>) {
+        let mut message = Map::new();
+        message.insert("role".to_owned(), role.into());
+        if let Some(name) = name {
+            message.insert("name".to_owned(), name.into());
+        }
+        for (key, value) in fields {
+            message.insert(key.to_owned(), value);
+        }
+        self.messages.push(Value::Object(message));
+    }
+
+    fn tool_result(
+        &mut self,
+        id: &str,
+        parts: &[Part],
+        at: usize,
+        rest: &mut Vec<Value>,
+    ) -> Result<(), EncodeError> {
+        let mut texts = Vec::new();
+        for part in parts {
+            let written = self.part(part, at)?;
+            if written.get("type").and_then(Value::as_str) == Some("text") {
+                texts.push(written);
+            } else {
+                let field = format!("messages[{at}].content");
+                self.drops.push(
+                    field,
+                    "openai's tools return text; the rest is sent as the user's",
+                );
+                rest.push(written);
+            }
+        }
+        let fields = vec![("tool_call_id", id.into()), ("content", content(texts))];
+        self.push("tool", None, fields);
+        Ok(())
+    }
+
+    fn assistant(&mut self, message: &Message, at: usize) -> Result<(), EncodeError> {
+        let mut texts = Vec::new();
+        let mut calls = Vec::new();
+        let mut refusal: Option<String> = None;
+        let mut thinks = false;
+        for part in &message.parts {
+            match part {
+                Part::Refusal { text } => refusal.get_or_insert_default().push_str(text),
+                Part::Thinking { .. } | Part::RedactedThinking { .. } => thinks = true,
+                Part::ToolCall { .. } => calls.extend(self.call(part, at, calls.len())),
+                other => texts.push(self.part(other, at)?),
+            }
+        }
+        let silent = texts.is_empty() && (!calls.is_empty() || refusal.is_some());
+        let content = if silent { Value::Null } else { content(texts) };
+        let mut fields = vec![("content", content)];
+        fields.extend(refusal.map(|text| ("refusal", text.into())));
+        let mut thoughts = Map::new();
+        if thinks && self.target.reasoning_content {
+            encode_thoughts(&message.parts, &mut thoughts);
+            // A foreign signature would be refused, and is another provider's business.
+            thoughts.shift_remove("thinking_blocks");
+        }
+        if thinks {
+            let field = format!("messages[{at}].thinking_blocks");
+            self.drops
+                .push(field, "signed thoughts stay with who signed them");
+        }
+        let thoughts = thoughts.shift_remove("reasoning_content");
+        fields.extend(thoughts.map(|text| ("reasoning_content", text)));
+        if !calls.is_empty() {
+            fields.push(("tool_calls", Value::Array(calls)));
+        }
+        self.push("assistant", message.name.as_deref(), fields);
+        Ok(())
+    }
+
+    fn call(&mut self, part: &Part, at: usize, number: usize) -> Option<Value> {
+        let Part::ToolCall {
+            id,
+            name,
+            signature,
+            cache,
+            ..
+        } = part
+        else {
+            return None;
+        };
+        self.note_cache(*cache, at);
+        let made_up = format!("call_{at}_{number}");
+        if id.is_empty() {
+            self.made_up.push_back((name.clone(), made_up.clone()));
+        }
+        let mut call = encode_call(part, || made_up)?;
+        if signature.is_some()
+            && let Some(call) = call.as_object_mut()
+        {
+            let own = self.target.thought_signatures;
+            let kept = signature.as_deref().filter(|_| own).map(signed);
+            match kept {
+                Some(kept) => call.insert("extra_content".to_owned(), kept),
+                None => {
+                    let field = format!("messages[{at}].tool_calls[{number}].extra_content");
+                    self.drops
+                        .push(field, "thought signatures stay with who signed them");
+                    call.shift_remove("extra_content")
+                }
+            };
+        }
+        Some(call)
+    }
+
+    /// The identifier that a result names, or the one that was made up for its call.
+    fn result_id(&mut self, id: &str, name: Option<&str>) -> String {
+        if !id.is_empty() {
+            return id.to_owned();
+        }
+        let found = self
+            .made_up
+            .iter()
+            .position(|(called, _)| name.is_none_or(|name| name == called));
+        found
+            .and_then(|at| self.made_up.remove(at))
+            .map_or_else(|| "call_unknown".to_owned(), |(_, id)| id)
+    }
+
+    fn part(&mut self, part: &Part, at: usize) -> Result<Value, EncodeError> {
+        let refuse = |reason: &str| {
+            Err(EncodeError {
+                dialect: NAME,
+                field: format!("messages[{at}].content"),
+                reason: reason.to_owned(),
+            })
+        };
+        let (cache, value) = match part {
+            Part::Text { text, cache, .. } => (cache, json!({"type": "text", "text": text})),
+            Part::Image {
+                source,
+                detail,
+                cache,
+            } => {
+                let Some(url) = address(source) else {
+                    return refuse("pictures go by address or inline");
+                };
+                let mut image = json!({"url": url});
+                if let (Some(detail), Some(image)) = (detail, image.as_object_mut()) {
+                    image.insert("detail".to_owned(), detail.as_str().into());
+                }
+                (cache, json!({"type": "image_url", "image_url": image}))
+            }
+            Part::Audio { source, cache } => {
+                let Some(audio) = audio(source) else {
+                    return refuse("sound goes inline, as wav or mp3");
+                };
+                (cache, json!({"type": "input_audio", "input_audio": audio}))
+            }
+            Part::Document {
+                source,
+                name,
+                cache,
+            } => (cache, document(source, name.as_deref())),
+            Part::Refusal { text } => (&None, json!({"type": "text", "text": text})),
+            Part::Thinking { .. } | Part::RedactedThinking { .. } => {
+                return refuse("thoughts belong to the assistant");
+            }
+            Part::ToolCall { .. } | Part::ToolResult { .. } => {
+                return refuse("calls belong to the assistant, results to tools");
+            }
+        };
+        self.note_cache(*cache, at);
+        Ok(value)
+    }
+
+    fn note_cache(&mut self, cache: Option<CacheMark>, at: usize) {
+        if cache.is_some() {
+            let field = format!("messages[{at}].content.cache_control");
+            self.drops.push(field, "openai caches by itself");
+        }
+    }
+}
+
+/// One text is a string, none is an empty one; otherwise an array of parts.
+fn content(mut parts: Vec<Value>) -> Value {
+    let alone = parts.len() <= 1;
+    match parts.pop() {
+        None => "".into(),
+        Some(Value::Object(mut part))
+            if alone && part.get("type").and_then(Value::as_str) == Some("text") =>
+        {
+            part.shift_remove("text").unwrap_or_default()
+        }
+        Some(last) => {
+            parts.push(last);
+            Value::Array(parts)
+        }
+    }
+}
+
+fn address(source: &Source) -> Option<String> {
+    match source {
+        Source::Url(url) => Some(url.clone()),
+        Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
+        Source::FileId(_) | Source::Text(_) => None,
+    }
+}
+
+fn audio(source: &Source) -> Option<Value> {
+    let Source::Base64 { media_type, data } = source else {
+        return None;
+    };
+    let format = match media_type.as_str() {
+        "audio/wav" | "audio/x-wav" | "audio/wave" => "wav",
+        "audio/mp3" | "audio/mpeg" => "mp3",
+        _ => return None,
+    };
+    Some(json!({"data": data, "format": format}))
+}
+
+fn document(source: &Source, name: Option<&str>) -> Value {
+    let mut file = Map::new();
+    match source {
+        Source::Text(text) => return json!({"type": "text", "text": text}),
+        Source::FileId(id) => file.insert("file_id".to_owned(), id.as_str().into()),
+        Source::Url(url) => file.insert("file_data".to_owned(), url.as_str().into()),
+        Source::Base64 { media_type, data } => {
+            let url = format!("data:{media_type};base64,{data}");
+            // OpenAI wants a name beside inline data.
+            file.insert("filename".to_owned(), name.unwrap_or("file").into());
+            file.insert("file_data".to_owned(), url.into())
+        }
+    };
+    if let Some(name) = name {
+        file.insert("filename".to_owned(), name.into());
+    }
+    json!({"type": "file", "file": file})
+}

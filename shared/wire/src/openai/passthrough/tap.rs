@@ -1,0 +1,381 @@
+//! Watches a stream that goes through as it is.
+//!
+//! Whole events are forwarded byte for byte and unfinished ones kept back, so that whatever the gateway writes next
+//! stands at an event's border. Two kinds of event are not forwarded: the usage chunk that the caller did not ask for,
+//! and an error, which the gateway words itself.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use sluice_units::Usage;
+
+use crate::error::{DecodeError, UpstreamError};
+use crate::openai::{NAME, error, usage};
+use crate::sse::EVENT_BYTES_MAX;
+
+/// Watches a stream that goes through as it is.
+#[derive(Debug, Default)]
+pub struct StreamTap {
+    include_usage: bool,
+    pending: Vec<u8>,
+    line: Line,
+    data: Vec<u8>,
+    seen: Seen,
+}
+
+/// Where the reader stands in a line.
+#[derive(Debug, Default, Clone, Copy)]
+struct Line {
+    has_bytes: bool,
+    after_cr: bool,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    usage: Option<Usage>,
+    finish: Option<String>,
+    unfinished: Choices,
+    output_bytes: u64,
+    done: bool,
+    error: Option<UpstreamError>,
+    failed: bool,
+}
+
+/// How many choices have begun and ended, by index.
+#[derive(Debug, Default)]
+struct Choices {
+    begun: u128,
+    ended: u128,
+}
+
+impl StreamTap {
+    /// A tap at the start of a stream. `include_usage`: the caller asked for the usage chunk.
+    #[must_use]
+    pub fn new(include_usage: bool) -> Self {
+        Self {
+            include_usage,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the provider's next bytes and appends those that the caller gets.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when an event is too large or no chunk; the stream is over then.
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        if self.line.after_cr && !bytes.is_empty() {
+            // The rest of a line's end that was cut in two belongs to the event before.
+            self.line.after_cr = false;
+            if let Some(rest) = bytes.strip_prefix(b"\n") {
+                bytes = rest;
+                let before = if self.pending.is_empty() {
+                    &mut *out
+                } else {
+                    &mut self.pending
+                };
+                before.push(b'\n');
+            }
+        }
+        while let Some(end) = self.event_end(bytes) {
+            let (event, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+            bytes = rest;
+            if self.pending.is_empty() {
+                self.event(event, out)?;
+            } else {
+                let mut whole = std::mem::take(&mut self.pending);
+                whole.extend_from_slice(event);
+                self.event(&whole, out)?;
+                whole.clear();
+                self.pending = whole;
+            }
+        }
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() > EVENT_BYTES_MAX {
+            return Err(DecodeError::EventTooLarge(EVENT_BYTES_MAX));
+        }
+        Ok(())
+    }
+
+    /// Says that no more bytes come. A last event without its empty line is forwarded if it is whole.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] when the answer was not complete.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        if !self.pending.is_empty() {
+            let ends: &[u8] = if self.line.has_bytes { b"\n\n" } else { b"\n" };
+            self.line.after_cr = false;
+            self.push(ends, out).map_err(|_| DecodeError::Truncated)?;
+        }
+        if self.is_complete() || self.seen.failed {
+            Ok(())
+        } else {
+            Err(DecodeError::Truncated)
+        }
+    }
+
+    /// What the provider says was used; the last word.
+    #[must_use]
+    pub const fn usage(&self) -> Option<Usage> {
+        self.seen.usage
+    }
+
+    /// Why the answer ended, in the provider's word.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.seen.finish.as_deref()
+    }
+
+    /// The bytes of text that the model has written: content, reasoning and arguments.
+    #[must_use]
+    pub const fn output_bytes(&self) -> u64 {
+        self.seen.output_bytes
+    }
+
+    /// Whether the stream has come to its end: `[DONE]`, or every choice has said why it ended.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        let choices = &self.seen.unfinished;
+        !self.seen.failed
+            && (self.seen.done || (choices.begun != 0 && choices.begun == choices.ended))
+    }
+
+    /// Whether the stream's last event, `[DONE]`, was there.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.seen.done
+    }
+
+    /// The error that the provider sent in mid-stream, once.
+    pub fn take_error(&mut self) -> Option<UpstreamError> {
+        self.seen.error.take()
+    }
+
+    /// The place behind the empty line that ends an event.
+    fn event_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..)?;
+            let Some(found) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.line.has_bytes |= !rest.is_empty();
+                return None;
+            };
+            let empty = !self.line.has_bytes && found == 0;
+            at = at.saturating_add(found).saturating_add(1);
+            self.line.has_bytes = false;
+            if rest.get(found) == Some(&b'\r') {
+                match bytes.get(at) {
+                    Some(b'\n') => at = at.saturating_add(1),
+                    Some(_) => {}
+                    None => self.line.after_cr = true,
+                }
+            }
+            if empty {
+                return Some(at);
+            }
+        }
+    }
+
+    fn event(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        if self.seen.failed {
+            return Ok(());
+        }
+        self.data.clear();
+        for line in event.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            let Some(value) = line.strip_prefix(b"data:") else {
+                continue;
+            };
+            if !self.data.is_empty() {
+                self.data.push(b'\n');
+            }
+            self.data
+                .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
+        }
+        if self.seen.look(self.data.trim_ascii(), self.include_usage)? {
+            out.extend_from_slice(event);
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// Looks at one event's data; `false` when the caller does not get it.
+    fn look(&mut self, data: &[u8], include_usage: bool) -> Result<bool, DecodeError> {
+        if data.is_empty() {
+            return Ok(true);
+        }
+        if data == b"[DONE]" {
+            self.done = true;
+            return Ok(true);
+        }
+        let chunk: Chunk<'_> =
+            serde_json::from_slice(data).map_err(|error| DecodeError::Shape {
+                dialect: NAME,
+                detail: error.to_string(),
+            })?;
+        let choices = chunk.choices.unwrap_or_default();
+        let suspicious = chunk.error.is_some()
+            || choices.iter().any(Choice::failed)
+            || chunk
+                .x_groq
+                .as_ref()
+                .is_some_and(|groq| groq.error.is_some());
+        if suspicious && let Some(failed) = full_error(data) {
+            self.failed = true;
+            self.error = Some(failed);
+            return Ok(false);
+        }
+        for choice in &choices {
+            self.choice(choice);
+        }
+        let groq = chunk.x_groq.and_then(|groq| groq.usage);
+        let used = [chunk.usage, groq].iter().flatten().find_map(usage::decode);
+        self.usage = used.or(self.usage);
+        // The chunk that `include_usage` adds; one with a choice, or Azure's with none and no usage, is the caller's.
+        Ok(include_usage || used.is_none() || !choices.is_empty())
+    }
+
+    fn choice(&mut self, choice: &Choice<'_>) {
+        let bit = 1_u128.checked_shl(choice.index).unwrap_or(0);
+        self.unfinished.begun |= bit;
+        if let Some(word) = choice.finish_reason.as_deref() {
+            self.unfinished.ended |= bit;
+            if self.finish.as_deref() != Some(word) {
+                self.finish = Some(word.to_owned());
+            }
+        }
+        let written = choice.delta.as_ref().map_or(0, |delta| delta.0);
+        self.output_bytes = self.output_bytes.saturating_add(written);
+    }
+}
+
+/// Reads the error with the same eyes as the decoder.
+fn full_error(data: &[u8]) -> Option<UpstreamError> {
+    match serde_json::from_slice(data) {
+        Ok(Value::Object(chunk)) => error::in_stream(&chunk),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    usage: Option<Value>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+    #[serde(default)]
+    x_groq: Option<Groq>,
+}
+
+#[derive(Deserialize)]
+struct Groq {
+    #[serde(default)]
+    usage: Option<Value>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u32,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+    #[serde(default)]
+    delta: Option<Written>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+}
+
+impl Choice<'_> {
+    fn failed(&self) -> bool {
+        self.error.is_some() || self.finish_reason.as_deref() == Some("error")
+    }
+}
+
+/// How many bytes of text a delta holds; nothing is kept of them.
+struct Written(u64);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Counter)
+    }
+}
+
+struct Counter;
+
+impl<'de> Visitor<'de> for Counter {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a delta")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+        Ok(Written(u64::try_from(text.len()).unwrap_or(u64::MAX)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Written, E> {
+        Ok(Written(0))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Written, E> {
+        Ok(Written(0))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Written, E> {
+        Ok(Written(0))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Written, E> {
+        Ok(Written(0))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Written, E> {
+        Ok(Written(0))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Written, A::Error> {
+        let mut sum = 0_u64;
+        while let Some(Written(more)) = access.next_element()? {
+            sum = sum.saturating_add(more);
+        }
+        Ok(Written(sum))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Written, A::Error> {
+        let mut sum = 0_u64;
+        while let Some(key) = access.next_key::<Cow<'de, str>>()? {
+            if is_written_by_model(&key) {
+                let Written(more) = access.next_value()?;
+                sum = sum.saturating_add(more);
+            } else {
+                access.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Written(sum))
+    }
+}
+
+/// The fields of a delta, at any depth, whose texts the model wrote. `reasoning` beside `reasoning_content`
+/// and what repeats them (details, blocks) are not counted twice.
+fn is_written_by_model(key: &str) -> bool {
+    matches!(
+        key,
+        "content"
+            | "reasoning_content"
+            | "reasoning"
+            | "refusal"
+            | "tool_calls"
+            | "function_call"
+            | "function"
+            | "name"
+            | "arguments"
+            | "text"
+            | "thinking"
+    )
+}
