@@ -256,6 +256,15 @@ impl<'a> Writer<'a, '_> {
         let reason = match part {
             _ if role == TurnRole::User => "thoughts belong to the assistant",
             Part::Thinking {
+                signature: Some(proof),
+                ..
+            }
+            | Part::RedactedThinking { data: proof }
+                if is_foreign(proof) =>
+            {
+                "the signature is another provider's"
+            }
+            Part::Thinking {
                 text,
                 signature: Some(signature),
             } => {
@@ -355,6 +364,11 @@ impl<'a> Writer<'a, '_> {
             }
         }
     }
+}
+
+/// Anthropic's proofs are bare base64, which holds no colon; the proofs of others carry their owner's name and one.
+fn is_foreign(proof: &str) -> bool {
+    proof.contains(':')
 }
 
 fn place(message: usize) -> String {

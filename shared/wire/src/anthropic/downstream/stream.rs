@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Answered, citation, stop, stop_details, usage};
@@ -219,13 +220,12 @@ impl StreamEncoder {
             return;
         }
         if let Some(open) = self.open.filter(|open| open.part == part) {
-            let delta = match open.kind {
-                Kind::Text => json!({"type": "text_delta", "text": text}),
-                Kind::Thinking => json!({"type": "thinking_delta", "thinking": text}),
-                Kind::Call => json!({"type": "input_json_delta", "partial_json": text}),
-                Kind::Redacted => return,
-            };
-            block_delta(open, &delta, out);
+            match open.kind {
+                Kind::Text => block_delta(open, "text_delta", "text", text, out),
+                Kind::Thinking => block_delta(open, "thinking_delta", "thinking", text, out),
+                Kind::Call => block_delta(open, "input_json_delta", "partial_json", text, out),
+                Kind::Redacted => {}
+            }
             return;
         }
         let Some(held) = self.held.get_mut(&part) else {
@@ -253,8 +253,7 @@ impl StreamEncoder {
             return;
         };
         if open.kind == Kind::Thinking {
-            let delta = json!({"type": "signature_delta", "signature": signature});
-            block_delta(open, &delta, out);
+            block_delta(open, "signature_delta", "signature", signature, out);
         } else {
             self.drops
                 .push("tool_use.signature", "not supported by anthropic");
@@ -270,8 +269,7 @@ impl StreamEncoder {
             return;
         };
         if let Some(citation) = citation(annotation, &mut self.drops) {
-            let delta = json!({"type": "citations_delta", "citation": citation});
-            block_delta(open, &delta, out);
+            block_delta(open, "citations_delta", "citation", &citation, out);
         }
     }
 
@@ -338,9 +336,30 @@ impl StreamEncoder {
     }
 }
 
-fn block_delta(open: Open, delta: &Value, out: &mut Vec<u8>) {
-    let frame = json!({"type": "content_block_delta", "index": open.block, "delta": delta});
-    write(out, "content_block_delta", &frame);
+/// Writes a delta straight into the caller's bytes: there are more of these than of everything else.
+fn block_delta(
+    open: Open,
+    kind: &str,
+    field: &str,
+    value: &(impl Serialize + ?Sized),
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":",
+    );
+    write_json(out, &open.block);
+    out.extend_from_slice(b",\"delta\":{\"type\":");
+    write_json(out, kind);
+    out.push(b',');
+    write_json(out, field);
+    out.push(b':');
+    write_json(out, value);
+    out.extend_from_slice(b"}}\n\n");
+}
+
+fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    // Writing text, numbers and JSON into memory cannot fail.
+    let _ = serde_json::to_writer(out, value);
 }
 
 fn write(out: &mut Vec<u8>, event: &str, frame: &Value) {

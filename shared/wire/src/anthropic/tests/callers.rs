@@ -49,6 +49,11 @@ fn the_field_at_fault_is_named() {
     );
     malformed(&json!({"max_tokens": 1}), missing, "model");
     malformed(&json!({"max_tokens": 1, "model": "m"}), missing, "messages");
+}
+
+#[test]
+fn the_block_at_fault_is_named() {
+    let missing = "missing_required_parameter";
     for (turn, code, param) in [
         (json!({}), missing, "messages[0].role"),
         (
@@ -94,6 +99,11 @@ fn the_field_at_fault_is_named() {
             param,
         );
     }
+}
+
+#[test]
+fn the_setting_at_fault_is_named() {
+    let missing = "missing_required_parameter";
     for (field, value, code, param) in [
         (
             "thinking",
