@@ -1,13 +1,68 @@
 //! The ledger of one organisation in one region: limits, budgets, reservations and the outbox of records.
 //!
-//! The life of a reservation: `admit` → (`extend`)* → `settle` | `release` | expiry. Each step is idempotent by request.
-//! **Invariant:** for every budget, spent + reserved ≤ limit at each admission; a denied request writes nothing.
+//! The life of a reservation: `admit` → (`extend`)* → `settle` | `release` | expiry. Each step is idempotent by request:
+//!
+//! | command | open | settled | released | expired | never seen, or long ago |
+//! |---|---|---|---|---|---|
+//! | `Admit` | `Admitted`, no charge | `Done` | `Done` | `Done` | `Admitted` or `Denied` |
+//! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` | `Unknown` |
+//! | `Settle` | `Done` | `Done`, no charge | `Unknown` | `Done`, a correction | `Unknown` |
+//! | `Release` | `Done` | `Done`, the charge stands | `Done` | `Done`, a correction to nothing | `Unknown` |
+//!
+//! `Done` to an `Admit` says that the request's life is over: it must not go on. What has become of a reservation is
+//! remembered for at least [`CLOSED_KEPT`].
+//!
+//! **Invariants**
+//! - For every budget, spent + reserved ≤ limit at each admission; a window's limit is never exceeded within any stretch
+//!   of its length. A settlement may exceed its reservation, because the provider has charged; then nothing is admitted
+//!   until it fits again.
+//! - A denied request writes nothing.
+//! - What was ever spent at the organisation = the sum of `cost_nano_usd` over all records ever queued.
+//! - Every admitted request ends in exactly one settled or expired record, or in a release; only an expired one may be
+//!   followed by one correction.
+//! - Records are numbered from 1 without gaps, in the order of the commits.
+//! - The ledger's time never goes back at a scope: should the clock step back, it stands still until the clock has
+//!   caught up.
+//!
+//! What a command must see is read in two rounds, because the scopes of a settlement are in its reservation:
+//! [`reads`], then [`scope_reads`]. [`load`] does both.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{NanoUsd, RequestId, Span};
+use sluice_units::{NanoUsd, RequestId, Span, Timestamp};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules};
+use crate::outbox;
 use crate::record::Record;
+use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
+
+mod admit;
+mod expire;
+pub(crate) mod rows;
+mod settle;
+mod standing;
+mod window;
+
+pub use expire::{expire, expire_reads, expire_scope_reads, next_deadline};
+pub use window::SUB_BUCKETS;
+
+/// How long it is remembered, at least, what has become of a reservation.
+pub const CLOSED_KEPT: Span = Span::from_seconds(3_600);
+/// Closed reservations are forgotten together, a stretch of this length at a time.
+const CLOSED_BUCKET: Span = Span::from_seconds(1_800);
+/// How many such stretches make [`CLOSED_KEPT`].
+const CLOSED_BUCKETS: i64 = 2;
+/// The longest that a reservation lives without being extended.
+pub const TTL_MAX: Span = Span::from_seconds(86_400);
+/// How many reservations expire in one call, at most.
+pub const EXPIRE_MAX: usize = 64;
+/// How many open reservations one call looks through for deadlines, at most; the others wait for a later call.
+pub const OPEN_SCAN_MAX: u32 = 10_000;
+/// How many closed reservations are forgotten in one call, at most.
+pub const SWEEP_MAX: u32 = 256;
+/// How many scopes `Standing` lists, at most.
+pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
 /// What the ledger is asked. Several commands travel in one call and are committed together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +77,8 @@ pub enum Command {
         /// For how long.
         ttl: Span,
     },
-    /// Replace the reservation by the truth, and queue the record.
+    /// Replace the reservation by the truth, and queue the record. The ledger writes the record's `kind` and
+    /// `cost_nano_usd` itself, the latter from `actual`.
     Settle {
         /// What was used; it may exceed the reservation, for the provider has charged.
         actual: Amount,
@@ -59,7 +115,7 @@ pub enum Reply {
     Admitted(Headroom),
     /// A rule forbids it; nothing was written.
     Denied(Denial),
-    /// Settled, released or extended, now or before.
+    /// Settled, released or extended, now or before. To an `Admit`: this request's life is over.
     Done,
     /// There is no such reservation (never was, or long ago).
     Unknown,
@@ -148,4 +204,143 @@ pub struct ScopeStanding {
     pub requests_total: u64,
     /// Tokens settled since the beginning.
     pub tokens_total: u64,
+}
+
+/// The rows that a batch of commands must see first.
+#[must_use]
+pub fn reads(now: Timestamp, commands: &[Command]) -> Vec<Read> {
+    let mut reads = Vec::new();
+    for command in commands {
+        let request = match command {
+            Command::Admit(admission) => {
+                reads.extend(admit::scope_keys(admission).map(Read::Row));
+                &admission.draft.request
+            }
+            Command::Settle { record, .. } => &record.request,
+            Command::Extend { request, .. } | Command::Release { request } => request,
+            Command::Standing => {
+                reads.extend(standing::reads());
+                continue;
+            }
+        };
+        reads.push(Read::Row(rows::open_key(request)));
+        reads.extend(rows::closed_keys(now, request).map(Read::Row));
+    }
+    reads
+}
+
+/// The rows that must be seen besides: the scopes of the reservations that end.
+///
+/// # Errors
+/// [`RowError`] when a reservation's row is not what this code writes.
+pub fn scope_reads(
+    rows: &Rows,
+    now: Timestamp,
+    commands: &[Command],
+) -> Result<Vec<Read>, RowError> {
+    let work = Work::new(rows);
+    let mut keys = BTreeSet::new();
+    for command in commands {
+        let request = match command {
+            Command::Settle { record, .. } => &record.request,
+            Command::Release { request } => request,
+            Command::Admit(_) | Command::Extend { .. } | Command::Standing => continue,
+        };
+        let ends = match rows::find(&work, now, request)? {
+            rows::Found::Open(held) => Some(held),
+            rows::Found::Closed(_, closed) => closed.charged,
+            rows::Found::Nothing => None,
+        };
+        let scopes = ends.into_iter().flat_map(|held| held.scopes);
+        keys.extend(scopes.map(|(key, _)| key));
+    }
+    Ok(not_among(rows, keys))
+}
+
+/// Reads those of `keys` that were not read yet.
+fn not_among(rows: &Rows, keys: BTreeSet<RowKey>) -> Vec<Read> {
+    keys.into_iter()
+        .filter(|key| rows.get(key).is_none())
+        .map(Read::Row)
+        .collect()
+}
+
+/// Reads all that a batch of commands must see; `read` answers several reads at once.
+///
+/// # Errors
+/// What `read` says, or a [`RowError`].
+pub fn load<E: From<RowError>>(
+    now: Timestamp,
+    commands: &[Command],
+    mut read: impl FnMut(&[Read]) -> Result<Vec<(RowKey, String)>, E>,
+) -> Result<Rows, E> {
+    let mut rows = Rows::new();
+    rows.extend(read(&reads(now, commands))?);
+    let more = scope_reads(&rows, now, commands)?;
+    if !more.is_empty() {
+        rows.extend(read(&more)?);
+    }
+    Ok(rows)
+}
+
+/// Decides one command.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn decide(
+    rows: &Rows,
+    now: Timestamp,
+    command: &Command,
+) -> Result<(Reply, WriteSet), RowError> {
+    let mut work = Work::new(rows);
+    let reply = step(&mut work, now, command)?;
+    Ok((reply, work.finish()))
+}
+
+/// Decides commands one after another, each seeing the writes of those before, to be committed together.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn decide_batch(
+    rows: &Rows,
+    now: Timestamp,
+    commands: &[Command],
+) -> Result<(Vec<Reply>, WriteSet), RowError> {
+    let mut work = Work::new(rows);
+    let replies = commands
+        .iter()
+        .map(|command| step(&mut work, now, command))
+        .collect::<Result<_, _>>()?;
+    Ok((replies, work.finish()))
+}
+
+fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply, RowError> {
+    match command {
+        Command::Admit(admission) => admit::admit(work, now, admission),
+        Command::Extend { request, ttl } => settle::extend(work, now, request, *ttl),
+        Command::Settle { actual, record } => settle::settle(work, now, *actual, record),
+        Command::Release { request } => settle::release(work, now, request),
+        Command::Standing => standing::standing(work, now),
+    }
+}
+
+/// Queues a record under the next sequence number.
+fn queue(work: &mut Work<'_>, record: &Record) -> Result<(), RowError> {
+    let mut org = rows::ScopeRow::load(work, rows::ORG)?;
+    org.sequence = org.sequence.saturating_add(1);
+    outbox::queue(work, org.sequence, record)?;
+    work.put(rows::ORG.to_owned(), &org)
+}
+
+/// An amount that can be charged: never less than nothing.
+fn chargeable(amount: Amount) -> Amount {
+    Amount {
+        tokens: amount.tokens,
+        cost: amount.cost.max(NanoUsd::ZERO),
+    }
+}
+
+/// When a reservation made or extended now expires.
+fn deadline(now: Timestamp, ttl: Span) -> Timestamp {
+    now.plus(ttl.clamp(Span::ZERO, TTL_MAX))
 }

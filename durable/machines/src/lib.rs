@@ -19,6 +19,7 @@
 
 pub mod ledger;
 pub mod limit;
+pub mod outbox;
 pub mod record;
 pub mod registry;
 pub mod rows;

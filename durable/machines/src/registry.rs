@@ -1,11 +1,34 @@
 //! The registry: virtual keys and configuration versions, and what changed when.
 //!
 //! It is the authority; read copies lag. Whoever keeps a copy calls `Sync` and learns what has changed since.
+//!
+//! **Invariants**
+//! - A key's identifier and hash never change and never belong to two keys; a revoked key stays revoked.
+//! - Every created or revoked key raises the sequence number by one, in the same commit.
+//! - Configuration versions are numbered from 1 without gaps; the last [`CONFIG_VERSIONS_MAX`] are kept.
+//! - Each command may come twice: the same key again, the same document again and a second revocation change nothing.
+//!
+//! Knows no secrets and does not judge documents. What a command must see is read in two rounds: [`reads`], then
+//! [`then_reads`]. [`load`] does both.
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{AppId, KeyId, OrgId, TeamId, Timestamp, UserId};
 
 use crate::limit::Rule;
+
+mod decide;
+mod rows;
+
+pub use decide::{decide, load, reads, then_reads};
+
+/// How many keys a page holds, at most.
+pub const KEYS_PAGE_MAX: u32 = 100;
+/// How many versions of the configuration are kept.
+pub const CONFIG_VERSIONS_MAX: u64 = 100;
+/// How many changes are remembered for `Sync`; whoever asks for older ones is told to forget everything.
+pub const CHANGES_MAX: u32 = 1_000;
+/// How many deployed documents are remembered by their hash; an older one would be taken for new.
+pub const SEEDS_MAX: usize = 100;
 
 /// A virtual key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +70,7 @@ pub struct KeyRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    /// Adds a key.
+    /// Adds a key. The very same key again is answered with the key.
     CreateKey {
         /// The key.
         key: Box<KeyRecord>,
@@ -112,7 +135,7 @@ pub enum Reply {
     Keys {
         /// The keys.
         keys: Vec<KeyRecord>,
-        /// Where the next page begins, if there is one.
+        /// To be sent as `after` for the next page, if there is one.
         next: Option<KeyId>,
     },
     /// There is no such key or version.
@@ -150,7 +173,7 @@ pub struct ConfigVersion {
 /// What a copy's keeper must know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
-    /// The newest sequence number; to be sent with the next `Sync`.
+    /// The newest sequence number of the keys' changes; to be sent with the next `Sync`.
     pub sequence: u64,
     /// The current configuration's version; 0 when there is none.
     pub config_version: u64,

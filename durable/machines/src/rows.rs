@@ -1,9 +1,33 @@
 //! Rows in, writes out: the only way in which a machine touches storage.
+//!
+//! A row is a key and a versioned JSON text (`{"v":1,…}`); keys are compared byte by byte, as SQLite compares text.
+//! Knows nothing of what the rows mean.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
-/// A row's name, such as `scope/team/search`. Unique within one object.
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+/// A row's name, such as `s/team/search`. Unique within one object.
 pub type RowKey = String;
+
+/// What a command needs to see before it can be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// The row with this key, if there is one.
+    Row(RowKey),
+    /// The first `limit` rows, in the order of their keys, with `after` < key < `before`.
+    Range {
+        /// Keys greater than this one.
+        after: RowKey,
+        /// Keys smaller than this one.
+        before: RowKey,
+        /// At most so many.
+        limit: u32,
+    },
+}
 
 /// The rows that a command asked for. A row that does not exist is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +36,37 @@ pub struct Rows(BTreeMap<RowKey, String>);
 /// What a command changes: rows to write (versioned JSON text) and rows to delete, all or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteSet(BTreeMap<RowKey, Option<String>>);
+
+/// A stored row is not what this code writes. Nothing may be decided on it: the command fails, nothing is written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the row {key} cannot be used: {detail}")]
+pub struct RowError {
+    /// The row.
+    pub key: RowKey,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl Read {
+    /// The first `limit` rows whose keys begin with `prefix`, which ends with `/`.
+    #[must_use]
+    pub fn prefix(prefix: &str, limit: u32) -> Self {
+        Self::prefix_after(prefix, prefix, limit)
+    }
+
+    /// The same, of those after the key `after`.
+    #[must_use]
+    pub fn prefix_after(prefix: &str, after: &str, limit: u32) -> Self {
+        debug_assert!(prefix.ends_with('/'), "a prefix ends with a slash");
+        // `0` is the character after `/`.
+        let before = format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix));
+        Self::Range {
+            after: after.to_owned(),
+            before,
+            limit,
+        }
+    }
+}
 
 impl Rows {
     /// No rows.
@@ -34,9 +89,39 @@ impl Rows {
     /// The rows whose names begin with `prefix`, in order.
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0
-            .range(prefix.to_owned()..)
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
             .take_while(move |(key, _)| key.starts_with(prefix))
             .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// All rows, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Answers a read as a store does, when these rows are the whole store.
+    #[must_use]
+    pub fn answer(&self, read: &Read) -> Vec<(RowKey, String)> {
+        match read {
+            Read::Row(key) => self
+                .get(key)
+                .map(|value| (key.clone(), value.to_owned()))
+                .into_iter()
+                .collect(),
+            Read::Range {
+                after,
+                before,
+                limit,
+            } => self
+                .iter()
+                .skip_while(|(key, _)| *key <= after.as_str())
+                .take_while(|(key, _)| *key < before.as_str())
+                .take(usize::try_from(*limit).unwrap_or(usize::MAX))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+        }
     }
 
     /// Takes over a set of writes, as a commit does.
@@ -47,6 +132,12 @@ impl Rows {
                 None => self.0.remove(key),
             };
         }
+    }
+}
+
+impl Extend<(RowKey, String)> for Rows {
+    fn extend<I: IntoIterator<Item = (RowKey, String)>>(&mut self, rows: I) {
+        self.0.extend(rows);
     }
 }
 
@@ -78,5 +169,131 @@ impl WriteSet {
         self.0
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_deref()))
+    }
+}
+
+/// Rows with the writes of the commands that were decided before on top.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    base: &'a Rows,
+    writes: WriteSet,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) const fn new(base: &'a Rows) -> Self {
+        Self {
+            base,
+            writes: WriteSet::new(),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        match self.writes.0.get(key) {
+            Some(written) => written.as_deref(),
+            None => self.base.get(key),
+        }
+    }
+
+    /// A row as it stands after the writes so far.
+    pub(crate) fn load<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, RowError> {
+        self.text(key).map(|text| decode(key, text)).transpose()
+    }
+
+    pub(crate) fn put<T: Serialize>(&mut self, key: RowKey, row: &T) -> Result<(), RowError> {
+        let text = serde_json::to_string(row).map_err(|error| RowError {
+            key: key.clone(),
+            detail: error.to_string(),
+        })?;
+        self.writes.put(key, text);
+        Ok(())
+    }
+
+    /// Deletes a row that was read or written before.
+    pub(crate) fn delete(&mut self, key: &str) {
+        if self.base.get(key).is_some() {
+            self.writes.delete(key.to_owned());
+        } else {
+            self.writes.0.remove(key);
+        }
+    }
+
+    /// Deletes a row that may exist although it was not read.
+    pub(crate) fn delete_unread(&mut self, key: RowKey) {
+        self.writes.delete(key);
+    }
+
+    /// The rows as they would be after a commit.
+    pub(crate) fn snapshot(&self) -> Rows {
+        let mut rows = self.base.clone();
+        rows.apply(&self.writes);
+        rows
+    }
+
+    pub(crate) fn finish(self) -> WriteSet {
+        self.writes
+    }
+}
+
+/// Reads a row's text.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, RowError> {
+    serde_json::from_str(text).map_err(|error| RowError {
+        key: key.to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+/// The number 1: the version of every row so far. Any other number does not decode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct V1;
+
+impl Serialize for V1 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(1)
+    }
+}
+
+impl<'de> Deserialize<'de> for V1 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            1 => Ok(Self),
+            other => Err(D::Error::custom(format_args!(
+                "its version is {other}; this code knows version 1"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(keys: &[&str]) -> Rows {
+        let mut rows = Rows::new();
+        rows.extend(keys.iter().map(|key| ((*key).to_owned(), String::new())));
+        rows
+    }
+
+    #[test]
+    fn a_prefix_reads_its_own_rows_alone() {
+        let rows = store(&["a/1", "b", "b/1", "b/2", "b/3", "b0", "c/1"]);
+        let keys = |read: &Read| -> Vec<RowKey> {
+            rows.answer(read).into_iter().map(|(key, _)| key).collect()
+        };
+        assert_eq!(keys(&Read::prefix("b/", 9)), ["b/1", "b/2", "b/3"]);
+        assert_eq!(keys(&Read::prefix("b/", 2)), ["b/1", "b/2"]);
+        assert_eq!(keys(&Read::prefix_after("b/", "b/1", 1)), ["b/2"]);
+        assert_eq!(keys(&Read::Row("b".to_owned())), ["b"]);
+    }
+
+    #[test]
+    fn a_row_of_another_version_is_refused() {
+        #[derive(Debug, Deserialize)]
+        struct Row {
+            #[expect(dead_code, reason = "only its decoding is of interest")]
+            v: V1,
+        }
+        assert!(decode::<Row>("k", r#"{"v":1}"#).is_ok());
+        let error = decode::<Row>("k", r#"{"v":2}"#).unwrap_err();
+        assert!(error.detail.contains("its version is 2"), "{error}");
     }
 }

@@ -1,7 +1,42 @@
 //! A request's way through the gateway, in order.
 //!
-//! parse → authenticate → admit → route → translate → attempt → session → settle.
+//! receive → authenticate → parse → admit → route → translate → attempt → session → settle.
 //! Knows no runtime: all that it needs of one stands in [`platform`].
+//! The async spine is [`gateway`], `serve` and [`pump`]; whatever remembers is a synchronous machine
+//! ([`plan`], [`session`], and those of `sluice-machines`).
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::float_arithmetic
+    )
+)]
 
+pub mod admit;
+pub mod authenticate;
+pub mod config;
+pub mod estimate;
+pub mod gateway;
+pub mod hash;
+pub mod headers;
+pub mod health;
+pub mod isolate;
+pub mod plan;
 pub mod platform;
+pub mod price;
+pub mod problem;
+pub mod pump;
+pub mod sandbox;
+pub mod secret_key;
+pub mod serve;
+pub mod session;
+pub mod settle;
+pub mod upstream;
+
+mod admin;
+
+pub use admin::TOKEN_SECRET;

@@ -32,6 +32,12 @@ pub trait Platform: Clone + 'static {
     /// A provider's key or another secret, by its name in the secret store.
     fn secret(&self, name: &str) -> Option<Secret>;
 
+    /// The request's body, read now and not before: the caller is known by then.
+    ///
+    /// # Errors
+    /// [`ReceiveError`], also when the body is larger than `bytes_max` (found out as early as can be).
+    async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError>;
+
     /// Returns after `span`.
     async fn sleep(&self, span: Span);
 
@@ -125,6 +131,17 @@ pub trait Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the downstream has gone away")]
 pub struct Left;
+
+/// Why a request's body could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReceiveError {
+    /// It is larger than is allowed.
+    #[error("the request's body is too large")]
+    TooLarge,
+    /// The caller went away before it was complete.
+    #[error("the request's body is incomplete")]
+    Incomplete,
+}
 
 /// Why a call to a provider brought no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -1,37 +1,54 @@
-//! Stub, being written.
+//! Anthropic's Messages dialect, `POST /v1/messages`, version 2023-06-01.
+//!
+//! Decides how a neutral conversation is said in Messages and what a Messages answer means.
+//! Knows nothing of keys or hosts: a provider's base address ends in `/v1`, the path here is `/messages`.
+//! Follows <https://docs.claude.com/en/api/messages> and the streaming, errors, extended-thinking,
+//! structured-outputs and prompt-caching pages beside it, as they stood in November 2026.
+//!
+//! Where Messages is stricter than the neutral model, the request is made legal rather than refused:
+//! system turns are hoisted, equal roles merged, results put before text, identifiers escaped (see [`names`]).
+//! What could not be said is named in [`Drops`](crate::Drops); what must not be left out is an
+//! [`EncodeError`](crate::EncodeError).
+
+use std::borrow::Cow;
+
 use crate::error::{DecodeError, EncodeError};
-use crate::model::{ChatRequest, ChatResponse, Event};
-use crate::{Drops, Target, UpstreamRequest};
+
+mod blocks;
 pub mod error;
-/// Stub.
-pub fn encode_request(
-    _: &ChatRequest,
-    _: &Target,
-) -> Result<(UpstreamRequest, Drops), EncodeError> {
-    Err(EncodeError {
-        dialect: "anthropic",
-        field: String::new(),
-        reason: String::new(),
-    })
-}
-/// Stub.
-pub fn decode_response(_: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
-    Err(DecodeError::Truncated)
-}
-/// Stub.
-#[derive(Debug)]
-pub struct StreamDecoder;
-impl StreamDecoder {
-    /// Stub.
-    pub fn new() -> Self {
-        Self
+mod format;
+pub mod names;
+mod reasoning;
+mod request;
+mod response;
+mod sampling;
+mod source;
+mod stream;
+mod tools;
+mod turns;
+mod usage;
+
+pub use format::STRUCTURED_ANSWER_TOOL;
+pub use request::{OUTPUT_TOKENS_DEFAULT, encode_request};
+pub use response::decode_response;
+pub use stream::StreamDecoder;
+
+/// The value of the `anthropic-version` header.
+pub const VERSION: &str = "2023-06-01";
+
+const DIALECT: &str = "anthropic";
+
+fn cannot(field: impl Into<String>, reason: impl Into<String>) -> EncodeError {
+    EncodeError {
+        dialect: DIALECT,
+        field: field.into(),
+        reason: reason.into(),
     }
-    /// Stub.
-    pub fn push(&mut self, _: &[u8], _: &mut Vec<Event>) -> Result<(), DecodeError> {
-        Err(DecodeError::Truncated)
-    }
-    /// Stub.
-    pub fn finish(&mut self, _: &mut Vec<Event>) -> Result<(), DecodeError> {
-        Err(DecodeError::Truncated)
+}
+
+fn shape(detail: impl Into<Cow<'static, str>>) -> DecodeError {
+    DecodeError::Shape {
+        dialect: DIALECT,
+        detail: detail.into().into_owned(),
     }
 }

@@ -105,13 +105,4 @@ impl ErrorClass {
             Self::RateLimited | Self::Overloaded | Self::Timeout | Self::Server
         )
     }
-
-    /// Another target may succeed.
-    #[must_use]
-    pub const fn try_next_target(self) -> bool {
-        !matches!(
-            self,
-            Self::InvalidRequest | Self::ContextLength | Self::ContentPolicy
-        )
-    }
 }

@@ -1,38 +1,35 @@
-//! Stub, being written.
-use crate::error::{DecodeError, EncodeError};
-use crate::model::{ChatRequest, ChatResponse, Event};
-use crate::{Drops, Target, UpstreamRequest};
+//! Google's Gemini API: `generateContent`, `streamGenerateContent`, `batchEmbedContents`.
+//!
+//! Decides how the neutral model is said in Gemini's words and back, and names what cannot be said.
+//! Does not know hosts, keys, prices or retries. Keeps no state between a request and its answer:
+//! function names that Gemini refuses are escaped reversibly, so that the answer alone restores them.
+//! Follows <https://ai.google.dev/api/generate-content> and <https://ai.google.dev/gemini-api/docs/thought-signatures>
+//! (read 2025-12).
+//!
+//! Schemas go out in Gemini's OpenAPI subset (`parameters`, `responseSchema`), which every model reads, and are
+//! lowered to it; `schema` says how.
+
 pub mod embeddings;
 pub mod error;
-/// Stub.
-pub fn encode_request(
-    _: &ChatRequest,
-    _: &Target,
-) -> Result<(UpstreamRequest, Drops), EncodeError> {
-    Err(EncodeError {
-        dialect: "gemini",
-        field: String::new(),
-        reason: String::new(),
-    })
-}
-/// Stub.
-pub fn decode_response(_: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
-    Err(DecodeError::Truncated)
-}
-/// Stub.
-#[derive(Debug)]
-pub struct StreamDecoder;
-impl StreamDecoder {
-    /// Stub.
-    pub fn new() -> Self {
-        Self
-    }
-    /// Stub.
-    pub fn push(&mut self, _: &[u8], _: &mut Vec<Event>) -> Result<(), DecodeError> {
-        Err(DecodeError::Truncated)
-    }
-    /// Stub.
-    pub fn finish(&mut self, _: &mut Vec<Event>) -> Result<(), DecodeError> {
-        Err(DecodeError::Truncated)
-    }
-}
+
+mod args;
+mod config;
+mod contents;
+mod frames;
+mod media;
+mod names;
+mod request;
+mod response;
+mod schema;
+mod stream;
+mod value;
+
+pub use request::encode_request;
+pub use response::decode_response;
+pub use stream::StreamDecoder;
+
+/// The dialect's name in errors.
+const DIALECT: &str = "gemini";
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,160 @@
-//! Stub, being written.
-use crate::error::{ErrorClass, UpstreamError};
+//! What Anthropic says went wrong.
+//!
+//! Follows <https://docs.claude.com/en/api/errors> (November 2026). One status and type serve several causes
+//! (a prompt too long and an empty account are both `invalid_request_error`); they are told apart by the message,
+//! in the wordings seen until November 2026.
+
 use http::HeaderMap;
-/// Stub.
-pub fn decode(status: u16, _: &HeaderMap, _: &[u8]) -> UpstreamError {
+use serde::Deserialize;
+use sluice_units::Span;
+
+use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
+
+/// The status of an error that came in mid-stream.
+const STATUS_IN_STREAM: u16 = 200;
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: WireError,
+}
+
+/// The error object, in a body or in a stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireError {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    message: Option<String>,
+}
+
+/// Reads an error answer. Never fails: what cannot be read is classified by its status.
+#[must_use]
+pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
+    let error = serde_json::from_slice(body)
+        .map_or_else(|_| plain(body), |envelope: Envelope| envelope.error);
+    let mut error = classified(status, error);
+    error.retry_after = retry_after(headers);
+    error
+}
+
+/// Reads an error that came in mid-stream.
+pub(super) fn in_stream(error: WireError) -> UpstreamError {
+    classified(STATUS_IN_STREAM, error)
+}
+
+/// A body that is not the dialect's: a relay's page or line. A page is of no use to anyone.
+fn plain(body: &[u8]) -> WireError {
+    let text = String::from_utf8_lossy(body.get(..MESSAGE_BYTES_MAX).unwrap_or(body));
+    let text = text.trim();
+    let readable = !text.starts_with(['<', '{', '[']) && !text.is_empty();
+    WireError {
+        kind: None,
+        message: readable.then(|| text.to_owned()),
+    }
+}
+
+fn classified(status: u16, error: WireError) -> UpstreamError {
+    let message = bounded(error.message.unwrap_or_default());
+    let class = class(status, error.kind.as_deref(), &message);
     UpstreamError {
-        class: ErrorClass::Server,
+        class,
         status,
-        message: String::new(),
-        code: None,
-        param: None,
+        param: param(class, &message),
+        message,
+        code: error.kind,
         retry_after: None,
     }
+}
+
+fn class(status: u16, kind: Option<&str>, message: &str) -> ErrorClass {
+    let lower = message.to_ascii_lowercase();
+    let class = kind
+        .and_then(class_of_type)
+        .unwrap_or_else(|| class_of_status(status));
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+    match class {
+        ErrorClass::InvalidRequest if says(&TOO_LONG) => ErrorClass::ContextLength,
+        ErrorClass::InvalidRequest if says(&REFUSED) => ErrorClass::ContentPolicy,
+        ErrorClass::InvalidRequest | ErrorClass::RateLimited | ErrorClass::Permission
+            if says(&NO_CREDIT) =>
+        {
+            ErrorClass::QuotaExhausted
+        }
+        ErrorClass::Permission if says(&WRONG_COUNTRY) => ErrorClass::UnsupportedCountry,
+        class => class,
+    }
+}
+
+const TOO_LONG: [&str; 4] = [
+    "prompt is too long",
+    "exceed context limit",
+    "exceeds the context window",
+    "exceed the context window",
+];
+const REFUSED: [&str; 2] = ["content filtering policy", "usage policy"];
+const NO_CREDIT: [&str; 3] = [
+    "credit balance is too low",
+    "specified api usage limits",
+    "workspace api usage limits",
+];
+/// `Request not allowed` is what callers from other countries get.
+const WRONG_COUNTRY: [&str; 3] = [
+    "request not allowed",
+    "not available in your",
+    "unsupported country",
+];
+
+fn class_of_type(kind: &str) -> Option<ErrorClass> {
+    Some(match kind {
+        "invalid_request_error" | "request_too_large" => ErrorClass::InvalidRequest,
+        "authentication_error" => ErrorClass::Authentication,
+        "billing_error" => ErrorClass::QuotaExhausted,
+        "permission_error" | "forbidden" => ErrorClass::Permission,
+        "not_found_error" => ErrorClass::NotFound,
+        "rate_limit_error" => ErrorClass::RateLimited,
+        "timeout_error" => ErrorClass::Timeout,
+        "overloaded_error" => ErrorClass::Overloaded,
+        "api_error" => ErrorClass::Server,
+        _ => return None,
+    })
+}
+
+const fn class_of_status(status: u16) -> ErrorClass {
+    match status {
+        401 => ErrorClass::Authentication,
+        402 => ErrorClass::QuotaExhausted,
+        403 => ErrorClass::Permission,
+        404 => ErrorClass::NotFound,
+        408 | 504 | 522 | 524 => ErrorClass::Timeout,
+        429 => ErrorClass::RateLimited,
+        503 | 529 => ErrorClass::Overloaded,
+        400..=499 => ErrorClass::InvalidRequest,
+        _ => ErrorClass::Server,
+    }
+}
+
+/// The messages of validation begin with the field: `messages.0.content: …`.
+fn param(class: ErrorClass, message: &str) -> Option<String> {
+    if class != ErrorClass::InvalidRequest {
+        return None;
+    }
+    let (field, _) = message.split_once(':')?;
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    (!field.is_empty() && field.bytes().all(is_path)).then(|| field.to_owned())
+}
+
+fn bounded(mut message: String) -> String {
+    let mut end = message.len().min(MESSAGE_BYTES_MAX);
+    while !message.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    message.truncate(end);
+    message
+}
+
+/// `retry-after` in whole seconds. A date cannot be read without a clock and counts as absent.
+fn retry_after(headers: &HeaderMap) -> Option<Span> {
+    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds: i64 = seconds.trim().parse().ok()?;
+    (seconds >= 0).then(|| Span::from_seconds(seconds))
 }

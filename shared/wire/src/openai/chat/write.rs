@@ -157,7 +157,7 @@ fn sampling(
 ) {
     let sampling = &request.sampling;
     // OpenAI's thinking models refuse these unless thinking is off (2025-11).
-    let thinks = target.max_completion_tokens && target.reasoning && effort != Some(Effort::None);
+    let refused = !target.sampling && effort != Some(Effort::None);
     let logprobs = request.logprobs.filter(|logprobs| logprobs.enabled);
     let bias = Some(&sampling.logit_bias).filter(|bias| !bias.is_empty());
     let fields: [(&'static str, Option<Value>); 7] = [
@@ -179,8 +179,8 @@ fn sampling(
         ),
     ];
     for (key, value) in fields {
-        if thinks && value.is_some() {
-            drops.push(key, "openai's thinking models take none");
+        if refused && value.is_some() {
+            drops.push(key, "the model takes none");
         } else {
             put(body, key, value);
         }

@@ -1,0 +1,114 @@
+//! Expiry: a reservation that nobody came back for is charged as it stood; what is long closed is forgotten.
+
+use sluice_units::Timestamp;
+
+use super::rows::{
+    CLOSED, Closed, End, OPEN, Reservation, ScopeRow, closed_key, closed_oldest, closed_sweep_at,
+};
+use super::{EXPIRE_MAX, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
+use crate::limit::Amount;
+use crate::record::{Outcome, Record, RecordKind, UsageSource};
+use crate::rows::{Read, RowError, Rows, V1, Work, WriteSet, decode};
+
+/// What [`expire`] and [`next_deadline`] must see first; for [`expire`], [`expire_scope_reads`] names the rest.
+#[must_use]
+pub fn expire_reads() -> Vec<Read> {
+    vec![
+        Read::prefix(OPEN, OPEN_SCAN_MAX),
+        Read::prefix(CLOSED, SWEEP_MAX),
+    ]
+}
+
+/// The scopes of the reservations that [`expire`] will charge.
+///
+/// # Errors
+/// [`RowError`] when a reservation's row is not what this code writes.
+pub fn expire_scope_reads(rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
+    let scopes = due(rows, now)?
+        .into_iter()
+        .flat_map(|(_, held)| held.scopes);
+    Ok(not_among(rows, scopes.map(|(key, _)| key).collect()))
+}
+
+/// The reservations whose deadline has passed, the oldest deadline first, at most [`EXPIRE_MAX`].
+fn due(rows: &Rows, now: Timestamp) -> Result<Vec<(&str, Reservation)>, RowError> {
+    let mut due = Vec::new();
+    for (key, text) in rows.with_prefix(OPEN) {
+        let held: Reservation = decode(key, text)?;
+        if held.deadline <= now {
+            due.push((key, held));
+        }
+    }
+    // Stable: of equal deadlines the smaller key comes first.
+    due.sort_by_key(|(_, held)| held.deadline);
+    due.truncate(EXPIRE_MAX);
+    Ok(due)
+}
+
+/// Charges the reservations whose deadline has passed, at most [`EXPIRE_MAX`] of them, each its estimate, and forgets
+/// what has been closed for long.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn expire(rows: &Rows, now: Timestamp) -> Result<WriteSet, RowError> {
+    let mut work = Work::new(rows);
+    for (key, held) in due(rows, now)? {
+        charge(&mut work, now, key, held)?;
+    }
+    let oldest = closed_oldest(now);
+    for (key, _) in rows.with_prefix(CLOSED) {
+        if key >= oldest.as_str() {
+            break;
+        }
+        work.delete(key);
+    }
+    Ok(work.finish())
+}
+
+fn charge(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    key: &str,
+    held: Reservation,
+) -> Result<(), RowError> {
+    let charged = Amount {
+        tokens: held.estimate.tokens,
+        cost: held.estimate.cost,
+    };
+    for (key, ordinal) in &held.scopes {
+        let mut row = ScopeRow::load(work, key)?;
+        row.settle(&held, *ordinal, charged);
+        work.put(key.clone(), &row)?;
+    }
+    let record = Record {
+        kind: RecordKind::Expired,
+        outcome: Outcome::Unknown,
+        usage_source: UsageSource::Reserved,
+        cost_nano_usd: charged.cost,
+        ..held.draft.clone()
+    };
+    work.delete(key);
+    let closed = Closed {
+        v: V1,
+        end: End::Expired,
+        charged: Some(Box::new(held)),
+    };
+    work.put(closed_key(now, &record.request), &closed)?;
+    queue(work, &record)
+}
+
+/// When [`expire`] has something to do next; in the past when it has something to do now.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes.
+pub fn next_deadline(rows: &Rows) -> Result<Option<Timestamp>, RowError> {
+    let mut next = rows
+        .with_prefix(CLOSED)
+        .next()
+        .and_then(|(key, _)| closed_sweep_at(key));
+    for (key, text) in rows.with_prefix(OPEN) {
+        let held: Reservation = decode(key, text)?;
+        next = Some(next.map_or(held.deadline, |next| next.min(held.deadline)));
+    }
+    Ok(next)
+}

@@ -1,0 +1,66 @@
+//! What stands at the scopes, for whoever looks on.
+
+use sluice_units::{AppId, KeyId, NanoUsd, TeamId, Timestamp, UserId};
+
+use super::rows::{ORG, SCOPES, ScopeRow};
+use super::{Reply, STANDING_SCOPES_MAX, ScopeStanding};
+use crate::limit::Scope;
+use crate::outbox;
+use crate::rows::{Read, RowError, Work, decode};
+
+pub(super) fn reads() -> Vec<Read> {
+    vec![
+        Read::prefix(SCOPES, STANDING_SCOPES_MAX),
+        Read::Row(ORG.to_owned()),
+        outbox::shipping_read(),
+    ]
+}
+
+/// The first [`STANDING_SCOPES_MAX`] scopes, in the order of their rows.
+pub(super) fn standing(work: &Work<'_>, now: Timestamp) -> Result<Reply, RowError> {
+    let mut scopes = Vec::new();
+    for (key, text) in work.snapshot().with_prefix(SCOPES) {
+        let row: ScopeRow = decode(key, text)?;
+        let scope = scope(key).ok_or_else(|| RowError {
+            key: key.to_owned(),
+            detail: "its key names no scope".to_owned(),
+        })?;
+        scopes.push(at_scope(scope, &row, now));
+    }
+    let org = ScopeRow::load(work, ORG)?;
+    Ok(Reply::Standing {
+        scopes,
+        outbox: outbox::waiting(work, org.sequence)?,
+        open: org.open,
+    })
+}
+
+fn at_scope(scope: Scope, row: &ScopeRow, now: Timestamp) -> ScopeStanding {
+    let of_period = |current: bool, spent| if current { spent } else { NanoUsd::ZERO };
+    let now = now.max(row.at);
+    ScopeStanding {
+        scope,
+        spent_day: of_period(now.day_start() == row.at.day_start(), row.day.spent()),
+        spent_month: of_period(now.month_start() == row.at.month_start(), row.month.spent()),
+        spent_total: row.spent,
+        reserved: row.reserved,
+        requests_total: row.requests,
+        tokens_total: row.tokens.count(),
+    }
+}
+
+/// The scope that a row's key names.
+fn scope(key: &str) -> Option<Scope> {
+    let mut parts = key.strip_prefix(SCOPES)?.split('/');
+    let kind = parts.next()?;
+    let mut id = || parts.next();
+    let scope = match kind {
+        "org" => Scope::Org,
+        "team" => Scope::Team(TeamId::new(id()?).ok()?),
+        "app" => Scope::App(TeamId::new(id()?).ok()?, AppId::new(id()?).ok()?),
+        "user" => Scope::User(UserId::new(id()?).ok()?),
+        "key" => Scope::Key(KeyId::new(id()?).ok()?),
+        _ => return None,
+    };
+    parts.next().is_none().then_some(scope)
+}

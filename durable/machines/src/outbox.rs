@@ -1,0 +1,270 @@
+//! The outbox: records wait here, numbered, until the store of records has confirmed them.
+//!
+//! A record is queued in the same commit as the money ([`crate::ledger`]). Before a batch is shipped, its boundaries
+//! are committed, so that a retry after a failure or a crash ships the same bytes under the same name.
+//!
+//! The order for the shell: [`next_batch`] → commit → upload → [`shipped`] → commit, or [`failed`] → commit.
+//! **Invariant:** a record leaves the outbox only after the store confirmed its batch; batches are numbered from 1
+//! without gaps and each record is in exactly one.
+//!
+//! Knows neither compression nor the store.
+
+use serde::{Deserialize, Serialize};
+use sluice_units::{Span, Timestamp};
+
+use crate::ledger;
+use crate::record::Record;
+use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
+
+/// How many records one batch holds, at most.
+pub const BATCH_RECORDS_MAX: u32 = 1_000;
+/// How many bytes one batch holds, at most, unless a single record is larger.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// How long to wait after the first failure of the store; doubled with each further one.
+pub const RETRY_FIRST: Span = Span::from_seconds(1);
+/// How long to wait between two tries, at most.
+pub const RETRY_MAX: Span = Span::from_seconds(300);
+
+const QUEUE: &str = "q/";
+const SHIPPING: &str = "ship";
+
+/// Records that are shipped together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The object's name: `usage/region=R/org=O/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, where the date is the first
+    /// record's arrival. The same batch always has the same name.
+    pub name: String,
+    /// The records, one JSON object on each line, not yet compressed.
+    pub ndjson: String,
+    /// How many records.
+    pub records: u64,
+    /// The first record's sequence number.
+    pub first: u64,
+    /// The last record's sequence number.
+    pub last: u64,
+}
+
+/// A queued record: what a line of a shipped object looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    v: V1,
+    /// The record's sequence number in its ledger.
+    pub sequence: u64,
+    /// The record.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// Which records are in which batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Shipping {
+    v: V1,
+    /// The number of the batch that is being shipped, or of the next one.
+    batch: u64,
+    /// The first record that was not confirmed.
+    first: u64,
+    /// The last record of the batch that is being shipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<u64>,
+    /// How often the store failed on it.
+    #[serde(default)]
+    failures: u32,
+    /// Not to be tried again before.
+    #[serde(default)]
+    not_before: Timestamp,
+}
+
+impl Default for Shipping {
+    fn default() -> Self {
+        Self {
+            v: V1,
+            batch: 1,
+            first: 1,
+            last: None,
+            failures: 0,
+            not_before: Timestamp::default(),
+        }
+    }
+}
+
+fn queue_key(sequence: u64) -> RowKey {
+    format!("{QUEUE}{sequence:020}")
+}
+
+/// Adds a record.
+pub(crate) fn queue(work: &mut Work<'_>, sequence: u64, record: &Record) -> Result<(), RowError> {
+    let line = Line {
+        v: V1,
+        sequence,
+        record: record.clone(),
+    };
+    work.put(queue_key(sequence), &line)
+}
+
+pub(crate) fn shipping_read() -> Read {
+    Read::Row(SHIPPING.to_owned())
+}
+
+/// How many records wait, given the last one's sequence number.
+pub(crate) fn waiting(work: &Work<'_>, last: u64) -> Result<u64, RowError> {
+    let shipping: Shipping = work.load(SHIPPING)?.unwrap_or_default();
+    Ok(last.saturating_add(1).saturating_sub(shipping.first))
+}
+
+fn shipping(rows: &Rows) -> Result<Shipping, RowError> {
+    Ok(Work::new(rows).load(SHIPPING)?.unwrap_or_default())
+}
+
+/// What [`next_batch`], [`shipped`], [`failed`] and [`next_alarm`] must see of the outbox.
+#[must_use]
+pub fn reads() -> Vec<Read> {
+    vec![shipping_read(), Read::prefix(QUEUE, BATCH_RECORDS_MAX)]
+}
+
+/// The batch to ship now, and the writes to commit before; nothing when nothing waits or a retry is not yet due.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn next_batch(rows: &Rows, now: Timestamp) -> Result<Option<(Batch, WriteSet)>, RowError> {
+    let mut shipping = shipping(rows)?;
+    if now < shipping.not_before {
+        return Ok(None);
+    }
+    let mut ndjson = String::new();
+    let mut records: u64 = 0;
+    let mut first: Option<Line> = None;
+    for (key, text) in rows.with_prefix(QUEUE) {
+        let sequence = shipping.first.saturating_add(records);
+        let fits = ndjson.len().saturating_add(text.len()) < BATCH_BYTES_MAX
+            && records < u64::from(BATCH_RECORDS_MAX);
+        let belongs = match shipping.last {
+            Some(last) => sequence <= last,
+            None => fits || records == 0,
+        };
+        if !belongs {
+            break;
+        }
+        if key != queue_key(sequence) {
+            return Err(missing(sequence));
+        }
+        if first.is_none() {
+            first = Some(decode(key, text)?);
+        }
+        ndjson.push_str(text);
+        ndjson.push('\n');
+        records = records.saturating_add(1);
+    }
+    let Some(Line { record, .. }) = first else {
+        return Ok(None);
+    };
+    let last = shipping.first.saturating_add(records).saturating_sub(1);
+    if shipping.last.is_some_and(|fixed| fixed != last) {
+        return Err(missing(last.saturating_add(1)));
+    }
+    let batch = Batch {
+        name: format!(
+            "usage/region={}/org={}/date={}/{:012}.ndjson.gz",
+            record.region,
+            record.org,
+            record.at_us.date(),
+            shipping.batch,
+        ),
+        ndjson,
+        records,
+        first: shipping.first,
+        last,
+    };
+    let mut work = Work::new(rows);
+    if shipping.last.is_none() {
+        shipping.last = Some(last);
+        work.put(SHIPPING.to_owned(), &shipping)?;
+    }
+    Ok(Some((batch, work.finish())))
+}
+
+fn missing(sequence: u64) -> RowError {
+    RowError {
+        key: queue_key(sequence),
+        detail: "the record is missing from the outbox".to_owned(),
+    }
+}
+
+/// The store has confirmed the batch: its records leave the outbox. Harmless when it was said before.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn shipped(rows: &Rows, batch: &Batch) -> Result<WriteSet, RowError> {
+    let current = shipping(rows)?;
+    let mut work = Work::new(rows);
+    if current.first == batch.first && current.last == Some(batch.last) {
+        for sequence in batch.first..=batch.last {
+            work.delete_unread(queue_key(sequence));
+        }
+        let next = Shipping {
+            batch: current.batch.saturating_add(1),
+            first: batch.last.saturating_add(1),
+            ..Shipping::default()
+        };
+        work.put(SHIPPING.to_owned(), &next)?;
+    }
+    Ok(work.finish())
+}
+
+/// The store did not confirm the batch: it is tried again later, later still with each failure.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn failed(rows: &Rows, now: Timestamp, batch: &Batch) -> Result<WriteSet, RowError> {
+    let mut current = shipping(rows)?;
+    let mut work = Work::new(rows);
+    if current.first == batch.first && current.last == Some(batch.last) {
+        let doubled = 1_i64.checked_shl(current.failures.min(32)).unwrap_or(1);
+        current.failures = current.failures.saturating_add(1);
+        current.not_before = now.plus(RETRY_FIRST.times(doubled).min(RETRY_MAX));
+        work.put(SHIPPING.to_owned(), &current)?;
+    }
+    Ok(work.finish())
+}
+
+/// When the object must be woken for expiry or shipping: the earliest deadline, the pending retry, or `interval` after
+/// the oldest waiting record was written. `rows` holds what [`alarm_reads`] names.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes.
+pub fn next_alarm(
+    rows: &Rows,
+    now: Timestamp,
+    interval: Span,
+) -> Result<Option<Timestamp>, RowError> {
+    let deadline = ledger::next_deadline(rows)?;
+    let ship = next_shipment(rows, interval)?;
+    let next = match (deadline, ship) {
+        (Some(deadline), Some(ship)) => Some(deadline.min(ship)),
+        (one, other) => one.or(other),
+    };
+    Ok(next.map(|next| next.max(now)))
+}
+
+/// What [`next_alarm`] must see.
+#[must_use]
+pub fn alarm_reads() -> Vec<Read> {
+    let mut all = ledger::expire_reads();
+    all.extend(reads());
+    all
+}
+
+fn next_shipment(rows: &Rows, interval: Span) -> Result<Option<Timestamp>, RowError> {
+    let Some((key, text)) = rows.with_prefix(QUEUE).next() else {
+        return Ok(None);
+    };
+    let shipping = shipping(rows)?;
+    let Line { record, .. } = decode(key, text)?;
+    let waiting = rows.with_prefix(QUEUE).count();
+    let full = waiting >= usize::try_from(BATCH_RECORDS_MAX).unwrap_or(usize::MAX);
+    let wanted = if full || shipping.last.is_some() {
+        Timestamp::default()
+    } else {
+        record.at_us.plus(record.latency_us).plus(interval)
+    };
+    Ok(Some(wanted.max(shipping.not_before)))
+}

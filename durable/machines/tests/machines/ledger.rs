@@ -1,0 +1,370 @@
+//! What the ledger admits, denies, charges and remembers.
+
+use sluice_machines::ledger::{self, BudgetState, CLOSED_KEPT, Command, Reply, WindowState};
+use sluice_machines::limit::{Meter, Period, Scope};
+use sluice_machines::record::{Outcome, RecordKind, UsageSource};
+use sluice_units::{NanoUsd, Span};
+
+use crate::world::{World, all_scopes, amount, at, budget, key, per, request, seconds, team};
+
+const NOTHING: sluice_machines::limit::Amount = sluice_machines::limit::Amount {
+    tokens: sluice_units::Tokens::ZERO,
+    cost: NanoUsd::ZERO,
+};
+
+fn nanos(nanos: i64) -> NanoUsd {
+    NanoUsd::from_nanos(nanos)
+}
+
+#[test]
+fn denied_request_consumes_nothing() {
+    let mut world = World::new();
+    let minute = seconds(60);
+    let scopes = [
+        at(Scope::Org, &[per(Meter::Requests, 100, minute)]),
+        at(key(), &[per(Meter::Requests, 1, minute)]),
+    ];
+    world.admitted(1, &scopes, NOTHING);
+    let before = world.clone();
+    let denial = world.denied(2, &scopes, NOTHING);
+    assert_eq!((denial.scope, denial.used, denial.asked), (key(), 1, 1));
+    assert_eq!(world.store, before.store);
+    assert_eq!(world.standing_of(&Scope::Org).requests_total, 1);
+}
+
+#[test]
+fn a_denied_caller_who_waits_as_told_gets_in_and_not_a_microsecond_earlier() {
+    let mut world = World::new();
+    let scopes = [at(team(), &[per(Meter::Requests, 2, seconds(60))])];
+    world.pass(Span::from_millis(300));
+    world.admitted(1, &scopes, NOTHING);
+    world.pass(seconds(7));
+    world.admitted(2, &scopes, NOTHING);
+    let wait = world.denied(3, &scopes, NOTHING).retry_after.unwrap();
+    // The first admission leaves with the sub-bucket of one second in which it was counted.
+    assert_eq!(wait, Span::from_millis(61_000 - 7_300));
+    world.pass(Span::from_micros(wait.as_micros() - 1));
+    world.denied(3, &scopes, NOTHING);
+    world.pass(Span::from_micros(1));
+    world.admitted(3, &scopes, NOTHING);
+}
+
+#[test]
+fn no_wait_helps_a_request_that_is_larger_than_the_limit() {
+    let mut world = World::new();
+    for rule in [
+        per(Meter::Tokens, 99, seconds(60)),
+        per(Meter::Requests, 0, seconds(60)),
+        budget(Period::Month, 9),
+    ] {
+        let denial = world.denied(1, &[at(Scope::Org, &[rule])], amount(100, 10));
+        assert_eq!((denial.rule, denial.retry_after), (rule, None));
+    }
+}
+
+#[test]
+fn the_longest_wait_is_reported() {
+    let mut world = World::new();
+    let minute = per(Meter::Requests, 1, seconds(60));
+    let hour = per(Meter::Tokens, 10, seconds(3_600));
+    let day = budget(Period::Day, 5);
+    let scopes = [at(Scope::Org, &[minute, hour]), at(team(), &[day])];
+    world.admitted(1, &scopes, amount(10, 5));
+    let denial = world.denied(2, &scopes, amount(1, 1));
+    assert_eq!((denial.scope, denial.rule), (team(), day));
+    assert_eq!((denial.used, denial.asked), (5, 1));
+    assert_eq!(denial.retry_after, Some(seconds(12 * 3_600)));
+    let denial = world.denied(2, &scopes, amount(11, 1));
+    assert_eq!((denial.rule, denial.retry_after), (hour, None));
+}
+
+#[test]
+fn two_hundred_at_once_share_a_budget_for_fifty() {
+    let mut world = World::new();
+    let scopes: Vec<_> = all_scopes()
+        .into_iter()
+        .map(|scope| at(scope, &[budget(Period::Day, 50 * 7)]))
+        .collect();
+    let batch: Vec<_> = (0..200)
+        .map(|number| Command::Admit(Box::new(world.admission(number, &scopes, amount(1, 7)))))
+        .collect();
+    let (replies, _) = world.run(&batch);
+    let admitted = |reply: &&Reply| matches!(reply, Reply::Admitted(_));
+    assert_eq!(replies.iter().filter(admitted).count(), 50);
+    assert!(replies[..50].iter().all(|reply| admitted(&reply)));
+    assert_eq!(world.standing_of(&key()).reserved, nanos(350));
+}
+
+#[test]
+fn a_limit_that_changes_keeps_its_counts() {
+    let mut world = World::new();
+    let minute = |limit| [at(Scope::Org, &[per(Meter::Requests, limit, seconds(60))])];
+    for number in 0..5 {
+        world.admitted(number, &minute(5), NOTHING);
+    }
+    world.denied(5, &minute(5), NOTHING);
+    world.admitted(5, &minute(6), NOTHING);
+    assert_eq!(world.denied(6, &minute(3), NOTHING).used, 6);
+    let day = |limit| [at(Scope::Org, &[budget(Period::Day, limit)])];
+    world.admitted(7, &day(10), amount(0, 10));
+    world.denied(8, &day(10), amount(0, 1));
+    world.admitted(8, &day(11), amount(0, 1));
+}
+
+#[test]
+fn what_was_not_used_is_free_again() {
+    let mut world = World::new();
+    let rules = [
+        per(Meter::Tokens, 100, seconds(60)),
+        budget(Period::Day, 100),
+    ];
+    let scopes = [at(team(), &rules)];
+    world.admitted(1, &scopes, amount(100, 100));
+    world.denied(2, &scopes, amount(10, 10));
+    world.pass(seconds(30));
+    assert_eq!(world.settle(1, amount(90, 80)), Reply::Done);
+    world.denied(2, &scopes, amount(11, 10));
+    world.admitted(2, &scopes, amount(10, 20));
+    assert_eq!(world.release(2), Reply::Done);
+    world.admitted(3, &scopes, amount(10, 20));
+    let standing = world.standing_of(&team());
+    assert_eq!(
+        (standing.spent_day, standing.reserved),
+        (nanos(80), nanos(20))
+    );
+}
+
+#[test]
+fn a_released_request_leaves_its_windows() {
+    let mut world = World::new();
+    let scopes = [at(team(), &[per(Meter::Requests, 1, seconds(60))])];
+    world.admitted(1, &scopes, NOTHING);
+    world.release(1);
+    world.admitted(2, &scopes, NOTHING);
+}
+
+#[test]
+fn a_rule_that_came_later_is_not_credited_with_what_it_never_counted() {
+    let mut world = World::new();
+    let rule = per(Meter::Tokens, 100, seconds(60));
+    world.admitted(1, &[at(team(), &[])], amount(100, 0));
+    world.admitted(2, &[at(team(), &[rule])], amount(100, 0));
+    world.settle(1, NOTHING);
+    assert_eq!(
+        world.denied(3, &[at(team(), &[rule])], amount(1, 0)).used,
+        100
+    );
+}
+
+#[test]
+fn an_overrun_is_charged_and_then_keeps_the_next_one_out() {
+    let mut world = World::new();
+    let scopes = [at(team(), &[budget(Period::Month, 100)])];
+    world.admitted(1, &scopes, amount(0, 100));
+    world.settle(1, amount(0, 130));
+    assert_eq!(world.denied(2, &scopes, NOTHING).used, 130);
+    assert_eq!(world.queued()[0].record.cost_nano_usd, nanos(130));
+}
+
+#[test]
+fn a_charge_lands_in_the_day_in_which_it_was_reserved() {
+    let mut world = World::new();
+    let scopes = [at(team(), &[budget(Period::Day, 100)])];
+    world.admitted(1, &scopes, amount(0, 100));
+    world.pass(seconds(12 * 3_600));
+    world.admitted(2, &scopes, amount(0, 60));
+    world.settle(1, amount(0, 100));
+    world.admitted(3, &scopes, amount(0, 40));
+    let standing = world.standing_of(&team());
+    assert_eq!(standing.spent_day, NanoUsd::ZERO);
+    assert_eq!(standing.spent_month, nanos(100));
+    assert_eq!(
+        (standing.spent_total, standing.reserved),
+        (nanos(100), nanos(100))
+    );
+}
+
+#[test]
+fn the_tightest_windows_and_the_nearly_used_budgets_are_told() {
+    let mut world = World::new();
+    let day = budget(Period::Day, 100);
+    let scopes = [
+        at(
+            Scope::Org,
+            &[
+                per(Meter::Requests, 10, seconds(60)),
+                per(Meter::Tokens, 50, seconds(60)),
+            ],
+        ),
+        at(team(), &[per(Meter::Requests, 5, seconds(3_600)), day]),
+    ];
+    let headroom = world.admitted(1, &scopes, amount(30, 79));
+    let window = |scope, limit, remaining, reset| {
+        Some(WindowState {
+            scope,
+            limit,
+            remaining,
+            reset,
+        })
+    };
+    assert_eq!(headroom.requests, window(team(), 5, 4, seconds(3_660)));
+    assert_eq!(headroom.tokens, window(Scope::Org, 50, 20, seconds(61)));
+    assert_eq!(headroom.warnings, []);
+    let headroom = world.admitted(2, &scopes, amount(0, 1));
+    assert_eq!(
+        headroom.warnings,
+        [BudgetState {
+            scope: team(),
+            rule: day,
+            spent: NanoUsd::ZERO,
+            reserved: nanos(80),
+        }]
+    );
+}
+
+#[test]
+fn every_command_may_come_twice() {
+    let mut world = World::new();
+    let scopes = [at(team(), &[budget(Period::Day, 100)])];
+    let first = world.admit(1, &scopes, amount(5, 90));
+    assert_eq!(world.admit(1, &scopes, amount(5, 90)), first);
+    assert_eq!(world.extend(1, seconds(90)), Reply::Done);
+    for _ in 0..2 {
+        assert_eq!(world.settle(1, amount(5, 80)), Reply::Done);
+    }
+    assert_eq!(world.release(1), Reply::Done);
+    assert_eq!(world.extend(1, seconds(90)), Reply::Unknown);
+    assert_eq!(world.admit(1, &scopes, amount(5, 90)), Reply::Done);
+    world.admitted(2, &scopes, amount(5, 20));
+    for _ in 0..2 {
+        assert_eq!(world.release(2), Reply::Done);
+    }
+    assert_eq!(world.settle(2, amount(5, 20)), Reply::Unknown);
+    let standing = world.standing_of(&team());
+    assert_eq!(
+        (standing.spent_total, standing.reserved),
+        (nanos(80), nanos(0))
+    );
+    assert_eq!(world.queued().len(), 1);
+}
+
+#[test]
+fn nothing_is_known_of_a_request_that_never_was() {
+    let mut world = World::new();
+    assert_eq!(world.settle(1, NOTHING), Reply::Unknown);
+    assert_eq!(world.release(1), Reply::Unknown);
+    assert_eq!(world.extend(1, seconds(1)), Reply::Unknown);
+    assert_eq!(world.store, World::new().store);
+}
+
+#[test]
+fn a_reservation_that_nobody_came_back_for_is_charged() {
+    let mut world = World::new();
+    world.admitted(1, &[at(team(), &[])], amount(9, 50));
+    world.extend(1, seconds(90));
+    world.pass(seconds(60));
+    world.expire();
+    assert_eq!(world.queued(), []);
+    world.pass(seconds(30));
+    let reads = ledger::expire_reads();
+    assert_eq!(
+        ledger::next_deadline(&world.rows(&reads)),
+        Ok(Some(world.now))
+    );
+    world.expire();
+    let record = world.queued().remove(0).record;
+    assert_eq!(record.kind, RecordKind::Expired);
+    assert_eq!(record.outcome, Outcome::Unknown);
+    assert_eq!(record.usage_source, UsageSource::Reserved);
+    assert_eq!(record.cost_nano_usd, nanos(50));
+    let standing = world.standing_of(&team());
+    assert_eq!(
+        (standing.spent_day, standing.reserved),
+        (nanos(50), nanos(0))
+    );
+}
+
+#[test]
+fn a_late_settlement_corrects_the_charge_once() {
+    let mut world = World::new();
+    let scopes = [at(team(), &[budget(Period::Day, 50)])];
+    world.admitted(1, &scopes, amount(9, 50));
+    world.pass(seconds(60));
+    world.expire();
+    for _ in 0..2 {
+        assert_eq!(world.settle(1, amount(4, 20)), Reply::Done);
+    }
+    let records = world.queued();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[1].record.kind, RecordKind::Correction);
+    assert_eq!(records[1].record.cost_nano_usd, nanos(-30));
+    let standing = world.standing_of(&team());
+    assert_eq!((standing.spent_day, standing.tokens_total), (nanos(20), 4));
+    world.admitted(2, &scopes, amount(0, 30));
+}
+
+#[test]
+fn a_late_release_corrects_the_charge_to_nothing() {
+    let mut world = World::new();
+    world.admitted(1, &[at(team(), &[])], amount(9, 50));
+    world.pass(seconds(60));
+    world.expire();
+    for _ in 0..2 {
+        assert_eq!(world.release(1), Reply::Done);
+    }
+    assert_eq!(world.settle(1, amount(9, 50)), Reply::Unknown);
+    assert_eq!(world.queued()[1].record.cost_nano_usd, nanos(-50));
+    assert_eq!(world.standing_of(&team()).spent_total, nanos(0));
+}
+
+#[test]
+fn what_became_of_a_request_is_remembered_for_an_hour_and_then_forgotten() {
+    let mut world = World::new();
+    world.admitted(1, &[], amount(9, 50));
+    world.settle(1, amount(9, 50));
+    world.pass(CLOSED_KEPT);
+    world.expire();
+    assert_eq!(world.settle(1, amount(9, 50)), Reply::Done);
+    world.pass(CLOSED_KEPT);
+    world.expire();
+    assert_eq!(world.settle(1, amount(9, 50)), Reply::Unknown);
+    assert_eq!(world.store.with_prefix("t/").count(), 0);
+    assert_eq!(ledger::next_deadline(&world.store), Ok(None));
+}
+
+#[test]
+fn the_organisation_is_charged_even_when_no_rule_names_it_and_no_scope_twice() {
+    let mut world = World::new();
+    let rule = budget(Period::Day, 10);
+    let scopes = [at(team(), &[rule]), at(team(), &[rule])];
+    world.admitted(1, &scopes, amount(0, 10));
+    assert_eq!(world.standing_of(&Scope::Org).reserved, nanos(10));
+    assert_eq!(world.standing_of(&team()).reserved, nanos(10));
+}
+
+#[test]
+fn a_clock_that_steps_back_frees_nothing() {
+    let mut world = World::new();
+    let rules = [per(Meter::Requests, 1, seconds(60)), budget(Period::Day, 5)];
+    let scopes = [at(team(), &rules)];
+    world.admitted(1, &scopes, amount(0, 5));
+    world.pass(seconds(-86_400));
+    let denial = world.denied(2, &scopes, amount(0, 1));
+    assert_eq!(denial.retry_after, Some(seconds(86_400 + 12 * 3_600)));
+    world.settle(1, amount(0, 5));
+    assert_eq!(world.standing_of(&team()).spent_day, nanos(5));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_decides_nothing() {
+    let mut world = World::new();
+    world.admitted(1, &[], amount(0, 1));
+    world
+        .store
+        .insert("s/org".to_owned(), "{\"v\":2}".to_owned());
+    let command = Command::Release {
+        request: request(1),
+    };
+    let error = ledger::decide(&world.store, world.now, &command).unwrap_err();
+    assert_eq!(error.key, "s/org");
+}

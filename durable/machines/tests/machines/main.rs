@@ -1,0 +1,10 @@
+//! The machines through their boundary: commands in, replies out, over a store that keeps rows and nothing else.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod ledger;
+mod outbox;
+mod registry;
+mod simulation;
+mod size;
+mod window;
+mod world;

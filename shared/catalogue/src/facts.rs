@@ -1,0 +1,175 @@
+//! What one line of the catalogue says.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+macro_rules! line {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $type,)*
+        }
+    };
+}
+
+line! {
+    /// A provider.
+    ProviderFacts {
+        /// Its name here.
+        id: String,
+        /// Other names that people use.
+        aliases: Vec<String>,
+        /// Its own name.
+        name: String,
+        /// Its wire language: `openai`, `anthropic` or `gemini`.
+        dialect: String,
+        /// Where its API begins; `${NAME}` stands for what only the account's owner knows.
+        base_url: Option<String>,
+        /// The usual name of the variable that holds its key; absent where it asks for none.
+        key: Option<String>,
+        /// The header that carries the key, where it is not the dialect's own.
+        header: Option<String>,
+        /// Where it departs from its dialect.
+        quirks: Quirks,
+        /// Its addresses by region.
+        endpoints: BTreeMap<String, String>,
+        /// Whether it can serve from within the EU. A default to be confirmed, never a proof.
+        eu: Option<String>,
+        /// Whether it signs a business associate agreement (HIPAA). A default to be confirmed, never a proof.
+        baa: Option<String>,
+        /// How sure the two are: `doc` its own page, `repo` public data, `third` an article, `memory` unconfirmed.
+        confidence: Option<String>,
+        /// Its documentation.
+        docs: Option<String>,
+    }
+}
+
+/// Where a provider departs from its dialect.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quirks {
+    /// It reads `max_completion_tokens`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_completion_tokens: Option<bool>,
+    /// It knows `stream_options.include_usage`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub stream_usage: Option<bool>,
+    /// It knows the `developer` role.
+    #[serde(skip_serializing_if = "is_default")]
+    pub developer_role: Option<bool>,
+}
+
+line! {
+    /// A model at a provider.
+    ModelFacts {
+        /// `provider/model`.
+        id: String,
+        /// The most tokens that it reads and writes together.
+        context: Option<u64>,
+        /// The most tokens that it writes.
+        output: Option<u64>,
+        /// What it can do.
+        can: Vec<Ability>,
+        /// The day of its release.
+        released: Option<String>,
+        /// The day after which it is gone.
+        retires: Option<String>,
+        /// The provider calls it deprecated.
+        deprecated: bool,
+        /// Its prices.
+        price: Option<Prices>,
+    }
+}
+
+impl ModelFacts {
+    /// The provider's and the model's name.
+    #[must_use]
+    pub fn names(&self) -> (&str, &str) {
+        self.id.split_once('/').unwrap_or((&self.id, ""))
+    }
+}
+
+line! {
+    /// Dollars for a million tokens, as decimal text.
+    Prices {
+        /// Input that no cache knows.
+        input: Option<String>,
+        /// Output.
+        output: Option<String>,
+        /// Input read from a prompt cache.
+        input_cached: Option<String>,
+        /// Input written to a prompt cache for five minutes or the provider's usual time.
+        cache_write_5m: Option<String>,
+        /// Input written to a prompt cache for an hour.
+        cache_write_1h: Option<String>,
+        /// Output that is reasoning.
+        reasoning: Option<String>,
+        /// Input that is audio.
+        input_audio: Option<String>,
+        /// Output that is audio.
+        output_audio: Option<String>,
+        /// Input that is an image.
+        input_image: Option<String>,
+        /// Dollars for a request, whatever it uses.
+        per_request: Option<String>,
+        /// Other prices for long inputs.
+        above: Vec<Tier>,
+    }
+}
+
+line! {
+    /// Other prices for the whole of a request whose input is longer than a bound.
+    Tier {
+        /// The bound.
+        input_tokens: u64,
+        /// Input that no cache knows.
+        input: Option<String>,
+        /// Output.
+        output: Option<String>,
+        /// Input read from a prompt cache.
+        input_cached: Option<String>,
+        /// Input written to a prompt cache for five minutes or the provider's usual time.
+        cache_write_5m: Option<String>,
+        /// Input written to a prompt cache for an hour.
+        cache_write_1h: Option<String>,
+        /// Input that is audio.
+        input_audio: Option<String>,
+    }
+}
+
+/// What a model can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// Take a turn in a conversation.
+    Chat,
+    /// Turn text into vectors.
+    Embeddings,
+    /// Be reached over OpenAI's Responses only.
+    Responses,
+    /// Call functions.
+    Tools,
+    /// Read images.
+    Images,
+    /// Read audio.
+    Audio,
+    /// Read documents.
+    Documents,
+    /// Read video.
+    Video,
+    /// Think before it answers.
+    Reasoning,
+    /// Answer after a JSON schema.
+    StructuredOutput,
+    /// Draw.
+    DrawImages,
+    /// Speak.
+    Speak,
+}

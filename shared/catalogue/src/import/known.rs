@@ -1,0 +1,138 @@
+//! What the tables do not say of providers: dialects, addresses and key headers that their own pages document.
+//!
+//! Read on the providers' API reference pages in November 2026.
+
+use super::Gathered;
+use crate::facts::{ProviderFacts, Quirks};
+
+/// What is known of a provider by hand.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    pub(super) id: &'static str,
+    pub(super) aliases: &'static [&'static str],
+    pub(super) dialect: &'static str,
+    pub(super) base_url: Option<&'static str>,
+    pub(super) key: Option<&'static str>,
+    pub(super) header: Option<&'static str>,
+    pub(super) quirks: Quirks,
+}
+
+const PLAIN: Quirks = Quirks {
+    max_completion_tokens: None,
+    stream_usage: None,
+    developer_role: None,
+};
+/// OpenAI's own: reasoning models take nothing else.
+const NEWEST: Quirks = Quirks {
+    max_completion_tokens: Some(true),
+    stream_usage: None,
+    developer_role: Some(true),
+};
+/// Usage comes in the last chunk unasked, and unknown fields are refused.
+const NO_STREAM_OPTIONS: Quirks = Quirks {
+    stream_usage: Some(false),
+    ..PLAIN
+};
+
+const fn openai(id: &'static str, base_url: &'static str) -> Known {
+    Known {
+        id,
+        aliases: &[],
+        dialect: "openai",
+        base_url: Some(base_url),
+        key: None,
+        header: None,
+        quirks: PLAIN,
+    }
+}
+
+const KNOWN: [Known; 18] = [
+    Known {
+        quirks: NEWEST,
+        ..openai("openai", "https://api.openai.com/v1")
+    },
+    Known {
+        dialect: "anthropic",
+        ..openai("anthropic", "https://api.anthropic.com/v1")
+    },
+    Known {
+        aliases: &["gemini"],
+        dialect: "gemini",
+        key: Some("GEMINI_API_KEY"),
+        ..openai("google", "https://generativelanguage.googleapis.com/v1beta")
+    },
+    Known {
+        key: Some("AZURE_API_KEY"),
+        header: Some("api-key"),
+        quirks: NEWEST,
+        ..openai(
+            "azure",
+            "https://${AZURE_RESOURCE_NAME}.openai.azure.com/openai/v1",
+        )
+    },
+    Known {
+        quirks: NO_STREAM_OPTIONS,
+        ..openai("mistral", "https://api.mistral.ai/v1")
+    },
+    openai("aihubmix", "https://aihubmix.com/v1"),
+    openai("cerebras", "https://api.cerebras.ai/v1"),
+    openai("cohere", "https://api.cohere.ai/compatibility/v1"),
+    openai("deepinfra", "https://api.deepinfra.com/v1/openai"),
+    Known {
+        key: Some("DATABRICKS_TOKEN"),
+        ..openai(
+            "databricks",
+            "https://${DATABRICKS_HOST}/ai-gateway/mlflow/v1",
+        )
+    },
+    Known {
+        aliases: &["fireworks"],
+        ..openai("fireworks-ai", "https://api.fireworks.ai/inference/v1")
+    },
+    openai("groq", "https://api.groq.com/openai/v1"),
+    openai("perplexity", "https://api.perplexity.ai"),
+    Known {
+        aliases: &["together"],
+        ..openai("togetherai", "https://api.together.xyz/v1")
+    },
+    openai("v0", "https://api.v0.dev/v1"),
+    openai("venice", "https://api.venice.ai/api/v1"),
+    openai("vercel", "https://ai-gateway.vercel.sh/v1"),
+    openai("xai", "https://api.x.ai/v1"),
+];
+
+/// Servers that people run themselves.
+const LOCAL: [(&str, &str, &str); 3] = [
+    ("llama.cpp", "llama.cpp", "http://127.0.0.1:8080/v1"),
+    ("ollama", "Ollama", "http://127.0.0.1:11434/v1"),
+    ("vllm", "vLLM", "http://127.0.0.1:8000/v1"),
+];
+
+pub(super) fn find(id: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.id == id)
+}
+
+/// The dialect that goes with a software package in the table of models.
+pub(super) fn dialect_of(package: &str) -> Option<&'static str> {
+    match package {
+        "@ai-sdk/openai-compatible" | "@ai-sdk/openai" | "@openrouter/ai-sdk-provider" => {
+            Some("openai")
+        }
+        "@ai-sdk/anthropic" => Some("anthropic"),
+        "@ai-sdk/google" => Some("gemini"),
+        _ => None,
+    }
+}
+
+pub(super) fn add_local(gathered: &mut Gathered) {
+    for (id, name, base_url) in LOCAL {
+        let facts = ProviderFacts {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            dialect: "openai".to_owned(),
+            base_url: Some(base_url.to_owned()),
+            ..ProviderFacts::default()
+        };
+        gathered.providers.insert(id.to_owned(), facts);
+    }
+}

@@ -1,0 +1,124 @@
+//! Who asks: the virtual key in the request, found, valid, and with a place in the configuration.
+
+use std::rc::Rc;
+
+use http::{HeaderMap, StatusCode, header};
+use sluice_machines::limit::ScopeRules;
+use sluice_machines::registry::KeyRecord;
+
+use crate::config::{Config, ScopeError};
+use crate::hash::sha256_hex;
+use crate::isolate::Isolate;
+use crate::platform::Platform;
+use crate::problem::Problem;
+use crate::secret_key;
+
+/// A caller whose key is good. Only this module makes one.
+#[derive(Debug)]
+pub struct Caller {
+    key: Rc<KeyRecord>,
+    scopes: Vec<ScopeRules>,
+}
+
+impl Caller {
+    /// The key, without its secret.
+    #[must_use]
+    pub fn key(&self) -> &KeyRecord {
+        &self.key
+    }
+
+    /// All scopes that the key stands in, outermost first, with their rules.
+    #[must_use]
+    pub fn scopes(&self) -> &[ScopeRules] {
+        &self.scopes
+    }
+}
+
+/// Where clients of the different dialects put their key.
+const KEY_HEADERS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
+
+/// Finds the caller.
+///
+/// # Errors
+/// A 401 when there is no good key, a 403 when its place is gone, a 503 when no store can tell.
+pub async fn caller<P: Platform>(
+    p: &P,
+    isolate: &Isolate,
+    config: &Config,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
+    let secret = presented(headers)?;
+    if !secret_key::is_well_formed(secret) {
+        return Err(incorrect());
+    }
+    let key = isolate
+        .key(p, &sha256_hex(secret.as_bytes()))
+        .await?
+        .ok_or_else(incorrect)?;
+    if key.revoked_at.is_some() {
+        return Err(unauthorized(
+            "key_revoked",
+            "This API key has been revoked. Ask whoever gave it to you for a new one.",
+        ));
+    }
+    if key.expires_at <= p.now() {
+        return Err(unauthorized(
+            "key_expired",
+            "This API key has expired. Ask whoever gave it to you for a new one.",
+        ));
+    }
+    let scopes = config.scopes_for(&key).map_err(|gone| removed(&gone))?;
+    Ok(Caller { key, scopes })
+}
+
+/// The key's place is gone from the configuration.
+pub(crate) fn removed(gone: &ScopeError) -> Problem {
+    Problem::invalid(
+        StatusCode::FORBIDDEN,
+        "scope_removed",
+        format!(
+            "This API key belongs to something that the configuration no longer names: {gone}."
+        ),
+    )
+}
+
+fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
+    let bearer = headers.get(header::AUTHORIZATION).map(|value| {
+        value
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, secret)| secret.trim())
+    });
+    if let Some(bearer) = bearer {
+        return bearer
+            .filter(|secret| !secret.is_empty())
+            .ok_or_else(missing);
+    }
+    KEY_HEADERS
+        .iter()
+        .find_map(|name| headers.get(*name))
+        .and_then(|value| value.to_str().ok())
+        .map(str::trim)
+        .filter(|secret| !secret.is_empty())
+        .ok_or_else(missing)
+}
+
+fn missing() -> Problem {
+    unauthorized(
+        "missing_api_key",
+        "You didn't provide an API key. Send it as 'Authorization: Bearer sk-sluice-…'.",
+    )
+}
+
+fn incorrect() -> Problem {
+    unauthorized(
+        "invalid_api_key",
+        "Incorrect API key provided. The gateway takes its own keys (sk-sluice-…), not a provider's.",
+    )
+}
+
+fn unauthorized(code: &'static str, message: &str) -> Problem {
+    Problem::invalid(StatusCode::UNAUTHORIZED, code, message)
+}

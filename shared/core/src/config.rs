@@ -1,0 +1,213 @@
+//! The configuration: as it is written ([`Document`]) and as the request path reads it ([`Config`]).
+//!
+//! Decides what is a legal configuration, every default, where a model's name leads and which rules stand over a key.
+//! Knows no file, no catalogue and no secret: the command line fills in the catalogue's facts beforehand, and secrets
+//! appear by name only. The same checks run there and in the worker.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::float_arithmetic
+    )
+)]
+
+mod compile;
+mod compiled;
+mod document;
+mod entries;
+mod issue;
+mod offer;
+mod pattern;
+mod sandbox;
+mod scopes;
+mod secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sluice_machines::limit::ScopeRules;
+use sluice_machines::registry::KeyRecord;
+use sluice_units::{ModelId, OrgId};
+
+pub use compile::rules;
+pub use compiled::{
+    Accounting, Auth, Capabilities, FallbackOn, Gateway, KeyDefaults, Provider, ProviderDialect,
+    Retry, Route, TargetRef, Timeouts,
+};
+pub use document::{
+    AccountingDocument, AuthDocument, BudgetDocument, CapabilityName, DialectName, Document,
+    FallbackReason, GatewayDocument, KeyDefaultsDocument, LimitDocument, MemberDocument,
+    ModelDocument, OrgDocument, PeriodName, PriceDocument, PricesDocument, ProviderDocument,
+    QuirksDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
+    TimeoutsDocument,
+};
+pub use entries::Entries;
+pub use issue::{Issue, Path, Step};
+pub use sandbox::SANDBOX;
+pub use scopes::ScopeError;
+pub use secrets::without_values;
+
+use offer::Offer;
+use scopes::Org;
+
+impl Document {
+    /// Reads a resolved document.
+    ///
+    /// # Errors
+    /// One [`Issue`] that names the line and what is wrong there.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Issue> {
+        serde_json::from_slice(bytes).map_err(|error| Issue {
+            path: Path::root(),
+            problem: without_values(&error.to_string()),
+            hint: String::new(),
+        })
+    }
+}
+
+/// A configuration without faults. Only [`Config::compile`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The registry's number for it; 0 until it has one.
+    pub version: u64,
+    /// SHA-256 of the document, in lower-case hex.
+    pub hash: String,
+    /// The gateway itself.
+    pub gateway: Gateway,
+    /// Reservations and records.
+    pub accounting: Accounting,
+    offers: Vec<Offer>,
+    routes: BTreeMap<String, Arc<Route>>,
+    orgs: BTreeMap<OrgId, Org>,
+}
+
+impl Config {
+    /// Checks a resolved document and makes it ready for use.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, never nothing.
+    pub fn compile(document: &Document) -> Result<Self, Vec<Issue>> {
+        compile::compile(document)
+    }
+
+    /// Where a model's name leads: a configured name first, then `provider/model`, then a bare name that a provider
+    /// knows, providers in the order in which they are written. None when nobody serves it.
+    #[must_use]
+    pub fn resolve_model(&self, name: &str) -> Option<Arc<Route>> {
+        if let Some(route) = self.routes.get(name) {
+            return Some(Arc::clone(route));
+        }
+        let target = self.direct(name)?;
+        Some(Arc::new(Route {
+            name: ModelId::new(name).ok()?,
+            targets: vec![target],
+            fallback_on: FallbackOn::default(),
+        }))
+    }
+
+    /// Whether the key and every level above it let this model through.
+    ///
+    /// A pattern is held against the name as the caller wrote it, and for a name that is not a configured route
+    /// against `provider/model` too.
+    ///
+    /// # Errors
+    /// [`ScopeError`] when the key names something that the configuration does not hold.
+    pub fn allows_model(&self, key: &KeyRecord, route: &Route) -> Result<bool, ScopeError> {
+        let (levels, _) = scopes::levels(&self.orgs, key)?;
+        let name = route.name.as_str();
+        let canonical = match route.targets.first() {
+            Some(target) if !self.routes.contains_key(name) => Some(canonical(target)),
+            _ => None,
+        };
+        Ok(scopes::allows(&levels, key, name, canonical.as_deref()))
+    }
+
+    /// The public model names that this key may use, for the list of models: configured names, then each provider's
+    /// models, bare where the bare name leads to it and as `provider/model` where not. Models without a price are left out.
+    ///
+    /// # Errors
+    /// [`ScopeError`] when the key names something that the configuration does not hold.
+    pub fn models_for(&self, key: &KeyRecord) -> Result<Vec<String>, ScopeError> {
+        let (levels, _) = scopes::levels(&self.orgs, key)?;
+        let mut names: Vec<String> = self
+            .routes
+            .keys()
+            .filter(|name| scopes::allows(&levels, key, name, None))
+            .cloned()
+            .collect();
+        let mut taken: BTreeSet<&str> = self.routes.keys().map(String::as_str).collect();
+        for offer in &self.offers {
+            for (model, target) in &offer.known {
+                let full = canonical(target);
+                let free = !is_sandbox(offer) && taken.insert(model);
+                let name = if free { model } else { &full };
+                let listed = target.price.is_some() && !self.routes.contains_key(name);
+                if listed && scopes::allows(&levels, key, name, Some(&full)) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Every scope that applies to a key with its rules, outermost first and the key itself last.
+    /// A key without rules of its own has those of its organisation's key defaults.
+    ///
+    /// # Errors
+    /// [`ScopeError`] when the key names something that the configuration does not hold.
+    pub fn scopes_for(&self, key: &KeyRecord) -> Result<Vec<ScopeRules>, ScopeError> {
+        scopes::scopes(&self.orgs, key)
+    }
+
+    /// What a new key of this organisation gets; none where there is no such organisation.
+    #[must_use]
+    pub fn key_defaults(&self, org: &OrgId) -> Option<&KeyDefaults> {
+        self.orgs.get(org).map(|org| &org.key_defaults)
+    }
+
+    /// Every organisation, in the order of their names.
+    pub fn orgs(&self) -> impl Iterator<Item = &OrgId> {
+        self.orgs.keys()
+    }
+
+    /// Every provider, in the order in which they are asked for a bare model name.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.offers.iter().map(|offer| &offer.provider)
+    }
+
+    /// The names of all secrets that providers need, sorted.
+    #[must_use]
+    pub fn secrets_needed(&self) -> BTreeSet<&str> {
+        self.providers()
+            .filter_map(|provider| provider.key.as_deref())
+            .collect()
+    }
+
+    fn direct(&self, name: &str) -> Option<TargetRef> {
+        let qualified = name.split_once('/').and_then(|(provider, model)| {
+            let found = self
+                .offers
+                .iter()
+                .find(|o| o.provider.id.as_str() == provider);
+            found.and_then(|offer| offer.target(model))
+        });
+        qualified.or_else(|| {
+            let mut known = self.offers.iter().filter(|offer| !is_sandbox(offer));
+            known.find_map(|offer| offer.known.get(name).cloned())
+        })
+    }
+}
+
+/// The sandbox is always there: its names must not shadow anybody's.
+fn is_sandbox(offer: &Offer) -> bool {
+    offer.provider.dialect == ProviderDialect::Sandbox
+}
+
+fn canonical(target: &TargetRef) -> String {
+    format!("{}/{}", target.provider.id, target.model)
+}
+
+#[cfg(test)]
+mod tests;

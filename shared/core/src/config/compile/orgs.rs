@@ -1,0 +1,188 @@
+//! Organisations: their levels, limits, budgets and models.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use sluice_machines::limit::{Meter, Period, Rule};
+use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
+
+use super::Check;
+use crate::config::Entries;
+use crate::config::compiled::KeyDefaults;
+use crate::config::document::{
+    BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName, TeamDocument,
+};
+use crate::config::issue::{Issue, Path};
+use crate::config::pattern::Pattern;
+use crate::config::scopes::{Level, Org, Team};
+
+const RULES_MAX: usize = 16;
+const WINDOW_DEFAULT: Span = Span::from_seconds(60);
+const WINDOW_ALLOWED: RangeInclusive<Span> =
+    Span::from_seconds(1)..=Span::from_seconds(31 * 86_400);
+const LIMIT_ALLOWED: RangeInclusive<u64> = 1..=1_000_000_000_000;
+const EXPIRY_DEFAULT: Span = Span::from_seconds(90 * 86_400);
+const EXPIRY_ALLOWED: RangeInclusive<Span> =
+    Span::from_seconds(60)..=Span::from_seconds(3_650 * 86_400);
+
+pub(super) fn compile(check: &mut Check, documents: &Entries<OrgDocument>) -> BTreeMap<OrgId, Org> {
+    let root = Path::root().name("orgs");
+    let mut orgs = BTreeMap::new();
+    for (name, document) in documents.iter() {
+        let path = root.name(name);
+        let org = check.org(&path, document);
+        if let Some(id) = check.id(&path, name, OrgId::new) {
+            orgs.insert(id, org);
+        }
+    }
+    orgs
+}
+
+/// The rules of one key, as the admin API takes them.
+///
+/// # Errors
+/// Everything that is wrong with them, never nothing.
+pub fn rules(
+    limits: &[LimitDocument],
+    budgets: &[BudgetDocument],
+) -> Result<Vec<Rule>, Vec<Issue>> {
+    let mut check = Check::default();
+    let rules = check.rules(&Path::root(), limits, budgets);
+    let issues = check.0.finish();
+    if issues.is_empty() {
+        Ok(rules)
+    } else {
+        Err(issues)
+    }
+}
+
+impl Check {
+    fn org(&mut self, path: &Path, document: &OrgDocument) -> Org {
+        let level = self.level(path, &document.limits, &document.budgets, &document.models);
+        let mut teams = BTreeMap::new();
+        for (name, document) in document.teams.iter() {
+            let path = path.name("teams").name(name);
+            let team = self.team(&path, document);
+            if let Some(id) = self.id(&path, name, TeamId::new) {
+                teams.insert(id, team);
+            }
+        }
+        let mut users = BTreeMap::new();
+        for (name, user) in document.users.iter() {
+            let path = path.name("users").name(name);
+            let level = self.level(&path, &user.limits, &user.budgets, &user.models);
+            if let Some(id) = self.id(&path, name, UserId::new) {
+                users.insert(id, level);
+            }
+        }
+        Org {
+            level,
+            teams,
+            users,
+            key_defaults: self.key_defaults(&path.name("key_defaults"), &document.key_defaults),
+        }
+    }
+
+    fn team(&mut self, path: &Path, document: &TeamDocument) -> Team {
+        let level = self.level(path, &document.limits, &document.budgets, &document.models);
+        let mut apps = BTreeMap::new();
+        for (name, app) in document.apps.iter() {
+            let path = path.name("apps").name(name);
+            let level = self.level(&path, &app.limits, &app.budgets, &app.models);
+            if let Some(id) = self.id(&path, name, AppId::new) {
+                apps.insert(id, level);
+            }
+        }
+        Team { level, apps }
+    }
+
+    fn level(
+        &mut self,
+        path: &Path,
+        limits: &[LimitDocument],
+        budgets: &[BudgetDocument],
+        models: &[String],
+    ) -> Level {
+        Level {
+            rules: self.rules(path, limits, budgets),
+            models: models.iter().map(|text| Pattern::new(text)).collect(),
+        }
+    }
+
+    fn key_defaults(&mut self, path: &Path, document: &KeyDefaultsDocument) -> KeyDefaults {
+        KeyDefaults {
+            rules: self.rules(path, &document.limits, &document.budgets),
+            expires_after: self.span(
+                &path.name("expires_after"),
+                document.expires_after.as_deref(),
+                EXPIRY_DEFAULT,
+                &EXPIRY_ALLOWED,
+            ),
+        }
+    }
+
+    fn rules(
+        &mut self,
+        path: &Path,
+        limits: &[LimitDocument],
+        budgets: &[BudgetDocument],
+    ) -> Vec<Rule> {
+        let count = limits.len().saturating_add(budgets.len());
+        if count > RULES_MAX {
+            let hint = format!("allowed are {RULES_MAX} limits and budgets together");
+            self.0
+                .add(path, format!("has {count} limits and budgets"), hint);
+        }
+        let mut rules = Vec::new();
+        for (index, limit) in limits.iter().enumerate() {
+            rules.extend(self.limit(&path.name("limits").index(index), limit));
+        }
+        for (index, budget) in budgets.iter().enumerate() {
+            rules.extend(self.budget(&path.name("budgets").index(index), budget));
+        }
+        rules
+    }
+
+    fn limit(&mut self, path: &Path, document: &LimitDocument) -> Option<Rule> {
+        const HINT: &str =
+            "a limit is { requests = 600, per = \"1m\" } or { tokens = 200000, per = \"1m\" }";
+        let (meter, name, count) = match (document.requests, document.tokens) {
+            (Some(count), None) => (Meter::Requests, "requests", count),
+            (None, Some(count)) => (Meter::Tokens, "tokens", count),
+            (Some(_), Some(_)) => {
+                self.0.add(path, "counts requests and tokens at once", HINT);
+                return None;
+            }
+            (None, None) => {
+                self.0.add(path, "counts nothing", HINT);
+                return None;
+            }
+        };
+        if document.per.is_none() {
+            self.0.add(path, "does not say within how long", HINT);
+        }
+        let per = document.per.as_deref();
+        Some(Rule::Window {
+            meter,
+            limit: self.number(&path.name(name), Some(count), 1, &LIMIT_ALLOWED),
+            window: self.span(&path.name("per"), per, WINDOW_DEFAULT, &WINDOW_ALLOWED),
+        })
+    }
+
+    fn budget(&mut self, path: &Path, document: &BudgetDocument) -> Option<Rule> {
+        const HINT: &str =
+            "a budget is { usd = \"100\", per = \"month\" } or { usd = \"5\", per = \"day\" }";
+        if document.usd.is_none() {
+            self.0.add(path, "does not say how much", HINT);
+        }
+        if document.per.is_none() {
+            self.0.add(path, "does not say per day or per month", HINT);
+        }
+        let limit = self.usd(&path.name("usd"), document.usd.as_deref()?);
+        let period = match document.per? {
+            PeriodName::Day => Period::Day,
+            PeriodName::Month => Period::Month,
+        };
+        Some(Rule::Budget { limit, period })
+    }
+}

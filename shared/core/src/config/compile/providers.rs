@@ -1,0 +1,383 @@
+//! Providers: addresses that cannot leak, keys by name only, and the models that each serves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Uri};
+use sluice_units::{ProviderId, Region};
+use sluice_wire::{Dialect, Target};
+
+use super::prices::Prices;
+use super::{Check, Defaults};
+use crate::config::compiled::{Auth, Provider, ProviderDialect};
+use crate::config::document::{
+    AuthDocument, DialectName, Document, ModelDocument, ProviderDocument,
+};
+use crate::config::issue::Path;
+use crate::config::offer::Offer;
+use crate::config::pattern::Pattern;
+use crate::config::{Entries, SANDBOX, sandbox, secrets};
+
+/// Headers that belong to the gateway, to HTTP or to a secret.
+const HEADERS_REFUSED: [&str; 15] = [
+    "api-key",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "x-api-key",
+    "x-goog-api-key",
+];
+
+/// Every provider that is written, in order, and the sandbox.
+pub(super) fn compile(
+    check: &mut Check,
+    document: &Document,
+    defaults: &Defaults,
+    mut prices: BTreeMap<String, Prices>,
+) -> Vec<Offer> {
+    let root = Path::root().name("providers");
+    let mut offers = Vec::new();
+    for (name, provider) in document.providers.iter() {
+        let path = root.name(name);
+        let prices = prices.remove(name).unwrap_or_default();
+        offers.extend(check.provider(&path, name, provider, defaults, prices));
+    }
+    if document.providers.find(SANDBOX).is_none() {
+        let path = root.name(SANDBOX);
+        let prices = prices.remove(SANDBOX).unwrap_or_default();
+        let provider = sandbox::provider();
+        offers.extend(check.provider(&path, SANDBOX, &provider, defaults, prices));
+    }
+    offers
+}
+
+impl Check {
+    fn provider(
+        &mut self,
+        path: &Path,
+        name: &str,
+        document: &ProviderDocument,
+        defaults: &Defaults,
+        mut prices: Prices,
+    ) -> Option<Offer> {
+        let id = self.id(path, name, ProviderId::new);
+        let Some(dialect) = document.dialect else {
+            let hint = "write dialect = \"openai\", \"anthropic\" or \"gemini\" and base_url, or the provider's name in the catalogue as catalogue = \"…\"";
+            self.0.add(
+                path,
+                "has no dialect, and the catalogue does not know it",
+                hint,
+            );
+            return None;
+        };
+        self.provider_name(path, name, dialect);
+        self.percent(path, document.discount_percent);
+        let region = document.region.as_deref();
+        let region = region.and_then(|text| self.id(&path.name("region"), text, Region::new));
+        let provider = Provider {
+            id: id?,
+            dialect: compiled_dialect(dialect),
+            base_url: self.base_url(path, document, dialect),
+            auth: self.auth(&path.name("auth"), document, dialect),
+            key: self.key(path, document, dialect),
+            headers: self.headers(&path.name("headers"), document),
+            timeouts: self.timeouts(
+                &path.name("timeouts"),
+                &document.timeouts,
+                &defaults.timeouts,
+            ),
+            retry: self.retry(&path.name("retry"), &document.retry, &defaults.retry),
+            region,
+            country: self.country(&path.name("country"), document.country.as_deref()),
+        };
+        let mut models = document.models.clone();
+        if dialect == DialectName::Sandbox {
+            sandbox::complete(&mut models, &mut prices);
+        }
+        let mut offer = Offer {
+            provider: Arc::new(provider),
+            allow: document.models_allow.as_deref().map(patterns),
+            deny: patterns(&document.models_deny),
+            wire: wire_target(document),
+            prices,
+            known: BTreeMap::new(),
+        };
+        self.models(path, &mut offer, &models);
+        Some(offer)
+    }
+
+    fn provider_name(&mut self, path: &Path, name: &str, dialect: DialectName) {
+        if name == SANDBOX && dialect != DialectName::Sandbox {
+            let hint = "give this provider another name";
+            self.0
+                .add(path, "is the name of the built-in provider", hint);
+        }
+    }
+
+    fn models(&mut self, path: &Path, offer: &mut Offer, models: &Entries<ModelDocument>) {
+        // A model that has a price of its own is known too.
+        let priced: Vec<String> = offer.prices.exact.keys().cloned().collect();
+        let mut all: BTreeMap<&str, Option<&ModelDocument>> = BTreeMap::new();
+        all.extend(priced.iter().map(|name| (name.as_str(), None)));
+        all.extend(models.iter().map(|(name, facts)| (name, Some(facts))));
+        let mut known = BTreeMap::new();
+        for (name, facts) in all {
+            match offer.build(name, facts) {
+                Some(target) if offer.allows(name) => {
+                    known.insert(name.to_owned(), target);
+                }
+                Some(_) => {}
+                None => {
+                    let problem = format!("{} cannot be a model's name", secrets::shown(name));
+                    let hint = "allowed are letters, digits and -_.:/@+";
+                    self.0.add(&path.name("models").name(name), problem, hint);
+                }
+            }
+        }
+        offer.known = known;
+        if offer.known.is_empty() && offer.allow.is_none() {
+            let hint =
+                "write models_allow = [\"*\"], or name its models as [providers.….models.\"…\"]";
+            self.0.add(path, "serves no model that is known", hint);
+        }
+    }
+
+    fn base_url(
+        &mut self,
+        path: &Path,
+        document: &ProviderDocument,
+        dialect: DialectName,
+    ) -> String {
+        let path = path.name("base_url");
+        let Some(text) = document.base_url.as_deref() else {
+            if dialect != DialectName::Sandbox {
+                let hint = "write base_url = \"https://…\"";
+                self.0.add(
+                    &path,
+                    "is missing, and the catalogue does not know it",
+                    hint,
+                );
+            }
+            return String::new();
+        };
+        if dialect == DialectName::Sandbox {
+            self.0
+                .add(&path, "means nothing for the sandbox", "leave it out");
+        } else if let Err((problem, hint)) = check_address(text) {
+            self.0.add(&path, problem, hint);
+        }
+        text.trim_end_matches('/').to_owned()
+    }
+
+    fn key(
+        &mut self,
+        path: &Path,
+        document: &ProviderDocument,
+        dialect: DialectName,
+    ) -> Option<String> {
+        let path = path.name("key");
+        let keyless = dialect == DialectName::Sandbox || document.auth == Some(AuthDocument::None);
+        match document.key.as_deref() {
+            Some(_) if keyless => {
+                let hint = "leave it out, or say in auth how it is sent";
+                self.0.add(&path, "is never sent", hint);
+                None
+            }
+            Some(name) if secrets::is_name(name) => Some(name.to_owned()),
+            Some(_) => {
+                let hint = "write the name of the environment variable or secret that holds the key, such as \"OPENAI_API_KEY\" (capitals, digits and _), never the key itself; if this was a real key, revoke it";
+                self.0.add(&path, "is not the name of a secret", hint);
+                None
+            }
+            None => {
+                if !keyless {
+                    let hint = "write key = \"NAME_OF_THE_SECRET\", or auth = \"none\" if the provider asks for no key";
+                    self.0.add(&path, "is missing", hint);
+                }
+                None
+            }
+        }
+    }
+
+    fn auth(&mut self, path: &Path, document: &ProviderDocument, dialect: DialectName) -> Auth {
+        let header = |name: &'static str| Auth::Header(HeaderName::from_static(name));
+        match document.auth.as_ref() {
+            Some(AuthDocument::Bearer) => Auth::Bearer,
+            Some(AuthDocument::None) => Auth::None,
+            Some(AuthDocument::Header(name)) => match HeaderName::from_bytes(name.as_bytes()) {
+                Ok(name) => Auth::Header(name),
+                Err(_) => {
+                    let problem = format!("{} is not a header's name", secrets::shown(name));
+                    self.0
+                        .add(path, problem, "such as { header = \"x-api-key\" }");
+                    Auth::None
+                }
+            },
+            Some(AuthDocument::Query(_)) => {
+                let hint =
+                    "keys in addresses end up in logs: write \"bearer\" or { header = \"…\" }";
+                self.0.add(path, "may not put the key in the address", hint);
+                Auth::None
+            }
+            None => match dialect {
+                DialectName::OpenAi => Auth::Bearer,
+                DialectName::Anthropic => header("x-api-key"),
+                DialectName::Gemini => header("x-goog-api-key"),
+                DialectName::Sandbox => Auth::None,
+            },
+        }
+    }
+
+    fn headers(
+        &mut self,
+        path: &Path,
+        document: &ProviderDocument,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::new();
+        for (name, value) in document.headers.iter() {
+            let path = path.name(name);
+            let (Ok(header), Ok(static_value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(value),
+            ) else {
+                self.0
+                    .add(&path, "is not a header", "names and values are plain ASCII");
+                continue;
+            };
+            if HEADERS_REFUSED.contains(&header.as_str()) {
+                let hint = "the provider's key is configured by key and auth";
+                self.0.add(&path, "is set by the gateway alone", hint);
+            } else if secrets::looks_like_one(value) {
+                let hint = "headers hold no secrets; use key and auth";
+                self.0.add(&path, "looks like a secret", hint);
+            } else {
+                headers.push((header, static_value));
+            }
+        }
+        headers
+    }
+
+    fn country(&mut self, path: &Path, written: Option<&str>) -> Option<String> {
+        let text = written?;
+        if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Some(text.to_owned());
+        }
+        let problem = format!("{} is not a country", secrets::shown(text));
+        self.0
+            .add(path, problem, "write its two letters, such as \"DE\"");
+        None
+    }
+
+    fn percent(&mut self, path: &Path, written: Option<u32>) {
+        let path = path.name("discount_percent");
+        self.number(&path, written.map(u64::from), 0, &(0..=100));
+    }
+}
+
+fn patterns(texts: &[String]) -> Vec<Pattern> {
+    texts.iter().map(|text| Pattern::new(text)).collect()
+}
+
+const fn compiled_dialect(name: DialectName) -> ProviderDialect {
+    match name {
+        DialectName::OpenAi => ProviderDialect::Wire(Dialect::OpenAi),
+        DialectName::Anthropic => ProviderDialect::Wire(Dialect::Anthropic),
+        DialectName::Gemini => ProviderDialect::Wire(Dialect::Gemini),
+        DialectName::Sandbox => ProviderDialect::Sandbox,
+    }
+}
+
+fn wire_target(document: &ProviderDocument) -> Target {
+    let ordinary = Target::default();
+    let quirks = &document.quirks;
+    Target {
+        max_completion_tokens: quirks
+            .max_completion_tokens
+            .unwrap_or(ordinary.max_completion_tokens),
+        stream_usage: quirks.stream_usage.unwrap_or(ordinary.stream_usage),
+        developer_role: quirks.developer_role.unwrap_or(ordinary.developer_role),
+        ..ordinary
+    }
+}
+
+/// An address that is encrypted or stays on this machine, and that carries nothing but a place.
+fn check_address(text: &str) -> Result<(), (&'static str, &'static str)> {
+    const HINT: &str = "write scheme, host and path only, such as \"https://api.example.com/v1\"";
+    if text.contains(['{', '}', '$']) {
+        return Err((
+            "holds a placeholder",
+            "write the address as it is for your account",
+        ));
+    }
+    let uri: Uri = text.parse().map_err(|_| ("is not an address", HINT))?;
+    let authority = uri.authority().ok_or(("is not an address", HINT))?;
+    if authority.as_str().contains('@') {
+        return Err(("holds a user name or password", HINT));
+    }
+    if text.contains(['?', '#']) {
+        return Err(("holds a query or a fragment", HINT));
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if is_loopback(authority.host()) => Ok(()),
+        _ => Err((
+            "is not encrypted",
+            "write https://; http:// is allowed for localhost, 127.0.0.1 and [::1] only",
+        )),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_encrypted_or_local() {
+        for good in [
+            "https://api.openai.com/v1",
+            "https://api.openai.com/v1/",
+            "http://localhost:11434/v1",
+            "http://127.0.0.1:8080",
+            "http://127.9.9.9",
+            "http://[::1]:8080/v1",
+        ] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "api.openai.com",
+            "api.openai.com/v1",
+            "http://api.openai.com/v1",
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+            "http://127.0.0.1.example.com",
+            "https://user:pass@example.com",
+            "http://localhost@example.com",
+            "https://example.com/?key=1",
+            "https://example.com/#x",
+            "ftp://localhost",
+            "file:///etc/passwd",
+            "https://${HOST}/v1",
+            "https://exa mple.com",
+        ] {
+            assert!(check_address(bad).is_err(), "{bad}");
+        }
+    }
+}

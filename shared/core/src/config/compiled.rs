@@ -1,0 +1,198 @@
+//! The compiled configuration's parts: what the request path reads.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use sluice_machines::limit::Rule;
+use sluice_units::{ModelId, ProviderId, Region, Span, Tokens};
+use sluice_wire::{Dialect, Target};
+
+use super::document::CapabilityName;
+use crate::price::PriceTable;
+
+/// The gateway itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Where it runs.
+    pub region: Region,
+    /// The largest request body, in bytes.
+    pub request_bytes_max: usize,
+}
+
+/// Reservations and records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accounting {
+    /// How long a reservation lives without a sign of life.
+    pub reservation_ttl: Span,
+    /// How long a usage record may wait to be shipped.
+    pub ship_interval: Span,
+}
+
+/// Who answers at a provider's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderDialect {
+    /// A provider that is called in this language.
+    Wire(Dialect),
+    /// The gateway itself.
+    Sandbox,
+}
+
+/// How a provider's key is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// In this header.
+    Header(HeaderName),
+    /// Not at all.
+    None,
+}
+
+/// How long to wait for a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the call to the answer's first byte.
+    pub first_byte: Span,
+    /// Between two pieces of a stream.
+    pub idle: Span,
+    /// From the call to the answer's end.
+    pub total: Span,
+}
+
+/// How often to call one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// All calls to one target, the first included. At least one.
+    pub attempts_max: u32,
+    /// The wait before the second call; it doubles from call to call.
+    pub backoff_base: Span,
+    /// The longest wait.
+    pub backoff_max: Span,
+}
+
+/// A provider that can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name in this configuration.
+    pub id: ProviderId,
+    /// Who answers.
+    pub dialect: ProviderDialect,
+    /// Where its API begins, without a slash at the end. Empty for the sandbox.
+    pub base_url: String,
+    /// How its key is sent.
+    pub auth: Auth,
+    /// The name of the secret that holds its key.
+    pub key: Option<String>,
+    /// Headers that go with every call.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// How often to try.
+    pub retry: Retry,
+    /// The region that it serves from, as declared.
+    pub region: Option<Region>,
+    /// The country that it serves from, as declared: two capitals.
+    pub country: Option<String>,
+}
+
+/// What a model can do, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities(u16);
+
+impl Capabilities {
+    /// Nobody knows: everything is tried.
+    pub const UNKNOWN: Self = Self(u16::MAX);
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// These, and `capability`.
+    #[must_use]
+    pub const fn with(self, capability: CapabilityName) -> Self {
+        Self(self.0 | Self::bit(capability))
+    }
+
+    /// Whether the model can do this.
+    #[must_use]
+    pub const fn has(self, capability: CapabilityName) -> bool {
+        self.0 & Self::bit(capability) != 0
+    }
+
+    const fn bit(capability: CapabilityName) -> u16 {
+        match capability {
+            CapabilityName::Chat => 1,
+            CapabilityName::Embeddings => 1 << 1,
+            CapabilityName::Tools => 1 << 2,
+            CapabilityName::Images => 1 << 3,
+            CapabilityName::Audio => 1 << 4,
+            CapabilityName::Documents => 1 << 5,
+            CapabilityName::Reasoning => 1 << 6,
+            CapabilityName::StructuredOutput => 1 << 7,
+        }
+    }
+}
+
+/// One model at one provider: what a request can be sent to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetRef {
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// The model's name there.
+    pub model: ModelId,
+    /// What an encoder must know.
+    pub wire: Target,
+    /// What it costs; absent when nobody said, and then no budget can be kept.
+    pub price: Option<PriceTable>,
+    /// The most tokens that it reads and writes together, where known.
+    pub context_tokens: Option<Tokens>,
+    /// The most tokens that it writes, where known.
+    pub output_tokens_max: Option<Tokens>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// How often to try.
+    pub retry: Retry,
+}
+
+/// What makes the next target be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FallbackOn {
+    /// The target failed, timed out, refused the gateway's key, or does not know the model.
+    pub error: bool,
+    /// The target is over its limit or overloaded.
+    pub rate_limit: bool,
+    /// The request is larger than the model's context.
+    pub context_length: bool,
+    /// The provider's safety policy refuses the request.
+    pub content_policy: bool,
+}
+
+impl Default for FallbackOn {
+    /// On failures and rate limits.
+    fn default() -> Self {
+        Self {
+            error: true,
+            rate_limit: true,
+            context_length: false,
+            content_policy: false,
+        }
+    }
+}
+
+/// Where a model's public name leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The public name.
+    pub name: ModelId,
+    /// Who serves it, in order. Never empty.
+    pub targets: Vec<TargetRef>,
+    /// What makes the next target be tried.
+    pub fallback_on: FallbackOn,
+}
+
+/// What a new key gets where its maker does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDefaults {
+    /// For keys that have no rules of their own.
+    pub rules: Vec<Rule>,
+    /// How long a new key lives.
+    pub expires_after: Span,
+}

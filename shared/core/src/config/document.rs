@@ -1,0 +1,455 @@
+//! The configuration as it is written: `sluice.toml`, and the same with the catalogue's facts filled in, as JSON.
+//!
+//! Every field may be absent and holds the text that was written; what is right and what a default is decides
+//! `compile`, so that everything wrong is found at once. Unknown fields are refused here.
+
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::entries::Entries;
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+macro_rules! document {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields, expecting = "a table")]
+        pub struct $name {
+            $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $type,)*
+        }
+    };
+}
+
+document! {
+    /// A whole configuration.
+    Document {
+        /// The gateway itself.
+        gateway: GatewayDocument,
+        /// Reservations and records.
+        accounting: AccountingDocument,
+        /// Who serves models, in the order in which they are asked for a bare model name.
+        providers: Entries<ProviderDocument>,
+        /// Names that callers may use, and where they lead.
+        models: Entries<RouteDocument>,
+        /// Prices by `provider/model`; `*` stands for any rest.
+        prices: Entries<PricesDocument>,
+        /// Who pays.
+        orgs: Entries<OrgDocument>,
+    }
+}
+
+document! {
+    /// The gateway itself.
+    GatewayDocument {
+        /// Where it runs.
+        region: Option<String>,
+        /// The largest request body, in bytes.
+        request_bytes_max: Option<u64>,
+        /// For providers that do not say otherwise.
+        timeouts: TimeoutsDocument,
+        /// For providers that do not say otherwise.
+        retry: RetryDocument,
+    }
+}
+
+document! {
+    /// Reservations and records.
+    AccountingDocument {
+        /// How long a reservation lives without a sign of life.
+        reservation_ttl: Option<String>,
+        /// How long a usage record may wait to be shipped.
+        ship_interval: Option<String>,
+    }
+}
+
+document! {
+    /// How long to wait for a provider.
+    TimeoutsDocument {
+        /// For the answer's first byte.
+        first_byte: Option<String>,
+        /// Between two pieces of a stream.
+        idle: Option<String>,
+        /// For the whole answer.
+        total: Option<String>,
+    }
+}
+
+document! {
+    /// How often to call one target.
+    RetryDocument {
+        /// All calls to one target, the first included.
+        attempts_max: Option<u32>,
+        /// The wait before the second call; it doubles from call to call.
+        backoff_base: Option<String>,
+        /// The longest wait.
+        backoff_max: Option<String>,
+    }
+}
+
+document! {
+    /// One provider.
+    ProviderDocument {
+        /// Its name in the catalogue, where it is not the name of this table.
+        catalogue: Option<String>,
+        /// Its wire language.
+        dialect: Option<DialectName>,
+        /// Where its API begins.
+        base_url: Option<String>,
+        /// The name of the secret that holds its key.
+        key: Option<String>,
+        /// How the key is sent.
+        auth: Option<AuthDocument>,
+        /// Headers that go with every call. No secrets.
+        headers: Entries<String>,
+        /// The region that it serves from, as declared by the operator.
+        region: Option<String>,
+        /// The country that it serves from, as declared by the operator: two letters.
+        country: Option<String>,
+        /// How long to wait.
+        timeouts: TimeoutsDocument,
+        /// How often to try.
+        retry: RetryDocument,
+        /// Only these models, `*` standing for anything; absent means those that are known.
+        models_allow: Option<Vec<String>>,
+        /// Not these models.
+        models_deny: Vec<String>,
+        /// Taken off every price of this provider, in percent.
+        discount_percent: Option<u32>,
+        /// Where it departs from its dialect.
+        quirks: QuirksDocument,
+        /// What is known of its models.
+        models: Entries<ModelDocument>,
+    }
+}
+
+document! {
+    /// Where a provider departs from its dialect.
+    QuirksDocument {
+        /// It reads `max_completion_tokens`.
+        max_completion_tokens: Option<bool>,
+        /// It knows `stream_options.include_usage`.
+        stream_usage: Option<bool>,
+        /// It knows the `developer` role.
+        developer_role: Option<bool>,
+    }
+}
+
+document! {
+    /// What is known of a model.
+    ModelDocument {
+        /// The most tokens that it reads and writes together.
+        context_tokens: Option<u64>,
+        /// The most tokens that it writes.
+        output_tokens_max: Option<u64>,
+        /// What it can do; absent means that nobody knows and everything is tried.
+        capabilities: Option<Vec<CapabilityName>>,
+    }
+}
+
+document! {
+    /// A name that callers may use.
+    RouteDocument {
+        /// Who serves it, in order.
+        targets: Vec<TargetDocument>,
+        /// For targets that do not say otherwise.
+        retry: RetryDocument,
+        /// What makes the next target be tried.
+        fallback_on: Option<Vec<FallbackReason>>,
+    }
+}
+
+document! {
+    /// One target of a route.
+    TargetDocument {
+        /// The provider's name in this configuration.
+        provider: Option<String>,
+        /// The model's name at that provider.
+        model: Option<String>,
+        /// How often to try.
+        retry: RetryDocument,
+    }
+}
+
+macro_rules! priced {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        document! {
+            $(#[$doc])*
+            $name {
+                $($(#[$field_doc])* $field: $type,)*
+                /// Input that no cache knows.
+                input: Option<String>,
+                /// Output.
+                output: Option<String>,
+                /// Input read from a prompt cache.
+                input_cached: Option<String>,
+                /// Input written to a prompt cache for five minutes or the provider's usual time.
+                cache_write_5m: Option<String>,
+                /// Input written to a prompt cache for an hour.
+                cache_write_1h: Option<String>,
+                /// Output that is reasoning.
+                reasoning: Option<String>,
+                /// Input that is audio.
+                input_audio: Option<String>,
+                /// Output that is audio.
+                output_audio: Option<String>,
+                /// Input that is an image.
+                input_image: Option<String>,
+            }
+        }
+
+        impl $name {
+            /// The price of each kind as it was written, with the field's name, in a fixed order.
+            #[must_use]
+            pub fn kinds(&self) -> [(&'static str, Option<&str>); 9] {
+                [
+                    ("input", self.input.as_deref()),
+                    ("output", self.output.as_deref()),
+                    ("input_cached", self.input_cached.as_deref()),
+                    ("cache_write_5m", self.cache_write_5m.as_deref()),
+                    ("cache_write_1h", self.cache_write_1h.as_deref()),
+                    ("reasoning", self.reasoning.as_deref()),
+                    ("input_audio", self.input_audio.as_deref()),
+                    ("output_audio", self.output_audio.as_deref()),
+                    ("input_image", self.input_image.as_deref()),
+                ]
+            }
+        }
+    };
+}
+
+priced! {
+    /// A model's prices from some day on: dollars for a million tokens, as decimal text.
+    PriceDocument {
+        /// The first day, `2026-11-21`, UTC; absent means always.
+        effective_from: Option<String>,
+        /// Dollars for a request, whatever it uses.
+        per_request: Option<String>,
+        /// Other prices for long inputs.
+        above: Vec<TierDocument>,
+    }
+}
+
+priced! {
+    /// Other prices for the whole of a request whose input is longer than a bound.
+    TierDocument {
+        /// The bound.
+        input_tokens: Option<u64>,
+    }
+}
+
+/// A model's prices: one table, or several with different first days.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PricesDocument(pub Vec<PriceDocument>);
+
+document! {
+    /// An organisation.
+    OrgDocument {
+        /// Requests or tokens within a time.
+        limits: Vec<LimitDocument>,
+        /// Money within a calendar period.
+        budgets: Vec<BudgetDocument>,
+        /// Only these models, `*` standing for anything; empty means all.
+        models: Vec<String>,
+        /// Its teams.
+        teams: Entries<TeamDocument>,
+        /// Its people and service accounts.
+        users: Entries<MemberDocument>,
+        /// For keys that do not say otherwise.
+        key_defaults: KeyDefaultsDocument,
+    }
+}
+
+document! {
+    /// A team.
+    TeamDocument {
+        /// Requests or tokens within a time.
+        limits: Vec<LimitDocument>,
+        /// Money within a calendar period.
+        budgets: Vec<BudgetDocument>,
+        /// Only these models, `*` standing for anything; empty means all.
+        models: Vec<String>,
+        /// Its applications.
+        apps: Entries<MemberDocument>,
+    }
+}
+
+document! {
+    /// An application or a user.
+    MemberDocument {
+        /// Requests or tokens within a time.
+        limits: Vec<LimitDocument>,
+        /// Money within a calendar period.
+        budgets: Vec<BudgetDocument>,
+        /// Only these models, `*` standing for anything; empty means all.
+        models: Vec<String>,
+    }
+}
+
+document! {
+    /// What holds for a key that does not say otherwise.
+    KeyDefaultsDocument {
+        /// Requests or tokens within a time.
+        limits: Vec<LimitDocument>,
+        /// Money within a calendar period.
+        budgets: Vec<BudgetDocument>,
+        /// How long a new key lives.
+        expires_after: Option<String>,
+    }
+}
+
+document! {
+    /// So many requests, or so many tokens, within any stretch of a time.
+    LimitDocument {
+        /// How many requests.
+        requests: Option<u64>,
+        /// How many tokens, input and output together.
+        tokens: Option<u64>,
+        /// Within how long.
+        per: Option<String>,
+    }
+}
+
+document! {
+    /// So much money within a calendar period, UTC.
+    BudgetDocument {
+        /// Dollars, as decimal text.
+        usd: Option<String>,
+        /// `day` or `month`.
+        per: Option<PeriodName>,
+    }
+}
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name in a document.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+names! {
+    /// A wire language, by name.
+    DialectName {
+        /// OpenAI's, and all that are compatible.
+        OpenAi = "openai",
+        /// Anthropic's Messages.
+        Anthropic = "anthropic",
+        /// Google's Gemini API.
+        Gemini = "gemini",
+        /// None: the gateway answers itself.
+        Sandbox = "sandbox",
+    }
+}
+
+names! {
+    /// What a model can do.
+    CapabilityName {
+        /// Take a turn in a conversation.
+        Chat = "chat",
+        /// Turn text into vectors.
+        Embeddings = "embeddings",
+        /// Call functions.
+        Tools = "tools",
+        /// Read images.
+        Images = "images",
+        /// Read audio.
+        Audio = "audio",
+        /// Read documents.
+        Documents = "documents",
+        /// Think before it answers.
+        Reasoning = "reasoning",
+        /// Answer after a JSON schema.
+        StructuredOutput = "structured_output",
+    }
+}
+
+names! {
+    /// What makes the next target be tried.
+    FallbackReason {
+        /// The target failed, timed out, refused the gateway's key, or does not know the model.
+        Error = "error",
+        /// The target is over its limit or overloaded.
+        RateLimit = "rate_limit",
+        /// The request is larger than the model's context.
+        ContextLength = "context_length",
+        /// The provider's safety policy refuses the request.
+        ContentPolicy = "content_policy",
+    }
+}
+
+names! {
+    /// A calendar period, UTC.
+    PeriodName {
+        /// From midnight to midnight.
+        Day = "day",
+        /// From the first of the month to the next.
+        Month = "month",
+    }
+}
+
+/// How a provider's key is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthDocument {
+    /// `Authorization: Bearer …`.
+    Bearer,
+    /// In a header of this name.
+    Header(String),
+    /// Not at all.
+    None,
+    /// In the address: always refused, with a reason.
+    Query(String),
+}
+
+impl Serialize for PricesDocument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PricesDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = PricesDocument;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of prices, or an array of such tables")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let one = PriceDocument::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(PricesDocument(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(PricesDocument)
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}

@@ -1,0 +1,78 @@
+//! What one provider offers: its models, by name or by pattern, each ready to be a target.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_units::{ModelId, Tokens};
+use sluice_wire::Target;
+
+use super::compile::Prices;
+use super::compiled::{Capabilities, Provider, TargetRef};
+use super::document::{CapabilityName, ModelDocument};
+use super::pattern::Pattern;
+
+/// A provider and what it serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) provider: Arc<Provider>,
+    /// Only these; absent means those that are known.
+    pub(super) allow: Option<Vec<Pattern>>,
+    /// Not these.
+    pub(super) deny: Vec<Pattern>,
+    /// What holds for any model.
+    pub(super) wire: Target,
+    pub(super) prices: Prices,
+    /// The models that are known and allowed.
+    pub(super) known: BTreeMap<String, TargetRef>,
+}
+
+impl Offer {
+    /// The target for this model, if it is served.
+    pub(super) fn target(&self, model: &str) -> Option<TargetRef> {
+        if let Some(target) = self.known.get(model) {
+            return Some(target.clone());
+        }
+        // A name that nobody knows is served only where the operator's own words cover it.
+        let covered = self.allow.is_some() && self.allows(model);
+        covered.then(|| self.build(model, None))?
+    }
+
+    /// Whether the operator's patterns let this model through.
+    pub(super) fn allows(&self, model: &str) -> bool {
+        let allowed = self
+            .allow
+            .as_ref()
+            .is_none_or(|patterns| patterns.iter().any(|p| p.matches(model)));
+        allowed && !self.deny.iter().any(|p| p.matches(model))
+    }
+
+    /// A target from what is known of the model; none when the name cannot be a model's.
+    pub(super) fn build(&self, model: &str, facts: Option<&ModelDocument>) -> Option<TargetRef> {
+        let id = ModelId::new(model).ok()?;
+        let capabilities = facts.and_then(|facts| facts.capabilities.as_ref()).map_or(
+            Capabilities::UNKNOWN,
+            |names| {
+                names
+                    .iter()
+                    .fold(Capabilities::NONE, |all, name| all.with(*name))
+            },
+        );
+        let output_tokens_max = facts.and_then(|facts| facts.output_tokens_max);
+        let context_tokens = facts.and_then(|facts| facts.context_tokens);
+        Some(TargetRef {
+            provider: Arc::clone(&self.provider),
+            model: id,
+            wire: Target {
+                model: model.to_owned(),
+                output_tokens_max,
+                reasoning: capabilities.has(CapabilityName::Reasoning),
+                ..self.wire.clone()
+            },
+            price: self.prices.find(model).cloned(),
+            context_tokens: context_tokens.map(Tokens::new),
+            output_tokens_max: output_tokens_max.map(Tokens::new),
+            capabilities,
+            retry: self.provider.retry,
+        })
+    }
+}

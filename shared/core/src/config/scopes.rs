@@ -1,0 +1,161 @@
+//! Who may do what: the levels above a key, outermost first.
+
+use std::collections::BTreeMap;
+
+use sluice_machines::limit::{Rule, Scope, ScopeRules};
+use sluice_machines::registry::KeyRecord;
+use sluice_units::{AppId, OrgId, TeamId, UserId};
+use thiserror::Error;
+
+use super::compiled::KeyDefaults;
+use super::pattern::{self, Pattern};
+
+/// A level's rules and models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) rules: Vec<Rule>,
+    /// Only these; empty means all.
+    pub(super) models: Vec<Pattern>,
+}
+
+/// An organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Org {
+    pub(super) level: Level,
+    pub(super) teams: BTreeMap<TeamId, Team>,
+    pub(super) users: BTreeMap<UserId, Level>,
+    pub(super) key_defaults: KeyDefaults,
+}
+
+/// A team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Team {
+    pub(super) level: Level,
+    pub(super) apps: BTreeMap<AppId, Level>,
+}
+
+/// A key names something that the configuration does not hold (any more).
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ScopeError {
+    /// The organisation.
+    #[error("the configuration has no organisation {0}")]
+    Org(OrgId),
+    /// The team.
+    #[error("the configuration has no team {team} in organisation {org}")]
+    Team {
+        /// The organisation, which exists.
+        org: OrgId,
+        /// The team.
+        team: TeamId,
+    },
+    /// The application.
+    #[error("the configuration has no app {app} in team {team} of organisation {org}")]
+    App {
+        /// The organisation, which exists.
+        org: OrgId,
+        /// The team, which exists.
+        team: TeamId,
+        /// The application.
+        app: AppId,
+    },
+    /// The key has an application but no team.
+    #[error("the key has app {0} but no team")]
+    AppWithoutTeam(AppId),
+    /// The user.
+    #[error("the configuration has no user {user} in organisation {org}")]
+    User {
+        /// The organisation, which exists.
+        org: OrgId,
+        /// The user.
+        user: UserId,
+    },
+}
+
+/// The levels above a key, and what holds for keys that say nothing.
+type Above<'a> = (Vec<(Scope, &'a Level)>, &'a KeyDefaults);
+
+/// The levels above a key, outermost first: org, team, app, user.
+pub(super) fn levels<'a>(
+    orgs: &'a BTreeMap<OrgId, Org>,
+    key: &KeyRecord,
+) -> Result<Above<'a>, ScopeError> {
+    let org_id = &key.org;
+    let Some(org) = orgs.get(org_id) else {
+        return Err(ScopeError::Org(org_id.clone()));
+    };
+    let mut levels = vec![(Scope::Org, &org.level)];
+    match (&key.team, &key.app) {
+        (None, None) => {}
+        (None, Some(app)) => return Err(ScopeError::AppWithoutTeam(app.clone())),
+        (Some(team_id), app) => {
+            let Some(team) = org.teams.get(team_id) else {
+                return Err(ScopeError::Team {
+                    org: org_id.clone(),
+                    team: team_id.clone(),
+                });
+            };
+            levels.push((Scope::Team(team_id.clone()), &team.level));
+            if let Some(app_id) = app {
+                let Some(level) = team.apps.get(app_id) else {
+                    return Err(ScopeError::App {
+                        org: org_id.clone(),
+                        team: team_id.clone(),
+                        app: app_id.clone(),
+                    });
+                };
+                levels.push((Scope::App(team_id.clone(), app_id.clone()), level));
+            }
+        }
+    }
+    if let Some(user_id) = &key.user {
+        let Some(level) = org.users.get(user_id) else {
+            return Err(ScopeError::User {
+                org: org_id.clone(),
+                user: user_id.clone(),
+            });
+        };
+        levels.push((Scope::User(user_id.clone()), level));
+    }
+    Ok((levels, &org.key_defaults))
+}
+
+/// Every scope that applies to a key with its rules, the key itself last.
+pub(super) fn scopes(
+    orgs: &BTreeMap<OrgId, Org>,
+    key: &KeyRecord,
+) -> Result<Vec<ScopeRules>, ScopeError> {
+    let (levels, defaults) = levels(orgs, key)?;
+    let mut scopes: Vec<ScopeRules> = levels
+        .into_iter()
+        .map(|(scope, level)| ScopeRules {
+            scope,
+            rules: level.rules.clone(),
+        })
+        .collect();
+    let own = if key.rules.is_empty() {
+        &defaults.rules
+    } else {
+        &key.rules
+    };
+    scopes.push(ScopeRules {
+        scope: Scope::Key(key.id.clone()),
+        rules: own.clone(),
+    });
+    Ok(scopes)
+}
+
+/// Whether every level and the key let a model through. `canonical` is the same model as `provider/model`.
+pub(super) fn allows(
+    levels: &[(Scope, &Level)],
+    key: &KeyRecord,
+    name: &str,
+    canonical: Option<&str>,
+) -> bool {
+    let fits = |text: &str| {
+        pattern::matches(text, name) || canonical.is_some_and(|full| pattern::matches(text, full))
+    };
+    let by_levels = levels.iter().all(|(_, level)| {
+        level.models.is_empty() || level.models.iter().any(|pattern| fits(pattern.as_str()))
+    });
+    by_levels && (key.models.is_empty() || key.models.iter().any(|text| fits(text)))
+}

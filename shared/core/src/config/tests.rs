@@ -1,0 +1,381 @@
+use serde_json::json;
+use sluice_machines::limit::{Meter, Period, Rule, Scope};
+use sluice_units::{KeyId, NanoUsd, Span, Timestamp};
+
+use super::*;
+
+fn document(text: &serde_json::Value) -> Document {
+    Document::from_json(text.to_string().as_bytes()).unwrap()
+}
+
+fn config() -> Config {
+    let document = document(&json!({
+        "providers": {
+            "openai": {
+                "dialect": "openai",
+                "base_url": "https://api.openai.com/v1/",
+                "key": "OPENAI_API_KEY",
+                "models_deny": ["*-pro"],
+                "discount_percent": 10,
+                "quirks": {"max_completion_tokens": true, "developer_role": true},
+                "timeouts": {"idle": "20s"},
+                "models": {
+                    "gpt-4o": {"context_tokens": 128_000, "output_tokens_max": 16_384, "capabilities": ["chat", "tools"]},
+                    "gpt-4o-mini": {"context_tokens": 128_000},
+                    "gpt-5-pro": {},
+                    "free-of-price": {}
+                }
+            },
+            "anthropic": {
+                "dialect": "anthropic",
+                "base_url": "https://api.anthropic.com",
+                "key": "ANTHROPIC_API_KEY",
+                "region": "us",
+                "country": "US",
+                "models": {"claude-4": {}, "gpt-4o": {}}
+            },
+            "local": {
+                "dialect": "openai",
+                "base_url": "http://127.0.0.1:11434/v1",
+                "auth": "none",
+                "models_allow": ["llama*"]
+            }
+        },
+        "models": {
+            "fast": {
+                "targets": [
+                    {"provider": "openai", "model": "gpt-4o-mini", "retry": {"attempts_max": 1}},
+                    {"provider": "anthropic", "model": "claude-4"}
+                ],
+                "retry": {"backoff_base": "10ms"},
+                "fallback_on": ["error", "context_length"]
+            }
+        },
+        "prices": {
+            "openai/gpt-4o": {"input": "2.5", "output": "10"},
+            "openai/gpt-4o-mini": {"input": "0.15", "output": "0.6"},
+            "openai/priced-only": {"input": "1", "output": "1"},
+            "anthropic/*": {"input": "3", "output": "15"},
+            "anthropic/claude-4": [
+                {"input": "4", "output": "20"},
+                {"input": "3", "output": "15", "effective_from": "2026-12-01"}
+            ],
+            "local/*": {"input": "0", "output": "0"}
+        },
+        "orgs": {
+            "acme": {
+                "limits": [{"requests": 600, "per": "1m"}],
+                "budgets": [{"usd": "100", "per": "month"}],
+                "models": ["fast", "openai/*", "claude*"],
+                "users": {"ann@acme.example": {"budgets": [{"usd": "1", "per": "day"}]}},
+                "teams": {"search": {
+                    "limits": [{"tokens": 1000, "per": "1s"}],
+                    "apps": {"crawler": {"models": ["gpt-4o*"]}}
+                }},
+                "key_defaults": {"limits": [{"requests": 5, "per": "1s"}], "expires_after": "30d"}
+            },
+            "dev": {}
+        }
+    }));
+    Config::compile(&document).unwrap()
+}
+
+fn key(org: &str, team: Option<&str>, app: Option<&str>, user: Option<&str>) -> KeyRecord {
+    let key = json!({
+        "id": "k1", "hash": "", "org": org, "team": team, "app": app, "user": user,
+        "created_at": 0, "expires_at": 0,
+    });
+    serde_json::from_value(key).unwrap()
+}
+
+/// `provider/model` of every target, in order.
+fn targets(name: &str) -> Vec<String> {
+    let route = config().resolve_model(name);
+    route.map_or(Vec::new(), |route| {
+        route.targets.iter().map(canonical).collect()
+    })
+}
+
+#[test]
+fn an_empty_configuration_serves_the_sandbox() {
+    let config = Config::compile(&Document::default()).unwrap();
+    let route = config.resolve_model("sandbox/anything").unwrap();
+    assert_eq!(route.targets[0].provider.dialect, ProviderDialect::Sandbox);
+    let price = route.targets[0]
+        .price
+        .as_ref()
+        .unwrap()
+        .at(Timestamp::default())
+        .unwrap();
+    assert_eq!(price.rates.output, NanoUsd::from_dollars(2));
+    assert_eq!(config.resolve_model("echo"), None);
+    assert_eq!(config.gateway.region.as_str(), "local");
+}
+
+#[test]
+fn a_name_leads_where_it_should() {
+    for (name, expected) in [
+        (
+            "fast",
+            &["openai/gpt-4o-mini", "anthropic/claude-4"] as &[&str],
+        ),
+        ("openai/gpt-4o", &["openai/gpt-4o"]),
+        ("anthropic/gpt-4o", &["anthropic/gpt-4o"]),
+        ("gpt-4o", &["openai/gpt-4o"]),
+        ("claude-4", &["anthropic/claude-4"]),
+        ("priced-only", &["openai/priced-only"]),
+        ("local/llama-3", &["local/llama-3"]),
+        ("llama-3", &[]),
+        ("local/qwen", &[]),
+        ("gpt-5-pro", &[]),
+        ("openai/gpt-5-pro", &[]),
+        ("openai/made-up", &[]),
+        ("nobody/gpt-4o", &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(targets(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_target_carries_its_facts() {
+    let route = config().resolve_model("gpt-4o").unwrap();
+    let target = &route.targets[0];
+    assert_eq!(target.wire.model, "gpt-4o");
+    assert_eq!(target.wire.output_tokens_max, Some(16_384));
+    assert!(target.wire.max_completion_tokens && target.wire.developer_role);
+    assert!(!target.wire.reasoning);
+    assert!(target.capabilities.has(CapabilityName::Tools));
+    assert!(!target.capabilities.has(CapabilityName::Embeddings));
+    assert_eq!(target.provider.base_url, "https://api.openai.com/v1");
+    assert_eq!(target.provider.auth, Auth::Bearer);
+    assert_eq!(target.provider.timeouts.idle, Span::from_seconds(20));
+    // Ten percent off 2.5 dollars.
+    let price = target
+        .price
+        .as_ref()
+        .unwrap()
+        .at(Timestamp::default())
+        .unwrap();
+    assert_eq!(price.rates.input, NanoUsd::parse_usd("2.25").unwrap());
+}
+
+#[test]
+fn a_price_of_its_own_goes_before_a_pattern_and_changes_on_its_day() {
+    let route = config().resolve_model("anthropic/claude-4").unwrap();
+    let table = route.targets[0].price.clone().unwrap();
+    let input = |at: i64| table.at(Timestamp::from_millis(at)).unwrap().rates.input;
+    assert_eq!(input(0), NanoUsd::from_dollars(4));
+    assert_eq!(input(1_796_083_199_999), NanoUsd::from_dollars(4));
+    assert_eq!(input(1_796_083_200_000), NanoUsd::from_dollars(3));
+    let route = config().resolve_model("anthropic/gpt-4o").unwrap();
+    let table = route.targets[0].price.clone().unwrap();
+    assert_eq!(
+        table.at(Timestamp::default()).unwrap().rates.output,
+        NanoUsd::from_dollars(15)
+    );
+}
+
+#[test]
+fn the_nearest_word_on_retries_holds() {
+    let route = config().resolve_model("fast").unwrap();
+    assert_eq!(route.targets[0].retry.attempts_max, 1);
+    assert_eq!(route.targets[1].retry.attempts_max, 3);
+    assert_eq!(route.targets[0].retry.backoff_base, Span::from_millis(10));
+    let expected = FallbackOn {
+        error: true,
+        rate_limit: false,
+        context_length: true,
+        content_policy: false,
+    };
+    assert_eq!(route.fallback_on, expected);
+}
+
+#[test]
+fn scopes_come_outermost_first() {
+    let key = key(
+        "acme",
+        Some("search"),
+        Some("crawler"),
+        Some("ann@acme.example"),
+    );
+    let scopes = config().scopes_for(&key).unwrap();
+    let of = |scope: &str| serde_json::from_str::<Scope>(scope).unwrap();
+    let names: Vec<Scope> = scopes.iter().map(|scope| scope.scope.clone()).collect();
+    assert_eq!(
+        names,
+        [
+            Scope::Org,
+            of(r#"{"team": "search"}"#),
+            of(r#"{"app": ["search", "crawler"]}"#),
+            of(r#"{"user": "ann@acme.example"}"#),
+            Scope::Key(KeyId::new("k1").unwrap()),
+        ]
+    );
+    let window = |meter, limit, seconds| Rule::Window {
+        meter,
+        limit,
+        window: Span::from_seconds(seconds),
+    };
+    let budget = |dollars, period| Rule::Budget {
+        limit: NanoUsd::from_dollars(dollars),
+        period,
+    };
+    let rules: Vec<Vec<Rule>> = scopes.into_iter().map(|scope| scope.rules).collect();
+    assert_eq!(
+        rules,
+        [
+            vec![window(Meter::Requests, 600, 60), budget(100, Period::Month)],
+            vec![window(Meter::Tokens, 1000, 1)],
+            vec![],
+            vec![budget(1, Period::Day)],
+            vec![window(Meter::Requests, 5, 1)],
+        ]
+    );
+}
+
+#[test]
+fn a_key_with_rules_of_its_own_has_no_defaults() {
+    let mut key = key("acme", None, None, None);
+    let own = Rule::Budget {
+        limit: NanoUsd::ZERO,
+        period: Period::Day,
+    };
+    key.rules = vec![own];
+    assert_eq!(
+        config().scopes_for(&key).unwrap().last().unwrap().rules,
+        [own]
+    );
+}
+
+#[test]
+fn a_key_of_somebody_removed_is_told_who_is_missing() {
+    for (key, message) in [
+        (
+            key("gone", None, None, None),
+            "the configuration has no organisation gone",
+        ),
+        (
+            key("acme", Some("gone"), None, None),
+            "the configuration has no team gone in organisation acme",
+        ),
+        (
+            key("acme", Some("search"), Some("gone"), None),
+            "the configuration has no app gone in team search of organisation acme",
+        ),
+        (
+            key("acme", None, Some("crawler"), None),
+            "the key has app crawler but no team",
+        ),
+        (
+            key("acme", None, None, Some("gone")),
+            "the configuration has no user gone in organisation acme",
+        ),
+    ] {
+        assert_eq!(config().scopes_for(&key).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn a_key_sees_the_models_that_every_level_lets_through() {
+    let list = |key: &KeyRecord| config().models_for(key).unwrap();
+    assert_eq!(
+        list(&key("dev", None, None, None)),
+        [
+            "fast",
+            "gpt-4o",
+            "gpt-4o-mini",
+            "priced-only",
+            "claude-4",
+            "anthropic/gpt-4o",
+            "sandbox/echo",
+            "sandbox/embed",
+        ]
+    );
+    let crawler = key("acme", Some("search"), Some("crawler"), None);
+    assert_eq!(list(&crawler), ["gpt-4o", "gpt-4o-mini"]);
+    let narrow = KeyRecord {
+        models: vec!["openai/*-mini".to_owned()],
+        ..crawler
+    };
+    assert_eq!(list(&narrow), ["gpt-4o-mini"]);
+}
+
+#[test]
+fn a_model_is_allowed_under_either_of_its_names_and_no_other() {
+    let config = config();
+    let allowed = |models: &[&str], name: &str| {
+        let models = models.iter().map(|&text| text.to_owned()).collect();
+        let key = KeyRecord {
+            models,
+            ..key("dev", None, None, None)
+        };
+        let route = config.resolve_model(name).unwrap();
+        config.allows_model(&key, &route).unwrap()
+    };
+    assert!(allowed(&[], "gpt-4o"));
+    assert!(allowed(&["gpt-4o"], "gpt-4o"));
+    assert!(allowed(&["openai/gpt-4o"], "gpt-4o"));
+    assert!(!allowed(&["gpt-4o"], "anthropic/gpt-4o"));
+    assert!(!allowed(&["gpt-4o"], "openai/gpt-4o"));
+    assert!(!allowed(&["openai/*"], "fast"));
+    assert!(!allowed(&["gpt-4o"], "gpt-4o-mini"));
+}
+
+#[test]
+fn secrets_are_known_by_name() {
+    let config = config();
+    let names: Vec<&str> = config.secrets_needed().into_iter().collect();
+    assert_eq!(names, ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]);
+}
+
+#[test]
+fn the_hash_is_the_document_s() {
+    let empty = Config::compile(&Document::default()).unwrap();
+    // SHA-256 of `{}`.
+    assert_eq!(
+        empty.hash,
+        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    );
+    assert_eq!(config().hash, config().hash);
+    assert_ne!(config().hash, empty.hash);
+}
+
+#[test]
+fn a_document_survives_json() {
+    let text = json!({
+        "providers": {"z": {"dialect": "openai"}, "a": {"auth": {"header": "x"}}},
+        "prices": {"z/m": {"input": "1"}, "a/m": [{"input": "1"}, {"input": "2"}]},
+    });
+    let once = document(&text);
+    let again = serde_json::to_value(&once).unwrap();
+    assert_eq!(again, text);
+    let names: Vec<&str> = once.providers.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["z", "a"]);
+}
+
+#[test]
+fn json_that_is_no_document_is_refused_with_its_place() {
+    for (text, problem) in [
+        ("{", "EOF while parsing an object at line 1 column 1"),
+        (
+            r#"{"providers": {"a": {}, "a": {}}}"#,
+            "\"a\" stands twice in one table at line 1 column 32",
+        ),
+        (
+            r#"{"modles": {}}"#,
+            "unknown field `modles`, expected one of `gateway`, `accounting`, `providers`, `models`, `prices`, `orgs` at line 1 column 9",
+        ),
+        (
+            r#"{"providers": {"a": "hunter2"}}"#,
+            "invalid type: a string, expected a table at line 1 column 29",
+        ),
+    ] {
+        assert_eq!(
+            Document::from_json(text.as_bytes())
+                .unwrap_err()
+                .to_string(),
+            problem
+        );
+    }
+}

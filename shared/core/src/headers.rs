@@ -1,0 +1,172 @@
+//! The headers of an answer: limits, who served, what it cost, what was dropped.
+
+use http::{HeaderMap, HeaderValue};
+use sluice_machines::ledger::{Headroom, WindowState};
+use sluice_machines::limit::{Period, Rule};
+use sluice_units::{NanoUsd, RequestId, Span};
+use sluice_wire::Drops;
+
+use crate::config::TargetRef;
+
+/// The longest value of a header that we write, in bytes.
+const VALUE_BYTES_MAX: usize = 1_024;
+
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    // What cannot stand in a header is left out; all our values are visible ASCII.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// `x-request-id`.
+pub fn request(headers: &mut HeaderMap, request: &RequestId) {
+    put(headers, "x-request-id", request.as_str());
+}
+
+/// What is left of the tightest limits, under OpenAI's names and the generic ones.
+pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
+    if let Some(requests) = &headroom.requests {
+        window(
+            headers,
+            requests,
+            [
+                "x-ratelimit-limit-requests",
+                "x-ratelimit-remaining-requests",
+                "x-ratelimit-reset-requests",
+            ],
+        );
+    }
+    if let Some(tokens) = &headroom.tokens {
+        window(
+            headers,
+            tokens,
+            [
+                "x-ratelimit-limit-tokens",
+                "x-ratelimit-remaining-tokens",
+                "x-ratelimit-reset-tokens",
+            ],
+        );
+    }
+    // The generic names speak of requests where there is a limit on them, and of tokens otherwise.
+    if let Some(state) = headroom.requests.as_ref().or(headroom.tokens.as_ref()) {
+        headers.insert("x-ratelimit-limit", state.limit.into());
+        headers.insert("x-ratelimit-remaining", state.remaining.into());
+        headers.insert("x-ratelimit-reset", state.reset.as_seconds_ceil().into());
+    }
+    let warnings: Vec<String> = headroom
+        .warnings
+        .iter()
+        .map(|budget| {
+            let (period, limit) = match budget.rule {
+                Rule::Budget {
+                    limit,
+                    period: Period::Day,
+                } => ("day", limit),
+                Rule::Budget {
+                    limit,
+                    period: Period::Month,
+                } => ("month", limit),
+                Rule::Window { .. } => ("", NanoUsd::ZERO),
+            };
+            format!(
+                "{}; period={period}; limit={limit}; spent={}; reserved={}",
+                scope_path(&budget.scope),
+                budget.spent,
+                budget.reserved
+            )
+        })
+        .collect();
+    if !warnings.is_empty() {
+        put(
+            headers,
+            "x-sluice-budget-warning",
+            &bounded(warnings.join(", ")),
+        );
+    }
+}
+
+fn window(headers: &mut HeaderMap, state: &WindowState, names: [&'static str; 3]) {
+    let [limit, remaining, reset] = names;
+    headers.insert(limit, state.limit.into());
+    headers.insert(remaining, state.remaining.into());
+    put(headers, reset, &duration(state.reset));
+}
+
+/// A duration as OpenAI writes it: `120ms`, `1s`, `6m0s`, `1h2m3s`.
+fn duration(span: Span) -> String {
+    let millis = span.as_millis_ceil();
+    if millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    let seconds = span.as_seconds_ceil();
+    match (
+        seconds.div_euclid(3_600),
+        seconds.rem_euclid(3_600).div_euclid(60),
+        seconds.rem_euclid(60),
+    ) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+fn scope_path(scope: &sluice_machines::limit::Scope) -> String {
+    use sluice_machines::limit::Scope;
+    match scope {
+        Scope::Org => "org".to_owned(),
+        Scope::Team(team) => format!("team/{team}"),
+        Scope::App(team, app) => format!("app/{team}/{app}"),
+        Scope::User(user) => format!("user/{user}"),
+        Scope::Key(key) => format!("key/{key}"),
+    }
+}
+
+fn bounded(mut text: String) -> String {
+    let mut end = VALUE_BYTES_MAX.min(text.len());
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.truncate(end);
+    text
+}
+
+/// Who served.
+pub fn served_by(headers: &mut HeaderMap, target: &TargetRef, region: &str) {
+    put(headers, "x-sluice-provider", target.provider.id.as_str());
+    put(headers, "x-sluice-model", target.model.as_str());
+    put(headers, "x-sluice-region", region);
+}
+
+/// What it cost, in US dollars.
+pub fn cost(headers: &mut HeaderMap, cost: NanoUsd) {
+    put(headers, "x-sluice-cost-usd", &cost.to_string());
+}
+
+/// What the translation could not express.
+pub fn dropped(headers: &mut HeaderMap, drops: &Drops) {
+    if !drops.is_empty() {
+        let fields: Vec<&str> = drops
+            .as_slice()
+            .iter()
+            .map(|dropped| dropped.field.as_ref())
+            .collect();
+        put(headers, "x-sluice-dropped", &bounded(fields.join(", ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_openai_writes_them() {
+        for (millis, text) in [
+            (120, "120ms"),
+            (1_000, "1s"),
+            (359_001, "6m0s"),
+            (3_723_000, "1h2m3s"),
+        ] {
+            assert_eq!(duration(Span::from_millis(millis)), text);
+        }
+    }
+}

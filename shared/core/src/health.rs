@@ -1,0 +1,183 @@
+//! What depends on what, and whether it answers.
+//!
+//! Live: the code runs. Ready: requests can be served. Health: every dependency, with its latency.
+
+use std::rc::Rc;
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value, json};
+use sluice_machines::{ledger, registry};
+use sluice_units::{OrgId, Timestamp};
+
+use crate::config::Config;
+use crate::gateway::{Answer, AnswerBody};
+use crate::isolate::Isolate;
+use crate::platform::{Level, Platform, StoreError};
+
+/// The ledger that is asked whether ledgers answer. No key belongs to it.
+const PROBE_ORG: &str = "_health";
+const PROBE_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+fn answer<P: Platform>(status: StatusCode, body: &Value) -> Answer<P> {
+    let mut answer = Answer::json(status, body.to_string().into_bytes());
+    answer
+        .headers
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    debug_assert!(
+        matches!(answer.body, AnswerBody::Full(_)),
+        "a health report is whole"
+    );
+    answer
+}
+
+/// `/health/live`: the code runs.
+#[must_use]
+pub fn live<P: Platform>() -> Answer<P> {
+    answer(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// `/health/ready`: a configuration is there and the registry answers.
+pub async fn ready<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
+    match isolate.config(p).await {
+        Ok(_) => answer(StatusCode::OK, &json!({"status": "ok"})),
+        Err(problem) => answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({"status": "unavailable", "code": problem.code(), "message": problem.message()}),
+        ),
+    }
+}
+
+/// `/health`: each dependency, asked now.
+pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
+    let config = isolate.config(p).await.ok();
+    let mut report = Report::new(
+        p,
+        if config.is_some() {
+            State::Ok
+        } else {
+            State::Down
+        },
+    );
+
+    let started = p.now();
+    let outcome = p
+        .registry(&registry::Command::ListKeys {
+            org: None,
+            after: None,
+            limit: 1,
+        })
+        .await;
+    report.note("registry", started, outcome.map(|_| ()), State::Down);
+
+    let started = p.now();
+    if let Ok(org) = OrgId::new(PROBE_ORG) {
+        let outcome = p.ledger(&org, &[ledger::Command::Standing]).await;
+        report.note("ledger", started, outcome.map(|_| ()), State::Down);
+    }
+
+    let started = p.now();
+    let outcome = p.key_copy(PROBE_HASH).await;
+    report.note("key_copy", started, outcome.map(|_| ()), State::Degraded);
+
+    let started = p.now();
+    let outcome = p.probe_records().await;
+    report.note("records", started, outcome, State::Degraded);
+
+    if let Some(config) = &config {
+        report.keys(config);
+    }
+    let status = if report.worst == State::Down {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    answer(
+        status,
+        &json!({
+            "status": report.worst.name(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "region": config.as_ref().map(|config| config.gateway.region.as_str()),
+            "config_version": config.as_ref().map(|config| config.version),
+            "checks": report.checks,
+        }),
+    )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Ok,
+    Degraded,
+    Down,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+        }
+    }
+}
+
+struct Report<'a, P: Platform> {
+    p: &'a P,
+    checks: Map<String, Value>,
+    worst: State,
+}
+
+impl<'a, P: Platform> Report<'a, P> {
+    fn new(p: &'a P, worst: State) -> Self {
+        Self {
+            p,
+            checks: Map::new(),
+            worst,
+        }
+    }
+
+    fn note(
+        &mut self,
+        name: &str,
+        started: Timestamp,
+        outcome: Result<(), StoreError>,
+        otherwise: State,
+    ) {
+        let latency_us = self.p.now().since(started).as_micros();
+        let state = match outcome {
+            Ok(()) => State::Ok,
+            Err(error) => {
+                // What the platform says may hold internals: it goes to the log, not to the public.
+                self.p.log(Level::Warn, &format!("health: {name}: {error}"));
+                otherwise
+            }
+        };
+        self.worst = self.worst.max(state);
+        let report = json!({"status": state.name(), "latency_us": latency_us});
+        self.checks.insert(name.to_owned(), report);
+    }
+
+    /// Whether every provider's key is there. Which are missing is for the operator's log.
+    fn keys(&mut self, config: &Config) {
+        let needed = config.secrets_needed();
+        let missing: Vec<&str> = needed
+            .iter()
+            .copied()
+            .filter(|name| self.p.secret(name).is_none())
+            .collect();
+        let state = if missing.is_empty() {
+            State::Ok
+        } else {
+            State::Degraded
+        };
+        self.worst = self.worst.max(state);
+        if !missing.is_empty() {
+            self.p.log(
+                Level::Warn,
+                &format!("health: secrets that are not set: {}", missing.join(", ")),
+            );
+        }
+        let report =
+            json!({"status": state.name(), "needed": needed.len(), "missing": missing.len()});
+        self.checks.insert("provider_keys".to_owned(), report);
+    }
+}

@@ -1,0 +1,363 @@
+//! What one isolate remembers between requests: the configuration, keys, and commands that nobody waits for.
+//!
+//! All of it is a copy or a queue; losing it loses nothing. Copies are refreshed by asking the registry what has
+//! changed: beside a request while they are fresh enough, before it when they are not.
+//! **Invariant:** no request is served on a copy older than [`COPY_AGE_MAX`] unless the registry cannot be reached,
+//! and then none older than [`OUTAGE_AGE_MAX`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use sluice_machines::ledger;
+use sluice_machines::registry::{self, Changes, KeyRecord};
+use sluice_units::{OrgId, Span, Timestamp};
+
+use crate::config::{Config, Document};
+use crate::platform::{Level, Platform, StoreError};
+use crate::problem::Problem;
+
+/// A copy younger than this is used as it is.
+pub const COPY_AGE_FRESH: Span = Span::from_seconds(2);
+/// A copy older than this is refreshed before it is used; between the two, beside.
+pub const COPY_AGE_MAX: Span = Span::from_seconds(4);
+/// A copy older than this is not used at all.
+pub const OUTAGE_AGE_MAX: Span = Span::from_seconds(60);
+/// How many keys are remembered, unknown ones included.
+pub const KEYS_MAX: usize = 4_096;
+/// How many commands may wait for one ledger; a further one is left to its reservation's expiry.
+pub const DEFERRED_MAX: usize = 4_096;
+/// How many commands travel in one call.
+pub const BATCH_MAX: usize = 64;
+/// How often a batch is tried before it is left for the next request to carry.
+const TRIES_MAX: u32 = 4;
+/// After this long a flush is taken for dead: its request's context is gone.
+const FLUSH_AGE_MAX: Span = Span::from_seconds(20);
+
+/// The memory of one isolate.
+#[derive(Debug, Default)]
+pub struct Isolate {
+    config: RefCell<Option<Rc<Config>>>,
+    seed: RefCell<Option<Rc<Seed>>>,
+    keys: RefCell<BTreeMap<String, Option<Rc<KeyRecord>>>>,
+    suspects: RefCell<BTreeSet<String>>,
+    sequence: Cell<u64>,
+    synced_at: Cell<Option<Timestamp>>,
+    syncing_since: Cell<Option<Timestamp>>,
+    deferred: RefCell<BTreeMap<OrgId, Deferred>>,
+}
+
+/// The configuration that was deployed with the code.
+#[derive(Debug)]
+pub struct Seed {
+    /// The resolved document, as JSON text.
+    pub document: String,
+    /// Its SHA-256, in lower-case hex.
+    pub hash: String,
+}
+
+#[derive(Debug, Default)]
+struct Deferred {
+    waiting: VecDeque<ledger::Command>,
+    in_flight: Vec<ledger::Command>,
+    flushing_since: Option<Timestamp>,
+}
+
+impl Isolate {
+    /// A new isolate that was deployed with this configuration document.
+    #[must_use]
+    pub fn new(seed_document: String) -> Self {
+        let hash = crate::hash::sha256_hex(seed_document.as_bytes());
+        Self {
+            seed: RefCell::new(Some(Rc::new(Seed {
+                document: seed_document,
+                hash,
+            }))),
+            ..Self::default()
+        }
+    }
+
+    /// The current configuration, refreshed as far as its age demands.
+    ///
+    /// # Errors
+    /// A 503 when there is none, or none young enough, and the registry does not answer.
+    pub async fn config<P: Platform>(self: &Rc<Self>, p: &P) -> Result<Rc<Config>, Problem> {
+        let now = p.now();
+        let age = self.synced_at.get().map(|at| now.since(at));
+        let current = self.config.borrow().clone();
+        match (current, age) {
+            (Some(config), Some(age)) if age < COPY_AGE_FRESH => Ok(config),
+            (Some(config), Some(age)) if age < COPY_AGE_MAX => {
+                if self.may_sync(now) {
+                    let (isolate, platform) = (Rc::clone(self), p.clone());
+                    p.spawn(async move {
+                        if let Err(error) = isolate.sync(&platform).await {
+                            platform.log(Level::Warn, &format!("registry not reached: {error}"));
+                        }
+                    });
+                }
+                Ok(config)
+            }
+            (current, age) => match self.sync(p).await {
+                Ok(()) => self
+                    .config
+                    .borrow()
+                    .clone()
+                    .ok_or_else(|| Problem::bug("no configuration after a sync")),
+                Err(error) => match (current, age) {
+                    (Some(config), Some(age)) if age < OUTAGE_AGE_MAX => {
+                        p.log(
+                            Level::Warn,
+                            &format!("registry not reached, serving on copies: {error}"),
+                        );
+                        Ok(config)
+                    }
+                    _ => {
+                        p.log(Level::Error, &format!("registry not reached: {error}"));
+                        Err(error.into())
+                    }
+                },
+            },
+        }
+    }
+
+    fn may_sync(&self, now: Timestamp) -> bool {
+        self.syncing_since
+            .get()
+            .is_none_or(|since| now.since(since) >= COPY_AGE_FRESH)
+    }
+
+    async fn sync<P: Platform>(&self, p: &P) -> Result<(), StoreError> {
+        let asked_at = p.now();
+        self.syncing_since.set(Some(asked_at));
+        let since = self.sequence.get();
+        let reply = p.registry(&registry::Command::Sync { since }).await?;
+        let registry::Reply::Changes(changes) = reply else {
+            return Err(unexpected("sync"));
+        };
+        self.learn(&changes);
+        let seed = self.seed.borrow().clone();
+        let mut version = changes.config_version;
+        if let Some(seed) = seed {
+            version = self.plant(p, &seed, version).await?;
+        }
+        let known = self
+            .config
+            .borrow()
+            .as_ref()
+            .map_or(0, |config| config.version);
+        if version != known {
+            self.load(p, version).await?;
+        }
+        // What was answered was true when it was asked for, or later.
+        self.synced_at.set(Some(asked_at));
+        self.syncing_since.set(None);
+        Ok(())
+    }
+
+    fn learn(&self, changes: &Changes) {
+        let mut keys = self.keys.borrow_mut();
+        if changes.everything {
+            keys.clear();
+        }
+        let mut suspects = self.suspects.borrow_mut();
+        for hash in &changes.keys {
+            keys.remove(hash);
+            if suspects.len() < KEYS_MAX {
+                suspects.insert(hash.clone());
+            }
+        }
+        self.sequence.set(changes.sequence);
+    }
+
+    /// Hands the deployed document in, once for each isolate; the registry keeps it if it has never seen it.
+    async fn plant<P: Platform>(
+        &self,
+        p: &P,
+        seed: &Seed,
+        version: u64,
+    ) -> Result<u64, StoreError> {
+        let reply = p
+            .registry(&registry::Command::SeedConfig {
+                document: seed.document.clone(),
+                hash: seed.hash.clone(),
+            })
+            .await?;
+        self.seed.replace(None);
+        match reply {
+            registry::Reply::ConfigVersion { version, .. } => Ok(version),
+            _ => Ok(version),
+        }
+    }
+
+    async fn load<P: Platform>(&self, p: &P, version: u64) -> Result<(), StoreError> {
+        let reply = p
+            .registry(&registry::Command::Config {
+                version: (version > 0).then_some(version),
+            })
+            .await?;
+        let registry::Reply::Config(stored) = reply else {
+            return Err(unexpected("config"));
+        };
+        let compiled = serde_json::from_str::<Document>(&stored.document)
+            .map_err(|error| error.to_string())
+            .and_then(|document| {
+                Config::compile(&document)
+                    .map_err(|issues| issues.first().map_or_else(String::new, ToString::to_string))
+            });
+        match compiled {
+            Ok(mut config) => {
+                config.version = stored.version;
+                self.config.replace(Some(Rc::new(config)));
+                Ok(())
+            }
+            // The registry only stores what was validated; an older code may still not understand a newer document.
+            Err(error) if self.config.borrow().is_some() => {
+                p.log(
+                    Level::Error,
+                    &format!(
+                        "configuration version {} is not understood: {error}",
+                        stored.version
+                    ),
+                );
+                Ok(())
+            }
+            Err(error) => Err(StoreError::Unavailable {
+                store: "configuration",
+                detail: error,
+            }),
+        }
+    }
+
+    /// Forgets how old the copies are: the next request asks the registry first.
+    pub fn distrust(&self) {
+        self.synced_at.set(None);
+    }
+
+    /// The key with this hash: from memory, from the read copy, from the registry, in this order.
+    ///
+    /// # Errors
+    /// A 503 when neither copy nor registry answers: an outage is never shown as a 401.
+    pub async fn key<P: Platform>(
+        &self,
+        p: &P,
+        hash: &str,
+    ) -> Result<Option<Rc<KeyRecord>>, Problem> {
+        if let Some(known) = self.keys.borrow().get(hash) {
+            return Ok(known.clone());
+        }
+        let suspect = self.suspects.borrow().contains(hash);
+        let copy = if suspect {
+            None
+        } else {
+            // A copy that does not answer is no reason to refuse: the authority is asked.
+            p.key_copy(hash).await.unwrap_or(None)
+        };
+        let found = match copy {
+            Some(key) => Some(key),
+            None => {
+                let command = registry::Command::FindKey {
+                    hash: hash.to_owned(),
+                };
+                match p.registry(&command).await? {
+                    registry::Reply::Key { key } => Some(*key),
+                    registry::Reply::NotFound => None,
+                    _ => return Err(Problem::bug("the registry's answer to FindKey")),
+                }
+            }
+        };
+        let found = found.filter(|key| key.hash == hash).map(Rc::new);
+        let mut keys = self.keys.borrow_mut();
+        if keys.len() >= KEYS_MAX {
+            keys.clear();
+        }
+        keys.insert(hash.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// Queues a command for an organisation's ledger and sees to it that the queue is sent.
+    ///
+    /// What arrives while one call is under way goes together with the next. Commands are idempotent, so a batch
+    /// whose fate is unknown is sent again. What is lost with the isolate is made good by the reservation's expiry.
+    pub fn defer<P: Platform>(self: &Rc<Self>, p: &P, org: &OrgId, command: ledger::Command) {
+        let now = p.now();
+        {
+            let mut queues = self.deferred.borrow_mut();
+            let queue = queues.entry(org.clone()).or_default();
+            if queue.waiting.len() >= DEFERRED_MAX {
+                p.log(
+                    Level::Error,
+                    &format!(
+                        "the queue for the ledger of {org} is full: a settlement is left to expiry"
+                    ),
+                );
+                return;
+            }
+            queue.waiting.push_back(command);
+            if queue
+                .flushing_since
+                .is_some_and(|since| now.since(since) < FLUSH_AGE_MAX)
+            {
+                return;
+            }
+            queue.flushing_since = Some(now);
+            let abandoned = std::mem::take(&mut queue.in_flight);
+            for command in abandoned.into_iter().rev() {
+                queue.waiting.push_front(command);
+            }
+        }
+        let (isolate, platform, org) = (Rc::clone(self), p.clone(), org.clone());
+        p.spawn(async move { isolate.flush(&platform, &org).await });
+    }
+
+    async fn flush<P: Platform>(&self, p: &P, org: &OrgId) {
+        let mut tries = 0;
+        loop {
+            let batch = {
+                let mut queues = self.deferred.borrow_mut();
+                let Some(queue) = queues.get_mut(org) else {
+                    return;
+                };
+                if queue.in_flight.is_empty() {
+                    let size = queue.waiting.len().min(BATCH_MAX);
+                    queue.in_flight = queue.waiting.drain(..size).collect();
+                }
+                if queue.in_flight.is_empty() {
+                    queues.remove(org);
+                    return;
+                }
+                queue.flushing_since = Some(p.now());
+                queue.in_flight.clone()
+            };
+            match p.ledger(org, &batch).await {
+                Ok(_) => {
+                    tries = 0;
+                    if let Some(queue) = self.deferred.borrow_mut().get_mut(org) {
+                        queue.in_flight.clear();
+                    }
+                }
+                Err(error) => {
+                    tries = u32::saturating_add(tries, 1);
+                    p.log(
+                        Level::Warn,
+                        &format!("settling with {org} failed, try {tries}: {error}"),
+                    );
+                    if tries >= TRIES_MAX {
+                        if let Some(queue) = self.deferred.borrow_mut().get_mut(org) {
+                            queue.flushing_since = None;
+                        }
+                        return;
+                    }
+                    p.sleep(Span::from_millis(100).times(1 << tries)).await;
+                }
+            }
+        }
+    }
+}
+
+fn unexpected(what: &'static str) -> StoreError {
+    StoreError::Unavailable {
+        store: "registry",
+        detail: format!("an unexpected answer to {what}"),
+    }
+}

@@ -1,0 +1,414 @@
+//! The one error that a caller sees.
+//!
+//! A problem answers four questions: what ([`Problem::code`]), with which status, whose fault, and whether to try again.
+//! It is rendered in the caller's dialect at the gateway's edge and nowhere else.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sluice_machines::ledger::{Denial, Headroom};
+use sluice_machines::limit::{Meter, Period, Rule, Scope};
+use sluice_units::{NanoUsd, ProviderId, Span};
+use sluice_wire::openai;
+use sluice_wire::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
+
+use crate::platform::{FetchError, StoreError};
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The caller's.
+    Downstream,
+    /// Ours.
+    Gateway,
+    /// The provider's.
+    Upstream,
+}
+
+/// What went wrong, for the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    code: String,
+    kind: &'static str,
+    status: StatusCode,
+    party: Party,
+    message: String,
+    param: Option<String>,
+    retry_after: Option<Span>,
+    retry: bool,
+    headroom: Option<Box<Headroom>>,
+}
+
+const INVALID_REQUEST: &str = "invalid_request_error";
+const SERVER_ERROR: &str = "server_error";
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        party: Party,
+        kind: &'static str,
+        code: &str,
+        message: String,
+    ) -> Self {
+        Self {
+            code: code.to_owned(),
+            kind,
+            status,
+            party,
+            message,
+            param: None,
+            retry_after: None,
+            headroom: None,
+            retry: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// The caller's request is wrong.
+    #[must_use]
+    pub fn invalid(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(
+            status,
+            Party::Downstream,
+            INVALID_REQUEST,
+            code,
+            message.into(),
+        )
+    }
+
+    /// The gateway cannot serve just now.
+    #[must_use]
+    pub fn unavailable(code: &'static str, message: impl Into<String>, retry_after: Span) -> Self {
+        let mut problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Party::Gateway,
+            SERVER_ERROR,
+            code,
+            message.into(),
+        );
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// A state that cannot be.
+    #[must_use]
+    pub fn bug(what: &'static str) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Party::Gateway,
+            SERVER_ERROR,
+            "internal_error",
+            format!("The gateway met a state that should not exist: {what}."),
+        )
+    }
+
+    /// A provider failed and there is nobody left to ask.
+    #[must_use]
+    pub fn upstream(provider: &ProviderId, error: &UpstreamError) -> Self {
+        let (status, kind, code) = upstream_rendering(error.class);
+        let said = if error.message.is_empty() {
+            format!("it answered {} without a message", error.status)
+        } else {
+            error.message.clone()
+        };
+        let mut problem = Self::new(
+            status,
+            Party::Upstream,
+            kind,
+            code,
+            format!("The provider {provider} refused or failed: {said}"),
+        );
+        problem.param.clone_from(&error.param);
+        problem.retry_after = error.retry_after;
+        problem
+    }
+
+    /// A provider could not be reached.
+    #[must_use]
+    pub fn unreachable(provider: &ProviderId, error: FetchError) -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            Party::Upstream,
+            SERVER_ERROR,
+            "upstream_unreachable",
+            format!("The provider {provider} could not be reached: {error}."),
+        )
+    }
+
+    /// A provider took longer than it may.
+    #[must_use]
+    pub fn timeout(provider: &ProviderId, what: &'static str) -> Self {
+        Self::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            Party::Upstream,
+            SERVER_ERROR,
+            "upstream_timeout",
+            format!("The provider {provider} sent no {what} in time."),
+        )
+    }
+
+    /// A provider's answer cannot be read.
+    #[must_use]
+    pub fn garbled(provider: &ProviderId, error: &DecodeError) -> Self {
+        let code = match error {
+            DecodeError::Truncated => "upstream_truncated",
+            DecodeError::Shape { .. } | DecodeError::EventTooLarge(_) => {
+                "upstream_invalid_response"
+            }
+        };
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            Party::Upstream,
+            SERVER_ERROR,
+            code,
+            format!("The provider {provider} sent an answer that cannot be used: {error}."),
+        )
+    }
+
+    /// A limit or budget forbids it.
+    #[must_use]
+    pub fn denied(denial: &Denial) -> Self {
+        let scope = scope_words(&denial.scope);
+        let (kind, code, what) = match denial.rule {
+            Rule::Window {
+                meter,
+                limit,
+                window,
+            } => {
+                let (kind, noun) = match meter {
+                    Meter::Requests => ("requests", "requests"),
+                    Meter::Tokens => ("tokens", "tokens"),
+                };
+                let every = window_words(window);
+                (
+                    kind,
+                    "rate_limit_exceeded",
+                    format!(
+                        "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {}, requested {}.",
+                        denial.used, denial.asked
+                    ),
+                )
+            }
+            Rule::Budget { limit, period } => {
+                let every = match period {
+                    Period::Day => "daily",
+                    Period::Month => "monthly",
+                };
+                (
+                    "insufficient_quota",
+                    "budget_exceeded",
+                    format!(
+                        "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
+                        dollars(denial.used),
+                        dollars(denial.asked)
+                    ),
+                )
+            }
+        };
+        let advice = match denial.retry_after {
+            Some(after) => format!(" Try again in {} s.", after.as_seconds_ceil()),
+            None => {
+                " The request alone is larger than the limit: make it smaller or lower max_tokens."
+                    .to_owned()
+            }
+        };
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Party::Downstream,
+            kind,
+            code,
+            what + &advice,
+        );
+        problem.retry_after = denial.retry_after;
+        problem.headroom = Some(Box::new(denial.headroom.clone()));
+        problem.retry = matches!(denial.rule, Rule::Window { .. }) && denial.retry_after.is_some();
+        problem
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Tells the caller what is left of the limits.
+    #[must_use]
+    pub fn with_headroom(mut self, headroom: &Headroom) -> Self {
+        self.headroom = Some(Box::new(headroom.clone()));
+        self
+    }
+
+    /// The stable code, which is also the label in metrics and records.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        self.party
+    }
+
+    /// When to try again.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Span> {
+        self.retry_after
+    }
+
+    /// The sentence for the caller.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error as OpenAI writes it, without the status.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        openai::error::encode(&openai::error::ErrorBody {
+            message: &self.message,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: Some(&self.code),
+        })
+    }
+
+    /// Adds what is left of the limits, `Retry-After` (and its finer cousin), and tells OpenAI's clients whether a retry makes sense.
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Some(after) = self.retry_after {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(after.as_seconds_ceil()),
+            );
+            headers.insert("retry-after-ms", HeaderValue::from(after.as_millis_ceil()));
+        }
+        if let Some(headroom) = &self.headroom {
+            crate::headers::limits(headers, headroom);
+        }
+        if !self.retry {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+    }
+}
+
+fn upstream_rendering(class: ErrorClass) -> (StatusCode, &'static str, &'static str) {
+    match class {
+        ErrorClass::InvalidRequest => (
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            "upstream_invalid_request",
+        ),
+        ErrorClass::ContextLength => (
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            "context_length_exceeded",
+        ),
+        ErrorClass::ContentPolicy => (
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            "content_policy_violation",
+        ),
+        ErrorClass::NotFound => (StatusCode::NOT_FOUND, INVALID_REQUEST, "model_not_found"),
+        ErrorClass::RateLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "requests",
+            "upstream_rate_limited",
+        ),
+        // The gateway's own account is at fault, not the caller: a 401 would send the caller looking at its key.
+        ErrorClass::Authentication => (
+            StatusCode::BAD_GATEWAY,
+            SERVER_ERROR,
+            "upstream_authentication_failed",
+        ),
+        ErrorClass::Permission => (
+            StatusCode::BAD_GATEWAY,
+            SERVER_ERROR,
+            "upstream_permission_denied",
+        ),
+        ErrorClass::UnsupportedCountry => (
+            StatusCode::BAD_GATEWAY,
+            SERVER_ERROR,
+            "upstream_unsupported_country",
+        ),
+        ErrorClass::QuotaExhausted => (
+            StatusCode::BAD_GATEWAY,
+            SERVER_ERROR,
+            "upstream_quota_exhausted",
+        ),
+        ErrorClass::Overloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            SERVER_ERROR,
+            "upstream_overloaded",
+        ),
+        ErrorClass::Timeout => (
+            StatusCode::GATEWAY_TIMEOUT,
+            SERVER_ERROR,
+            "upstream_timeout",
+        ),
+        ErrorClass::Server => (StatusCode::BAD_GATEWAY, SERVER_ERROR, "upstream_error"),
+    }
+}
+
+fn scope_words(scope: &Scope) -> String {
+    match scope {
+        Scope::Org => "the organisation".to_owned(),
+        Scope::Team(team) => format!("team {team}"),
+        Scope::App(team, app) => format!("app {app} of team {team}"),
+        Scope::User(user) => format!("user {user}"),
+        Scope::Key(key) => format!("key {key}"),
+    }
+}
+
+fn window_words(window: Span) -> String {
+    match window.as_micros() {
+        1_000_000 => "second".to_owned(),
+        60_000_000 => "minute".to_owned(),
+        3_600_000_000 => "hour".to_owned(),
+        86_400_000_000 => "day".to_owned(),
+        _ => format!("{} s", window.as_seconds_ceil()),
+    }
+}
+
+fn dollars(nanos: u64) -> NanoUsd {
+    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+}
+
+impl From<Malformed> for Problem {
+    fn from(malformed: Malformed) -> Self {
+        let mut problem = Self::invalid(StatusCode::BAD_REQUEST, malformed.code, malformed.message);
+        problem.param = malformed.param;
+        problem
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let StoreError::Unavailable { store, .. } = error;
+        Self::unavailable(
+            "store_unavailable",
+            format!(
+                "The gateway's {store} cannot be reached just now, so nothing can be admitted safely. Try again shortly."
+            ),
+            Span::from_seconds(1),
+        )
+    }
+}
+
+impl From<EncodeError> for Problem {
+    fn from(error: EncodeError) -> Self {
+        Self::invalid(
+            StatusCode::BAD_REQUEST,
+            "unsupported_by_target",
+            format!("No target of this model can take the request: {error}."),
+        )
+        .with_param(error.field)
+    }
+}

@@ -1,0 +1,191 @@
+//! The pump of a streamed answer: read a piece, push it through the session, send what comes out.
+//!
+//! Backpressure is the send that waits; a caller that left is the send that fails, or the platform's word for it.
+//! Settlement follows in the same task. Nothing depends on a destructor.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use sluice_machines::record::Outcome;
+use sluice_units::{Span, Timestamp};
+
+use crate::plan::Failure;
+use crate::platform::{Platform, Sink};
+use crate::serve::Run;
+use crate::session::Session;
+use crate::settle::{self, Ending};
+use crate::upstream::{Body, Watch};
+
+/// A streamed answer that is ready to flow.
+pub struct Pump<P: Platform> {
+    pub(crate) run: Run<P>,
+    pub(crate) index: usize,
+    pub(crate) first: Vec<u8>,
+    pub(crate) body: Body<P>,
+    pub(crate) session: Session,
+    pub(crate) watch: Watch,
+    pub(crate) dropped: Vec<String>,
+    pub(crate) first_byte_at: Timestamp,
+    pub(crate) started_at: Timestamp,
+}
+
+/// Why the flow stopped.
+enum Stop {
+    Done,
+    Left,
+    Failed(Failure),
+}
+
+/// Why to stop waiting for the provider.
+enum Interruption {
+    Silence,
+    Left,
+}
+
+impl<P: Platform> Pump<P> {
+    /// Sends the whole answer to the caller, or as much as there is, and settles.
+    pub async fn run(mut self, mut sink: impl Sink) {
+        let mut out = std::mem::take(&mut self.first);
+        let stop = self.flow(&mut sink, &mut out).await;
+        let stop = match stop {
+            Stop::Done => match self.end(sink, None).await {
+                Ok(()) => Stop::Done,
+                Err(()) => Stop::Left,
+            },
+            Stop::Failed(failure) => {
+                // Whether the caller still hears of it changes nothing: the failure is what is recorded.
+                let _ = self.end(sink, Some(&failure)).await;
+                Stop::Failed(failure)
+            }
+            Stop::Left => Stop::Left,
+        };
+        self.settle(&stop);
+    }
+
+    async fn flow(&mut self, sink: &mut impl Sink, out: &mut Vec<u8>) -> Stop {
+        let p = self.run.p.clone();
+        let every = Span::from_micros(self.run.admitted.ttl().as_micros().div_euclid(2));
+        let total = self.total_left(&p);
+        let (run, watch) = (&self.run, &self.watch);
+        let interruption = async {
+            let tick = || settle::extend(&run.p, &run.isolate, &run.admitted);
+            let silence = pin!(async {
+                let quiet = pin!(watch.silence(&run.p, every, tick));
+                let deadline = pin!(run.p.sleep(total));
+                select(quiet, deadline).await;
+            });
+            let left = pin!(run.p.left());
+            match select(silence, left).await {
+                Either::Left(_) => Interruption::Silence,
+                Either::Right(_) => Interruption::Left,
+            }
+        };
+        let mut interruption: Pin<Box<dyn Future<Output = Interruption> + '_>> =
+            Box::pin(interruption);
+        let (body, session) = (&mut self.body, &mut self.session);
+        loop {
+            if !out.is_empty() {
+                let piece = Bytes::from(std::mem::take(out));
+                watch.pause();
+                let send = pin!(sink.send(piece));
+                match select(send, &mut interruption).await {
+                    Either::Left((Ok(()), _)) => {}
+                    Either::Left((Err(_), _)) | Either::Right((Interruption::Left, _)) => {
+                        return Stop::Left;
+                    }
+                    Either::Right((Interruption::Silence, _)) => {
+                        return Stop::Failed(Failure::Timeout("end"));
+                    }
+                }
+                watch.touch(p.now());
+            }
+            if session.seen().complete {
+                return Stop::Done;
+            }
+            let chunk = pin!(body.chunk());
+            let read = match select(chunk, &mut interruption).await {
+                Either::Left((read, _)) => read,
+                Either::Right((Interruption::Left, _)) => return Stop::Left,
+                Either::Right((Interruption::Silence, _)) => {
+                    return Stop::Failed(Failure::Timeout("next piece"));
+                }
+            };
+            watch.touch(p.now());
+            let outcome = match read {
+                Ok(Some(bytes)) => session.push(&bytes, out),
+                Ok(None) => session.finish(out),
+                Err(error) => Err(Failure::Unreachable(error)),
+            };
+            if let Err(failure) = outcome {
+                // What was understood before the failure still goes out.
+                if !out.is_empty() && sink.send(Bytes::from(std::mem::take(out))).await.is_err() {
+                    return Stop::Left;
+                }
+                return Stop::Failed(failure);
+            }
+        }
+    }
+
+    fn total_left(&self, p: &P) -> Span {
+        let total = self
+            .run
+            .route
+            .targets
+            .get(self.index)
+            .map_or(Span::ZERO, |target| target.provider.timeouts.total);
+        self.started_at.plus(total).since(p.now())
+    }
+
+    /// The last bytes: an error event, or what the answer cost, as a comment that clients skip.
+    async fn end(&self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
+        let mut last = Vec::new();
+        match (failure, self.run.route.targets.get(self.index)) {
+            (Some(failure), Some(target)) => {
+                Session::interrupt(&failure.problem(&target.provider.id), &mut last);
+            }
+            (None, Some(target)) => {
+                let draft = self.run.admitted.draft();
+                let (usage, _) = self
+                    .session
+                    .seen()
+                    .usage_or_estimate(self.run.admitted.bound().input);
+                let cost = settle::cost(Some(target), &usage, draft.at_us);
+                last.extend_from_slice(
+                    format!(": sluice request={} cost_usd={cost}\n\n", draft.request).as_bytes(),
+                );
+            }
+            (_, None) => {}
+        }
+        sink.send(Bytes::from(last)).await.map_err(|_| ())?;
+        sink.close().await.map_err(|_| ())
+    }
+
+    fn settle(self, stop: &Stop) {
+        let seen = self.session.seen();
+        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().input);
+        let (outcome, status, error) = match stop {
+            Stop::Done => (Outcome::Completed, 200, None),
+            Stop::Left => (
+                Outcome::DownstreamLeft,
+                crate::gateway::LEFT_STATUS,
+                Some("downstream_left".to_owned()),
+            ),
+            Stop::Failed(failure) => (Outcome::Interrupted, 200, Some(failure.code())),
+        };
+        let ending = Ending {
+            outcome,
+            status,
+            target: self.run.route.targets.get(self.index),
+            usage,
+            usage_source,
+            first_byte_at: Some(self.first_byte_at),
+            finish: seen.finish.clone(),
+            error,
+            attempts: self.run.attempts.take(),
+            dropped: self.dropped,
+        };
+        settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
+    }
+}

@@ -1,0 +1,494 @@
+//! The attempts of one admitted request: translate, call, judge, try again or fall back, answer.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sluice_machines::record::{Attempt, Outcome, UsageSource};
+use sluice_units::{Span, Timestamp, Usage};
+use sluice_wire::dialect::{decode_error, encode_chat, encode_embeddings};
+use sluice_wire::model::{ChatRequest, EmbeddingsRequest};
+use sluice_wire::openai;
+use sluice_wire::openai::chat::Answered;
+use sluice_wire::{Dialect, Drops, UpstreamRequest};
+
+use crate::admit::Admitted;
+use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::gateway::{Answer, AnswerBody};
+use crate::headers;
+use crate::isolate::Isolate;
+use crate::plan::{Failure, Next, Plan};
+use crate::platform::Platform;
+use crate::problem::Problem;
+use crate::pump::Pump;
+use crate::session::{Session, finish_word};
+use crate::settle::{self, Ending};
+use crate::upstream::{self, Body, Watch};
+
+/// How often a request that only waits says that it is alive, as a part of the reservation's life.
+const HEARTBEATS_PER_TTL: i64 = 2;
+
+/// What is asked of the provider.
+#[derive(Debug)]
+pub enum Work {
+    /// The next turn of a conversation.
+    Chat(Box<ChatRequest>),
+    /// Vectors.
+    Embeddings(Box<EmbeddingsRequest>),
+}
+
+/// One admitted request on its way.
+pub struct Run<P: Platform> {
+    /// The platform.
+    pub p: P,
+    /// The isolate's memory.
+    pub isolate: Rc<Isolate>,
+    /// The configuration that it was admitted under.
+    pub config: Rc<Config>,
+    /// Its reservation.
+    pub admitted: Admitted,
+    /// Where its model leads.
+    pub route: Arc<Route>,
+    /// What is asked.
+    pub work: Work,
+    /// The body as it came.
+    pub body: Bytes,
+    /// What was lost when the caller's request was read.
+    pub drops: Drops,
+    /// The caller's trace context.
+    pub trace: HeaderMap,
+    /// The calls made so far.
+    pub attempts: RefCell<Vec<Attempt>>,
+}
+
+/// A target's answer, judged good.
+enum Accepted<P: Platform> {
+    Whole(Box<Whole>),
+    Stream(Box<Stream<P>>),
+}
+
+struct Whole {
+    body: Vec<u8>,
+    usage: Option<Usage>,
+    finish: Option<String>,
+    drops: Drops,
+    first_byte_at: Timestamp,
+}
+
+struct Stream<P: Platform> {
+    first: Vec<u8>,
+    body: Body<P>,
+    session: Session,
+    drops: Drops,
+    first_byte_at: Timestamp,
+    started_at: Timestamp,
+}
+
+impl<P: Platform> Run<P> {
+    /// Serves the request, whatever happens to it: every exit settles.
+    pub async fn serve(self) -> Result<Answer<P>, Problem> {
+        let p = self.p.clone();
+        let outcome = {
+            let attempts = std::pin::pin!(self.attempts());
+            let left = std::pin::pin!(p.left());
+            match select(attempts, left).await {
+                Either::Left((outcome, _)) => Some(outcome),
+                Either::Right(((), _)) => None,
+            }
+        };
+        match outcome {
+            Some(Ok((index, accepted))) => Ok(self.answer(index, accepted)),
+            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
+            None => Err(self.leave()),
+        }
+    }
+
+    async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
+        let retries = self
+            .route
+            .targets
+            .iter()
+            .map(|target| target.retry)
+            .collect();
+        let [a, b, c, d, e, f, g, h, ..] = self.p.random();
+        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
+        let mut index = 0;
+        loop {
+            let Some(target) = self.route.targets.get(index) else {
+                return Err((index, Failure::NoKey("no target".to_owned())));
+            };
+            let started_at = self.p.now();
+            let outcome = self.attempt(target, started_at).await;
+            let latency_us = self.p.now().since(started_at);
+            let failure = match outcome {
+                Ok(accepted) => {
+                    self.note(target, Some(200), None, latency_us);
+                    return Ok((index, accepted));
+                }
+                Err(failure) => failure,
+            };
+            let status = match &failure {
+                Failure::Answered(error) => Some(error.status),
+                _ => None,
+            };
+            self.note(target, status, Some(failure.code()), latency_us);
+            match plan.failed(&failure) {
+                Next::GiveUp => return Err((index, failure)),
+                Next::Try { target, wait } => {
+                    index = target;
+                    if wait > Span::ZERO {
+                        self.p.sleep(wait).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(
+        &self,
+        target: &TargetRef,
+        status: Option<u16>,
+        error: Option<String>,
+        latency_us: Span,
+    ) {
+        self.attempts.borrow_mut().push(Attempt {
+            provider: target.provider.id.clone(),
+            model: target.model.clone(),
+            status,
+            error,
+            latency_us,
+        });
+    }
+
+    /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
+    async fn attempt(
+        &self,
+        target: &TargetRef,
+        started_at: Timestamp,
+    ) -> Result<Accepted<P>, Failure> {
+        let (request, drops) = self.translate(target)?;
+        let timeouts = target.provider.timeouts;
+        let every = Span::from_micros(
+            self.admitted
+                .ttl()
+                .as_micros()
+                .div_euclid(HEARTBEATS_PER_TTL),
+        );
+        let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
+        let work = async {
+            let mut answer =
+                upstream::call(&self.p, &target.provider, request, &self.trace).await?;
+            if !answer.status.is_success() {
+                let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
+                    .await
+                    .unwrap_or_default();
+                let error = decode_error(
+                    wire_dialect(target),
+                    answer.status.as_u16(),
+                    &answer.headers,
+                    &body,
+                );
+                return Err(Failure::Answered(error));
+            }
+            match &self.work {
+                Work::Chat(chat) if chat.stream => {
+                    self.begin_stream(target, answer.body, drops, started_at)
+                        .await
+                }
+                _ => {
+                    let first_byte_at = self.p.now();
+                    let body =
+                        upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false)
+                            .await?;
+                    self.read_answer(target, &body, drops, first_byte_at)
+                }
+            }
+        };
+        let limit = if self.streams() {
+            timeouts.first_byte
+        } else {
+            timeouts.total
+        };
+        upstream::within(&self.p, limit, every, tick, work)
+            .await
+            .unwrap_or(Err(Failure::Timeout("answer")))
+    }
+
+    fn streams(&self) -> bool {
+        matches!(&self.work, Work::Chat(chat) if chat.stream)
+    }
+
+    /// The request in the target's dialect. The same dialect on both sides keeps the caller's bytes.
+    fn translate(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
+        let dialect = wire_dialect(target);
+        match &self.work {
+            Work::Chat(chat) if dialect == Dialect::OpenAi => {
+                let body = openai::passthrough::rewrite_request(
+                    &self.body,
+                    &openai::passthrough::Edits::chat(chat, &target.wire),
+                );
+                Ok((
+                    openai::passthrough::request("/chat/completions", body),
+                    Drops::new(),
+                ))
+            }
+            Work::Chat(chat) => {
+                encode_chat(dialect, chat, &target.wire).map_err(Failure::Inexpressible)
+            }
+            Work::Embeddings(embeddings) => {
+                encode_embeddings(dialect, embeddings, &target.wire).map_err(Failure::Inexpressible)
+            }
+        }
+    }
+
+    async fn begin_stream(
+        &self,
+        target: &TargetRef,
+        mut body: Body<P>,
+        drops: Drops,
+        started_at: Timestamp,
+    ) -> Result<Accepted<P>, Failure> {
+        let include_usage = matches!(&self.work, Work::Chat(chat) if chat.stream_usage);
+        let mut session = match wire_dialect(target) {
+            Dialect::OpenAi => Session::through(include_usage),
+            dialect => Session::transcode(dialect, self.answered(), include_usage),
+        };
+        let mut first = Vec::new();
+        while first.is_empty() {
+            match body.chunk().await.map_err(Failure::Unreachable)? {
+                Some(bytes) => session.push(&bytes, &mut first)?,
+                None => {
+                    session.finish(&mut first)?;
+                    break;
+                }
+            }
+        }
+        Ok(Accepted::Stream(Box::new(Stream {
+            first,
+            body,
+            session,
+            drops,
+            first_byte_at: self.p.now(),
+            started_at,
+        })))
+    }
+
+    fn answered(&self) -> Answered {
+        Answered {
+            id: self.admitted.draft().request.as_str().to_owned(),
+            created: self.admitted.draft().at_us.as_seconds(),
+            model: self.admitted.draft().model.as_str().to_owned(),
+        }
+    }
+
+    fn read_answer(
+        &self,
+        target: &TargetRef,
+        body: &Bytes,
+        mut drops: Drops,
+        first_byte_at: Timestamp,
+    ) -> Result<Accepted<P>, Failure> {
+        let dialect = wire_dialect(target);
+        let (body, usage, finish) = match &self.work {
+            Work::Chat(_) if dialect == Dialect::OpenAi => {
+                let seen = openai::passthrough::look(body).map_err(Failure::Garbled)?;
+                (body.to_vec(), seen.usage, seen.finish)
+            }
+            Work::Chat(_) => {
+                let (response, more) =
+                    sluice_wire::dialect::decode_chat(dialect, body).map_err(Failure::Garbled)?;
+                drops.append(more);
+                let (encoded, more) = openai::chat::encode_response(&response, &self.answered());
+                drops.append(more);
+                let finish = response
+                    .choices
+                    .first()
+                    .map(|choice| finish_word(&choice.finish));
+                (encoded, response.usage, finish)
+            }
+            Work::Embeddings(request) => {
+                let response = sluice_wire::dialect::decode_embeddings(dialect, request, body)
+                    .map_err(Failure::Garbled)?;
+                let encoded = openai::embeddings::encode_response(&response, request.encoding);
+                (encoded, response.usage, None)
+            }
+        };
+        Ok(Accepted::Whole(Box::new(Whole {
+            body,
+            usage,
+            finish,
+            drops,
+            first_byte_at,
+        })))
+    }
+
+    fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
+        let route = Arc::clone(&self.route);
+        let Some(target) = route.targets.get(index) else {
+            return Answer::problem(&Problem::bug("the target that served"));
+        };
+        let mut head = HeaderMap::new();
+        headers::limits(&mut head, self.admitted.headroom());
+        headers::served_by(&mut head, target, self.config.gateway.region.as_str());
+        match accepted {
+            Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
+            Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
+        }
+    }
+
+    fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
+        let mut drops = self.drops.clone();
+        drops.append(whole.drops);
+        headers::dropped(&mut head, &drops);
+        let (usage, usage_source) = whole.usage.map_or_else(
+            || self.estimated(&whole.body),
+            |usage| (usage, UsageSource::Provider),
+        );
+        headers::cost(
+            &mut head,
+            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
+        );
+        head.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        let ending = Ending {
+            outcome: Outcome::Completed,
+            status: 200,
+            target: Some(target),
+            usage,
+            usage_source,
+            first_byte_at: Some(whole.first_byte_at),
+            finish: whole.finish,
+            error: None,
+            attempts: self.attempts.take(),
+            dropped: names(&drops),
+        };
+        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        Answer {
+            status: StatusCode::OK,
+            headers: head,
+            body: AnswerBody::Full(Bytes::from(whole.body)),
+        }
+    }
+
+    fn answer_stream(
+        self,
+        target: &TargetRef,
+        index: usize,
+        stream: Stream<P>,
+        mut head: HeaderMap,
+    ) -> Answer<P> {
+        let mut drops = self.drops.clone();
+        drops.append(stream.drops);
+        headers::dropped(&mut head, &drops);
+        head.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        );
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        head.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        let watch = Watch::new(target.provider.timeouts.idle, self.p.now());
+        Answer {
+            status: StatusCode::OK,
+            headers: head,
+            body: AnswerBody::Stream(Box::new(Pump {
+                run: self,
+                index,
+                first: stream.first,
+                body: stream.body,
+                session: stream.session,
+                watch,
+                dropped: names(&drops),
+                first_byte_at: stream.first_byte_at,
+                started_at: stream.started_at,
+            })),
+        }
+    }
+
+    fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
+        let written = match self.work {
+            Work::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
+            Work::Embeddings(_) => 0,
+        };
+        let usage = Usage {
+            input: crate::estimate::likely_input(self.admitted.bound().input),
+            output: crate::estimate::likely_output(written),
+            ..Usage::default()
+        };
+        (usage, UsageSource::Estimated)
+    }
+
+    fn fail(self, index: usize, failure: &Failure) -> Problem {
+        let target = self.route.targets.get(index);
+        let problem = target
+            .map_or_else(
+                || Problem::bug("the target that failed"),
+                |target| failure.problem(&target.provider.id),
+            )
+            .with_headroom(self.admitted.headroom());
+        let ending = Ending {
+            outcome: Outcome::Failed,
+            status: problem.status().as_u16(),
+            target,
+            usage: Usage::default(),
+            usage_source: UsageSource::None,
+            first_byte_at: None,
+            finish: None,
+            error: Some(failure.code()),
+            attempts: self.attempts.take(),
+            dropped: names(&self.drops),
+        };
+        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        problem
+    }
+
+    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
+    fn leave(self) -> Problem {
+        let attempts = self.attempts.take();
+        let target = self.route.targets.first();
+        let usage = Usage {
+            input: crate::estimate::likely_input(self.admitted.bound().input),
+            ..Usage::default()
+        };
+        let ending = Ending {
+            outcome: Outcome::DownstreamLeft,
+            status: crate::gateway::LEFT_STATUS,
+            target,
+            usage,
+            usage_source: UsageSource::Estimated,
+            first_byte_at: None,
+            finish: None,
+            error: Some("downstream_left".to_owned()),
+            attempts,
+            dropped: names(&self.drops),
+        };
+        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        Problem::unavailable(
+            "downstream_left",
+            "The caller went away.",
+            Span::from_seconds(1),
+        )
+    }
+}
+
+/// The sandbox speaks OpenAI's dialect.
+fn wire_dialect(target: &TargetRef) -> Dialect {
+    match target.provider.dialect {
+        ProviderDialect::Wire(dialect) => dialect,
+        ProviderDialect::Sandbox => Dialect::OpenAi,
+    }
+}
+
+/// The names of what was dropped, for the record.
+pub fn names(drops: &Drops) -> Vec<String> {
+    drops
+        .as_slice()
+        .iter()
+        .map(|dropped| dropped.field.to_string())
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! The end of an admitted request: what it really used goes to the ledger, and the record with it.
+//!
+//! Nobody waits for it: the command is queued in the isolate and sent together with others. If the isolate dies
+//! first, the reservation expires and is charged as it stands.
+
+use std::rc::Rc;
+
+use sluice_machines::ledger::Command;
+use sluice_machines::limit::Amount;
+use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
+use sluice_units::{NanoUsd, Timestamp, Usage};
+
+use crate::admit::Admitted;
+use crate::config::TargetRef;
+use crate::isolate::Isolate;
+use crate::platform::Platform;
+use crate::price;
+
+/// How a request ended.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    /// In which way.
+    pub outcome: Outcome,
+    /// The status that the caller saw; 499 when the caller had left.
+    pub status: u16,
+    /// Who served, if anybody did.
+    pub target: Option<&'a TargetRef>,
+    /// What was used.
+    pub usage: Usage,
+    /// Who says so.
+    pub usage_source: UsageSource,
+    /// When the first byte was there.
+    pub first_byte_at: Option<Timestamp>,
+    /// Why the model stopped.
+    pub finish: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// Every call that was made.
+    pub attempts: Vec<Attempt>,
+    /// What the translation could not express.
+    pub dropped: Vec<String>,
+}
+
+/// What this usage costs at this target; nothing where no price is known.
+#[must_use]
+pub fn cost(target: Option<&TargetRef>, usage: &Usage, at: Timestamp) -> NanoUsd {
+    target
+        .and_then(|target| target.price.as_ref())
+        .and_then(|table| table.at(at))
+        .map_or(NanoUsd::ZERO, |price| price::cost(price, usage))
+}
+
+/// Replaces the reservation by the truth.
+pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, ending: Ending<'_>) {
+    let draft = admitted.draft();
+    let now = p.now();
+    let cost = cost(ending.target, &ending.usage, draft.at_us);
+    let record = Record {
+        kind: RecordKind::Settled,
+        provider: ending.target.map(|target| target.provider.id.clone()),
+        provider_model: ending.target.map(|target| target.model.clone()),
+        usage: ending.usage,
+        usage_source: ending.usage_source,
+        cost_nano_usd: cost,
+        latency_us: now.since(draft.at_us),
+        first_byte_us: ending.first_byte_at.map(|at| at.since(draft.at_us)),
+        outcome: ending.outcome,
+        status: ending.status,
+        finish: ending.finish,
+        error: ending.error,
+        attempts: ending.attempts,
+        dropped: ending.dropped,
+        ..draft.clone()
+    };
+    let command = Command::Settle {
+        actual: Amount {
+            tokens: ending.usage.total(),
+            cost,
+        },
+        record: Box::new(record),
+    };
+    isolate.defer(p, admitted.org(), command);
+}
+
+/// The request is still alive: its reservation must not expire.
+pub fn extend<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted) {
+    let command = Command::Extend {
+        request: admitted.draft().request.clone(),
+        ttl: admitted.ttl(),
+    };
+    isolate.defer(p, admitted.org(), command);
+}

@@ -1,0 +1,264 @@
+//! One call to a target: the address and key put together, the time bounded, the body read piece by piece.
+//!
+//! The destination comes from the configuration alone. The caller's key, cookies and proxy headers never go along:
+//! headers are built from nothing.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use sluice_units::{Span, Timestamp};
+use sluice_wire::UpstreamRequest;
+
+use crate::config::{Auth, Provider, ProviderDialect};
+use crate::plan::Failure;
+use crate::platform::{FetchError, Platform, UpstreamBody, UpstreamCall};
+use crate::sandbox::{self, SandboxAnswer, Step};
+
+/// The largest answer that is read whole, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The largest error answer that is looked at, in bytes; the rest is left unread.
+pub const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// An answer of a provider, real or built in.
+pub struct Answer<P: Platform> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body<P>,
+}
+
+/// The body of an answer.
+pub enum Body<P: Platform> {
+    /// From the network.
+    Real(P::Body),
+    /// From the sandbox.
+    Sandbox(SandboxAnswer, P),
+}
+
+impl<P: Platform> Body<P> {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`FetchError::Broken`].
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        match self {
+            Self::Real(body) => body.chunk().await,
+            Self::Sandbox(answer, p) => loop {
+                match answer.steps.front() {
+                    None => return Ok(None),
+                    Some(Step::Wait(span)) => {
+                        let span = *span;
+                        p.sleep(span).await;
+                        answer.steps.pop_front();
+                    }
+                    Some(Step::Send(_)) => {
+                        let Some(Step::Send(bytes)) = answer.steps.pop_front() else {
+                            return Ok(None);
+                        };
+                        return Ok(Some(bytes));
+                    }
+                    Some(Step::Break) => return Err(FetchError::Broken),
+                    Some(Step::Hang) => std::future::pending().await,
+                }
+            },
+        }
+    }
+}
+
+/// Waits for `work`, for at most `span`. `tick` is called each `every` meanwhile.
+///
+/// `None` means that the time was up.
+pub async fn within<P: Platform, T>(
+    p: &P,
+    span: Span,
+    every: Span,
+    mut tick: impl FnMut(),
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let deadline = p.now().plus(span);
+    let mut work = pin!(work);
+    loop {
+        let left = deadline.since(p.now());
+        if left == Span::ZERO {
+            return None;
+        }
+        let timer = pin!(p.sleep(left.min(every)));
+        match select(work, timer).await {
+            Either::Left((done, _)) => return Some(done),
+            Either::Right(((), still)) => work = still,
+        }
+        tick();
+    }
+}
+
+/// Calls a target.
+///
+/// # Errors
+/// [`Failure::NoKey`], [`Failure::Unreachable`].
+pub async fn call<P: Platform>(
+    p: &P,
+    provider: &Provider,
+    request: UpstreamRequest,
+    trace: &HeaderMap,
+) -> Result<Answer<P>, Failure> {
+    if provider.dialect == ProviderDialect::Sandbox {
+        return Ok(sandbox_call(p, &request).await);
+    }
+    let url = format!("{}{}", provider.base_url, request.path);
+    let mut headers = request.headers;
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::ACCEPT,
+        HeaderValue::from_static("application/json, text/event-stream"),
+    );
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("sluice/", env!("CARGO_PKG_VERSION"))),
+    );
+    for (name, value) in &provider.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    for (name, value) in trace {
+        headers.insert(name.clone(), value.clone());
+    }
+    sign(p, provider, &mut headers)?;
+    let answer = p
+        .fetch(UpstreamCall {
+            method: request.method,
+            url,
+            headers,
+            body: request.body,
+        })
+        .await
+        .map_err(Failure::Unreachable)?;
+    Ok(Answer {
+        status: answer.status,
+        headers: answer.headers,
+        body: Body::Real(answer.body),
+    })
+}
+
+fn sign<P: Platform>(p: &P, provider: &Provider, headers: &mut HeaderMap) -> Result<(), Failure> {
+    let Some(name) = &provider.key else {
+        return Ok(());
+    };
+    let secret = p.secret(name).ok_or_else(|| Failure::NoKey(name.clone()))?;
+    let (header, text) = match &provider.auth {
+        Auth::None => return Ok(()),
+        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
+        Auth::Header(header) => (HeaderName::clone(header), secret.expose().to_owned()),
+    };
+    let mut value = HeaderValue::from_str(text.trim()).map_err(|_| Failure::NoKey(name.clone()))?;
+    value.set_sensitive(true);
+    headers.insert(header, value);
+    Ok(())
+}
+
+async fn sandbox_call<P: Platform>(p: &P, request: &UpstreamRequest) -> Answer<P> {
+    let mut answer = sandbox::answer(&request.path, &request.body);
+    for step in std::mem::take(&mut answer.before) {
+        match step {
+            Step::Wait(span) => p.sleep(span).await,
+            Step::Hang => std::future::pending().await,
+            Step::Send(_) | Step::Break => {}
+        }
+    }
+    Answer {
+        status: answer.status,
+        headers: std::mem::take(&mut answer.headers),
+        body: Body::Sandbox(answer, p.clone()),
+    }
+}
+
+/// Reads a whole body of at most `bytes_max`; what is beyond is an error, or cut off when `cut`.
+///
+/// # Errors
+/// [`Failure::Unreachable`] when it breaks off, [`Failure::Garbled`] when it is too large.
+pub async fn read_whole<P: Platform>(
+    body: &mut Body<P>,
+    bytes_max: usize,
+    cut: bool,
+) -> Result<Bytes, Failure> {
+    let mut whole = match body.chunk().await.map_err(Failure::Unreachable)? {
+        None => return Ok(Bytes::new()),
+        Some(first) => match body.chunk().await.map_err(Failure::Unreachable)? {
+            None => return Ok(first),
+            Some(second) => {
+                let mut whole = BytesMut::with_capacity(
+                    first.len().saturating_add(second.len()).saturating_mul(2),
+                );
+                whole.extend_from_slice(&first);
+                whole.extend_from_slice(&second);
+                whole
+            }
+        },
+    };
+    while let Some(piece) = body.chunk().await.map_err(Failure::Unreachable)? {
+        if whole.len().saturating_add(piece.len()) > bytes_max {
+            if cut {
+                break;
+            }
+            return Err(Failure::Garbled(sluice_wire::DecodeError::EventTooLarge(
+                bytes_max,
+            )));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+/// Watches a stream for silence with one timer for many pieces.
+pub struct Watch {
+    idle: Span,
+    last: Cell<Timestamp>,
+    paused: Cell<bool>,
+}
+
+impl Watch {
+    /// Starts to watch: more than `idle` between two pieces is too long.
+    #[must_use]
+    pub const fn new(idle: Span, now: Timestamp) -> Self {
+        Self {
+            idle,
+            last: Cell::new(now),
+            paused: Cell::new(false),
+        }
+    }
+
+    /// It is the caller's turn now: silence is not the provider's.
+    pub fn pause(&self) {
+        self.paused.set(true);
+    }
+
+    /// A piece came, or is waited for from now on.
+    pub fn touch(&self, now: Timestamp) {
+        self.paused.set(false);
+        self.last.set(now);
+    }
+
+    /// Returns when it has been silent for too long. Calls `tick` each `every` meanwhile.
+    pub async fn silence<P: Platform>(&self, p: &P, every: Span, mut tick: impl FnMut()) {
+        loop {
+            let quiet = if self.paused.get() {
+                Span::ZERO
+            } else {
+                p.now().since(self.last.get())
+            };
+            if quiet >= self.idle {
+                return;
+            }
+            let left = Span::from_micros(self.idle.as_micros().saturating_sub(quiet.as_micros()));
+            p.sleep(left.min(every)).await;
+            tick();
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Limits, budgets, and bad input.
+
+use serde_json::{Value, json};
+use sluice_units::NanoUsd;
+
+use crate::world::answer;
+use crate::{OPENAI_ANSWER, chat, key, with};
+
+#[test]
+fn a_request_limit_denies_with_its_name_and_headers_and_costs_nothing() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["teams"]["search"]["limits"] = json!([{"requests": 2, "per": "1m"}])
+    });
+    let key = key(&mut world);
+    for remaining in ["1", "0"] {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 200, "{}", got.text());
+        assert_eq!(got.header("x-ratelimit-limit-requests"), Some("2"));
+        assert_eq!(
+            got.header("x-ratelimit-remaining-requests"),
+            Some(remaining)
+        );
+        assert_eq!(got.header("x-ratelimit-remaining"), Some(remaining));
+    }
+    let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+    assert_eq!(got.status, 429);
+    let error = &got.json()["error"];
+    assert_eq!(error["code"], "rate_limit_exceeded");
+    assert!(
+        error["message"].as_str().unwrap().contains("team search"),
+        "{error}"
+    );
+    assert!(got.header("retry-after").is_some());
+    assert_eq!(got.header("x-ratelimit-remaining-requests"), Some("0"));
+    assert_eq!(world.records("acme").len(), 2);
+}
+
+#[test]
+fn a_budget_that_pays_for_fifty_serves_fifty_of_two_hundred() {
+    // The sandbox counts exactly: 3 input tokens at 1 USD and 3 output tokens at 2 USD a million are 9,000 nano-dollars.
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["budgets"] = json!([{"usd": "0.00045", "per": "day"}])
+    });
+    let key = key(&mut world);
+    let bearer = format!("Bearer {key}");
+    let started: Vec<_> = (0..200)
+        .map(|_| {
+            world.start(
+                "POST",
+                "/v1/chat/completions",
+                &[("authorization", &bearer)],
+                &chat("sandbox/echo"),
+                None,
+            )
+        })
+        .collect();
+    world.settle();
+    let got: Vec<_> = started
+        .into_iter()
+        .map(|slot| slot.take().unwrap())
+        .collect();
+    let served = got.iter().filter(|got| got.status == 200).count();
+    assert_eq!(served, 50);
+    for denied in got.iter().filter(|got| got.status != 200) {
+        assert_eq!(denied.status, 429);
+        let error = &denied.json()["error"];
+        assert_eq!(error["code"], "budget_exceeded");
+        assert!(
+            error["message"]
+                .as_str()
+                .unwrap()
+                .contains("daily budget of the organisation"),
+            "{error}"
+        );
+        assert_eq!(denied.header("x-should-retry"), Some("false"));
+    }
+    let records = world.records("acme");
+    let sum = records
+        .iter()
+        .fold(NanoUsd::ZERO, |sum, record| sum.plus(record.cost_nano_usd));
+    assert_eq!(sum, NanoUsd::from_nanos(450_000));
+    let standing = world.standing("acme");
+    let org = standing["scopes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|scope| scope["scope"] == "org")
+        .unwrap()
+        .clone();
+    assert_eq!(org["spent_total"], 450_000);
+    assert_eq!(org["reserved"], 0);
+}
+
+#[test]
+fn a_model_without_a_price_is_refused_where_a_budget_stands() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["budgets"] = json!([{"usd": "10", "per": "month"}]);
+        config["prices"]
+            .as_object_mut()
+            .unwrap()
+            .remove("openai/gpt-4o-mini");
+    });
+    let key = key(&mut world);
+    let got = world.send(
+        "POST",
+        "/v1/chat/completions",
+        &key,
+        &chat("openai/gpt-4o-mini"),
+    );
+    assert_eq!(got.status, 403, "{}", got.text());
+    assert_eq!(got.json()["error"]["code"], "model_not_priced");
+}
+
+#[test]
+fn a_warning_comes_at_eighty_percent() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["budgets"] = json!([{"usd": "0.00001", "per": "day"}])
+    });
+    let key = key(&mut world);
+    let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+    assert_eq!(got.status, 200, "{}", got.text());
+    let warning = got.header("x-sluice-budget-warning").unwrap();
+    assert!(
+        warning.starts_with("org; period=day; limit=0.00001"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn bad_input_is_a_4xx_in_openais_envelope_and_reaches_nobody() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    let deep = format!(
+        "{{\"model\":\"fast\",\"messages\":{}1{}}}",
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    );
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("invalid_json", b"{".to_vec()),
+        (
+            "invalid_json",
+            b"{\"model\":\"fast\",\"messages\":\"\xff\"}".to_vec(),
+        ),
+        (
+            "duplicate_key",
+            br#"{"model":"fast","model":"other","messages":[]}"#.to_vec(),
+        ),
+        ("nesting_too_deep", deep.into_bytes()),
+        (
+            "invalid_type",
+            br#"{"model":5,"messages":[{"role":"user","content":"x"}]}"#.to_vec(),
+        ),
+        (
+            "missing_required_parameter",
+            br#"{"messages":[{"role":"user","content":"x"}]}"#.to_vec(),
+        ),
+        (
+            "integer_below_min_value",
+            br#"{"model":"fast","max_tokens":-1,"messages":[{"role":"user","content":"x"}]}"#
+                .to_vec(),
+        ),
+        (
+            "model_not_found",
+            br#"{"model":"nobody","messages":[{"role":"user","content":"x"}]}"#.to_vec(),
+        ),
+        ("request_too_large", vec![b' '; 11 * 1024 * 1024]),
+    ];
+    for (code, body) in cases {
+        let got = world.send("POST", "/v1/chat/completions", &key, &body);
+        assert!(got.status.is_client_error(), "{code}: {}", got.status);
+        let error = got.json()["error"].clone();
+        assert_eq!(error["code"], code, "{error}");
+        for field in ["type", "message"] {
+            assert!(error[field].is_string(), "{code}: {error}");
+        }
+        assert!(error.as_object().unwrap().contains_key("param"), "{error}");
+    }
+    assert!(world.seen().is_empty());
+    assert!(world.records("acme").is_empty());
+}
+
+#[test]
+fn unknown_addresses_and_methods_are_told_what_there_is() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    for (method, path, status) in [
+        ("GET", "/v1/chat/completions", 405),
+        ("POST", "/v1/nothing", 404),
+        ("GET", "/", 404),
+        ("POST", "/v1/chat/completions/", 404),
+        ("POST", "/V1/chat/completions", 404),
+    ] {
+        let got = world.send(method, path, &key, b"");
+        assert_eq!(got.status.as_u16(), status, "{method} {path}");
+        assert!(got.json()["error"]["message"].is_string());
+    }
+}
+
+#[test]
+fn embeddings_are_served_and_counted() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    let body = br#"{"model":"sandbox/embed","input":["alpha","beta"]}"#;
+    let got = world.send("POST", "/v1/embeddings", &key, body);
+    assert_eq!(got.status, 200, "{}", got.text());
+    let json = got.json();
+    assert_eq!(json["data"].as_array().map(Vec::len), Some(2));
+    assert!(json["data"][0]["embedding"].is_array());
+    let base64 = br#"{"model":"sandbox/embed","input":"alpha","encoding_format":"base64"}"#;
+    let got = world.send("POST", "/v1/embeddings", &key, base64);
+    assert!(
+        got.json()["data"][0]["embedding"].is_string(),
+        "{}",
+        got.text()
+    );
+    assert_eq!(world.records("acme").len(), 2);
+}
+
+#[test]
+fn the_list_of_models_holds_what_the_key_may_use() {
+    let mut world = with(|_| ());
+    let key = world.key(&json!({"org": "acme", "models": ["fast", "sandbox/*"]}));
+    let got = world.send("GET", "/v1/models", &key, b"");
+    let ids: Vec<Value> = got.json()["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["id"].clone())
+        .collect();
+    assert_eq!(ids, ["fast", "sandbox/echo", "sandbox/embed"]);
+    let got = world.send("GET", "/v1/models/sandbox%2Fecho", &key, b"");
+    assert_eq!(got.json()["id"], "sandbox/echo");
+    world.script(vec![answer(200, OPENAI_ANSWER)]);
+    let got = world.send(
+        "POST",
+        "/v1/chat/completions",
+        &key,
+        &chat("openai/gpt-4o-mini"),
+    );
+    assert_eq!(
+        (got.status.as_u16(), &got.json()["error"]["code"]),
+        (404, &json!("model_not_found"))
+    );
+}

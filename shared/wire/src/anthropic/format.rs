@@ -1,0 +1,121 @@
+//! JSON answers: structured outputs where the model has them, otherwise a tool call that stands in.
+//!
+//! The stand-in tool has one reserved name, so a decoder knows its calls without remembering the request:
+//! their arguments are the answer's text, and a turn that holds no other call ends as `stop`.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use super::blocks::{OutputFormat, WireTool, WireToolChoice};
+use super::cannot;
+use super::tools::Toolbox;
+use crate::error::EncodeError;
+use crate::model::{ChatRequest, ResponseFormat, ToolChoice};
+use crate::{Drops, Target};
+
+/// The tool whose arguments are the answer. No caller's tool may have this name.
+pub const STRUCTURED_ANSWER_TOOL: &str = "sluice_structured_answer";
+
+const DESCRIPTION: &str = "Gives the answer. Call it with the whole answer once it is complete.";
+
+/// Writes the wanted format: into the returned field, or as one more tool.
+///
+/// # Errors
+/// When the schema can be said in neither way.
+pub(super) fn apply<'a>(
+    request: &'a ChatRequest,
+    target: &Target,
+    toolbox: &mut Toolbox<'a>,
+    drops: &mut Drops,
+) -> Result<Option<OutputFormat<'a>>, EncodeError> {
+    let (schema, description) = match &request.format {
+        None | Some(ResponseFormat::Text) => return Ok(None),
+        Some(ResponseFormat::JsonObject) => (Cow::Owned(json!({"type": "object"})), None),
+        Some(ResponseFormat::JsonSchema {
+            schema,
+            description,
+            ..
+        }) => {
+            if target.structured_outputs && is_closed(schema) {
+                return Ok(Some(OutputFormat {
+                    kind: "json_schema",
+                    schema,
+                }));
+            }
+            (rooted(schema)?, description.as_deref())
+        }
+    };
+    let must_call = matches!(
+        request.tool_choice,
+        Some(ToolChoice::Required | ToolChoice::Named(_))
+    );
+    if must_call && !request.tools.is_empty() {
+        drops.push("response_format", "the answer is a tool call already");
+        return Ok(None);
+    }
+    let may_call = !request.tools.is_empty() && request.tool_choice != Some(ToolChoice::None);
+    let disable_parallel_tool_use = !may_call || request.parallel_tool_calls == Some(false);
+    toolbox.tools.push(WireTool {
+        name: Cow::Borrowed(STRUCTURED_ANSWER_TOOL),
+        description: Some(description.unwrap_or(DESCRIPTION)),
+        input_schema: schema,
+        strict: false,
+        cache_control: None,
+    });
+    toolbox.choice = Some(if may_call {
+        WireToolChoice::Any {
+            disable_parallel_tool_use,
+        }
+    } else {
+        WireToolChoice::Tool {
+            name: Cow::Borrowed(STRUCTURED_ANSWER_TOOL),
+            disable_parallel_tool_use,
+        }
+    });
+    Ok(None)
+}
+
+/// Structured outputs want every object closed: `"additionalProperties": false`.
+pub(super) fn is_closed(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => {
+            let object = fields.get("type").is_some_and(|kind| match kind {
+                Value::Array(kinds) => kinds.iter().any(|kind| kind == "object"),
+                kind => kind == "object",
+            });
+            let closed = fields.get("additionalProperties") == Some(&Value::Bool(false));
+            (!object || closed) && fields.values().all(is_closed)
+        }
+        Value::Array(items) => items.iter().all(is_closed),
+        _ => true,
+    }
+}
+
+/// The schema with an object at its root, following one reference where it is nothing else.
+fn rooted(schema: &Value) -> Result<Cow<'_, Value>, EncodeError> {
+    const FIELD: &str = "response_format.json_schema.schema";
+    let fields = schema
+        .as_object()
+        .ok_or_else(|| cannot(FIELD, "not a JSON schema"))?;
+    if fields.get("type").is_some_and(|kind| kind == "object") {
+        return Ok(Cow::Borrowed(schema));
+    }
+    let mut made = fields.clone();
+    let referred = made
+        .shift_remove("$ref")
+        .as_ref()
+        .and_then(Value::as_str)
+        .and_then(|reference| reference.strip_prefix('#'))
+        .and_then(|pointer| schema.pointer(pointer))
+        .and_then(Value::as_object);
+    for (key, value) in referred.into_iter().flatten() {
+        made.insert(key.clone(), value.clone());
+    }
+    let is_object = made.get("type").is_some_and(|kind| kind == "object");
+    if !is_object && (made.contains_key("type") || !made.contains_key("properties")) {
+        return Err(cannot(FIELD, "the root must be an object"));
+    }
+    made.insert("type".to_owned(), Value::from("object"));
+    Ok(Cow::Owned(Value::Object(made)))
+}

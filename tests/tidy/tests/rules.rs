@@ -1,0 +1,228 @@
+//! The rules. Each test names all offenders at once.
+
+use sluice_tidy::{SourceFile, files, without_tests};
+
+const LINES_MAX: usize = 500;
+
+/// Fails with a list when there are offenders.
+fn check(rule: &str, offenders: Vec<String>) {
+    assert!(
+        offenders.is_empty(),
+        "{rule}:\n  {}",
+        offenders.join("\n  ")
+    );
+}
+
+fn rust() -> impl Iterator<Item = SourceFile> {
+    files()
+        .into_iter()
+        .filter(|file| file.path.ends_with(".rs"))
+}
+
+fn manifest(path: &str) -> String {
+    let wanted = format!("{path}/Cargo.toml");
+    files()
+        .into_iter()
+        .find(|file| file.path == wanted)
+        .unwrap_or_else(|| panic!("{wanted} exists"))
+        .text
+}
+
+#[test]
+fn files_are_short_enough_to_read() {
+    let offenders = rust()
+        .filter(|file| !file.path.contains("/tests/"))
+        .map(|file| (without_tests(&file.text).lines().count(), file.path))
+        .filter(|(lines, _)| *lines > LINES_MAX)
+        .map(|(lines, path)| format!("{path}: {lines} lines"))
+        .collect();
+    check("a file has at most 500 lines besides its tests", offenders);
+}
+
+#[test]
+fn every_module_says_what_it_decides() {
+    let offenders = rust()
+        .filter(|file| !file.text.starts_with("//!"))
+        .map(|file| file.path)
+        .collect();
+    check("a Rust file opens with a `//!` comment", offenders);
+}
+
+#[test]
+fn modules_stand_beside_their_folders() {
+    let offenders = rust()
+        .filter(|file| file.path.ends_with("/mod.rs"))
+        .map(|file| file.path)
+        .collect();
+    check("`foo.rs` beside `foo/`, no `mod.rs`", offenders);
+}
+
+#[test]
+fn tests_neither_sleep_nor_are_ignored() {
+    let banned = [
+        concat!("#[", "ignore"),
+        concat!("thread::", "sleep"),
+        concat!("#[should_", "panic"),
+    ];
+    let offenders = rust()
+        .filter(|file| !file.path.starts_with("xtask/"))
+        .filter(|file| banned.iter().any(|word| file.text.contains(word)))
+        .map(|file| file.path)
+        .collect();
+    check("no ignored, sleeping or should-panic tests", offenders);
+}
+
+#[test]
+fn nothing_names_a_machine() {
+    let banned = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+    ];
+    let offenders = files()
+        .into_iter()
+        .filter(|file| banned.iter().any(|word| file.text.contains(word)))
+        .map(|file| file.path)
+        .collect();
+    check("no path of a machine", offenders);
+}
+
+#[test]
+fn pure_crates_know_no_runtime() {
+    let pure = [
+        "shared/units",
+        "shared/wire",
+        "shared/core",
+        "shared/catalogue",
+        "durable/machines",
+    ];
+    let banned = [
+        "tokio",
+        "reqwest",
+        "worker",
+        "wasm-bindgen",
+        "spin-sdk",
+        "js-sys",
+        "web-sys",
+        "ureq",
+    ];
+    let offenders = pure
+        .iter()
+        .flat_map(|path| {
+            let text = manifest(path);
+            let dependencies = text
+                .split("[dev-dependencies]")
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            banned
+                .iter()
+                .filter(move |name| {
+                    dependencies
+                        .lines()
+                        .any(|line| line.starts_with(&format!("{name} ")))
+                })
+                .map(move |name| format!("{path} depends on {name}"))
+        })
+        .collect();
+    check(
+        "nothing in shared/ or durable/machines knows a runtime",
+        offenders,
+    );
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let allowed: [(&str, &[&str]); 6] = [
+        ("shared/units", &[]),
+        ("shared/wire", &["units"]),
+        ("shared/catalogue", &["units"]),
+        ("durable/machines", &["units"]),
+        ("shared/core", &["units", "wire", "machines"]),
+        ("durable/objects", &["units", "machines"]),
+    ];
+    let offenders = allowed
+        .iter()
+        .flat_map(|(path, allowed)| {
+            manifest(path)
+                .split("[dev-dependencies]")
+                .next()
+                .unwrap_or_default()
+                .lines()
+                .filter_map(|line| line.strip_prefix("sluice-").map(str::to_owned))
+                .filter_map(|rest| rest.split([' ', '.', '=']).next().map(str::to_owned))
+                .filter(|name| !allowed.contains(&name.as_str()))
+                .map(|name| format!("{path} must not depend on {name}"))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    check(
+        "units ← wire ← core → machines → units; objects → machines",
+        offenders,
+    );
+}
+
+#[test]
+fn pure_crates_forbid_what_panics() {
+    let pure = [
+        "shared/units",
+        "shared/wire",
+        "shared/core",
+        "durable/machines",
+    ];
+    let wanted = [
+        "#![forbid(unsafe_code)]",
+        "clippy::indexing_slicing",
+        "clippy::arithmetic_side_effects",
+        "clippy::float_arithmetic",
+        "clippy::panic",
+    ];
+    let all = files();
+    let offenders = pure
+        .iter()
+        .filter_map(|path| {
+            let wanted_path = format!("{path}/src/lib.rs");
+            let file = all.iter().find(|file| file.path == wanted_path)?;
+            let missing: Vec<&str> = wanted
+                .into_iter()
+                .filter(|word| !file.text.contains(word))
+                .collect();
+            (!missing.is_empty()).then(|| format!("{wanted_path}: {}", missing.join(", ")))
+        })
+        .collect();
+    check(
+        "pure crates forbid unsafe code, panics, indexing, unchecked arithmetic and floats",
+        offenders,
+    );
+}
+
+#[test]
+fn pure_code_reads_no_clock_and_no_hash_order() {
+    let banned = [
+        "SystemTime",
+        "Instant::now",
+        "HashMap",
+        "HashSet",
+        "std::env",
+        "println!",
+        "eprintln!",
+    ];
+    let offenders = rust()
+        .filter(|file| {
+            file.path.starts_with("shared/") || file.path.starts_with("durable/machines")
+        })
+        .filter(|file| file.path.contains("/src/"))
+        .flat_map(|file| {
+            let body = without_tests(&file.text).to_owned();
+            banned
+                .iter()
+                .filter(move |word| body.contains(*word))
+                .map(move |word| format!("{}: {word}", file.path))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    check(
+        "no clock, environment, output or hash order in pure code",
+        offenders,
+    );
+}
