@@ -22,25 +22,24 @@
 //!
 //! Token counts are one for every four bytes, rounded up; they are exact for the reservation too.
 
+mod reply;
+mod stream;
+
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sluice_units::{Span, Tokens};
 
 use crate::hash::sha256;
+use reply::{Reply, input_tokens};
+use stream::stream;
 
 /// The most words that `words-N` writes.
 pub const WORDS_MAX: usize = 20_000;
-const BYTES_PER_TOKEN: usize = 4;
 const CREATED: i64 = 1_767_225_600;
 const EMBEDDING_LENGTH: usize = 8;
-const VOCABULARY: [&str; 16] = [
-    "water", "gate", "river", "stone", "light", "paper", "north", "table", "green", "quiet",
-    "seven", "glass", "cloud", "morning", "copper", "field",
-];
-
 /// One step of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -206,242 +205,6 @@ fn to_bytes(value: &Value) -> Bytes {
     Bytes::from(value.to_string())
 }
 
-struct Call {
-    id: String,
-    name: String,
-    arguments: String,
-}
-
-struct Reply {
-    text: String,
-    calls: Vec<Call>,
-    tokens: Tokens,
-    finish: &'static str,
-}
-
-impl Reply {
-    fn to(request: &Value, options: &Options) -> Self {
-        let mut reply = Self {
-            text: String::new(),
-            calls: Vec::new(),
-            tokens: Tokens::ZERO,
-            finish: "stop",
-        };
-        if let Some(words) = options.words {
-            reply.text = words_text(words);
-        } else {
-            let said = last_words(request);
-            reply.calls = calls(request, &said);
-            if reply.calls.is_empty() {
-                reply.text = said;
-            } else {
-                reply.finish = "tool_calls";
-            }
-        }
-        let mut tokens = tokens_of(reply.text.len());
-        for call in &reply.calls {
-            tokens = tokens.plus(tokens_of(
-                call.name.len().saturating_add(call.arguments.len()),
-            ));
-        }
-        if let Some(max) = output_max(request)
-            && tokens.count() > max
-            && reply.calls.is_empty()
-        {
-            tokens = Tokens::new(max);
-            let bytes = usize::try_from(max)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(BYTES_PER_TOKEN);
-            cut_at_character(&mut reply.text, bytes);
-            reply.finish = "length";
-        }
-        reply.tokens = tokens;
-        reply
-    }
-}
-
-fn cut_at_character(text: &mut String, bytes: usize) {
-    if bytes < text.len() {
-        let mut end = bytes;
-        while !text.is_char_boundary(end) {
-            end = end.saturating_sub(1);
-        }
-        text.truncate(end);
-    }
-}
-
-fn output_max(request: &Value) -> Option<u64> {
-    ["max_completion_tokens", "max_tokens"]
-        .iter()
-        .find_map(|field| request.get(*field).and_then(Value::as_u64))
-}
-
-fn words_text(words: usize) -> String {
-    let mut text = String::new();
-    for (index, word) in VOCABULARY.iter().cycle().take(words).enumerate() {
-        if index > 0 {
-            text.push(' ');
-        }
-        text.push_str(word);
-    }
-    text
-}
-
-fn tokens_of(bytes: usize) -> Tokens {
-    Tokens::new(u64::try_from(bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX))
-}
-
-fn input_tokens(request: &Value) -> Tokens {
-    let bytes = match (request.get("messages"), request.get("input")) {
-        (Some(Value::Array(messages)), _) => messages
-            .iter()
-            .map(|message| text_of(message).len().saturating_add(1))
-            .sum(),
-        (_, Some(Value::Array(items))) => items
-            .iter()
-            .map(|item| item.as_str().map_or(BYTES_PER_TOKEN, str::len))
-            .sum(),
-        (_, Some(Value::String(text))) => text.len(),
-        _ => 0,
-    };
-    tokens_of(bytes)
-}
-
-fn text_of(message: &Value) -> String {
-    match message.get("content") {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts
-            .iter()
-            .filter_map(|part| part.get("text").and_then(Value::as_str))
-            .collect::<Vec<_>>()
-            .join("\n"),
-        _ => String::new(),
-    }
-}
-
-/// The last user message, or all tool results after it.
-fn last_words(request: &Value) -> String {
-    let empty = Vec::new();
-    let messages = request
-        .get("messages")
-        .and_then(Value::as_array)
-        .unwrap_or(&empty);
-    let role =
-        |message: &Value, role: &str| message.get("role").and_then(Value::as_str) == Some(role);
-    let results: Vec<String> = messages
-        .iter()
-        .rev()
-        .take_while(|message| role(message, "tool"))
-        .map(text_of)
-        .collect();
-    if !results.is_empty() {
-        return results.into_iter().rev().collect::<Vec<_>>().join("\n");
-    }
-    messages
-        .iter()
-        .rev()
-        .find(|message| role(message, "user"))
-        .map(text_of)
-        .unwrap_or_default()
-}
-
-/// The calls that the last user message asks for by name, or that the tool choice demands.
-fn calls(request: &Value, said: &str) -> Vec<Call> {
-    let last_is_user = request
-        .get("messages")
-        .and_then(Value::as_array)
-        .and_then(|messages| messages.last())
-        .and_then(|message| message.get("role"))
-        .and_then(Value::as_str)
-        == Some("user");
-    let choice = request.get("tool_choice");
-    if !last_is_user || choice.and_then(Value::as_str) == Some("none") {
-        return Vec::new();
-    }
-    let named = choice
-        .and_then(|choice| choice.pointer("/function/name"))
-        .and_then(Value::as_str);
-    let required = choice.and_then(Value::as_str) == Some("required");
-    let one = request.get("parallel_tool_calls").and_then(Value::as_bool) == Some(false);
-    let tools = request.get("tools").and_then(Value::as_array);
-    let offered = || {
-        tools
-            .into_iter()
-            .flatten()
-            .filter_map(|tool| tool.get("function"))
-    };
-    let name_of = |tool: &Value| {
-        tool.get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let mut chosen: Vec<&Value> = offered()
-        .filter(|tool| {
-            let name = name_of(tool);
-            named.map_or_else(|| said.contains(&name), |named| named == name)
-        })
-        .collect();
-    if chosen.is_empty() && required {
-        chosen.extend(offered().next());
-    }
-    if one {
-        chosen.truncate(1);
-    }
-    chosen
-        .into_iter()
-        .enumerate()
-        .map(|(index, tool)| {
-            let name = name_of(tool);
-            let digest = crate::hash::hex(&sha256(format!("{said}/{index}/{name}").as_bytes()));
-            Call {
-                id: format!("call_{}", digest.get(..24).unwrap_or_default()),
-                arguments: arguments(tool.get("parameters"), said).to_string(),
-                name,
-            }
-        })
-        .collect()
-}
-
-/// Arguments that satisfy the common part of JSON Schema: one value for each required property.
-fn arguments(schema: Option<&Value>, said: &str) -> Value {
-    let mut fields = Map::new();
-    let properties = schema
-        .and_then(|schema| schema.get("properties"))
-        .and_then(Value::as_object);
-    let required = schema
-        .and_then(|schema| schema.get("required"))
-        .and_then(Value::as_array);
-    for (name, property) in properties.into_iter().flatten() {
-        let wanted = required.is_none_or(|required| required.iter().any(|field| field == name));
-        if wanted {
-            fields.insert(name.clone(), sample(property, said));
-        }
-    }
-    Value::Object(fields)
-}
-
-fn sample(schema: &Value, said: &str) -> Value {
-    if let Some(first) = schema
-        .get("enum")
-        .and_then(Value::as_array)
-        .and_then(|values| values.first())
-    {
-        return first.clone();
-    }
-    match schema.get("type").and_then(Value::as_str) {
-        Some("integer" | "number") => json!(7),
-        Some("boolean") => json!(true),
-        Some("array") => json!([]),
-        Some("object") => arguments(Some(schema), said),
-        _ => {
-            let mut text = said.to_owned();
-            cut_at_character(&mut text, 64);
-            Value::String(text)
-        }
-    }
-}
-
 fn usage(request: &Value, output: Tokens) -> Value {
     let input = input_tokens(request);
     json!({
@@ -483,91 +246,6 @@ fn chat(request: &Value, model: &str, options: &Options) -> SandboxAnswer {
             "usage": usage(request, reply.tokens),
         })),
     )
-}
-
-fn stream(
-    request: &Value,
-    model: &str,
-    options: &Options,
-    reply: &Reply,
-    id: &str,
-) -> SandboxAnswer {
-    let chunk = |choices: Value| json!({"id": id, "object": "chat.completion.chunk", "created": CREATED, "model": model, "choices": choices});
-    let choice = |delta: Value, finish: Value| {
-        chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]))
-    };
-    let mut chunks = vec![choice(
-        json!({"role": "assistant", "content": ""}),
-        Value::Null,
-    )];
-    for word in reply.text.split_inclusive(' ') {
-        chunks.push(choice(json!({"content": word}), Value::Null));
-    }
-    for (index, call) in reply.calls.iter().enumerate() {
-        chunks.push(choice(
-            json!({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}]}),
-            Value::Null,
-        ));
-        let mut half = call.arguments.clone();
-        cut_at_character(&mut half, call.arguments.len() / 2);
-        let rest = call.arguments.get(half.len()..).unwrap_or_default();
-        for piece in [half.as_str(), rest] {
-            if !piece.is_empty() {
-                chunks.push(choice(
-                    json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}),
-                    Value::Null,
-                ));
-            }
-        }
-    }
-    chunks.push(choice(json!({}), json!(reply.finish)));
-    let wants_usage = request
-        .pointer("/stream_options/include_usage")
-        .and_then(Value::as_bool)
-        == Some(true);
-    if wants_usage {
-        let mut last = chunk(json!([]));
-        if let Some(fields) = last.as_object_mut() {
-            fields.insert("usage".to_owned(), usage(request, reply.tokens));
-        }
-        chunks.push(last);
-    }
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
-    SandboxAnswer {
-        before: VecDeque::new(),
-        status: StatusCode::OK,
-        headers,
-        steps: stream_steps(&chunks, options),
-    }
-}
-
-fn stream_steps(chunks: &[Value], options: &Options) -> VecDeque<Step> {
-    let mut steps = VecDeque::new();
-    for (index, chunk) in chunks.iter().enumerate() {
-        if options.cut == Some(index) {
-            steps.push_back(Step::Break);
-            return steps;
-        }
-        if options.fail == Some(index) {
-            let error = json!({"error": {"message": "The sandbox was asked to fail in mid-stream.", "type": "server_error", "param": null, "code": "sandbox_failure"}});
-            steps.push_back(Step::Send(Bytes::from(format!("data: {error}\n\n"))));
-            return steps;
-        }
-        if let (true, Some(pace)) = (index > 0, options.pace) {
-            steps.push_back(Step::Wait(pace));
-        }
-        steps.push_back(Step::Send(Bytes::from(format!("data: {chunk}\n\n"))));
-    }
-    if options.cut.is_some() {
-        steps.push_back(Step::Break);
-        return steps;
-    }
-    steps.push_back(Step::Send(Bytes::from_static(b"data: [DONE]\n\n")));
-    steps
 }
 
 fn embeddings(request: &Value, model: &str) -> Value {

@@ -22,7 +22,8 @@ mod tokens;
 mod usage;
 
 pub use id::{
-    AppId, IdError, KeyId, ModelId, OrgId, ProviderId, Region, RequestId, TeamId, UserId,
+    AppId, ID_BYTES_MAX, IdError, KeyId, ModelId, OrgId, ProviderId, Region, RequestId, TeamId,
+    UserId,
 };
 pub use money::{MoneyError, NanoUsd};
 pub use secret::Secret;

@@ -52,3 +52,6 @@ fn shape(detail: impl Into<Cow<'static, str>>) -> DecodeError {
         detail: detail.into().into_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

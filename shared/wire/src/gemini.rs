@@ -6,8 +6,8 @@
 //! Follows <https://ai.google.dev/api/generate-content> and <https://ai.google.dev/gemini-api/docs/thought-signatures>
 //! (read 2025-12).
 //!
-//! Schemas go out in Gemini's OpenAPI subset (`parameters`, `responseSchema`), which every model reads, and are
-//! lowered to it; `schema` says how.
+//! Schemas go out in Gemini's OpenAPI subset (`parameters`, `responseSchema`), which every model reads, or, where that
+//! loses less and the model reads it, as a JSON schema (`parametersJsonSchema`, `responseJsonSchema`); `schema` says how.
 
 pub mod embeddings;
 pub mod error;

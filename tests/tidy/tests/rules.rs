@@ -19,6 +19,10 @@ fn rust() -> impl Iterator<Item = SourceFile> {
         .filter(|file| file.path.ends_with(".rs"))
 }
 
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
 fn manifest(path: &str) -> String {
     let wanted = format!("{path}/Cargo.toml");
     files()
@@ -31,7 +35,7 @@ fn manifest(path: &str) -> String {
 #[test]
 fn files_are_short_enough_to_read() {
     let offenders = rust()
-        .filter(|file| !file.path.contains("/tests/"))
+        .filter(|file| !is_test(&file.path))
         .map(|file| (without_tests(&file.text).lines().count(), file.path))
         .filter(|(lines, _)| *lines > LINES_MAX)
         .map(|(lines, path)| format!("{path}: {lines} lines"))
@@ -211,7 +215,7 @@ fn pure_code_reads_no_clock_and_no_hash_order() {
         .filter(|file| {
             file.path.starts_with("shared/") || file.path.starts_with("durable/machines")
         })
-        .filter(|file| file.path.contains("/src/"))
+        .filter(|file| file.path.contains("/src/") && !is_test(&file.path))
         .flat_map(|file| {
             let body = without_tests(&file.text).to_owned();
             banned
@@ -225,4 +229,47 @@ fn pure_code_reads_no_clock_and_no_hash_order() {
         "no clock, environment, output or hash order in pure code",
         offenders,
     );
+}
+
+#[test]
+fn every_error_code_is_documented() {
+    let documented = files()
+        .into_iter()
+        .find(|file| file.path == "docs/errors.md")
+        .expect("docs/errors.md exists")
+        .text;
+    let is_code = |word: &str| {
+        word.contains('_')
+            && word.len() > 8
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let offenders = rust()
+        .filter(|file| {
+            ["problem.rs", "plan.rs"]
+                .iter()
+                .any(|name| file.path == format!("shared/core/src/{name}"))
+        })
+        .flat_map(|file| {
+            without_tests(&file.text)
+                .split('"')
+                .skip(1)
+                .step_by(2)
+                .filter(|word| is_code(word))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        // OpenAI's error types stand beside the codes.
+        .filter(|word| {
+            ![
+                "invalid_request_error",
+                "server_error",
+                "insufficient_quota",
+            ]
+            .contains(&word.as_str())
+        })
+        .filter(|word| !documented.contains(&format!("`{word}`")))
+        .collect();
+    check("every error code stands in docs/errors.md", offenders);
 }

@@ -1,3 +1,5 @@
+//! What a document becomes, and what is wrong with it.
+
 use serde_json::json;
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
 use sluice_units::{KeyId, NanoUsd, Span, Timestamp};

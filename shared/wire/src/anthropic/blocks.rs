@@ -51,6 +51,9 @@ const fn is_false(flag: &bool) -> bool {
 pub(super) struct Turn<'a> {
     pub(super) role: TurnRole,
     pub(super) content: Vec<Block<'a>>,
+    /// The number of the last message that went into it, for reports.
+    #[serde(skip)]
+    pub(super) from: usize,
 }
 
 /// Who speaks; the dialect knows two.

@@ -75,8 +75,15 @@ impl<'a> Writer<'a, '_> {
         }
         match self.out.turns.last_mut() {
             _ if content.is_empty() => {}
-            Some(turn) if turn.role == role => turn.content.append(&mut content),
-            _ => self.out.turns.push(Turn { role, content }),
+            Some(turn) if turn.role == role => {
+                turn.content.append(&mut content);
+                turn.from = index;
+            }
+            _ => self.out.turns.push(Turn {
+                role,
+                content,
+                from: index,
+            }),
         }
         Ok(())
     }
@@ -303,7 +310,7 @@ impl<'a> Writer<'a, '_> {
                     while turn.content.last().is_some_and(Block::is_thinking) {
                         turn.content.pop();
                         self.drops.push(
-                            "messages",
+                            place(turn.from),
                             "an assistant's turn may not end with its thoughts",
                         );
                     }
@@ -319,18 +326,20 @@ impl<'a> Writer<'a, '_> {
             self.out.turns.push(Turn {
                 role: TurnRole::User,
                 content,
+                from: 0,
             });
         }
         match self.out.turns.first() {
             None => return Err(cannot("messages", "nothing is said in them")),
             Some(turn) if turn.role == TurnRole::Assistant => {
                 self.drops.push(
-                    "messages",
+                    place(turn.from),
                     "a user's turn was put before the assistant's first",
                 );
                 let opening = Turn {
                     role: TurnRole::User,
                     content: vec![plain(OPENING)],
+                    from: 0,
                 };
                 self.out.turns.insert(0, opening);
             }
@@ -351,12 +360,16 @@ impl<'a> Writer<'a, '_> {
             let trimmed = text.trim_end().len();
             if trimmed < text.len() {
                 self.drops
-                    .push("messages", "white space at the very end was removed");
+                    .push(place(turn.from), "white space at the very end was removed");
                 // The length is a character border: `trim_end` found it.
                 *text = Cow::Owned(text.get(..trimmed).unwrap_or_default().to_owned());
             }
         }
     }
+}
+
+fn place(message: usize) -> String {
+    format!("messages[{message}]")
 }
 
 /// Messages wants the results of calls before anything else that the user says.

@@ -30,7 +30,7 @@ pub fn encode_request(
     let mut drops = Drops::new();
     let resource = names::model_resource(&target.model)?;
     let said = contents::encode(request, names::generation(&target.model), &mut drops)?;
-    let mut tools = config::tools(request, &mut drops)?;
+    let mut tools = config::tools(request, &target.model, &mut drops)?;
     let mut system = said.system;
     let format = request.format.as_ref();
     let format = if !tools.tools.is_empty() && wants_json(format) {

@@ -6,6 +6,8 @@
 //! - `const` becomes `enum`; `oneOf` becomes `anyOf`; `allOf` is merged; a type array becomes `anyOf`, `null` `nullable`.
 //! - An enumeration of anything but texts moves into the description: Gemini's `enum` holds texts only.
 //! - `anyOf` stands alone: Gemini refuses other fields beside it. A description moves to the alternatives.
+//! - A model that also reads a JSON schema gets one where that loses less (maps, tuples, enumerations of numbers);
+//!   `json` says what that form keeps. A recursive schema is always lowered: the other form refuses most of them.
 //! - `additionalProperties: false` is no loss: Gemini writes declared properties only.
 
 use serde_json::{Map, Value};
@@ -14,6 +16,7 @@ use crate::Drops;
 
 use super::value::{put, single};
 
+mod json;
 mod typed;
 
 use typed::types_of;
@@ -44,16 +47,43 @@ const SILENT: [&str; 11] = [
 
 type Fields = Map<String, Value>;
 
-/// Lowers `schema`, which stands at `path`.
-pub(super) fn lower(schema: &Value, path: &str, drops: &mut Drops) -> Value {
+/// A schema in one of the two forms that Gemini reads.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Written {
+    /// For `parameters` and `responseSchema`.
+    Lowered(Value),
+    /// For `parametersJsonSchema` and `responseJsonSchema`.
+    Json(Value),
+}
+
+/// Writes `schema`, which stands at `path`, in the form that loses less.
+pub(super) fn write(schema: &Value, path: &str, reads_json: bool, drops: &mut Drops) -> Written {
+    let mut lost = Drops::new();
+    let (lowered, is_recursive) = lower(schema, path, &mut lost);
+    if reads_json && !lost.is_empty() && !is_recursive && json::is_object(schema) {
+        let mut lost_otherwise = Drops::new();
+        let cut = json::cut(schema, path, &mut lost_otherwise);
+        if lost_otherwise.as_slice().len() < lost.as_slice().len() {
+            drops.append(lost_otherwise);
+            return Written::Json(cut);
+        }
+    }
+    drops.append(lost);
+    Written::Lowered(lowered)
+}
+
+/// Lowers `schema`, which stands at `path`; says whether it is recursive.
+fn lower(schema: &Value, path: &str, drops: &mut Drops) -> (Value, bool) {
     let mut lowering = Lowering {
         root: schema,
         drops,
         nodes_left: NODES_MAX,
         copies_left: COPIES_MAX,
         open: Vec::new(),
+        is_recursive: false,
     };
-    Value::Object(lowering.node(schema, path, DEPTH_MAX))
+    let lowered = Value::Object(lowering.node(schema, path, DEPTH_MAX));
+    (lowered, lowering.is_recursive)
 }
 
 struct Lowering<'a> {
@@ -63,6 +93,7 @@ struct Lowering<'a> {
     copies_left: usize,
     /// The references that are being replaced just now.
     open: Vec<String>,
+    is_recursive: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -105,6 +136,7 @@ impl<'a> Lowering<'a> {
                 lowered
             }
             Some(_) => {
+                self.is_recursive = true;
                 self.drop(path, "$ref", "gemini has no recursive schemas");
                 object_of_any_shape()
             }
@@ -143,7 +175,10 @@ impl<'a> Lowering<'a> {
         }
         for member in members.as_array().map_or(&[][..], Vec::as_slice) {
             let resolved = match member.get("$ref").and_then(Value::as_str) {
-                Some(reference) if self.open.iter().any(|open| open == reference) => None,
+                Some(reference) if self.open.iter().any(|open| open == reference) => {
+                    self.is_recursive = true;
+                    None
+                }
                 Some(reference) => self.resolve(reference),
                 None => Some(member),
             };
@@ -341,7 +376,7 @@ mod tests {
     /// Lowers `schema` and compares the result and the names of what was lost.
     fn check(schema: &Value, expected: &Value, lost: &[&str]) {
         let mut drops = Drops::new();
-        let lowered = lower(schema, "s", &mut drops);
+        let (lowered, _) = lower(schema, "s", &mut drops);
         assert_eq!(&lowered, expected, "{schema}");
         let named: Vec<&str> = drops.as_slice().iter().map(|drop| &*drop.field).collect();
         assert_eq!(named, lost, "{schema}");
@@ -405,6 +440,90 @@ mod tests {
         {
             assert!(properties.contains_key(name.as_str().unwrap()), "{schema}");
         }
+    }
+
+    /// What Gemini reads as a JSON schema: known keywords, nothing beside a reference to a definition.
+    fn assert_cut(schema: &Value) {
+        const KNOWN: [&str; 17] = [
+            "type",
+            "format",
+            "title",
+            "description",
+            "enum",
+            "items",
+            "prefixItems",
+            "minItems",
+            "maxItems",
+            "minimum",
+            "maximum",
+            "anyOf",
+            "oneOf",
+            "properties",
+            "additionalProperties",
+            "required",
+            "propertyOrdering",
+        ];
+        let fields = schema.as_object().unwrap();
+        for (keyword, value) in fields {
+            let refers = fields.contains_key("$ref");
+            match (keyword.as_str(), value) {
+                ("$ref", value) => assert!(value.as_str().unwrap().starts_with("#/$defs/")),
+                ("$defs", value) => value.as_object().unwrap().values().for_each(assert_cut),
+                (keyword, _) if refers || !KNOWN.contains(&keyword) => panic!("{schema}"),
+                ("properties", value) => value.as_object().unwrap().values().for_each(assert_cut),
+                ("items" | "additionalProperties", Value::Object(_)) => assert_cut(value),
+                ("anyOf" | "oneOf" | "prefixItems", value) => {
+                    value.as_array().unwrap().iter().for_each(assert_cut);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_that_loses_less_is_written() {
+        let lossy = json!({
+            "type": "object",
+            "properties": {
+                "level": {"type": "integer", "enum": [1, 2]},
+                "labels": {"type": "object", "additionalProperties": {"$ref": "#/definitions/L"}}
+            },
+            "definitions": {"L": {"type": "string", "format": "date"}}
+        });
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "level": {"type": "integer", "enum": [1, 2]},
+                "labels": {"type": "object", "additionalProperties": {"$ref": "#/$defs/L"}}
+            },
+            "$defs": {"L": {"type": "string", "format": "date"}}
+        });
+        let mut drops = Drops::new();
+        assert_eq!(
+            write(&lossy, "s", true, &mut drops),
+            Written::Json(expected)
+        );
+        assert!(drops.is_empty());
+        assert!(matches!(
+            write(&lossy, "s", false, &mut drops),
+            Written::Lowered(_)
+        ));
+        assert!(!drops.is_empty());
+
+        let simple = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+        assert!(matches!(
+            write(&simple, "s", true, &mut drops),
+            Written::Lowered(_)
+        ));
+        let recursive = json!({
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/N"}, "b": {"enum": [1]}, "c": {"enum": [2]}},
+            "$defs": {"N": {"type": "object", "properties": {"n": {"$ref": "#/$defs/N"}}}}
+        });
+        assert!(matches!(
+            write(&recursive, "s", true, &mut drops),
+            Written::Lowered(_)
+        ));
     }
 
     #[test]
@@ -562,7 +681,7 @@ mod tests {
             );
         }
         let mut drops = Drops::new();
-        let lowered = lower(
+        let (lowered, _) = lower(
             &json!({"$ref": "#/$defs/L0", "$defs": defs}),
             "s",
             &mut drops,
@@ -620,7 +739,12 @@ mod tests {
 
         #[test]
         fn any_json_becomes_a_lawful_schema(schema in any_schema()) {
-            assert_lawful(&lower(&schema, "s", &mut Drops::new()));
+            assert_lawful(&lower(&schema, "s", &mut Drops::new()).0);
+            match write(&schema, "s", true, &mut Drops::new()) {
+                Written::Lowered(lowered) => assert_lawful(&lowered),
+                Written::Json(cut) => assert_cut(&cut),
+            }
+            assert_cut(&json::cut(&schema, "s", &mut Drops::new()));
         }
     }
 }
