@@ -20,7 +20,8 @@ use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
-use crate::serve::{Run, Work};
+use crate::serve::Run;
+use crate::translate::Work;
 use crate::{admin, estimate, headers, health, sandbox, secret_key};
 
 /// The status in the record of a request whose caller went away; nobody ever sees it.

@@ -144,7 +144,8 @@ fn a_providers_key_never_shows_in_an_error() {
     let mut world = with(|_| ());
     let key = key(&mut world);
     let refused = r#"{"error":{"message":"Incorrect API key provided: sk-provider-one.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
-    let failed = r#"{"type":"error","error":{"type":"api_error","message":"Strange key sk-provider-two."}}"#;
+    let failed =
+        r#"{"type":"error","error":{"type":"api_error","message":"Strange key sk-provider-two."}}"#;
     world.script(vec![
         answer(401, refused),
         answer(500, failed),

@@ -1,3 +1,5 @@
+//! What Anthropic's callers send and get.
+
 use serde_json::{Value, json};
 use sluice_units::Timestamp;
 

@@ -1,3 +1,5 @@
+//! What Anthropic says went wrong.
+
 use http::HeaderMap;
 use sluice_units::Span;
 

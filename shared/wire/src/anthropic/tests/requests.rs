@@ -1,3 +1,5 @@
+//! Requests for Anthropic.
+
 use serde_json::{Number, Value, json};
 
 use super::{call, golden, marked, message, named, result, says, schema, target};
