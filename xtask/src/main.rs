@@ -1,2 +1,62 @@
-//! Stub, being written.
-fn main() {}
+//! The menu. Everything that people and CI do here is a subcommand, and needs rustup's cargo and Node alone.
+
+mod build;
+mod check;
+mod dev;
+mod options;
+mod step;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use options::Options;
+use step::Failure;
+
+const HELP: &str = "\
+usage: cargo xtask <command> [options]
+
+commands:
+  build   build the worker into build/          [--release] [--config FILE]
+  dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
+                                                [--state DIR] [--ready-file FILE]
+  check   format, lints, licences
+  test    everything: unit tests, build, end to end
+
+options:
+  --release          build small and quick to run, slow to compile
+  --config FILE      the configuration           (default: sluice.toml)
+  --port N           the port to listen on       (default: 8787; 0 takes a free one)
+  --host ADDRESS     the address to listen on    (default: 127.0.0.1)
+  --state DIR        where state is kept         (default: .sluice)
+  --ready-file FILE  write url, key and admin token as JSON once it serves";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    tools::enter_root()?;
+    match command.as_str() {
+        "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
+        "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
+        "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
+        "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
+        "" | "help" | "-h" | "--help" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        unknown => Err(Failure::new(format!(
+            "no command {unknown:?}; `cargo xtask help` lists them"
+        ))),
+    }
+}

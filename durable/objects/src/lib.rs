@@ -1,1 +1,25 @@
-//! Stub, being written.
+//! The Durable Objects: one for each organisation's ledger in a region, one for the registry.
+//!
+//! An object loads rows, lets a machine decide, and commits, without giving up control in between; so its memory is
+//! exact, and what it has answered is on disk. Which rows there are and what they mean is the machines' business.
+//! **Invariant:** no `await` between a load and its commit.
+
+mod clock;
+mod ledger;
+mod registry;
+mod ship;
+mod sql;
+mod storage;
+mod store;
+
+use wasm_bindgen::prelude::*;
+
+pub use ledger::LedgerObject;
+pub use registry::RegistryObject;
+
+#[wasm_bindgen]
+extern "C" {
+    /// One line for the operator's log.
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn log(line: &str);
+}

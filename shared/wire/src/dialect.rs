@@ -58,6 +58,12 @@ pub struct Target {
     pub reasoning_content: bool,
     /// The provider signs tool calls in `extra_content.google` and wants that back (Gemini's compatible address).
     pub thought_signatures: bool,
+    /// The model decides itself how much to think and takes an effort only, no budget (Anthropic's newest).
+    pub reasoning_adaptive: bool,
+    /// The model takes temperature and its relatives.
+    pub sampling: bool,
+    /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
+    pub structured_outputs: bool,
 }
 
 impl Default for Target {
@@ -71,6 +77,9 @@ impl Default for Target {
             reasoning: true,
             reasoning_content: false,
             thought_signatures: false,
+            reasoning_adaptive: false,
+            sampling: true,
+            structured_outputs: false,
         }
     }
 }

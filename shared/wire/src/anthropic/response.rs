@@ -103,7 +103,7 @@ pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError
         parts.push(Part::Refusal { text });
     }
     let mut extra = message.rest;
-    extra.shift_remove("role");
+    extra.retain(|key, value| key != "role" && !value.is_null());
     let response = ChatResponse {
         id: message.id,
         model: message.model,

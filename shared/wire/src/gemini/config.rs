@@ -9,14 +9,18 @@ use crate::error::EncodeError;
 use crate::model::{ChatRequest, Effort, Reasoning, ResponseFormat, Tool, ToolChoice};
 use crate::{Drops, Target};
 
+use super::schema::Written;
 use super::value::{put, single};
-use super::{names, schema};
+use super::{names, own, schema};
 
 /// The most stop sequences that Gemini takes.
 const STOPS_MAX: usize = 5;
 
 /// The first generation with thinking levels, and with functions beside JSON answers.
 const LEVELS: (u32, u32) = (3, 0);
+
+/// The first generation that reads JSON schemas beside its own.
+const JSON_SCHEMAS: (u32, u32) = (2, 5);
 
 /// The largest thinking budgets (<https://ai.google.dev/gemini-api/docs/thinking>, read 2025-12).
 const BUDGET_MAX: u64 = 24_576;
@@ -26,7 +30,7 @@ const BUDGET_MAX_PRO: u64 = 32_768;
 const BUDGET_MIN_PRO: u64 = 128;
 
 /// Fields of `generationConfig` that only Gemini has, as its own callers write them.
-const OWN_FIELDS: [&str; 5] = [
+pub(super) const OWN_FIELDS: [&str; 5] = [
     "responseModalities",
     "speechConfig",
     "mediaResolution",
@@ -72,17 +76,20 @@ pub(super) fn generation(
         }
     }
     if let Some(format) = format {
-        response_format(format, &mut config, drops);
+        response_format(format, &target.model, &mut config, drops);
     }
     if let Some(reasoning) = &request.reasoning {
         thinking(reasoning, target, &mut config, drops);
     }
-    if let Some(Value::Object(own)) = request.extra.get("generationConfig") {
+    if let Some(Value::Object(own)) = own(request, "generationConfig") {
         for (key, value) in own {
             if OWN_FIELDS.contains(&key.as_str()) {
                 put(&mut config, key, value.clone());
             } else {
-                drops.push(format!("generationConfig.{key}"), "gemini does not know it");
+                drops.push(
+                    format!("gemini.generationConfig.{key}"),
+                    "gemini does not know it",
+                );
             }
         }
     }
@@ -103,9 +110,11 @@ fn sampling(request: &ChatRequest, config: &mut Map<String, Value>, drops: &mut 
         }
     }
     if let Some(top_k) = &sampling.top_k {
-        match top_k.as_u64().and_then(|top_k| i32::try_from(top_k).ok()) {
-            Some(top_k) => put(config, "topK", top_k),
-            None => drops.push("top_k", "gemini takes a whole number"),
+        // Google's own client library writes `40.0`.
+        let text = top_k.to_string();
+        match text.strip_suffix(".0").unwrap_or(&text).parse::<i32>() {
+            Ok(top_k) if top_k > 0 => put(config, "topK", top_k),
+            _ => drops.push("top_k", "gemini takes a whole number"),
         }
     }
     if let Some(seed) = sampling.seed {
@@ -119,33 +128,45 @@ fn sampling(request: &ChatRequest, config: &mut Map<String, Value>, drops: &mut 
     }
 }
 
-fn response_format(format: &ResponseFormat, config: &mut Map<String, Value>, drops: &mut Drops) {
-    match format {
-        ResponseFormat::Text => put(config, "responseMimeType", "text/plain"),
-        ResponseFormat::JsonObject => put(config, "responseMimeType", "application/json"),
-        ResponseFormat::JsonSchema {
-            name,
-            description,
-            schema,
-            ..
-        } => {
-            let path = "response_format.json_schema.schema";
-            put(config, "responseMimeType", "application/json");
-            let mut lowered = schema::lower(schema, path, drops);
-            if let Value::Object(fields) = &mut lowered
-                && !fields.contains_key("anyOf")
+fn response_format(
+    format: &ResponseFormat,
+    model: &str,
+    config: &mut Map<String, Value>,
+    drops: &mut Drops,
+) {
+    let ResponseFormat::JsonSchema {
+        name,
+        description,
+        schema,
+        ..
+    } = format
+    else {
+        let is_text = matches!(format, ResponseFormat::Text);
+        let kind = if is_text {
+            "text/plain"
+        } else {
+            "application/json"
+        };
+        return put(config, "responseMimeType", kind);
+    };
+    put(config, "responseMimeType", "application/json");
+    let path = "response_format.json_schema.schema";
+    let (field, mut written) = match schema::write(schema, path, reads_json_schema(model), drops) {
+        Written::Lowered(schema) => ("responseSchema", schema),
+        Written::Json(schema) => ("responseJsonSchema", schema),
+    };
+    if let Value::Object(fields) = &mut written
+        && fields.contains_key("type")
+    {
+        for (key, text) in [("title", Some(name)), ("description", description.as_ref())] {
+            if let Some(text) = text.filter(|text| !text.is_empty())
+                && !fields.contains_key(key)
             {
-                for (key, text) in [("title", Some(name)), ("description", description.as_ref())] {
-                    if let Some(text) = text.filter(|text| !text.is_empty())
-                        && !fields.contains_key(key)
-                    {
-                        put(fields, key, text.as_str());
-                    }
-                }
+                put(fields, key, text.as_str());
             }
-            put(config, "responseSchema", lowered);
         }
     }
+    put(config, field, written);
 }
 
 /// The generations before 3 take a budget, the others a level; a budget that the caller chose is sent as it is.
@@ -248,10 +269,14 @@ pub(super) struct Tools {
 }
 
 /// Says which functions there are, and whether they must be called.
-pub(super) fn tools(request: &ChatRequest, drops: &mut Drops) -> Result<Tools, EncodeError> {
+pub(super) fn tools(
+    request: &ChatRequest,
+    model: &str,
+    drops: &mut Drops,
+) -> Result<Tools, EncodeError> {
     let mut declarations = Vec::new();
     for (index, tool) in request.tools.iter().enumerate() {
-        declarations.push(declaration(tool, index, drops)?);
+        declarations.push(declaration(tool, index, model, drops)?);
     }
     if request.parallel_tool_calls == Some(false) && !declarations.is_empty() {
         drops.push(
@@ -265,10 +290,15 @@ pub(super) fn tools(request: &ChatRequest, drops: &mut Drops) -> Result<Tools, E
         tools.push(Value::Object(single("functionDeclarations", declarations)));
     }
     // Gemini's own tools, such as a search, from a caller who speaks Gemini.
-    if let Some(Value::Array(own)) = request.extra.get("tools") {
+    if let Some(Value::Array(own)) = own(request, "tools") {
         tools.extend(own.iter().filter(|tool| tool.is_object()).cloned());
     }
+    let strict = validates(model) && request.tools.iter().any(|tool| tool.strict == Some(true));
     let config = match &request.tool_choice {
+        Some(ToolChoice::Auto) | None if has_functions && strict => {
+            let calling = single("mode", "VALIDATED");
+            Some(Value::Object(single("functionCallingConfig", calling)))
+        }
         Some(choice) if has_functions => Some(calling(choice)?),
         Some(ToolChoice::Required | ToolChoice::Named(_)) => {
             drops.push("tool_choice", "there are no tools");
@@ -279,26 +309,37 @@ pub(super) fn tools(request: &ChatRequest, drops: &mut Drops) -> Result<Tools, E
     Ok(Tools { tools, config })
 }
 
-fn declaration(tool: &Tool, index: usize, drops: &mut Drops) -> Result<Value, EncodeError> {
+fn declaration(
+    tool: &Tool,
+    index: usize,
+    model: &str,
+    drops: &mut Drops,
+) -> Result<Value, EncodeError> {
     let path = format!("tools[{index}].function");
     let name = names::encode_function(&tool.name, &format!("{path}.name"))?;
     let mut declaration = single("name", name);
     if let Some(description) = &tool.description {
         put(&mut declaration, "description", description.as_str());
     }
-    if tool.strict == Some(true) {
-        drops.push(format!("{path}.strict"), "gemini promises no exactness");
+    if tool.strict == Some(true) && !validates(model) {
+        drops.push(format!("{path}.strict"), "the model promises no exactness");
     }
     if tool.cache.is_some() {
         drops.push(format!("{path}.cache_control"), "gemini caches by itself");
     }
     if let Some(parameters) = &tool.parameters {
-        let lowered = schema::lower(parameters, &format!("{path}.parameters"), drops);
-        // An object without properties is said by leaving it out: older models refuse an empty one.
-        if lowered.get("properties").is_some() {
-            put(&mut declaration, "parameters", lowered);
-        } else if lowered.get("type") != Some(&Value::String("OBJECT".to_owned())) {
-            drops.push(format!("{path}.parameters"), "not the schema of an object");
+        let path = format!("{path}.parameters");
+        match schema::write(parameters, &path, reads_json_schema(model), drops) {
+            Written::Json(schema) => put(&mut declaration, "parametersJsonSchema", schema),
+            // An object without properties is said by leaving it out: older models refuse an empty one.
+            Written::Lowered(schema) if schema.get("properties").is_some() => {
+                put(&mut declaration, "parameters", schema);
+            }
+            Written::Lowered(schema) => {
+                if schema.get("type") != Some(&Value::String("OBJECT".to_owned())) {
+                    drops.push(path, "not the schema of an object");
+                }
+            }
         }
     }
     Ok(Value::Object(declaration))
@@ -316,6 +357,16 @@ fn calling(choice: &ToolChoice) -> Result<Value, EncodeError> {
         put(&mut calling, "allowedFunctionNames", vec![name]);
     }
     Ok(Value::Object(single("functionCallingConfig", calling)))
+}
+
+/// Whether the model knows `VALIDATED`: `AUTO` with arguments held to their schema, as `ANY` holds them anyway
+/// (<https://ai.google.dev/api/caching#Mode_1>, read 2025-12).
+fn validates(model: &str) -> bool {
+    names::generation(model) >= JSON_SCHEMAS
+}
+
+fn reads_json_schema(model: &str) -> bool {
+    names::generation(model) >= JSON_SCHEMAS
 }
 
 /// Whether the model writes JSON answers while functions are declared; before generation 3 it answers with a 400.

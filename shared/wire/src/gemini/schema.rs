@@ -6,6 +6,8 @@
 //! - `const` becomes `enum`; `oneOf` becomes `anyOf`; `allOf` is merged; a type array becomes `anyOf`, `null` `nullable`.
 //! - An enumeration of anything but texts moves into the description: Gemini's `enum` holds texts only.
 //! - `anyOf` stands alone: Gemini refuses other fields beside it. A description moves to the alternatives.
+//! - A model that also reads a JSON schema gets one where that loses less (maps, tuples, enumerations of numbers);
+//!   `json` says what that form keeps.
 //! - `additionalProperties: false` is no loss: Gemini writes declared properties only.
 
 use serde_json::{Map, Value};
@@ -14,6 +16,7 @@ use crate::Drops;
 
 use super::value::{put, single};
 
+mod json;
 mod typed;
 
 use typed::types_of;
@@ -44,8 +47,33 @@ const SILENT: [&str; 11] = [
 
 type Fields = Map<String, Value>;
 
+/// A schema in one of the two forms that Gemini reads.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Written {
+    /// For `parameters` and `responseSchema`.
+    Lowered(Value),
+    /// For `parametersJsonSchema` and `responseJsonSchema`.
+    Json(Value),
+}
+
+/// Writes `schema`, which stands at `path`, in the form that loses less.
+pub(super) fn write(schema: &Value, path: &str, reads_json: bool, drops: &mut Drops) -> Written {
+    let mut lost = Drops::new();
+    let lowered = lower(schema, path, &mut lost);
+    if reads_json && !lost.is_empty() && json::is_object(schema) && !json::recurs_always(schema) {
+        let mut lost_otherwise = Drops::new();
+        let cut = json::cut(schema, path, &mut lost_otherwise);
+        if lost_otherwise.as_slice().len() < lost.as_slice().len() {
+            drops.append(lost_otherwise);
+            return Written::Json(cut);
+        }
+    }
+    drops.append(lost);
+    Written::Lowered(lowered)
+}
+
 /// Lowers `schema`, which stands at `path`.
-pub(super) fn lower(schema: &Value, path: &str, drops: &mut Drops) -> Value {
+fn lower(schema: &Value, path: &str, drops: &mut Drops) -> Value {
     let mut lowering = Lowering {
         root: schema,
         drops,
@@ -407,6 +435,98 @@ mod tests {
         }
     }
 
+    /// What Gemini reads as a JSON schema: known keywords, nothing beside a reference to a definition.
+    fn assert_cut(schema: &Value) {
+        const KNOWN: [&str; 21] = [
+            "type",
+            "format",
+            "title",
+            "description",
+            "enum",
+            "items",
+            "prefixItems",
+            "minItems",
+            "maxItems",
+            "minimum",
+            "maximum",
+            "anyOf",
+            "oneOf",
+            "properties",
+            "additionalProperties",
+            "required",
+            "propertyOrdering",
+            "minLength",
+            "maxLength",
+            "pattern",
+            "uniqueItems",
+        ];
+        let fields = schema.as_object().unwrap();
+        for (keyword, value) in fields {
+            let refers = fields.contains_key("$ref");
+            match (keyword.as_str(), value) {
+                ("$ref", value) => assert!(value.as_str().unwrap().starts_with("#/$defs/")),
+                ("$defs", value) => value.as_object().unwrap().values().for_each(assert_cut),
+                (keyword, _) if refers || !KNOWN.contains(&keyword) => panic!("{schema}"),
+                ("properties", value) => value.as_object().unwrap().values().for_each(assert_cut),
+                ("items" | "additionalProperties", Value::Object(_)) => assert_cut(value),
+                ("anyOf" | "oneOf" | "prefixItems", value) => {
+                    value.as_array().unwrap().iter().for_each(assert_cut);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_that_loses_less_is_written() {
+        let lossy = json!({
+            "type": "object",
+            "properties": {
+                "level": {"type": "integer", "enum": [1, 2]},
+                "labels": {"type": "object", "additionalProperties": {"$ref": "#/definitions/L"}}
+            },
+            "definitions": {"L": {"type": "string", "format": "date"}}
+        });
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "level": {"type": "integer", "enum": [1, 2]},
+                "labels": {"type": "object", "additionalProperties": {"$ref": "#/$defs/L"}}
+            },
+            "$defs": {"L": {"type": "string", "format": "date"}}
+        });
+        let mut drops = Drops::new();
+        assert_eq!(
+            write(&lossy, "s", true, &mut drops),
+            Written::Json(expected)
+        );
+        assert!(drops.is_empty());
+        assert!(matches!(
+            write(&lossy, "s", false, &mut drops),
+            Written::Lowered(_)
+        ));
+        assert!(!drops.is_empty());
+
+        let simple = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+        assert!(matches!(
+            write(&simple, "s", true, &mut drops),
+            Written::Lowered(_)
+        ));
+        let tree = |required: &[&str]| {
+            let node = json!({
+                "type": "object",
+                "properties": {"next": {"$ref": "#/$defs/N"}, "of": {"type": "array", "items": {"$ref": "#/$defs/N"}}},
+                "required": required
+            });
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/N"}}, "required": ["a"], "$defs": {"N": node}})
+        };
+        let cases = [(&[][..], true), (&["next"], false), (&["of"], false)];
+        for (required, is_json) in cases {
+            let written = write(&tree(required), "s", true, &mut drops);
+            assert_eq!(matches!(written, Written::Json(_)), is_json, "{required:?}");
+        }
+    }
+
     #[test]
     fn what_gemini_knows_is_kept() {
         check(
@@ -552,6 +672,23 @@ mod tests {
     }
 
     #[test]
+    fn a_long_chain_of_references_is_bounded() {
+        let mut defs = Map::new();
+        for level in 0..50_000 {
+            let next = format!("#/$defs/L{}", level + 1);
+            defs.insert(format!("L{level}"), json!({"items": {"$ref": next}}));
+        }
+        let schema = json!({
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/L0"}},
+            "required": ["a"],
+            "$defs": defs
+        });
+        let written = write(&schema, "s", true, &mut Drops::new());
+        assert!(matches!(written, Written::Lowered(_)));
+    }
+
+    #[test]
     fn a_schema_that_explodes_is_bounded() {
         let mut defs = Map::new();
         for level in 0..20 {
@@ -621,6 +758,11 @@ mod tests {
         #[test]
         fn any_json_becomes_a_lawful_schema(schema in any_schema()) {
             assert_lawful(&lower(&schema, "s", &mut Drops::new()));
+            match write(&schema, "s", true, &mut Drops::new()) {
+                Written::Lowered(lowered) => assert_lawful(&lowered),
+                Written::Json(cut) => assert_cut(&cut),
+            }
+            assert_cut(&json::cut(&schema, "s", &mut Drops::new()));
         }
     }
 }

@@ -43,33 +43,3 @@ impl Answered {
         format!("call_{id}_{choice}_{call}")
     }
 }
-use crate::error::Malformed;
-/// Stub.
-#[derive(Debug, Clone)]
-pub struct Answered {
-    /// S
-    pub id: String,
-    /// S
-    pub created: i64,
-    /// S
-    pub model: String,
-}
-/// Stub.
-pub fn decode_request(_: &[u8]) -> Result<(ChatRequest, Drops), Malformed> {
-    todo!()
-}
-/// Stub.
-pub fn encode_response(_: &ChatResponse, _: &Answered) -> (Vec<u8>, Drops) {
-    todo!()
-}
-/// Stub.
-#[derive(Debug)]
-pub struct StreamEncoder;
-impl StreamEncoder {
-    /// S
-    pub fn new(_: Answered, _: bool) -> Self {
-        Self
-    }
-    /// S
-    pub fn push(&mut self, _: &Event, _: &mut Vec<u8>) {}
-}

@@ -255,11 +255,3 @@ fn encode_vector(vector: &Vector, encoding: EmbeddingEncoding) -> Value {
         }
     }
 }
-/// S
-pub fn decode_request(_: &[u8]) -> Result<(EmbeddingsRequest, Drops), crate::Malformed> {
-    todo!()
-}
-/// S
-pub fn encode_response(_: &EmbeddingsResponse, _: crate::model::EmbeddingEncoding) -> Vec<u8> {
-    todo!()
-}

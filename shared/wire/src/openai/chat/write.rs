@@ -141,9 +141,9 @@ fn reasoning(reasoning: Option<&Reasoning>, target: &Target, drops: &mut Drops) 
     let budget = reasoning.budget_tokens?;
     drops.push("reasoning.budget_tokens", "sent as the nearest effort");
     Some(match budget {
-        0 => Effort::Minimal,
-        1..=LOW_TOKENS_MAX => Effort::Low,
-        ..=MEDIUM_TOKENS_MAX => Effort::Medium,
+        0 => Effort::None,
+        budget if budget <= LOW_TOKENS_MAX => Effort::Low,
+        budget if budget <= MEDIUM_TOKENS_MAX => Effort::Medium,
         _ => Effort::High,
     })
 }
@@ -157,7 +157,7 @@ fn sampling(
 ) {
     let sampling = &request.sampling;
     // OpenAI's thinking models refuse these unless thinking is off (2025-11).
-    let thinks = target.max_completion_tokens && target.reasoning && effort != Some(Effort::None);
+    let refused = !target.sampling && effort != Some(Effort::None);
     let logprobs = request.logprobs.filter(|logprobs| logprobs.enabled);
     let bias = Some(&sampling.logit_bias).filter(|bias| !bias.is_empty());
     let fields: [(&'static str, Option<Value>); 7] = [
@@ -179,8 +179,8 @@ fn sampling(
         ),
     ];
     for (key, value) in fields {
-        if thinks && value.is_some() {
-            drops.push(key, "openai's thinking models take none");
+        if refused && value.is_some() {
+            drops.push(key, "the model takes none");
         } else {
             put(body, key, value);
         }

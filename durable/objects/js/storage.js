@@ -1,0 +1,47 @@
+// What the objects' Rust side asks of the platform. One call into here for each step: crossings cost.
+
+/** The rows that a statement yields, flat: a, b, a, b, … */
+export function select(storage, statement, parameters) {
+  const cells = [];
+  for (const row of storage.sql.exec(statement, ...parameters).raw()) cells.push(...row);
+  return cells;
+}
+
+/** Carries out statements, all or none; `counts` says how many of the parameters belong to each. */
+export function write(storage, statements, counts, parameters) {
+  if (statements.length === 1) {
+    storage.sql.exec(statements[0], ...parameters);
+    return;
+  }
+  storage.transactionSync(() => {
+    let at = 0;
+    statements.forEach((statement, i) => {
+      storage.sql.exec(statement, ...parameters.slice(at, at + counts[i]));
+      at += counts[i];
+    });
+  });
+}
+
+/** Wakes the object at this moment. Committed together with the writes around it. */
+export function wake(storage, at) {
+  return storage.setAlarm(at);
+}
+
+/**
+ * Stores a text, compressed, unless there is something under that name already.
+ * Answers the hash that was stored with what is there now.
+ */
+export async function create(bucket, name, text, hash) {
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
+  const bytes = await new Response(stream).arrayBuffer();
+  const stored = await bucket.put(name, bytes, {
+    onlyIf: { etagDoesNotMatch: "*" },
+    customMetadata: { sha256: hash },
+    httpMetadata: { contentType: "application/gzip" },
+  });
+  const there = stored ?? (await bucket.head(name));
+  return there?.customMetadata?.sha256 ?? "";
+}
+
+/** Writes a read copy. */
+export const copy = (namespace, key, value) => namespace.put(key, value);

@@ -1,0 +1,155 @@
+//! The ledger's object: commands in, replies out; expiry and shipping by alarm.
+
+use std::cell::Cell;
+
+use sluice_machines::ledger::{self, Command};
+use sluice_machines::outbox;
+use sluice_machines::rows::{Read, Rows};
+use sluice_units::{Span, Timestamp};
+use wasm_bindgen::prelude::*;
+
+use crate::clock;
+use crate::log;
+use crate::ship::ship;
+use crate::storage::Storage;
+use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
+
+/// How long a record waits for others before it is shipped, unless the environment says otherwise.
+const SHIP_INTERVAL: Span = Span::from_seconds(5);
+/// The name of that in the environment, in milliseconds.
+const SHIP_INTERVAL_NAME: &str = "SHIP_INTERVAL_MS";
+/// The bucket of records in the environment.
+const BUCKET_NAME: &str = "RECORDS";
+/// When to try again what no rule says when to try again.
+const RETRY_INTERVAL: Span = Span::from_seconds(60);
+/// How many batches one alarm ships; the next alarm goes on.
+const BATCHES_PER_ALARM_MAX: usize = 16;
+
+/// One organisation's ledger in one region.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct LedgerObject {
+    storage: Storage,
+    store: Store<Storage>,
+    bucket: JsValue,
+    interval: Span,
+    alarm_at: Cell<Option<Timestamp>>,
+}
+
+#[wasm_bindgen]
+impl LedgerObject {
+    /// An object over its storage; `alarm` is when it is to be woken, as far as is known.
+    ///
+    /// # Errors
+    /// What the database says.
+    #[wasm_bindgen(constructor)]
+    pub fn new(storage: JsValue, env: &JsValue, alarm: Option<f64>) -> Result<Self, JsError> {
+        let storage = Storage::open(storage)?;
+        let bucket = js_sys::Reflect::get(env, &BUCKET_NAME.into()).unwrap_or_default();
+        let interval = js_sys::Reflect::get(env, &SHIP_INTERVAL_NAME.into())
+            .ok()
+            .and_then(|value| value.as_string()?.parse().ok())
+            .map_or(SHIP_INTERVAL, Span::from_millis);
+        Ok(Self {
+            store: Store::new(storage.clone(), MIRROR_BYTES_MAX),
+            storage,
+            bucket,
+            interval,
+            alarm_at: Cell::new(alarm.map(clock::millis)),
+        })
+    }
+
+    /// Commits commands, a JSON array of them, together, and returns a reply for each.
+    ///
+    /// # Errors
+    /// What the database says, or what cannot be understood. Nothing was written then.
+    pub fn call(&self, commands: &str) -> Result<String, JsError> {
+        let commands: Vec<Command> =
+            serde_json::from_str(commands).map_err(|error| Failure::Command(error.to_string()))?;
+        let now = clock::now();
+        let rows = ledger::load(now, &commands, |reads| self.store.read(reads))?;
+        let (replies, writes) =
+            ledger::decide_batch(&rows, now, &commands).map_err(Failure::Row)?;
+        if !writes.is_empty() {
+            self.store.commit(&writes)?;
+            self.wake_by(now.plus(self.interval))?;
+        }
+        Ok(serde_json::to_string(&replies)?)
+    }
+
+    /// Charges what has expired, ships what waits, and says when to be woken next.
+    ///
+    /// # Errors
+    /// What the database says; the platform then calls again.
+    pub async fn alarm(&self) -> Result<(), JsError> {
+        self.alarm_at.set(None);
+        // Neither keeps the other from being tried.
+        for outcome in [self.expire(), self.ship().await] {
+            if let Err(failure) = outcome {
+                log(&format!("ledger: {failure}"));
+            }
+        }
+        let next = self.next_alarm().unwrap_or_else(|failure| {
+            log(&format!("ledger: {failure}"));
+            Some(clock::now().plus(RETRY_INTERVAL))
+        });
+        if let Some(next) = next {
+            self.wake_by(next)?;
+        }
+        Ok(())
+    }
+}
+
+impl LedgerObject {
+    fn load(&self, reads: &[Read]) -> Result<Rows, Failure> {
+        let mut rows = Rows::new();
+        rows.extend(self.store.read(reads)?);
+        Ok(rows)
+    }
+
+    fn next_alarm(&self) -> Result<Option<Timestamp>, Failure> {
+        let rows = self.load(&outbox::alarm_reads())?;
+        Ok(outbox::next_alarm(&rows, clock::now(), self.interval)?)
+    }
+
+    fn expire(&self) -> Result<(), Failure> {
+        let now = clock::now();
+        let mut rows = self.load(&ledger::expire_reads())?;
+        let scopes = ledger::expire_scope_reads(&rows, now)?;
+        rows.extend(self.store.read(&scopes)?);
+        let writes = ledger::expire(&rows, now)?;
+        self.store.commit(&writes)
+    }
+
+    async fn ship(&self) -> Result<(), Failure> {
+        for _ in 0..BATCHES_PER_ALARM_MAX {
+            let rows = self.load(&outbox::reads())?;
+            let Some((batch, writes)) = outbox::next_batch(&rows, clock::now())? else {
+                return Ok(());
+            };
+            self.store.commit(&writes)?;
+            let outcome = ship(&self.bucket, &batch).await;
+            let rows = self.load(&outbox::reads())?;
+            match outcome {
+                Ok(()) => self.store.commit(&outbox::shipped(&rows, &batch)?)?,
+                Err(error) => {
+                    log(&format!("ledger: {error}"));
+                    return self
+                        .store
+                        .commit(&outbox::failed(&rows, clock::now(), &batch)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the object is woken by then.
+    fn wake_by(&self, at: Timestamp) -> Result<(), Failure> {
+        if self.alarm_at.get().is_some_and(|set| set <= at) {
+            return Ok(());
+        }
+        self.storage.wake(at)?;
+        self.alarm_at.set(Some(at));
+        Ok(())
+    }
+}

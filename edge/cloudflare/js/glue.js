@@ -1,0 +1,152 @@
+// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step.
+
+const EMPTY = new Uint8Array(0);
+/** How much one read of an upstream body brings, at most. */
+const PIECE_BYTES_MAX = 65536;
+
+/** A request's method, address and headers, one to a line. */
+export function head(request) {
+  let text = `${request.method}\n${request.url}`;
+  for (const [name, value] of request.headers) text += `\n${name}\n${value}`;
+  return text;
+}
+
+/** A request's body; null when it is larger than is allowed. */
+export async function receive(request, bytesMax) {
+  const declared = request.headers.get("content-length");
+  if (request.body === null) return EMPTY;
+  if (declared !== null) {
+    // The platform holds the sender to what it declared.
+    return Number(declared) > bytesMax ? null : new Uint8Array(await request.arrayBuffer());
+  }
+  const reader = request.body.getReader();
+  const pieces = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.byteLength;
+    if (length > bytesMax) {
+      reader.cancel().catch(() => {});
+      return null;
+    }
+    pieces.push(value);
+  }
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+}
+
+/** Resolves when the caller has gone away. */
+export function left(request) {
+  const { signal } = request;
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function pairs(lines) {
+  const headers = [];
+  if (lines !== "") {
+    const cells = lines.split("\n");
+    for (let i = 0; i + 1 < cells.length; i += 2) headers.push([cells[i], cells[i + 1]]);
+  }
+  return headers;
+}
+
+/** Answers the caller. */
+export function respond(resolve, status, headers, body) {
+  const empty = status === 204 || status === 304;
+  resolve(new Response(empty ? null : body, { status, headers: pairs(headers) }));
+}
+
+/** Calls a provider. */
+export function call(method, url, headers, body, signal) {
+  return fetch(url, {
+    method,
+    headers: pairs(headers),
+    body: body.byteLength === 0 ? undefined : body,
+    redirect: "manual",
+    signal,
+  });
+}
+
+/** An answer's status and headers, one to a line. */
+export function answered(response) {
+  let text = `${response.status}`;
+  for (const [name, value] of response.headers) text += `\n${name}\n${value}`;
+  return text;
+}
+
+/** Reads a body in the pieces that the network brought, into one buffer over and over. */
+export class Pieces {
+  #reader;
+  #buffer = new ArrayBuffer(PIECE_BYTES_MAX);
+
+  constructor(response) {
+    this.#reader = response.body?.getReader({ mode: "byob" });
+  }
+
+  /** The next piece, valid until the next call; undefined at the end. */
+  next() {
+    if (this.#reader === undefined) return Promise.resolve(undefined);
+    return this.#reader.read(new Uint8Array(this.#buffer)).then(({ done, value }) => {
+      if (value !== undefined) this.#buffer = value.buffer;
+      return done ? undefined : value;
+    });
+  }
+}
+
+/** The way back to the caller: bytes go through natively, one write at a time. */
+export class Pipe {
+  #writer;
+
+  constructor() {
+    const { readable, writable } = new IdentityTransformStream();
+    this.readable = readable;
+    this.#writer = writable.getWriter();
+    // Whoever writes hears of a failure from the write.
+    this.#writer.closed.catch(() => {});
+  }
+
+  write(bytes) {
+    return this.#writer.write(bytes);
+  }
+
+  close() {
+    return this.#writer.close();
+  }
+
+  abort() {
+    this.#writer.abort().catch(() => {});
+  }
+}
+
+/** A wait that can be given up. */
+export class Timer {
+  #id;
+
+  constructor(milliseconds) {
+    this.done = new Promise((resolve) => {
+      this.#id = setTimeout(resolve, milliseconds);
+    });
+  }
+
+  cancel() {
+    clearTimeout(this.#id);
+  }
+}
+
+/** Asks a Durable Object by its name. */
+export const ask = (namespace, name, text) => namespace.get(namespace.idFromName(name)).call(text);
+
+/** Reads from the read copy. */
+export const lookUp = (namespace, key) => namespace.get(key);
+
+/** Asks the bucket for anything at all. */
+export const probe = (bucket) => bucket.head("probe");
+
+/** Fills bytes with randomness. */
+export const random = (bytes) => crypto.getRandomValues(bytes);
+
+/** Runs work that outlives the answer. */
+export const outlive = (context, work) => context.waitUntil(work);

@@ -1,0 +1,97 @@
+//! Calls to providers, and their bodies: what is dropped is aborted.
+
+use bytes::Bytes;
+use js_sys::Uint8Array;
+use sluice_core::platform::{FetchError, UpstreamAnswer, UpstreamBody, UpstreamCall};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use crate::{glue, headers};
+
+/// A call that is aborted unless it came to its end.
+struct Call {
+    controller: glue::AbortController,
+    is_over: bool,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.controller.abort();
+        }
+    }
+}
+
+/// The body of a provider's answer.
+pub(crate) struct Body {
+    call: Call,
+    pieces: glue::Pieces,
+}
+
+/// Calls a provider and waits for the answer's head.
+pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
+    let mut guard = Call {
+        controller: glue::AbortController::new(),
+        is_over: false,
+    };
+    let promise = glue::call(
+        call.method.as_str(),
+        &call.url,
+        &headers::lines(&call.headers),
+        Uint8Array::from(call.body.as_ref()),
+        &guard.controller.signal(),
+    )
+    // The address or a header is none that the platform takes: nothing was sent.
+    .map_err(|_| FetchError::Connect)?;
+    drop(call);
+    let response = match JsFuture::from(promise).await {
+        Ok(response) => response,
+        Err(error) => {
+            guard.is_over = true;
+            return Err(failure(&error));
+        }
+    };
+    let (status, headers) =
+        headers::answer(&glue::answered(&response)).ok_or(FetchError::Broken)?;
+    let pieces = glue::Pieces::new(&response).map_err(|_| FetchError::Broken)?;
+    Ok(UpstreamAnswer {
+        status,
+        headers,
+        body: Body {
+            call: guard,
+            pieces,
+        },
+    })
+}
+
+/// The platform says in words alone whether there ever was a connection.
+fn failure(error: &JsValue) -> FetchError {
+    let message = glue::message(error);
+    let is_connect = ["connect", "refused", "DNS", "resolve"]
+        .iter()
+        .any(|word| message.contains(word));
+    if is_connect {
+        FetchError::Connect
+    } else {
+        FetchError::Broken
+    }
+}
+
+impl UpstreamBody for Body {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        match JsFuture::from(self.pieces.next()).await {
+            Ok(piece) if piece.is_undefined() => {
+                self.call.is_over = true;
+                Ok(None)
+            }
+            Ok(piece) => {
+                let piece: Uint8Array = piece.unchecked_into();
+                Ok(Some(Bytes::from(piece.to_vec())))
+            }
+            Err(_) => {
+                self.call.is_over = true;
+                Err(FetchError::Broken)
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The worker's events.
+//!
+//! A request is served in a task of its own, which hands the answer out when it has one and goes on to the end,
+//! whether or not anybody listens: so a caller who leaves is settled like any other.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use http::StatusCode;
+use js_sys::{Function, Uint8Array};
+use serde::Deserialize;
+use sluice_core::gateway::{self, Answer, AnswerBody};
+use sluice_core::isolate::Isolate;
+use sluice_core::platform::{Level, Platform};
+use sluice_core::problem::Problem;
+use sluice_units::Region;
+use wasm_bindgen::prelude::*;
+
+use crate::answer::PipeSink;
+use crate::worker::Worker;
+use crate::{glue, headers};
+
+/// What this instance was started with.
+struct Instance {
+    isolate: Rc<Isolate>,
+    region: Region,
+}
+
+thread_local! {
+    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
+}
+
+/// Where a gateway is that was not told.
+const REGION_DEFAULT: &str = "local";
+
+/// What the shell itself must know of the configuration.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    gateway: Gateway,
+}
+
+/// Where this gateway is.
+#[derive(Default, Deserialize)]
+struct Gateway {
+    region: Option<String>,
+}
+
+/// Starts the instance with the configuration that was deployed with the code.
+///
+/// # Errors
+/// When the document cannot be read, or names a region that is none.
+#[wasm_bindgen]
+pub fn start(document: String) -> Result<(), JsError> {
+    std::panic::set_hook(Box::new(|panic| {
+        glue::log_error(&panic.to_string());
+        // Without unwinding this instance ends here; what waits for it must know.
+        if cfg!(panic = "abort") {
+            glue::died();
+        }
+    }));
+    let Document { gateway } = serde_json::from_str(&document)?;
+    let region = gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
+    let instance = Instance {
+        region: Region::new(region)?,
+        isolate: Rc::new(Isolate::new(document)),
+    };
+    INSTANCE.set(Some(Rc::new(instance)));
+    Ok(())
+}
+
+/// Serves one request to its end; `resolve` takes the answer.
+///
+/// # Errors
+/// When the platform refuses the answer, or nothing was started.
+#[wasm_bindgen]
+pub async fn handle(
+    request: JsValue,
+    env: JsValue,
+    context: JsValue,
+    resolve: Function,
+) -> Result<(), JsValue> {
+    let Some(instance) = INSTANCE.with_borrow(Clone::clone) else {
+        return Err(JsError::new("the instance was not started").into());
+    };
+    let head = headers::request(&glue::head(&request));
+    let worker = Worker::new(request, env, context, instance.region.clone());
+    let answer = match head {
+        Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
+        None => Answer::problem(&Problem::invalid(
+            StatusCode::BAD_REQUEST,
+            "invalid_url",
+            "The request's method or URL cannot be read.",
+        )),
+    };
+    give(&worker, answer, &resolve).await
+}
+
+async fn give(worker: &Worker, answer: Answer<Worker>, resolve: &Function) -> Result<(), JsValue> {
+    let status = answer.status.as_u16();
+    let headers = headers::lines(&answer.headers);
+    match answer.body {
+        AnswerBody::Full(bytes) => {
+            let body = Uint8Array::from(bytes.as_ref());
+            glue::respond(resolve, status, &headers, &body)
+        }
+        AnswerBody::Stream(pump) => {
+            let pipe = glue::Pipe::new();
+            let responded = glue::respond(resolve, status, &headers, &pipe.readable());
+            if let Err(error) = &responded {
+                worker.log(
+                    Level::Error,
+                    &format!("the answer was refused: {}", glue::message(error)),
+                );
+            }
+            // Runs all the same, so that it is settled.
+            pump.run(PipeSink::new(pipe)).await;
+            responded
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The core's ports over fetch, Durable Objects, KV, R2 and the worker's environment.
+
+use std::cell::{Cell, OnceCell};
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use js_sys::{Promise, Reflect, Uint8Array};
+use sluice_core::platform::{
+    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall,
+};
+use sluice_machines::registry::KeyRecord;
+use sluice_machines::{ledger, registry};
+use sluice_units::{OrgId, Region, Secret, Span, Timestamp};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+
+use crate::body::{self, Body};
+use crate::glue;
+
+/// The Durable Objects of ledgers.
+const LEDGER: &str = "LEDGER";
+/// The Durable Object of the registry.
+const REGISTRY: &str = "REGISTRY";
+/// The one object in there.
+const REGISTRY_NAME: &str = "registry";
+/// The namespace with the read copy of the keys.
+const KEYS: &str = "KEYS";
+/// The bucket of usage records.
+const RECORDS: &str = "RECORDS";
+/// The longest wait that the platform's timers take, in milliseconds.
+const TIMER_MILLIS_MAX: i64 = i32::MAX as i64;
+
+/// What one request has of the platform.
+#[derive(Clone)]
+pub(crate) struct Worker(Rc<Inner>);
+
+struct Inner {
+    request: JsValue,
+    env: JsValue,
+    context: JsValue,
+    region: Region,
+    left: OnceCell<Promise>,
+    now: Cell<Timestamp>,
+}
+
+impl Worker {
+    /// The platform for one request.
+    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
+        Self(Rc::new(Inner {
+            request,
+            env,
+            context,
+            region,
+            left: OnceCell::new(),
+            now: Cell::new(Timestamp::default()),
+        }))
+    }
+
+    fn binding(&self, name: &'static str) -> Result<JsValue, StoreError> {
+        Reflect::get(&self.0.env, &name.into())
+            .ok()
+            .filter(|binding| !binding.is_undefined())
+            .ok_or_else(|| StoreError::Unavailable {
+                store: name,
+                detail: "the worker has no such binding".to_owned(),
+            })
+    }
+
+    /// Asks an object and reads its answer.
+    async fn ask<R: serde::de::DeserializeOwned>(
+        &self,
+        store: &'static str,
+        namespace: &'static str,
+        name: &str,
+        command: &impl serde::Serialize,
+    ) -> Result<R, StoreError> {
+        let unavailable = |detail: String| StoreError::Unavailable { store, detail };
+        let text =
+            serde_json::to_string(command).map_err(|error| unavailable(error.to_string()))?;
+        let answer = answer(store, glue::ask(&self.binding(namespace)?, name, &text)).await?;
+        let answer = answer.as_string().unwrap_or_default();
+        serde_json::from_str(&answer).map_err(|error| unavailable(error.to_string()))
+    }
+}
+
+/// Waits for what a store says.
+async fn answer(
+    store: &'static str,
+    asked: Result<Promise, JsValue>,
+) -> Result<JsValue, StoreError> {
+    let failed = |error: JsValue| StoreError::Unavailable {
+        store,
+        detail: glue::message(&error),
+    };
+    JsFuture::from(asked.map_err(failed)?).await.map_err(failed)
+}
+
+/// A wait that is given up when it is dropped.
+struct Wait(glue::Timer);
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Platform for Worker {
+    type Body = Body;
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "milliseconds since 1970 are whole and far below 2^53"
+    )]
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::from_millis(js_sys::Date::now() as i64);
+        self.0.now.set(self.0.now.get().max(now));
+        self.0.now.get()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        glue::random(&mut bytes);
+        bytes
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        let value = Reflect::get(&self.0.env, &name.into()).ok()?;
+        value.as_string().map(Secret::new)
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a body's bound is far below 2^53"
+    )]
+    async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
+        let received = JsFuture::from(glue::receive(&self.0.request, bytes_max as f64))
+            .await
+            .map_err(|_| ReceiveError::Incomplete)?;
+        if received.is_null() {
+            return Err(ReceiveError::TooLarge);
+        }
+        let bytes: Uint8Array = received.unchecked_into();
+        Ok(Bytes::from(bytes.to_vec()))
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "bounded by what a timer takes, which is far below 2^53"
+    )]
+    async fn sleep(&self, span: Span) {
+        let millis = span.as_millis_ceil().clamp(0, TIMER_MILLIS_MAX);
+        let wait = Wait(glue::Timer::new(millis as f64));
+        // A timer's promise is never rejected.
+        let _ = JsFuture::from(wait.0.done()).await;
+    }
+
+    async fn left(&self) {
+        let left = self.0.left.get_or_init(|| glue::left(&self.0.request));
+        // This promise is never rejected either.
+        let _ = JsFuture::from(left.clone()).await;
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        let work = future_to_promise(async move {
+            work.await;
+            Ok(JsValue::UNDEFINED)
+        });
+        glue::outlive(&self.0.context, work);
+    }
+
+    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
+        body::fetch(call).await
+    }
+
+    async fn ledger(
+        &self,
+        org: &OrgId,
+        commands: &[ledger::Command],
+    ) -> Result<Vec<ledger::Reply>, StoreError> {
+        let name = format!("{}/{org}", self.0.region);
+        self.ask("ledger", LEDGER, &name, &commands).await
+    }
+
+    async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
+        self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
+    }
+
+    async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
+        let store = "key copy";
+        let found = answer(
+            store,
+            glue::look_up(&self.binding(KEYS)?, &format!("key/{hash}")),
+        )
+        .await?;
+        found
+            .as_string()
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| StoreError::Unavailable {
+                store,
+                detail: error.to_string(),
+            })
+    }
+
+    async fn probe_records(&self) -> Result<(), StoreError> {
+        answer("records", glue::probe(&self.binding(RECORDS)?))
+            .await
+            .map(drop)
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        match level {
+            Level::Info => glue::log_info(line),
+            Level::Warn => glue::log_warn(line),
+            Level::Error => glue::log_error(line),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Builds the worker into `build/`: the wasm, its JavaScript, the shim and the configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::options::Options;
+use crate::step::{self, Failure, doing, step};
+use crate::tools;
+
+/// Where the worker goes.
+pub(crate) const OUT: &str = "build";
+
+/// Where the hand-written modules are, which go with the wasm as they are.
+const MODULES: &[&str] = &["edge/cloudflare/js", "durable/objects/js"];
+
+/// What the compiler emits and the platform runs; wasm-opt must not use more.
+const WASM_FEATURES: &[&str] = &[
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-call-indirect-overlong",
+    "--enable-exception-handling",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Builds the worker.
+pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
+    tools::require_node()?;
+    tools::require_wasm_target()?;
+    tools::require_packages()?;
+    fs::create_dir_all(OUT).map_err(doing(OUT))?;
+    step("configuration", || configuration(&options.config))?;
+    let wasm = step("cargo build (worker)", || compile(options.release))?;
+    step("wasm-bindgen", || bind(&wasm))?;
+    if options.release {
+        step("wasm-opt", optimize)?;
+    }
+    for directory in MODULES {
+        copy_modules(Path::new(directory)).map_err(doing(directory))?;
+    }
+    print_sizes()
+}
+
+/// Copies a directory's modules.
+fn copy_modules(directory: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        fs::copy(entry.path(), Path::new(OUT).join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Checks and compiles the configuration, and wraps it as a module.
+fn configuration(config: &Path) -> Result<(), Failure> {
+    let json = Path::new(OUT).join("config.json");
+    let name = config.display();
+    if !config.exists() {
+        return Err(Failure::new(format!("no configuration at {name}")));
+    }
+    // A document that is resolved already is taken as it is.
+    if config
+        .extension()
+        .is_some_and(|extension| extension == "json")
+    {
+        fs::copy(config, &json).map_err(doing(&name.to_string()))?;
+        return wrap(&json);
+    }
+    let compiled = tools::cargo()
+        .args(["run", "--quiet", "--package", "sluice-cli", "--", "compile"])
+        .arg(config)
+        .arg("--out")
+        .arg(&json)
+        .status()
+        .map_err(doing("cargo run --package sluice-cli"))?;
+    if !compiled.success() {
+        return Err(Failure::new(format!("{name} cannot be used; see above")));
+    }
+    wrap(&json)
+}
+
+/// Makes a module out of the resolved configuration.
+fn wrap(json: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(json).map_err(doing("build/config.json"))?;
+    let module = format!("export default {};\n", javascript_string(&text));
+    write_if_changed(&Path::new(OUT).join("config.js"), module.as_bytes())
+}
+
+/// A text as a JavaScript string literal.
+fn javascript_string(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + text.len() / 8 + 2);
+    literal.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => literal.push_str("\\\""),
+            '\\' => literal.push_str("\\\\"),
+            '\n' => literal.push_str("\\n"),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                literal.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => literal.push(c),
+        }
+    }
+    literal.push('"');
+    literal
+}
+
+/// Compiles the worker and returns where its wasm is.
+fn compile(release: bool) -> Result<PathBuf, Failure> {
+    let profile = if release { "release" } else { "edge-dev" };
+    let mut cargo = tools::cargo();
+    cargo.args([
+        "build",
+        "--package",
+        "sluice-cloudflare",
+        "--profile",
+        profile,
+    ]);
+    step::run(cargo.args(["--target", tools::WASM_TARGET]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Ok(Path::new(&target)
+        .join(tools::WASM_TARGET)
+        .join(profile)
+        .join("sluice_cloudflare.wasm"))
+}
+
+/// Makes the wasm's JavaScript side.
+fn bind(wasm: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::new(format!("wasm-bindgen: {error:#}"));
+    let mut output = Bindgen::new()
+        .input_path(wasm)
+        .out_name("index")
+        .module(true)
+        .map_err(failed)?
+        .typescript(false)
+        .reset_state_function(true)
+        .force_enable_abort_handler(true)
+        .generate_output()
+        .map_err(failed)?;
+    // The bundlers at hand do not know the source phase of imports; the platform's plain import means the same.
+    let javascript = output.js().replace("import source ", "import ");
+    let binary = output.wasm_mut().emit_wasm();
+    write_if_changed(&Path::new(OUT).join("index.js"), javascript.as_bytes())?;
+    write_if_changed(&Path::new(OUT).join("index_bg.wasm"), &binary)
+}
+
+/// Makes the wasm smaller and quicker.
+fn optimize() -> Result<(), Failure> {
+    let wasm = format!("{OUT}/index_bg.wasm");
+    step::run(
+        Command::new("node")
+            .arg("node_modules/binaryen/bin/wasm-opt")
+            .args(["-O3", "--strip-debug", "--strip-producers"])
+            .args(WASM_FEATURES)
+            .args([&wasm, "-o", &wasm]),
+    )
+}
+
+/// Leaves a file that is right already alone, so that whoever watches it does not start again.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if fs::read(path).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    fs::write(path, bytes).map_err(doing(&path.display().to_string()))
+}
+
+fn print_sizes() -> Result<(), Failure> {
+    const SCRIPT: &str = "const b = require('fs').readFileSync(process.argv[1]); \
+        const kb = n => (n / 1024).toFixed(0) + ' KB'; \
+        console.log(process.argv[1], kb(b.length), 'raw,', kb(require('zlib').gzipSync(b).length), 'gzip')";
+    step::run(Command::new("node").args(["-e", SCRIPT, &format!("{OUT}/index_bg.wasm")]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_literal_says_what_the_text_says() {
+        assert_eq!(
+            javascript_string("{\"a\": \"\\n\u{2028}é\"}\n"),
+            r#""{\"a\": \"\\n\u2028é\"}\n""#
+        );
+    }
+}
