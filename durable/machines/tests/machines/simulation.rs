@@ -32,7 +32,16 @@ enum Step {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Admit { team: u8, key: u8, estimate: Amount },
+    Admit {
+        team: u8,
+        key: u8,
+        estimate: Amount,
+    },
+    /// Admitted and settled in one call.
+    AdmitAndSettle {
+        estimate: Amount,
+        actual: Amount,
+    },
     AdmitAgain(usize),
     Extend(usize),
     Settle(usize, Amount),
@@ -60,6 +69,8 @@ fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (0_u8..2, 0_u8..3, amounts())
             .prop_map(|(team, key, estimate)| Op::Admit { team, key, estimate }),
+        1 => (amounts(), amounts())
+            .prop_map(|(estimate, actual)| Op::AdmitAndSettle { estimate, actual }),
         1 => back().prop_map(Op::AdmitAgain),
         1 => back().prop_map(Op::Extend),
         3 => (back(), amounts()).prop_map(|(back, actual)| Op::Settle(back, actual)),
@@ -221,7 +232,7 @@ impl Simulation {
     }
 
     fn batch(&mut self, ops: &[Op]) {
-        let commands: Vec<Command> = ops.iter().filter_map(|op| self.command(op)).collect();
+        let commands: Vec<Command> = ops.iter().flat_map(|op| self.commands(op)).collect();
         let (replies, writes) = self.world.run(&commands);
         assert_eq!(replies.len(), commands.len());
         let denied = |reply: &Reply| matches!(reply, Reply::Denied(_) | Reply::Unknown);
@@ -233,44 +244,56 @@ impl Simulation {
         }
     }
 
-    /// The command for an operation; none for a request of which the ledger may have forgotten what became.
-    fn command(&mut self, op: &Op) -> Option<Command> {
-        let number_of = |back: usize| {
+    /// The commands for an operation; none for a request of which the ledger may have forgotten what became.
+    fn commands(&mut self, op: &Op) -> Vec<Command> {
+        let known = |back: usize| {
             let life = self.lives.iter().rev().nth(back)?;
             let age = self.latest.since(life.closed_at);
             let open = matches!(life.state, State::Open { .. });
             (open || age < CLOSED_KEPT).then_some(life)
         };
-        match op {
+        let settle = |number, actual| Command::Settle {
+            actual,
+            record: Box::new(record(number, self.world.now)),
+        };
+        let admit = |number, scopes: &[ScopeRules], estimate| {
+            Command::Admit(Box::new(self.world.admission(number, scopes, estimate)))
+        };
+        let number = self.numbers;
+        let commands = match op {
             Op::Admit {
                 team,
                 key,
                 estimate,
-            } => {
-                self.numbers += 1;
-                let scopes = self.scopes(*team, *key);
-                let admission = self.world.admission(self.numbers, &scopes, *estimate);
-                Some(Command::Admit(Box::new(admission)))
-            }
-            Op::AdmitAgain(back) => {
-                let life = number_of(*back)?;
-                let admission = self
-                    .world
-                    .admission(life.number, &life.scopes, life.estimate);
-                Some(Command::Admit(Box::new(admission)))
-            }
-            Op::Extend(back) => Some(Command::Extend {
-                request: request(number_of(*back)?.number),
-                ttl: TTL,
-            }),
-            Op::Settle(back, actual) => Some(Command::Settle {
-                actual: *actual,
-                record: Box::new(record(number_of(*back)?.number, self.world.now)),
-            }),
-            Op::Release(back) => Some(Command::Release {
-                request: request(number_of(*back)?.number),
-            }),
-        }
+            } => vec![admit(number, &self.scopes(*team, *key), *estimate)],
+            Op::AdmitAndSettle { estimate, actual } => vec![
+                admit(number, &self.scopes(0, 0), *estimate),
+                settle(number, *actual),
+            ],
+            Op::AdmitAgain(back) => known(*back)
+                .map(|life| admit(life.number, &life.scopes, life.estimate))
+                .into_iter()
+                .collect(),
+            Op::Extend(back) => known(*back)
+                .map(|life| Command::Extend {
+                    request: request(life.number),
+                    ttl: TTL,
+                })
+                .into_iter()
+                .collect(),
+            Op::Settle(back, actual) => known(*back)
+                .map(|life| settle(life.number, *actual))
+                .into_iter()
+                .collect(),
+            Op::Release(back) => known(*back)
+                .map(|life| Command::Release {
+                    request: request(life.number),
+                })
+                .into_iter()
+                .collect(),
+        };
+        self.numbers += 1;
+        commands
     }
 
     fn observe(&mut self, command: &Command, reply: &Reply) {
@@ -287,7 +310,8 @@ impl Simulation {
             .find(|life| crate::world::request(life.number) == *request);
         let Some(life) = life else {
             let Command::Admit(admission) = command else {
-                panic!("{command:?} of an unknown request");
+                assert_eq!(*reply, Reply::Unknown, "{command:?} of a denied request");
+                return;
             };
             let number = request.as_str().rsplit('-').next().unwrap();
             let number = number.parse().unwrap();
