@@ -285,6 +285,7 @@ fn a_key_sees_the_models_that_every_level_lets_through() {
         list(&key("dev", None, None, None)),
         [
             "fast",
+            "free-of-price",
             "gpt-4o",
             "gpt-4o-mini",
             "priced-only",
