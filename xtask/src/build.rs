@@ -64,7 +64,10 @@ fn configuration(config: &Path) -> Result<(), Failure> {
         return Err(Failure::new(format!("no configuration at {name}")));
     }
     // A document that is resolved already is taken as it is.
-    if config.extension().is_some_and(|extension| extension == "json") {
+    if config
+        .extension()
+        .is_some_and(|extension| extension == "json")
+    {
         fs::copy(config, &json).map_err(doing(&name.to_string()))?;
         return wrap(&json);
     }
@@ -76,9 +79,7 @@ fn configuration(config: &Path) -> Result<(), Failure> {
         .status()
         .map_err(doing("cargo run --package sluice-cli"))?;
     if !compiled.success() {
-        return Err(Failure::new(format!(
-            "{name} cannot be used; see above"
-        )));
+        return Err(Failure::new(format!("{name} cannot be used; see above")));
     }
     wrap(&json)
 }
@@ -113,7 +114,13 @@ fn javascript_string(text: &str) -> String {
 fn compile(release: bool) -> Result<PathBuf, Failure> {
     let profile = if release { "release" } else { "edge-dev" };
     let mut cargo = tools::cargo();
-    cargo.args(["build", "--package", "sluice-cloudflare", "--profile", profile]);
+    cargo.args([
+        "build",
+        "--package",
+        "sluice-cloudflare",
+        "--profile",
+        profile,
+    ]);
     step::run(cargo.args(["--target", tools::WASM_TARGET]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     Ok(Path::new(&target)

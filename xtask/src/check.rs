@@ -1,3 +1,5 @@
 //! Format, lints, licences.
 use crate::step::Failure;
-pub(crate) fn run() -> Result<(), Failure> { Ok(()) }
+pub(crate) fn run() -> Result<(), Failure> {
+    Ok(())
+}

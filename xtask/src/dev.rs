@@ -38,6 +38,8 @@ fn require_port(host: &str, port: u16) -> Result<(), Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(Failure::new(format!(
             "port {port} is in use; choose another with --port"
         ))),
-        Err(error) => Err(Failure::new(format!("cannot listen on {host}:{port}: {error}"))),
+        Err(error) => Err(Failure::new(format!(
+            "cannot listen on {host}:{port}: {error}"
+        ))),
     }
 }

@@ -122,10 +122,16 @@ mod tests {
     #[test]
     fn a_bad_option_is_named() {
         for (line, expected) in [
-            ("--prot 1", "unknown option \"--prot\"; `cargo xtask help` lists them"),
+            (
+                "--prot 1",
+                "unknown option \"--prot\"; `cargo xtask help` lists them",
+            ),
             ("--port", "--port needs a value"),
             ("--port --release", "--port needs a value"),
-            ("--port 70000", "--port \"70000\" is no port; write a number from 0 to 65535"),
+            (
+                "--port 70000",
+                "--port \"70000\" is no port; write a number from 0 to 65535",
+            ),
             ("--release=yes", "--release takes no value"),
         ] {
             assert_eq!(parse(line), Err(expected.to_owned()), "{line}");

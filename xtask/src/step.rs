@@ -27,10 +27,7 @@ pub(crate) fn doing<E: fmt::Display>(what: &str) -> impl FnOnce(E) -> Failure {
 }
 
 /// Says what comes next, does it, and says how long it took.
-pub(crate) fn step<T>(
-    what: &str,
-    work: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Failure> {
+pub(crate) fn step<T>(what: &str, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     eprintln!("==> {what}");
     let begun = Instant::now();
     let done = work()?;

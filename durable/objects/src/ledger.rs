@@ -68,7 +68,8 @@ impl LedgerObject {
             serde_json::from_str(commands).map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(now, &commands, |reads| self.store.read(reads))?;
-        let (replies, writes) = ledger::decide_batch(&rows, now, &commands).map_err(Failure::Row)?;
+        let (replies, writes) =
+            ledger::decide_batch(&rows, now, &commands).map_err(Failure::Row)?;
         if !writes.is_empty() {
             self.store.commit(&writes)?;
             self.wake_by(now.plus(self.interval))?;
@@ -133,7 +134,9 @@ impl LedgerObject {
                 Ok(()) => self.store.commit(&outbox::shipped(&rows, &batch)?)?,
                 Err(error) => {
                     log(&format!("ledger: {error}"));
-                    return self.store.commit(&outbox::failed(&rows, clock::now(), &batch)?);
+                    return self
+                        .store
+                        .commit(&outbox::failed(&rows, clock::now(), &batch)?);
                 }
             }
         }

@@ -108,13 +108,17 @@ impl RegistryObject {
 
 impl RegistryObject {
     fn waiting(&self) -> Result<Vec<(String, String)>, Failure> {
-        self.store.read(&[Read::prefix(QUEUE, COPIES_PER_ALARM_MAX)])
+        self.store
+            .read(&[Read::prefix(QUEUE, COPIES_PER_ALARM_MAX)])
     }
 
     async fn put(&self, hash: &str, value: &str) -> Result<(), String> {
         let name = format!("key/{hash}");
         let put = put_copy(&self.copy, &name, value).map_err(|error| message(&error))?;
-        JsFuture::from(put).await.map(drop).map_err(|error| message(&error))
+        JsFuture::from(put)
+            .await
+            .map(drop)
+            .map_err(|error| message(&error))
     }
 
     /// The copy has taken this value; if there is a newer one by now, it stays in the queue.

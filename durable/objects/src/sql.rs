@@ -27,7 +27,10 @@ pub(crate) const SELECT_SIZE: &str = "SELECT CAST(COUNT(*) AS TEXT), \
 pub(crate) fn select<'a>(keys: &[&'a str]) -> Vec<Statement<'a>> {
     keys.chunks(PARAMETERS_MAX)
         .map(|keys| Statement {
-            text: format!("SELECT key, value FROM rows WHERE key IN ({})", marks(keys.len(), "?")),
+            text: format!(
+                "SELECT key, value FROM rows WHERE key IN ({})",
+                marks(keys.len(), "?")
+            ),
             parameters: keys.to_vec(),
         })
         .collect()
@@ -100,9 +103,15 @@ mod tests {
         assert_eq!(statements.len(), 3 + 2);
         let keys: Vec<String> = (0..250).map(|key| key.to_string()).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let all = statements.iter().map(|s| (s.text.as_str(), s.parameters.len()));
+        let all = statements
+            .iter()
+            .map(|s| (s.text.as_str(), s.parameters.len()));
         let selects = select(&keys);
-        for (text, parameters) in all.chain(selects.iter().map(|s| (s.text.as_str(), s.parameters.len()))) {
+        for (text, parameters) in all.chain(
+            selects
+                .iter()
+                .map(|s| (s.text.as_str(), s.parameters.len())),
+        ) {
             assert!(parameters <= PARAMETERS_MAX);
             assert_eq!(text.matches('?').count(), parameters, "{text}");
         }

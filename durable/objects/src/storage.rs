@@ -12,8 +12,11 @@ use crate::store::{Failure, ROW_BYTES_OVERHEAD, Table};
 #[wasm_bindgen(raw_module = "./storage.js")]
 extern "C" {
     #[wasm_bindgen(catch)]
-    fn select(storage: &JsValue, statement: &str, parameters: Vec<JsString>)
-    -> Result<Array, JsValue>;
+    fn select(
+        storage: &JsValue,
+        statement: &str,
+        parameters: Vec<JsString>,
+    ) -> Result<Array, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn write(
@@ -45,13 +48,19 @@ impl Storage {
     /// Wakes the object at this moment, instead of any other. Committed with the writes of the same turn.
     pub(crate) fn wake(&self, at: Timestamp) -> Result<(), Failure> {
         // Not awaited: whatever leaves the object waits until it is committed.
-        wake(&self.0, clock::to_millis(at)).map(drop).map_err(|error| refused(&error))
+        wake(&self.0, clock::to_millis(at))
+            .map(drop)
+            .map_err(|error| refused(&error))
     }
 
     fn select(&self, statement: &Statement<'_>) -> Result<Vec<String>, Failure> {
         let parameters = strings(&statement.parameters);
-        let cells = select(&self.0, &statement.text, parameters).map_err(|error| refused(&error))?;
-        Ok(cells.iter().map(|cell| cell.as_string().unwrap_or_default()).collect())
+        let cells =
+            select(&self.0, &statement.text, parameters).map_err(|error| refused(&error))?;
+        Ok(cells
+            .iter()
+            .map(|cell| cell.as_string().unwrap_or_default())
+            .collect())
     }
 
     fn pairs(&self, statement: &Statement<'_>) -> Result<Vec<(RowKey, String)>, Failure> {
@@ -95,7 +104,11 @@ impl Table for Storage {
         let [count, bytes] = size[..] else {
             return Ok(None);
         };
-        if count.saturating_mul(ROW_BYTES_OVERHEAD).saturating_add(bytes) > bytes_max {
+        if count
+            .saturating_mul(ROW_BYTES_OVERHEAD)
+            .saturating_add(bytes)
+            > bytes_max
+        {
             return Ok(None);
         }
         self.pairs(&statement(sql::SELECT_ALL)).map(Some)
@@ -103,12 +116,18 @@ impl Table for Storage {
 
     fn write(&self, writes: &WriteSet) -> Result<(), Failure> {
         let statements = sql::write(writes);
-        let texts = statements.iter().map(|s| JsString::from(s.text.as_str())).collect();
+        let texts = statements
+            .iter()
+            .map(|s| JsString::from(s.text.as_str()))
+            .collect();
         let counts = statements
             .iter()
             .map(|s| u32::try_from(s.parameters.len()).unwrap_or(u32::MAX))
             .collect();
-        let parameters = statements.iter().flat_map(|s| strings(&s.parameters)).collect();
+        let parameters = statements
+            .iter()
+            .flat_map(|s| strings(&s.parameters))
+            .collect();
         write(&self.0, texts, counts, parameters).map_err(|error| refused(&error))
     }
 }
@@ -125,6 +144,8 @@ fn refused(error: &JsValue) -> Failure {
 pub(crate) fn message(error: &JsValue) -> String {
     match error.dyn_ref::<js_sys::Error>() {
         Some(error) => error.message().into(),
-        None => error.as_string().unwrap_or_else(|| "an unknown error".to_owned()),
+        None => error
+            .as_string()
+            .unwrap_or_else(|| "an unknown error".to_owned()),
     }
 }

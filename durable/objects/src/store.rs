@@ -141,10 +141,7 @@ impl<T: Table> Store<T> {
 }
 
 /// The rows that a read names, from the whole table.
-fn answer<'a>(
-    rows: &'a BTreeMap<RowKey, String>,
-    read: &Read,
-) -> Vec<(&'a RowKey, &'a String)> {
+fn answer<'a>(rows: &'a BTreeMap<RowKey, String>, read: &Read) -> Vec<(&'a RowKey, &'a String)> {
     match read {
         Read::Row(key) => rows.get_key_value(key).into_iter().collect(),
         Read::Range {
@@ -152,7 +149,10 @@ fn answer<'a>(
             before,
             limit,
         } if after < before => rows
-            .range::<str, _>((Bound::Excluded(after.as_str()), Bound::Excluded(before.as_str())))
+            .range::<str, _>((
+                Bound::Excluded(after.as_str()),
+                Bound::Excluded(before.as_str()),
+            ))
             .take(usize::try_from(*limit).unwrap_or(usize::MAX))
             .collect(),
         Read::Range { .. } => Vec::new(),
@@ -290,13 +290,21 @@ mod tests {
         let mirrored = Store::new(&fake, MIRROR_BYTES_MAX);
         let plain = Store::new(&fake, 0);
         for step in [
-            &[("a/1", Some("one")), ("a/2", Some("two")), ("b/1", Some("b"))][..],
+            &[
+                ("a/1", Some("one")),
+                ("a/2", Some("two")),
+                ("b/1", Some("b")),
+            ][..],
             &[("a/3", Some("three")), ("a/1", Some("one again"))],
             &[("a/2", None), ("c", Some("c"))],
             &[],
         ] {
             mirrored.commit(&writes(step)).unwrap();
-            assert_eq!(mirrored.read(&every_read()), plain.read(&every_read()), "{step:?}");
+            assert_eq!(
+                mirrored.read(&every_read()),
+                plain.read(&every_read()),
+                "{step:?}"
+            );
         }
     }
 
@@ -307,7 +315,10 @@ mod tests {
         for round in 0..10 {
             let value = format!("{round}");
             store.commit(&writes(&[("a/1", Some(&value))])).unwrap();
-            assert_eq!(store.read(&[Read::Row("a/1".to_owned())]).unwrap()[0].1, value);
+            assert_eq!(
+                store.read(&[Read::Row("a/1".to_owned())]).unwrap()[0].1,
+                value
+            );
         }
         assert_eq!(fake.reads.get(), 1);
     }
@@ -317,7 +328,9 @@ mod tests {
         let fake = Fake::default();
         let store = Store::new(&fake, 2 * ROW_BYTES_OVERHEAD + 10);
         store.read(&[]).unwrap();
-        store.commit(&writes(&[("a/1", Some("1")), ("a/2", Some("2"))])).unwrap();
+        store
+            .commit(&writes(&[("a/1", Some("1")), ("a/2", Some("2"))]))
+            .unwrap();
         store.commit(&writes(&[("a/3", Some("3"))])).unwrap();
         let found = store.read(&[Read::prefix("a/", 10)]).unwrap();
         assert_eq!(found.len(), 3);

@@ -31,7 +31,10 @@ impl Sink for PipeSink {
 
     async fn close(mut self) -> Result<(), Left> {
         self.is_closed = true;
-        JsFuture::from(self.pipe.close()).await.map(drop).map_err(|_| Left)
+        JsFuture::from(self.pipe.close())
+            .await
+            .map(drop)
+            .map_err(|_| Left)
     }
 }
 

@@ -108,7 +108,10 @@ async fn give(worker: &Worker, answer: Answer<Worker>, resolve: &Function) -> Re
             let pipe = glue::Pipe::new();
             let responded = glue::respond(resolve, status, &headers, &pipe.readable());
             if let Err(error) = &responded {
-                worker.log(Level::Error, &format!("the answer was refused: {}", glue::message(error)));
+                worker.log(
+                    Level::Error,
+                    &format!("the answer was refused: {}", glue::message(error)),
+                );
             }
             // Runs all the same, so that it is settled.
             pump.run(PipeSink::new(pipe)).await;

@@ -113,6 +113,8 @@ extern "C" {
 pub(crate) fn message(error: &JsValue) -> String {
     match error.dyn_ref::<js_sys::Error>() {
         Some(error) => error.message().into(),
-        None => error.as_string().unwrap_or_else(|| "an unknown error".to_owned()),
+        None => error
+            .as_string()
+            .unwrap_or_else(|| "an unknown error".to_owned()),
     }
 }

@@ -76,7 +76,8 @@ impl Worker {
         command: &impl serde::Serialize,
     ) -> Result<R, StoreError> {
         let unavailable = |detail: String| StoreError::Unavailable { store, detail };
-        let text = serde_json::to_string(command).map_err(|error| unavailable(error.to_string()))?;
+        let text =
+            serde_json::to_string(command).map_err(|error| unavailable(error.to_string()))?;
         let answer = answer(store, glue::ask(&self.binding(namespace)?, name, &text)).await?;
         let answer = answer.as_string().unwrap_or_default();
         serde_json::from_str(&answer).map_err(|error| unavailable(error.to_string()))
@@ -187,7 +188,11 @@ impl Platform for Worker {
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
         let store = "key copy";
-        let found = answer(store, glue::look_up(&self.binding(KEYS)?, &format!("key/{hash}"))).await?;
+        let found = answer(
+            store,
+            glue::look_up(&self.binding(KEYS)?, &format!("key/{hash}")),
+        )
+        .await?;
         found
             .as_string()
             .map(|text| serde_json::from_str(&text))
@@ -199,7 +204,9 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        answer("records", glue::probe(&self.binding(RECORDS)?)).await.map(drop)
+        answer("records", glue::probe(&self.binding(RECORDS)?))
+            .await
+            .map(drop)
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -103,7 +103,10 @@ impl Problem {
     #[must_use]
     pub fn upstream(provider: &ProviderId, error: &UpstreamError) -> Self {
         let (status, kind, code) = upstream_rendering(error.class);
-        let said = if error.message.is_empty() {
+        let said = if matches!(error.class, ErrorClass::Authentication) {
+            // What a provider says of the gateway's own key is nobody's business but the operator's.
+            "it does not accept the gateway's key. An administrator must look at it".to_owned()
+        } else if error.message.is_empty() {
             format!("it answered {} without a message", error.status)
         } else {
             error.message.clone()

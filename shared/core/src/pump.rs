@@ -101,7 +101,7 @@ impl<P: Platform> Pump<P> {
                 }
                 watch.touch(p.now());
             }
-            if session.seen().complete {
+            if session.seen().ended {
                 return Stop::Done;
             }
             let chunk = pin!(body.chunk());
@@ -116,6 +116,8 @@ impl<P: Platform> Pump<P> {
             let outcome = match read {
                 Ok(Some(bytes)) => session.push(&bytes, out),
                 Ok(None) => session.finish(out),
+                // Nothing was lost with the connection.
+                Err(_) if session.seen().complete => session.finish(out),
                 Err(error) => Err(Failure::Unreachable(error)),
             };
             if let Err(failure) = outcome {

@@ -186,12 +186,13 @@ impl<P: Platform> Run<P> {
                 let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
                     .await
                     .unwrap_or_default();
-                let error = decode_error(
+                let mut error = decode_error(
                     wire_dialect(target),
                     answer.status.as_u16(),
                     &answer.headers,
                     &body,
                 );
+                self.scrub(target, &mut error.message);
                 return Err(Failure::Answered(error));
             }
             match &self.work {
@@ -216,6 +217,20 @@ impl<P: Platform> Run<P> {
         upstream::within(&self.p, limit, every, tick, work)
             .await
             .unwrap_or(Err(Failure::Timeout("answer")))
+    }
+
+    /// Takes the gateway's own key out of a provider's words.
+    fn scrub(&self, target: &TargetRef, message: &mut String) {
+        let secret = target
+            .provider
+            .key
+            .as_ref()
+            .and_then(|name| self.p.secret(name));
+        if let Some(secret) = secret.filter(|secret| !secret.expose().is_empty())
+            && message.contains(secret.expose())
+        {
+            *message = message.replace(secret.expose(), "…");
+        }
     }
 
     fn streams(&self) -> bool {

@@ -40,8 +40,10 @@ pub struct Seen {
     pub finish: Option<String>,
     /// Bytes of text that the model has written.
     pub output_bytes: u64,
-    /// The answer is complete.
+    /// The answer is complete, though its last event may still be to come.
     pub complete: bool,
+    /// The last event was there: nothing more is to be read.
+    pub ended: bool,
 }
 
 impl Session {
@@ -100,6 +102,11 @@ impl Session {
                 self.look_at_tap();
                 outcome.map_err(Failure::Garbled)?;
                 self.tapped_error()?;
+                if self.seen.complete && !self.seen.ended {
+                    // Some compatible providers leave it out; clients wait for it.
+                    sluice_wire::sse::write_event(out, None, b"[DONE]");
+                    self.seen.ended = true;
+                }
             }
             Mode::Transcode {
                 decoder, events, ..
@@ -133,6 +140,7 @@ impl Session {
             self.seen.finish = tap.finish_reason().map(str::to_owned);
             self.seen.output_bytes = tap.output_bytes();
             self.seen.complete = tap.is_complete();
+            self.seen.ended = tap.is_done();
         }
     }
 
@@ -171,7 +179,10 @@ impl Seen {
             }
             Event::Finish { finish, .. } => self.finish = Some(finish_word(finish)),
             Event::Usage(usage) => self.usage = Some(*usage),
-            Event::End => self.complete = true,
+            Event::End => {
+                self.complete = true;
+                self.ended = true;
+            }
             Event::Failed(error) => return Some(error.clone()),
             _ => {}
         }

@@ -95,17 +95,14 @@ fn a_budget_that_pays_for_fifty_serves_fifty_of_two_hundred() {
 fn a_model_without_a_price_is_refused_where_a_budget_stands() {
     let mut world = with(|config| {
         config["orgs"]["acme"]["budgets"] = json!([{"usd": "10", "per": "month"}]);
-        config["prices"]
-            .as_object_mut()
-            .unwrap()
-            .remove("openai/gpt-4o-mini");
+        config["providers"]["openai"]["models_allow"] = json!(["*"]);
     });
     let key = key(&mut world);
     let got = world.send(
         "POST",
         "/v1/chat/completions",
         &key,
-        &chat("openai/gpt-4o-mini"),
+        &chat("openai/brand-new"),
     );
     assert_eq!(got.status, 403, "{}", got.text());
     assert_eq!(got.json()["error"]["code"], "model_not_priced");

@@ -143,14 +143,24 @@ fn the_callers_fault_is_told_once_and_costs_nothing() {
 fn a_providers_key_never_shows_in_an_error() {
     let mut world = with(|_| ());
     let key = key(&mut world);
-    let body = r#"{"error":{"message":"Incorrect API key provided: sk-provider-one.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
-    world.script(vec![answer(401, body), answer(401, body)]);
+    let refused = r#"{"error":{"message":"Incorrect API key provided: sk-provider-one.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#;
+    let failed = r#"{"type":"error","error":{"type":"api_error","message":"Strange key sk-provider-two."}}"#;
+    world.script(vec![
+        answer(401, refused),
+        answer(500, failed),
+        answer(500, failed),
+        answer(500, failed),
+    ]);
     let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(got.status, 502, "{}", got.text());
+    assert_eq!(got.json()["error"]["code"], "upstream_error");
+    assert!(got.text().contains("Strange key …."), "{}", got.text());
+    world.script(vec![answer(401, refused)]);
+    let direct = chat("openai/gpt-4o-mini");
+    let got = world.send("POST", "/v1/chat/completions", &key, &direct);
     assert_eq!(got.status, 502);
-    assert_eq!(
-        got.json()["error"]["code"],
-        "upstream_authentication_failed"
-    );
+    let code = &got.json()["error"]["code"];
+    assert_eq!(code, "upstream_authentication_failed");
     assert!(!got.text().contains("sk-provider"), "{}", got.text());
 }
 

@@ -299,7 +299,7 @@ impl World {
             ADMIN_TOKEN,
             body.to_string().as_bytes(),
         );
-        assert_eq!(got.status, 201, "{}", got.text());
+        assert_eq!(got.status, 201, "{} {:?}", got.text(), self.log());
         got.json()["key"].as_str().expect("a key").to_owned()
     }
 

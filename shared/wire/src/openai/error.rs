@@ -179,7 +179,7 @@ impl Said {
         if inner.code.as_deref().is_some_and(|code| !is_number(code)) {
             self.code = inner.code;
         }
-        self.param = inner.param.or(self.param.take());
+        self.param = inner.param.or_else(|| self.param.take());
     }
 
     fn into_error(self, status: u16) -> UpstreamError {

@@ -308,6 +308,6 @@ impl Call {
             }
         }
         self.arguments.push_str(&piece.arguments);
-        self.signature = piece.signature.or(self.signature.take());
+        self.signature = piece.signature.or_else(|| self.signature.take());
     }
 }

@@ -142,6 +142,12 @@ impl StreamTap {
             && (self.seen.done || (choices.begun != 0 && choices.begun == choices.ended))
     }
 
+    /// Whether the stream's last event, `[DONE]`, was there.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.seen.done
+    }
+
     /// The error that the provider sent in mid-stream, once.
     pub fn take_error(&mut self) -> Option<UpstreamError> {
         self.seen.error.take()
