@@ -1,4 +1,5 @@
 //! Small tables in, the catalogue's lines out.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sluice_catalogue::import::{Imported, import};
 
