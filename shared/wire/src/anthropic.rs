@@ -18,6 +18,7 @@ mod blocks;
 mod downstream;
 pub mod error;
 mod format;
+mod marks;
 pub mod names;
 mod reasoning;
 mod request;

@@ -85,6 +85,33 @@ fn exchange() -> impl Strategy<Value = Vec<Message>> {
         })
 }
 
+/// At most four prompt-cache marks, or the rest would be dropped.
+fn bounded(mut request: ChatRequest) -> ChatRequest {
+    let mut left = 4_usize;
+    let mut bound = |cache: &mut Option<CacheMark>| {
+        if cache.is_some() && left == 0 {
+            *cache = None;
+        }
+        left -= usize::from(cache.is_some());
+    };
+    request
+        .tools
+        .iter_mut()
+        .for_each(|tool| bound(&mut tool.cache));
+    let parts = request
+        .messages
+        .iter_mut()
+        .flat_map(|message| &mut message.parts);
+    for part in parts {
+        if let Part::Text { cache, .. } | Part::Image { cache, .. } | Part::Document { cache, .. } =
+            part
+        {
+            bound(cache);
+        }
+    }
+    request
+}
+
 /// Identifiers may not come twice in one conversation, or they would be numbered.
 fn renumbered(mut messages: Vec<Message>) -> Vec<Message> {
     let mut turn = 0;
@@ -156,7 +183,7 @@ prop_compose! {
         // After results, a turn that is to think on must begin with its thoughts; keep to plain ends here.
         messages.push(message(Role::Assistant, vec![Part::text("so".to_owned())]));
         messages.push(message(Role::User, vec![Part::text("go".to_owned())]));
-        ChatRequest {
+        bounded(ChatRequest {
             model: "claude-sonnet-4-5".to_owned(),
             messages: renumbered(messages),
             tools,
@@ -179,7 +206,7 @@ prop_compose! {
             stream,
             stream_usage: true,
             ..ChatRequest::default()
-        }
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ pub(super) fn check_request(body: &Value) {
 
 /// Checks a body against one of the schemas.
 pub(super) fn check(name: &str, body: &Value) {
-    let Some(schemas) = schemas() else {
+    let Some(schemas) = &*SCHEMAS else {
         return;
     };
     let root = &schemas[name];
@@ -23,7 +24,7 @@ pub(super) fn check(name: &str, body: &Value) {
 
 #[test]
 fn the_checker_refuses_what_is_wrong() {
-    let Some(schemas) = schemas() else {
+    let Some(schemas) = &*SCHEMAS else {
         return;
     };
     let root = &schemas["messages"];
@@ -46,7 +47,7 @@ fn the_checker_refuses_what_is_wrong() {
     }
 }
 
-fn schemas() -> Option<Value> {
+static SCHEMAS: LazyLock<Option<Value>> = LazyLock::new(|| {
     let folder = std::env::var_os("SLUICE_SPECS").map_or_else(
         || {
             PathBuf::from(concat!(
@@ -61,7 +62,7 @@ fn schemas() -> Option<Value> {
         return None;
     };
     Some(serde_json::from_slice(&text).unwrap())
-}
+});
 
 fn valid(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
     if let Some(reference) = schema["$ref"].as_str() {
