@@ -46,6 +46,7 @@ pub use document::{
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
+pub use pattern::matches as pattern_matches;
 pub use sandbox::SANDBOX;
 pub use scopes::ScopeError;
 pub use secrets::without_values;

@@ -1,14 +1,25 @@
 //! Replays recorded Messages exchanges, where the recordings are at hand (`SLUICE_RECORDINGS`).
 //!
 //! Every answer decodes, what has no counterpart is named, usage is what the provider said,
-//! and a stream decodes alike however its bytes are cut.
+//! a stream decodes alike however its bytes are cut, and both come through this dialect's other side unchanged.
+//! What callers sent decodes and goes up again with the same meaning.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sluice_units::{Tokens, Usage};
-use sluice_wire::anthropic::{StreamDecoder, decode_response};
+use sluice_wire::Target;
+use sluice_wire::anthropic::{
+    Answered, StreamDecoder, StreamEncoder, decode_request, decode_response, encode_request,
+    encode_response,
+};
 use sluice_wire::drops::DROPS_MAX;
 use sluice_wire::model::Event;
 
@@ -124,6 +135,71 @@ fn check_response(source: &str, answer: &Value) {
             value.is_null() || NAMED.contains(&key.as_str()) || response.extra.contains_key(key);
         assert!(kept, "{source}: {key} is lost");
     }
+    check_response_returns(source, answer);
+}
+
+/// What one side writes the other reads.
+fn check_response_returns(source: &str, answer: &Value) {
+    let (mut response, _) = decode_response(&serde_json::to_vec(answer).unwrap()).unwrap();
+    response.extra.clear();
+    let (body, drops) = encode_response(&response, &Answered::default());
+    assert!(
+        drops.is_empty() || answer["stop_reason"].is_null(),
+        "{source}: {drops:?}"
+    );
+    let (again, _) = decode_response(&body).unwrap();
+    let (said, found) = (&response.choices[0], &again.choices[0]);
+    assert_eq!(found.parts, said.parts, "{source}");
+    assert!(found.finish == said.finish || !drops.is_empty(), "{source}");
+    assert_eq!(again.usage, response.usage, "{source}");
+}
+
+fn check_stream_returns(source: &str, whole: &[Event]) {
+    let mut encoder = StreamEncoder::new(Answered::default());
+    let mut bytes = Vec::new();
+    for event in whole {
+        encoder.push(event, &mut bytes);
+    }
+    let again = events(&bytes, usize::MAX).unwrap_or_else(|error| panic!("{source}: {error}"));
+    if encoder.drops().is_empty() {
+        assert_eq!(told(&again), told(whole), "{source}");
+    }
+}
+
+/// Everything but the usage that is told on the way: an encoder writes the last one known when it greets.
+fn told(events: &[Event]) -> Vec<&Event> {
+    let last = events
+        .iter()
+        .rposition(|event| matches!(event, Event::Usage(_)));
+    events
+        .iter()
+        .enumerate()
+        .filter(|(at, event)| !matches!(event, Event::Usage(_)) || Some(*at) == last)
+        .map(|(_, event)| event)
+        .collect()
+}
+
+/// A caller's request keeps its meaning on the way up; what does not is named.
+fn check_request(source: &str, body: &Value) {
+    let (request, lost) = decode_request(&serde_json::to_vec(body).unwrap())
+        .unwrap_or_else(|error| panic!("{source}: {error}"));
+    assert!(lost.is_empty(), "{source}: {lost:?}");
+    let target = Target {
+        model: request.model.clone(),
+        structured_outputs: true,
+        ..Target::default()
+    };
+    let (upstream, drops) = encode_request(&request, &target).unwrap();
+    let (again, _) = decode_request(&upstream.body).unwrap();
+    assert_eq!(again.model, request.model, "{source}");
+    assert_eq!(
+        again.output_tokens_max, request.output_tokens_max,
+        "{source}"
+    );
+    if drops.is_empty() {
+        assert_eq!(again.tools, request.tools, "{source}");
+        assert_eq!(again.messages, request.messages, "{source}");
+    }
 }
 
 fn events(stream: &[u8], size: usize) -> Result<Vec<Event>, String> {
@@ -164,6 +240,7 @@ fn check_stream(source: &str, stream: &str) {
     assert_eq!(usage, Some(said(&usages)), "{source}");
     assert_eq!(whole.last(), Some(&Event::End), "{source}");
     assert_eq!(text_of_events(&whole), text_of_frames(&frames), "{source}");
+    check_stream_returns(source, &whole);
 }
 
 /// All text, thoughts and arguments of the blocks that have a counterpart, in order.
@@ -216,6 +293,7 @@ fn recorded_exchanges_decode() {
     for name in ["anthropic.jsonl", "openai.jsonl"] {
         for exchange in exchanges(name) {
             let source = exchange["src"].as_str().unwrap();
+            check_request(source, &exchange["request"]);
             if exchange["response_kind"] == "sse" {
                 check_stream(source, exchange["response"].as_str().unwrap());
                 streamed += 1;
@@ -225,7 +303,7 @@ fn recorded_exchanges_decode() {
             }
         }
     }
-    println!("replayed {whole} whole answers and {streamed} streams of the exchanges");
+    println!("replayed {whole} whole answers, {streamed} streams and their requests");
 }
 
 #[test]

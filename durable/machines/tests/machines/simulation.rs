@@ -519,7 +519,7 @@ impl Simulation {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn the_ledger_agrees_with_a_model_that_forgets_nothing(steps in steps()) {

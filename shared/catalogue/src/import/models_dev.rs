@@ -242,9 +242,11 @@ fn abilities(name: &str, model: &Model<'_>) -> Vec<Ability> {
     let writes = |kind: &str| model.modalities.output.iter().any(|output| output == kind);
     let family = model.family.as_deref().unwrap_or("");
     let embeds = name.contains("embed") || family.contains("embed");
-    let ranks = name.contains("rerank");
+    let silent = ["rerank", "whisper", "transcribe"]
+        .iter()
+        .any(|word| name.contains(word));
     let mut can: Vec<Ability> = [
-        (writes("text") && !embeds && !ranks, Ability::Chat),
+        (writes("text") && !embeds && !silent, Ability::Chat),
         (embeds, Ability::Embeddings),
         (model.tool_call, Ability::Tools),
         (reads("image"), Ability::Images),

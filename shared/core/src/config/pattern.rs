@@ -26,7 +26,7 @@ impl Pattern {
 
 /// Whether `pattern` stands for `name`. Linear in the name for each star: no pattern is slow.
 #[must_use]
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let Some((first, mut stars)) = pattern.split_once('*') else {
         return pattern == name;
     };

@@ -129,7 +129,7 @@ impl Check {
     ) -> Vec<Rule> {
         let count = limits.len().saturating_add(budgets.len());
         if count > RULES_MAX {
-            let hint = format!("allowed are {RULES_MAX} limits and budgets together");
+            let hint = format!("allowed are up to {RULES_MAX} limits and budgets together");
             self.0
                 .add(path, format!("has {count} limits and budgets"), hint);
         }

@@ -145,8 +145,10 @@ impl Check {
         }
         offer.known = known;
         if offer.known.is_empty() && offer.allow.is_none() {
-            let hint =
-                "write models_allow = [\"*\"], or name its models as [providers.….models.\"…\"]";
+            let id = &offer.provider.id;
+            let hint = format!(
+                "write models_allow = [\"*\"], or name its models as [providers.{id}.models.\"…\"]"
+            );
             self.0.add(path, "serves no model that is known", hint);
         }
     }
@@ -320,6 +322,9 @@ fn check_address(text: &str) -> Result<(), (&'static str, &'static str)> {
     }
     let uri: Uri = text.parse().map_err(|_| ("is not an address", HINT))?;
     let authority = uri.authority().ok_or(("is not an address", HINT))?;
+    if uri.scheme().is_none() {
+        return Err(("is not an address", HINT));
+    }
     if authority.as_str().contains('@') {
         return Err(("holds a user name or password", HINT));
     }

@@ -49,8 +49,11 @@ impl Check {
         }
         if document.targets.len() > TARGETS_MAX {
             let problem = format!("has {} targets", document.targets.len());
-            self.0
-                .add(&targets_path, problem, format!("allowed are {TARGETS_MAX}"));
+            self.0.add(
+                &targets_path,
+                problem,
+                format!("allowed are up to {TARGETS_MAX}"),
+            );
         }
         self.retry(&path.name("retry"), &document.retry, &RETRY_DEFAULT);
         let mut targets = Vec::new();

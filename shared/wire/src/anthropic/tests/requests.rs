@@ -345,6 +345,10 @@ fn thoughts_go_back_as_they_came() {
                     text: "Unsigned.".to_owned(),
                     signature: None,
                 },
+                Part::Thinking {
+                    text: "Of another provider.".to_owned(),
+                    signature: Some("gemini:c2ln".to_owned()),
+                },
                 call("call_1", "weather", "{}"),
             ],
         ),
@@ -355,7 +359,11 @@ fn thoughts_go_back_as_they_came() {
     check(
         "request_thinking",
         &request,
-        &["messages[1].content[2]", "temperature"],
+        &[
+            "messages[1].content[2]",
+            "messages[1].content[3]",
+            "temperature",
+        ],
     );
 }
 

@@ -1,0 +1,173 @@
+//! `sluice key create`, `list` and `revoke`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use crate::admin::Admin;
+use crate::{AdminArguments, Failure, table};
+
+const PAGES_MAX: usize = 1_000;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a virtual key and show it, once
+    Create(Create),
+    /// List virtual keys; never their secrets
+    List {
+        /// Only this organisation's
+        #[arg(long)]
+        org: Option<String>,
+        /// As JSON, one key a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        admin: AdminArguments,
+    },
+    /// Revoke a virtual key; it is refused within seconds everywhere
+    Revoke {
+        /// The key's identifier, as `sluice key list` shows it
+        id: String,
+        #[command(flatten)]
+        admin: AdminArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Who pays
+    #[arg(long)]
+    org: String,
+    /// The team
+    #[arg(long)]
+    team: Option<String>,
+    /// The application; needs --team
+    #[arg(long, requires = "team")]
+    app: Option<String>,
+    /// The person or service account
+    #[arg(long)]
+    user: Option<String>,
+    /// What people call it
+    #[arg(long)]
+    name: Option<String>,
+    /// How long it lives, such as 90d; the organisation's default otherwise
+    #[arg(long, value_name = "DURATION")]
+    expires: Option<String>,
+    /// A model that it may use, `*` standing for anything; may be repeated; all otherwise
+    #[arg(long = "model", value_name = "PATTERN")]
+    models: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminArguments,
+}
+
+pub(crate) fn run(command: KeyCommand) -> Result<String, Failure> {
+    match command {
+        KeyCommand::Create(create) => self::create(&create),
+        KeyCommand::List { org, json, admin } => list(org.as_deref(), json, &admin),
+        KeyCommand::Revoke { id, admin } => revoke(&id, &admin),
+    }
+}
+
+fn create(create: &Create) -> Result<String, Failure> {
+    let body = creation(create);
+    let answer = Admin::open(&create.admin)
+        .and_then(|admin| admin.post("/admin/keys", &body))
+        .map_err(Failure::Admin)?;
+    if create.json {
+        return Ok(format!("{answer}\n"));
+    }
+    let id = text(&answer, "id");
+    Ok(format!(
+        "{}\n\nkey {id}, expires {}; it is shown this once\n",
+        text(&answer, "key"),
+        text(&answer, "expires_at"),
+    ))
+}
+
+/// The request's body: what was not said is left out.
+fn creation(create: &Create) -> Value {
+    let said = [
+        ("org", Some(&create.org)),
+        ("team", create.team.as_ref()),
+        ("app", create.app.as_ref()),
+        ("user", create.user.as_ref()),
+        ("name", create.name.as_ref()),
+        ("expires_after", create.expires.as_ref()),
+    ];
+    let said = said
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+    let mut fields: Map<String, Value> = said.collect();
+    if !create.models.is_empty() {
+        fields.insert("models".to_owned(), json!(create.models));
+    }
+    Value::Object(fields)
+}
+
+fn list(org: Option<&str>, json: bool, arguments: &AdminArguments) -> Result<String, Failure> {
+    let admin = Admin::open(arguments).map_err(Failure::Admin)?;
+    let mut keys: Vec<Value> = Vec::new();
+    let mut after: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let parameters = [("org", org), ("after", after.as_deref())];
+        let parameters: Vec<String> = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
+            .collect();
+        let path = format!("/admin/keys?{}", parameters.join("&"));
+        let page = admin
+            .get(path.trim_end_matches('?'))
+            .map_err(Failure::Admin)?;
+        let found = page.get("data").and_then(Value::as_array);
+        keys.extend(found.into_iter().flatten().cloned());
+        after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    if json {
+        return Ok(keys.iter().map(|key| format!("{key}\n")).collect());
+    }
+    if keys.is_empty() {
+        return Ok("no keys\n".to_owned());
+    }
+    let columns = [
+        "id",
+        "state",
+        "org",
+        "team",
+        "app",
+        "user",
+        "expires_at",
+        "name",
+    ];
+    let mut rows = vec![columns.map(str::to_owned).to_vec()];
+    rows.extend(
+        keys.iter()
+            .map(|key| columns.map(|column| text(key, column)).to_vec()),
+    );
+    Ok(table(&rows))
+}
+
+fn revoke(id: &str, arguments: &AdminArguments) -> Result<String, Failure> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if id.is_empty() || !id.chars().all(legal) {
+        // Perhaps the secret itself, or a path: neither goes into an address.
+        return Err(Failure::NotAnIdentifier);
+    }
+    let path = format!("/admin/keys/{id}/revoke");
+    let answer = Admin::open(arguments)
+        .and_then(|admin| admin.post(&path, &json!({})))
+        .map_err(Failure::Admin)?;
+    Ok(format!("key {} is revoked\n", text(&answer, "id")))
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value
+        .get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
+}

@@ -1,0 +1,183 @@
+//! What the `sluice` command does: check and compile configurations, keep keys, look into the catalogue.
+//!
+//! Decides nothing that the worker decides too: the checks of a configuration are the core's own.
+//! Every command returns the text to print, or a [`Failure`]; only `main` prints.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod catalogue;
+mod config;
+mod keys;
+pub mod load;
+mod resolve;
+mod shape;
+mod similar;
+pub mod source;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sluice",
+    version,
+    about = "Configure and operate the Sluice gateway"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration and list everything that is wrong with it
+    Check {
+        /// The configuration
+        #[arg(default_value = "sluice.toml")]
+        file: PathBuf,
+    },
+    /// Check a configuration, fill in the catalogue's facts and write it as the worker reads it
+    Compile {
+        /// The configuration
+        #[arg(default_value = "sluice.toml")]
+        file: PathBuf,
+        /// Where to write
+        #[arg(long, default_value = "build/config.json")]
+        out: PathBuf,
+    },
+    /// Make, list and revoke virtual keys
+    #[command(subcommand)]
+    Key(keys::KeyCommand),
+    /// Change the configuration of a running gateway
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Look into the built-in catalogue of providers and models, or build it anew
+    #[command(subcommand)]
+    Catalogue(catalogue::CatalogueCommand),
+}
+
+/// Where the gateway's admin API is, and what opens it.
+#[derive(Debug, Args)]
+struct AdminArguments {
+    /// The gateway's address
+    #[arg(long, default_value = "http://localhost:8787")]
+    url: String,
+    /// The environment variable that holds the admin token; without it, DIR/admin-token of --state is read
+    #[arg(long, value_name = "NAME", default_value = "SLUICE_ADMIN_TOKEN")]
+    admin_token_env: String,
+    /// The state folder of a gateway that runs on this machine
+    #[arg(long, value_name = "DIR", default_value = ".sluice")]
+    state: PathBuf,
+}
+
+/// Why a command did not do its work. Displays as the lines to print.
+#[derive(Debug)]
+pub enum Failure {
+    /// A configuration has faults, one a line.
+    Faults(Vec<String>),
+    /// A file could not be read or written.
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The gateway could not be asked, or refused.
+    Admin(admin::AdminError),
+    /// What should be a key's identifier cannot be one. Not shown: it may be the secret.
+    NotAnIdentifier,
+    /// The catalogue holds nothing of that name.
+    NotInCatalogue(String),
+    /// The built-in catalogue is damaged.
+    Catalogue(sluice_catalogue::LineError),
+    /// A public table cannot be imported.
+    Import(sluice_catalogue::import::ImportError),
+    /// A value could not be written as JSON.
+    Json(serde_json::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faults(lines) => {
+                for line in lines {
+                    writeln!(f, "{line}")?;
+                }
+                let plural = if lines.len() == 1 { "" } else { "s" };
+                writeln!(f, "{} problem{plural} found", lines.len())
+            }
+            Self::File { path, error } => writeln!(f, "{}: {error}", path.display()),
+            Self::Admin(error) => writeln!(f, "{error}"),
+            Self::NotAnIdentifier => writeln!(
+                f,
+                "that is not a key's identifier; `sluice key list` shows them (never give the secret itself)"
+            ),
+            Self::NotInCatalogue(name) => writeln!(
+                f,
+                "the catalogue knows no {name:?}; `sluice catalogue list` shows the providers"
+            ),
+            Self::Catalogue(error) => writeln!(f, "{error}"),
+            Self::Import(error) => writeln!(f, "{error}"),
+            Self::Json(error) => writeln!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Does what the command line says and returns the text to print.
+///
+/// # Errors
+/// [`Failure`], to be printed; nothing else has been printed then.
+pub fn run(arguments: Arguments) -> Result<String, Failure> {
+    match arguments.command {
+        Command::Check { file } => config::check(&file),
+        Command::Compile { file, out } => config::compile(&file, &out),
+        Command::Key(command) => keys::run(command),
+        Command::Config(command) => config::run(command),
+        Command::Catalogue(command) => catalogue::run(command),
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::File {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn write_file(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let made = folder.map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text))
+        .map_err(|error| Failure::File {
+            path: path.to_owned(),
+            error,
+        })
+}
+
+/// Columns as wide as their widest cell.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,63 @@
+// The configuration that the tests run with: the mocks as providers, routes over them, organisations to spend on.
+//
+// Any model of a mock can be asked for as `mock-openai/NAME` and so on; what the names do stands in mock/faults.mjs.
+
+/** The secrets by name, as the environment would hold them. */
+export const SECRETS = {
+  MOCK_OPENAI_KEY: 'sk-mock-openai', MOCK_BACKUP_KEY: 'sk-mock-backup', MOCK_PLAIN_KEY: 'sk-mock-plain', MOCK_ANTHROPIC_KEY: 'sk-ant-mock', MOCK_GEMINI_KEY: 'AIza-mock',
+  MOCK_WRONG_KEY: 'sk-mock-wrong',
+};
+
+const PROVIDERS = {
+  'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
+  'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
+  'mock-plain': { dialect: 'openai', path: '/plain/v1', key: 'MOCK_PLAIN_KEY', quirks: { max_completion_tokens: false, developer_role: false } },
+  'mock-anthropic': { dialect: 'anthropic', path: '/anthropic', key: 'MOCK_ANTHROPIC_KEY' },
+  'mock-gemini': { dialect: 'gemini', path: '/gemini/v1beta', key: 'MOCK_GEMINI_KEY' },
+  'mock-wrong-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_WRONG_KEY' },
+  'mock-no-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_ABSENT_KEY' },
+};
+
+/** Routes with more than one target: [provider, model at the provider]. */
+const ROUTES = {
+  'chain/500': [['mock-openai', 'fault-500'], ['mock-backup', 'chat']],
+  'chain/429': [['mock-openai', 'fault-429'], ['mock-backup', 'chat']],
+  'chain/reset': [['mock-openai', 'fault-reset'], ['mock-backup', 'chat']],
+  'chain/hang': [['mock-openai', 'fault-hang'], ['mock-backup', 'chat']],
+  'chain/garbage': [['mock-openai', 'fault-garbage'], ['mock-backup', 'chat']],
+  'chain/wires': [['mock-openai', 'fault-503'], ['mock-anthropic', 'fault-529'], ['mock-gemini', 'chat']],
+  'chain/400': [['mock-openai', 'fault-400'], ['mock-backup', 'chat']],
+  'chain/context': [['mock-openai', 'fault-context-length'], ['mock-backup', 'chat']],
+  'chain/dead': [['mock-openai', 'fault-500'], ['mock-backup', 'fault-503']],
+  'chain/cut': [['mock-openai', 'fault-cut-after-3'], ['mock-backup', 'chat']],
+  'chain/wrong-key': [['mock-wrong-key', 'chat'], ['mock-backup', 'chat']],
+};
+const FALLBACK_ON = { 'chain/context': ['error', 'context_length'] };
+
+/** One request on `mock-openai/flat…` costs this much, whatever it uses. */
+export const FLAT_PRICE_USD = '0.02';
+
+const provider = (mocksUrl, { dialect, path, key, quirks }) => ({ dialect, base_url: mocksUrl + path, key, models_allow: ['*'], ...(quirks ? { quirks } : {}) });
+const route = ([name, targets]) => [name, { targets: targets.map(([from, model]) => ({ provider: from, model })), fallback_on: FALLBACK_ON[name] ?? ['error', 'rate_limit'] }];
+
+/** The configuration, as a document in JSON. */
+export function configDocument(mocksUrl) {
+  return {
+    gateway: {
+      region: 'local',
+      timeouts: { first_byte: '2s', idle: '2s', total: '30s' },
+      retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '200ms' },
+    },
+    accounting: { reservation_ttl: '60s', ship_interval: '500ms' },
+    providers: Object.fromEntries(Object.entries(PROVIDERS).map(([name, one]) => [name, provider(mocksUrl, one)])),
+    models: Object.fromEntries(Object.entries(ROUTES).map(route)),
+    prices: {
+      ...Object.fromEntries(Object.keys(PROVIDERS).map(name => [`${name}/*`, { input: '2', input_cached: '0.5', output: '8' }])),
+      'mock-openai/flat*': { per_request: FLAT_PRICE_USD, input: '0', output: '0' },
+    },
+    orgs: {
+      e2e: { teams: { poor: { budgets: [{ usd: '0.000001', per: 'day' }] }, search: { apps: { crawler: {} } } }, users: { ann: {} } },
+      storm: {}, leavers: {}, crash: {}, outage: {}, sdk: {},
+    },
+  };
+}

@@ -1,0 +1,321 @@
+// The mock providers: one HTTP server on the loopback, one path prefix for each provider.
+//
+//   /openai/v1      OpenAI                        key sk-mock-openai
+//   /backup/v1      OpenAI again, to fall back to key sk-mock-backup
+//   /plain/v1       a plain OpenAI-compatible one key sk-mock-plain
+//   /anthropic/v1   Anthropic                     key sk-ant-mock
+//   /gemini/v1beta  Google                        key AIza-mock
+//
+//   GET  /control/calls?since=N&settled=1&wait_ms=M   calls from number N on; `settled` waits until none is under way
+//   POST /control/forbid {"values": […]}              texts that must never arrive (virtual keys); a call with one is a violation
+//   POST /control/reset                               forgets calls, `then-ok` counters and forbidden texts
+//   GET  /control/state                               {"specs", "recordings", "open"}
+//
+// `node server.mjs [--port N] [--lenient]` prints {"url": …} and serves until its input ends. `--lenient` allows any header, for SDKs
+// that talk to it directly. What each provider refuses stands in its file, what faults there are in faults.mjs.
+
+import http from 'node:http';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+
+import { anthropic } from './anthropic.mjs';
+import { faultOf } from './faults.mjs';
+import { gemini } from './gemini.mjs';
+import { openai } from './openai.mjs';
+import { recordings, recordingsFolder } from './recordings.mjs';
+import { specProblem, specsFolder } from './specs.mjs';
+
+const BODY_BYTES_MAX = 64 * 1024 * 1024;
+const CALLS_MAX = 50_000;
+/** Bodies above this size are not kept. */
+const KEPT_BYTES_MAX = 256 * 1024;
+
+/** The providers by path prefix. */
+export const PROVIDERS = {
+  openai: { dialect: 'openai', key: 'sk-mock-openai', wire: openai() },
+  backup: { dialect: 'openai', key: 'sk-mock-backup', wire: openai() },
+  plain: { dialect: 'openai', key: 'sk-mock-plain', wire: openai({ plain: true }) },
+  anthropic: { dialect: 'anthropic', key: 'sk-ant-mock', wire: anthropic() },
+  gemini: { dialect: 'gemini', key: 'AIza-mock', wire: gemini() },
+};
+
+/** All that a gateway may send upstream. Everything else came from the caller, or belongs to one connection only. */
+const HEADERS_ALLOWED = new Set([
+  'host', 'connection', 'content-type', 'content-length', 'transfer-encoding', 'accept', 'accept-encoding', 'user-agent', 'traceparent', 'tracestate',
+  'cf-worker', 'cf-connecting-ip', 'cf-ray', 'cf-ew-via', 'cdn-loop', 'mf-original-url',
+]);
+const HEADERS_OF = {
+  openai: ['authorization', 'idempotency-key', 'x-client-request-id'],
+  anthropic: ['x-api-key', 'authorization', 'anthropic-version', 'anthropic-beta'],
+  gemini: ['x-goog-api-key', 'x-goog-api-client', 'x-goog-user-project'],
+};
+
+/** Starts the server. */
+export async function startMocks({ port = 0, lenient = false } = {}) {
+  const state = { calls: [], first: 0, thenOk: new Map(), forbidden: [], open: new Set(), waiting: [], lenient };
+  const server = http.createServer((request, response) => serve(state, request, response).catch(error => {
+    process.stderr.write(`mock: ${error.stack}\n`);
+    response.destroy();
+  }));
+  server.keepAliveTimeout = 30_000;
+  await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+  const close = () => new Promise(resolve => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
+  return { url: `http://127.0.0.1:${server.address().port}`, state, close };
+}
+
+async function readBody(request) {
+  const pieces = [];
+  let bytes = 0;
+  for await (const piece of request) {
+    bytes += piece.length;
+    if (bytes <= BODY_BYTES_MAX) pieces.push(piece);
+  }
+  return bytes > BODY_BYTES_MAX ? null : Buffer.concat(pieces);
+}
+
+const sendJson = (response, status, value, headers = {}) => {
+  const body = Buffer.from(JSON.stringify(value));
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length, ...headers }).end(body);
+};
+
+async function serve(state, request, response) {
+  const url = new URL(request.url, 'http://mock');
+  const [, name, ...rest] = url.pathname.split('/');
+  if (name === 'control') return control(state, request, response, rest[0], url.searchParams);
+  const provider = PROVIDERS[name];
+  if (!provider) return sendJson(response, 404, { error: 'no such provider' });
+  const call = openCall(state, name, request, `/${rest.join('/')}`, url);
+  response.once('close', () => closeCall(state, call, response));
+  const body = await readBody(request);
+  await answer(state, provider, call, request, response, body);
+}
+
+function openCall(state, provider, request, path, url) {
+  const call = {
+    number: state.first + state.calls.length, provider, dialect: PROVIDERS[provider].dialect, method: request.method, path, query: Object.fromEntries(url.searchParams),
+    headers: request.headers, body: null, model: null, op: null, stream: false, at_ms: Date.now(), status: null, fault: null, events: 0, end: null, end_ms: null, violations: [],
+  };
+  state.calls.push(call);
+  if (state.calls.length > CALLS_MAX) state.first += state.calls.splice(0, CALLS_MAX / 2).length;
+  state.open.add(call);
+  return call;
+}
+
+/** `end`: `answered` whole, `aborted` by the caller, or broken off by a `fault` that was asked for. */
+function closeCall(state, call, response) {
+  call.end ??= response.writableFinished ? 'answered' : 'aborted';
+  call.end_ms = Date.now();
+  state.open.delete(call);
+  for (const waiter of state.waiting.splice(0)) waiter();
+}
+
+/** Headers and texts that must not come here. */
+function violations(state, provider, call, url, body) {
+  const found = [];
+  if (!state.lenient) {
+    const allowed = new Set([...HEADERS_ALLOWED, ...HEADERS_OF[provider.dialect]]);
+    for (const header of Object.keys(call.headers)) if (!allowed.has(header)) found.push(`header ${header} must not go upstream`);
+    if (call.headers.connection && !['keep-alive', 'close'].includes(call.headers.connection.toLowerCase())) found.push('connection options must not go upstream');
+    if (provider.dialect === 'gemini' && call.query.key !== undefined) found.push('a key must not stand in the address');
+  }
+  const everything = `${JSON.stringify(call.headers)} ${url} ${body?.toString('latin1') ?? ''}`;
+  if (state.forbidden.some(value => everything.includes(value))) found.push('a forbidden text (a virtual key?) went upstream');
+  return found;
+}
+
+function parse(wire, body) {
+  try {
+    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return wire.normal ? wire.normal(value) : value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** All that stands between a request and its answer: the problem, or the question. */
+function admit(state, provider, call, request, body) {
+  const { wire } = provider;
+  call.violations = violations(state, provider, call, request.url, body);
+  if (call.violations.length > 0) return { problem: { status: 400, message: `strict mock: ${call.violations.join('; ')}` } };
+  const unknown = wire.authenticate(call.headers, provider.key);
+  if (unknown) return { problem: unknown };
+  const route = wire.route(call.method, call.path, new URL(request.url, 'http://mock').searchParams);
+  if (!route) return { problem: { status: 404, message: `Unknown request URL: ${call.method} ${call.path}.` } };
+  call.op = route.op;
+  if (route.op === 'models') return { route };
+  if (body === null) return { problem: { status: 413, message: 'Request too large.' } };
+  if (!/^application\/json\b/.test(call.headers['content-type'] ?? '')) return { problem: { status: 415, message: 'Unsupported content type.' } };
+  const value = parse(wire, body);
+  if (body.length <= KEPT_BYTES_MAX) call.body = value ?? body.toString('latin1');
+  if (value === undefined || value === null || typeof value !== 'object') return { problem: { status: 400, message: 'We could not parse the JSON body of your request.' } };
+  call.model = route.model ?? (typeof value.model === 'string' ? value.model : null);
+  const wrong = wire.check(route.op, value, call.model);
+  if (wrong) return { problem: wrong, refused: true };
+  const unlike = specProblem(provider.dialect, wire.schema[route.op], value);
+  if (unlike) return { problem: { status: 400, message: `unlike the published format: ${unlike}` }, refused: true };
+  call.stream = wire.streamed(route.op, value, route);
+  return { route, value };
+}
+
+async function answer(state, provider, call, request, response, body) {
+  const { wire } = provider;
+  const { problem, refused, route, value } = admit(state, provider, call, request, body);
+  if (problem) {
+    call.refused = problem.message;
+    if (refused) call.violations.push(problem.message);
+    return refuse(wire, call, response, problem);
+  }
+  if (route.op === 'models') return reply(wire, call, response, wire.models());
+  if (/unknown/.test(call.model)) return refuse(wire, call, response, { status: 404, message: `The model \`${call.model}\` does not exist or you do not have access to it.` });
+  const fault = faultOf(call.model, state.thenOk);
+  call.fault = fault.kind === 'none' ? null : fault.kind;
+  if (fault.firstByteMs) await wait(fault.firstByteMs, response);
+  if (response.destroyed) return undefined;
+  return perform(provider, call, route, value, response, fault);
+}
+
+const wait = (milliseconds, response) => new Promise(resolve => {
+  const timer = setTimeout(resolve, milliseconds);
+  response.once('close', () => {
+    clearTimeout(timer);
+    resolve();
+  });
+});
+
+function refuse(wire, call, response, problem) {
+  call.status = wire.statusOf(problem);
+  const headers = problem.retryAfter !== undefined && !wire.retryAfterInBody ? { 'retry-after': String(problem.retryAfter) } : {};
+  sendJson(response, call.status, wire.errorBody(problem), { ...wire.headers(call.number), ...headers });
+}
+
+function reply(wire, call, response, value) {
+  call.status = 200;
+  sendJson(response, 200, value, wire.headers(call.number));
+}
+
+const HTML = '<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>';
+
+function perform(provider, call, route, value, response, fault) {
+  const { wire } = provider;
+  const type = call.stream ? wire.streamType : 'application/json';
+  switch (fault.kind) {
+    case 'status': return refuse(wire, call, response, fault);
+    case 'reset': return breakOff(call, response);
+    case 'hang': return undefined;
+    case 'empty': return raw(call, response, 200, type, '');
+    case 'garbage': return raw(call, response, 200, type, call.stream ? 'data: {"choices": [{"delta": {"con\n\ndata: tent}\n\n' : '{"choices": [{"mess');
+    case 'html': return raw(call, response, fault.status, 'text/html', HTML);
+    case 'recorded': return replay(provider, call, route, response, fault.index);
+    default:
+  }
+  if (call.stream) return stream(provider, call, route, value, response, fault);
+  const body = Buffer.from(JSON.stringify(wire.body(route.op, value, call.model)));
+  if (/-after$/.test(fault.kind)) {
+    call.status = 200;
+    response.writeHead(200, { 'content-type': type, 'content-length': body.length });
+    return response.write(body.subarray(0, body.length / 2), () => (fault.kind === 'hang-after' ? undefined : breakOff(call, response)));
+  }
+  call.status = 200;
+  return response.writeHead(200, { 'content-type': type, 'content-length': body.length, ...wire.headers(call.number) }).end(body);
+}
+
+function breakOff(call, response) {
+  call.end = 'fault';
+  response.socket?.resetAndDestroy();
+}
+
+function raw(call, response, status, type, body) {
+  call.status = status;
+  response.writeHead(status, { 'content-type': type }).end(body);
+}
+
+function replay(provider, call, route, response, index) {
+  const recorded = recordings(provider.dialect, route.op, call.stream)[index];
+  if (!recorded) return refuse(provider.wire, call, response, { status: 404, message: `There is no recording ${index}.` });
+  const body = typeof recorded.response === 'string' ? recorded.response : JSON.stringify(recorded.response);
+  call.recorded = recorded.src;
+  return raw(call, response, recorded.status, call.stream ? provider.wire.streamType : 'application/json', body);
+}
+
+/** Writes a stream's events as the fault has it. */
+async function stream(provider, call, route, value, response, fault) {
+  const { wire } = provider;
+  const { events, end } = wire.events(value, call.model);
+  const list = route.json;
+  call.status = 200;
+  response.writeHead(200, { 'content-type': list ? 'application/json' : wire.streamType, 'cache-control': 'no-cache', ...wire.headers(call.number) });
+  if (fault.kind === 'huge-event') events.splice(1, 0, wire.hugeEvent(fault.bytes));
+  const after = fault.after ?? Infinity;
+  for (const [index, event] of [...events, end].entries()) {
+    if (index >= after) return finishEarly(wire, call, response, fault);
+    if (fault.chunkMs) await wait(fault.chunkMs, response);
+    if (response.destroyed) return undefined;
+    await write(response, list ? asListItem(event, index) : event, fault.splitBytes);
+    call.events += 1;
+  }
+  if (list) await write(response, ']');
+  return response.end();
+}
+
+const asListItem = (event, index) => `${index === 0 ? '[' : ',\r\n'}${event.replace(/^data: /, '').trim()}`;
+
+async function write(response, text, splitBytes) {
+  const bytes = Buffer.from(text);
+  const size = splitBytes ?? bytes.length;
+  for (let at = 0; at < bytes.length && !response.destroyed; at += size) {
+    const flowing = response.write(bytes.subarray(at, at + size));
+    if (splitBytes) await new Promise(resolve => setImmediate(resolve));
+    if (!flowing) await new Promise(resolve => { response.once('drain', resolve); response.once('close', resolve); });
+  }
+}
+
+async function finishEarly(wire, call, response, fault) {
+  if (fault.kind === 'hang-after') return undefined;
+  if (fault.kind === 'cut-after') return setImmediate(() => breakOff(call, response));
+  if (fault.kind === 'error-event') await write(response, wire.errorEvent());
+  call.end = 'fault';
+  return response.end();
+}
+
+/** The control endpoint. */
+async function control(state, request, response, what, query) {
+  const body = await readBody(request);
+  if (request.method === 'GET' && what === 'calls') {
+    if (query.get('settled')) await settled(state, Number(query.get('wait_ms') ?? 5_000));
+    const since = Number(query.get('since') ?? 0);
+    return sendJson(response, 200, { next: state.first + state.calls.length, open: state.open.size, calls: state.calls.slice(Math.max(0, since - state.first)) });
+  }
+  if (request.method === 'POST' && what === 'forbid') {
+    state.forbidden.push(...JSON.parse(body).values);
+    return sendJson(response, 200, {});
+  }
+  if (request.method === 'POST' && what === 'reset') {
+    state.first += state.calls.splice(0).length;
+    state.thenOk.clear();
+    state.forbidden.length = 0;
+    return sendJson(response, 200, {});
+  }
+  if (request.method === 'GET' && what === 'state') return sendJson(response, 200, { specs: specsFolder() !== null, recordings: recordingsFolder() !== null, open: state.open.size });
+  return sendJson(response, 404, {});
+}
+
+/** Waits until no call is under way, or the time is up. */
+async function settled(state, waitMs) {
+  const until = Date.now() + waitMs;
+  while (state.open.size > 0 && Date.now() < until) {
+    await new Promise(resolve => {
+      const timer = setTimeout(resolve, until - Date.now());
+      state.waiting.push(() => { clearTimeout(timer); resolve(); });
+    });
+  }
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const at = process.argv.indexOf('--port');
+  const mocks = await startMocks({ port: at > 0 ? Number(process.argv[at + 1]) : 0, lenient: process.argv.includes('--lenient') });
+  process.stdout.write(`${JSON.stringify({ url: mocks.url })}\n`);
+  process.stdin.resume().once('end', () => process.exit(0));
+}

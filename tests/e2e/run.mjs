@@ -1,0 +1,21 @@
+// Runs the end-to-end tests: `node tests/e2e/run.mjs [file …]`. Installs what they need on the first run.
+
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+const HERE = fileURLToPath(new URL('./', import.meta.url));
+const FILES = ['mocks', 'runner', 'scenarios', 'accounting', 'sdk', 'python'];
+
+const inherit = { cwd: HERE, stdio: 'inherit' };
+if (!fs.existsSync(path.join(HERE, 'node_modules', 'openai'))) {
+  const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], inherit);
+  if (status !== 0) process.exit(status ?? 1);
+}
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : FILES;
+const files = wanted.map(name => `${name.replace(/(\.test)?(\.mjs)?$/, '')}.test.mjs`);
+// One file at a time: they measure how long things take.
+const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files], inherit);
+process.exit(status ?? 1);

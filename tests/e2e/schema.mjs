@@ -1,0 +1,26 @@
+// Checks answers against OpenAI's published response formats, where they are at hand (see mock/specs.mjs).
+
+import { openaiSchema, specsFolder } from './mock/specs.mjs';
+
+/** Why answers are not checked, or `null`. */
+export const skipped = specsFolder() === null ? 'the published formats are not at hand (SLUICE_SPECS): answers are not checked against them' : null;
+
+const RESPONSES = [
+  [/\/chat\/completions$/, 'CreateChatCompletionResponse'],
+  [/\/embeddings$/, 'CreateEmbeddingResponse'],
+  [/\/models$/, 'ListModelsResponse'],
+  [/\/models\/.+$/, 'Model'],
+];
+
+const problem = (name, value) => (skipped ? null : openaiSchema(name)(value));
+
+/** What is wrong with a whole answer, or `null`. */
+export function answerProblem(path, status, value) {
+  if (!path.startsWith('/v1/')) return null;
+  if (status >= 400) return problem('ErrorResponse', value);
+  const [, name] = RESPONSES.find(([pattern]) => pattern.test(path.replace(/\?.*$/, ''))) ?? [];
+  return name ? problem(name, value) : null;
+}
+
+/** What is wrong with one chunk of a stream, or `null`. */
+export const chunkProblem = chunk => problem('CreateChatCompletionStreamResponse', chunk);
