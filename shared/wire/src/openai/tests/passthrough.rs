@@ -10,85 +10,101 @@ fn rewritten(body: &str, edits: &Edits) -> String {
     String::from_utf8(passthrough::rewrite_request(body.as_bytes(), edits)).unwrap()
 }
 
-#[test]
-fn only_what_policy_names_changes() {
-    let model = || Edits {
+fn model() -> Edits {
+    Edits {
         model: Some("gpt \"x\"".to_owned()),
         ..Edits::default()
-    };
-    let usage = || Edits {
+    }
+}
+
+fn check(edits: &Edits, cases: &[(&str, &str)]) {
+    for (body, expected) in cases {
+        assert_eq!(rewritten(body, edits), *expected, "{edits:?}");
+    }
+}
+
+#[test]
+fn only_the_model_changes() {
+    check(
+        &model(),
+        &[
+            (
+                "{ \"a\" : [1.50, {\"model\":\"no\"}],\n\"model\" : \"m\" , \"z\":\"\\u00e9\\\"}\"}",
+                "{ \"a\" : [1.50, {\"model\":\"no\"}],\n\"model\" : \"gpt \\\"x\\\"\" , \"z\":\"\\u00e9\\\"}\"}",
+            ),
+            (r#"{"m\u006fdel":"m"}"#, r#"{"m\u006fdel":"gpt \"x\""}"#),
+            ("{}", r#"{"model":"gpt \"x\""}"#),
+            ("[1]", "[1]"),
+        ],
+    );
+}
+
+#[test]
+fn usage_is_asked_for_whatever_the_options_are() {
+    let edits = Edits {
         include_usage: true,
         ..Edits::default()
     };
-    let limit = |key| Edits {
-        limit_key: Some(key),
-        ..Edits::default()
-    };
-    let roles = || Edits {
+    check(
+        &edits,
+        &[
+            (
+                r#"{"x":1 }"#,
+                r#"{"x":1,"stream_options":{"include_usage":true} }"#,
+            ),
+            (
+                r#"{"stream_options":null}"#,
+                r#"{"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream_options":{}}"#,
+                r#"{"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream_options":{"include_usage": false, "x": 1}}"#,
+                r#"{"stream_options":{"include_usage": true, "x": 1}}"#,
+            ),
+            (
+                r#"{"stream_options":{"x":{}} ,"y":1}"#,
+                r#"{"stream_options":{"x":{},"include_usage":true} ,"y":1}"#,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_limit_has_the_name_that_the_provider_reads() {
+    let both = r#"{"max_tokens":5,"max_completion_tokens":5}"#;
+    let old = r#"{"max_tokens":5}"#;
+    let new = r#"{"max_completion_tokens":5}"#;
+    for (key, cases) in [
+        (
+            "max_completion_tokens",
+            [(old, new), (new, new), (both, both)],
+        ),
+        ("max_tokens", [(old, old), (new, old), (both, both)]),
+    ] {
+        let edits = Edits {
+            limit_key: Some(key),
+            ..Edits::default()
+        };
+        check(&edits, &cases);
+    }
+}
+
+#[test]
+fn developers_speak_as_the_system_where_nobody_knows_them() {
+    let edits = Edits {
         developer_as_system: true,
         ..Edits::default()
     };
-    for (body, edits, expected) in [
-        (
-            "{ \"a\" : [1.50, {\"model\":\"no\"}],\n\"model\" : \"m\" , \"z\":\"\\u00e9\\\"}\"}",
-            model(),
-            "{ \"a\" : [1.50, {\"model\":\"no\"}],\n\"model\" : \"gpt \\\"x\\\"\" , \"z\":\"\\u00e9\\\"}\"}",
-        ),
-        (
-            r#"{"m\u006fdel":"m"}"#,
-            model(),
-            r#"{"m\u006fdel":"gpt \"x\""}"#,
-        ),
-        ("{}", model(), r#"{"model":"gpt \"x\""}"#),
-        (
-            r#"{"x":1 }"#,
-            usage(),
-            r#"{"x":1,"stream_options":{"include_usage":true} }"#,
-        ),
-        (
-            r#"{"stream_options":null}"#,
-            usage(),
-            r#"{"stream_options":{"include_usage":true}}"#,
-        ),
-        (
-            r#"{"stream_options":{}}"#,
-            usage(),
-            r#"{"stream_options":{"include_usage":true}}"#,
-        ),
-        (
-            r#"{"stream_options":{"include_usage": false, "x": 1}}"#,
-            usage(),
-            r#"{"stream_options":{"include_usage": true, "x": 1}}"#,
-        ),
-        (
-            r#"{"stream_options":{"x":{}} ,"y":1}"#,
-            usage(),
-            r#"{"stream_options":{"x":{},"include_usage":true} ,"y":1}"#,
-        ),
-        (
-            r#"{"max_tokens":5}"#,
-            limit("max_completion_tokens"),
-            r#"{"max_completion_tokens":5}"#,
-        ),
-        (
-            r#"{"max_completion_tokens":5}"#,
-            limit("max_tokens"),
-            r#"{"max_tokens":5}"#,
-        ),
-        (
-            r#"{"max_tokens":5,"max_completion_tokens":5}"#,
-            limit("max_tokens"),
-            r#"{"max_tokens":5,"max_completion_tokens":5}"#,
-        ),
-        (
+    check(
+        &edits,
+        &[(
             r#"{"messages":[{"role":"developer","content":"developer"}, {"content":[],"role": "user"}]}"#,
-            roles(),
             r#"{"messages":[{"role":"system","content":"developer"}, {"content":[],"role": "user"}]}"#,
-        ),
-        ("[1]", model(), "[1]"),
-    ] {
-        assert_eq!(rewritten(body, &edits), expected);
-    }
+        )],
+    );
 }
 
 #[test]
