@@ -192,7 +192,7 @@ impl<P: Platform> Run<P> {
             let body =
                 upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false).await?;
             Ok(Accepted::Whole(Box::new(Whole {
-                answer: self.work.answer(target, body, &self.answered())?,
+                answer: self.work.answer(target, &body, &self.answered())?,
                 drops,
                 first_byte_at,
             })))

@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 use sluice_units::Usage;
-use sluice_wire::dialect::{decode_chat, decode_embeddings, encode_chat, encode_embeddings};
+use sluice_wire::dialect::{
+    decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
+};
 use sluice_wire::model::{ChatRequest, EmbeddingsRequest};
 use sluice_wire::openai::chat::Answered;
 use sluice_wire::openai::passthrough::{self, Edits};
@@ -74,27 +76,38 @@ impl Work {
     /// A whole answer of the target in the caller's dialect.
     ///
     /// # Errors
-    /// [`Failure::Garbled`] when it is not what the target's dialect says.
+    /// [`Failure::Answered`] when it is an error all the same, [`Failure::Garbled`] when it is not what the target's
+    /// dialect says.
     pub fn answer(
         &self,
         target: &TargetRef,
-        body: Bytes,
+        body: &Bytes,
+        answered: &Answered,
+    ) -> Result<Translated, Failure> {
+        self.read(target, body, answered).map_err(|failure| {
+            error_in_answer(dialect(target), body).map_or(failure, Failure::Answered)
+        })
+    }
+
+    fn read(
+        &self,
+        target: &TargetRef,
+        body: &Bytes,
         answered: &Answered,
     ) -> Result<Translated, Failure> {
         let dialect = dialect(target);
         match self {
             Self::Chat(_) if dialect == Dialect::OpenAi => {
-                let seen = passthrough::look(&body).map_err(Failure::Garbled)?;
+                let seen = passthrough::look(body).map_err(Failure::Garbled)?;
                 Ok(Translated {
-                    body,
+                    body: body.clone(),
                     usage: seen.usage,
                     finish: seen.finish,
                     drops: Drops::new(),
                 })
             }
             Self::Chat(_) => {
-                let (response, mut drops) =
-                    decode_chat(dialect, &body).map_err(Failure::Garbled)?;
+                let (response, mut drops) = decode_chat(dialect, body).map_err(Failure::Garbled)?;
                 let (encoded, more) = openai::chat::encode_response(&response, answered);
                 drops.append(more);
                 Ok(Translated {
@@ -109,7 +122,7 @@ impl Work {
             }
             Self::Embeddings(request) => {
                 let response =
-                    decode_embeddings(dialect, request, &body).map_err(Failure::Garbled)?;
+                    decode_embeddings(dialect, request, body).map_err(Failure::Garbled)?;
                 let encoded = openai::embeddings::encode_response(&response, request.encoding);
                 Ok(Translated {
                     body: Bytes::from(encoded),

@@ -181,6 +181,18 @@ fn garbage_from_a_provider_is_a_502_in_the_callers_envelope() {
 }
 
 #[test]
+fn an_error_that_comes_as_a_200_is_an_error() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    let body = r#"{"error":{"message":"Rate limit reached.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
+    world.script(vec![answer(200, body), answer(200, OPENAI_ANSWER)]);
+    let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(got.status, 200);
+    let attempts = world.records("acme").remove(0).attempts;
+    assert_eq!(attempts[0].error.as_deref(), Some("upstream_rate_limited"));
+}
+
+#[test]
 fn an_unreachable_ledger_is_a_503_and_nothing_goes_upstream() {
     let mut world = with(|_| ());
     let key = key(&mut world);
