@@ -15,6 +15,7 @@ use sluice_core::platform::{Level, Platform};
 use sluice_core::problem::Problem;
 use sluice_units::Region;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 use crate::answer::PipeSink;
 use crate::worker::Worker;
@@ -84,7 +85,7 @@ pub async fn handle(
         return Err(JsError::new("the instance was not started").into());
     };
     let head = headers::request(&glue::head(&request));
-    let worker = Worker::new(request, env, context, instance.region.clone());
+    let worker = Worker::new(request.clone(), env, context, instance.region.clone());
     let answer = match head {
         Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
         None => Answer::problem(&Problem::invalid(
@@ -93,6 +94,10 @@ pub async fn handle(
             "The request's method or URL cannot be read.",
         )),
     };
+    if answer.status.is_client_error() || answer.status.is_server_error() {
+        // What was refused may not have been read; what was served has been.
+        let _ = JsFuture::from(glue::drain(&request)).await;
+    }
     give(&worker, answer, &resolve).await
 }
 
