@@ -56,7 +56,12 @@ export async function drain(request) {
   }
 }
 
-/** Resolves when the caller has gone away. */
+/**
+ * Resolves when the caller has gone away.
+ *
+ * A workerd that callers reach without Cloudflare before it hears of a caller's end (FIN) only when it next writes;
+ * of a reset at once.
+ */
 export function left(request) {
   const { signal } = request;
   return new Promise((resolve) => {
@@ -138,7 +143,7 @@ export class Pipe {
   }
 
   abort() {
-    this.#writer.abort().catch(() => {});
+    this.#writer.abort(new Error("the answer was broken off")).catch(() => {});
   }
 }
 
