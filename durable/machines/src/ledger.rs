@@ -22,7 +22,7 @@
 //!   followed by one correction.
 //! - Records are numbered from 1 without gaps, in the order of the commits.
 //! - The ledger's time never goes back at a scope: should the clock step back, it stands still until the clock has
-//!   caught up.
+//!   caught up. What became of a reservation is found again if the clock steps back by no more than half an hour.
 //!
 //! What a command must see is read in two rounds, because the scopes of a settlement are in its reservation:
 //! [`reads`], then [`scope_reads`]. [`load`] does both.

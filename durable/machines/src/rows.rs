@@ -115,11 +115,11 @@ impl Rows {
                 before,
                 limit,
             } => self
-                .iter()
-                .skip_while(|(key, _)| *key <= after.as_str())
-                .take_while(|(key, _)| *key < before.as_str())
+                .0
+                .range::<str, _>((Bound::Excluded(after.as_str()), Bound::Unbounded))
+                .take_while(|(key, _)| *key < before)
                 .take(usize::try_from(*limit).unwrap_or(usize::MAX))
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         }
     }

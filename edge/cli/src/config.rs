@@ -112,7 +112,7 @@ fn summary(file: &str, loaded: &Loaded) -> String {
         };
         let _infallible = writeln!(
             text,
-            "not served, for no price is known (write [prices.\"provider/model\"]): {}{more}",
+            "no price is known, so refused wherever a budget stands (write [prices.\"provider/model\"]): {}{more}",
             shown.join(", ")
         );
     }

@@ -1,4 +1,5 @@
 //! What `sluice check` says of broken files, as goldens; and that good files are good.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,4 +103,49 @@ fn what_was_compiled_is_read_as_the_same() {
     let again = Document::from_json(&json).unwrap();
     assert_eq!(again, loaded.document);
     assert_eq!(Config::compile(&again).unwrap(), loaded.config);
+}
+
+#[test]
+fn every_provider_of_the_catalogue_needs_nothing_but_its_name() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let mut text = String::new();
+    for facts in catalogue.providers() {
+        text.push_str(&format!("[providers.\"{}\"]\n", facts.id));
+        // What only the account's owner knows.
+        if facts
+            .base_url
+            .as_ref()
+            .is_none_or(|address| address.contains("${"))
+        {
+            text.push_str("base_url = \"https://owner.example.com/v1\"\n");
+        }
+        // What only the server's owner knows.
+        if catalogue.models(facts).next().is_none() {
+            text.push_str("models_allow = [\"*\"]\n");
+        }
+    }
+    let loaded = check(&text).unwrap();
+    assert!(loaded.config.providers().count() > 100);
+    assert!(loaded.document.prices.len() > 4_000);
+}
+
+#[test]
+fn everyday_models_are_known_with_their_prices() {
+    let loaded = check("[providers.openai]\n[providers.anthropic]\n[providers.gemini]\n").unwrap();
+    for (model, input, output) in [
+        ("gpt-4o-mini", "0.15", "0.6"),
+        ("gpt-4o-mini-2024-07-18", "0.15", "0.6"),
+        ("text-embedding-3-small", "0.02", "0"),
+        ("claude-haiku-4-5", "1", "5"),
+        ("gemini-2.5-flash", "0.3", "2.5"),
+    ] {
+        let route = loaded.config.resolve_model(model).expect(model);
+        let price = route.targets[0].price.as_ref().unwrap();
+        let rates = price.at(sluice_units::Timestamp::default()).unwrap().rates;
+        assert_eq!(
+            (rates.input.to_string(), rates.output.to_string()),
+            (input.to_owned(), output.to_owned()),
+            "{model}"
+        );
+    }
 }

@@ -3,6 +3,8 @@
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
 const PIECE_BYTES_MAX = 65536;
+/** How much of an unwanted body is read, at most. */
+const DRAIN_BYTES_MAX = 32 << 20;
 
 /** A request's method, address and headers, one to a line. */
 export function head(request) {
@@ -27,7 +29,7 @@ export async function receive(request, bytesMax) {
     if (done) break;
     length += value.byteLength;
     if (length > bytesMax) {
-      reader.cancel().catch(() => {});
+      reader.releaseLock();
       return null;
     }
     pieces.push(value);
@@ -35,7 +37,31 @@ export async function receive(request, bytesMax) {
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
-/** Resolves when the caller has gone away. */
+/**
+ * Reads and forgets what is left of a request's body. Most callers only look at the answer when they have sent
+ * everything; one who is cut off before never learns why. Bounded, so that nobody sends for ever.
+ */
+export async function drain(request) {
+  if (request.body === null || request.body.locked) return;
+  try {
+    const reader = request.body.getReader();
+    for (let length = 0; length <= DRAIN_BYTES_MAX; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      length += value.byteLength;
+    }
+    await reader.cancel();
+  } catch {
+    // The caller went away, or the body was read before.
+  }
+}
+
+/**
+ * Resolves when the caller has gone away.
+ *
+ * A workerd that callers reach without Cloudflare before it hears of a caller's end (FIN) only when it next writes;
+ * of a reset at once.
+ */
 export function left(request) {
   const { signal } = request;
   return new Promise((resolve) => {
@@ -117,7 +143,7 @@ export class Pipe {
   }
 
   abort() {
-    this.#writer.abort().catch(() => {});
+    this.#writer.abort(new Error("the answer was broken off")).catch(() => {});
   }
 }
 

@@ -24,6 +24,8 @@ const PATTERNS_MAX: usize = 64;
 const LIFE_DEFAULT: Span = Span::from_seconds(90 * 86_400);
 const LIFE_MAX: Span = Span::from_seconds(10 * 365 * 86_400);
 const TEXT_BYTES_MAX: usize = 500;
+/// A version is one row of at most 2 MB, in which quotes are escaped.
+const DOCUMENT_BYTES_MAX: usize = 1_000_000;
 
 /// Serves one request to `/admin/…`.
 pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
@@ -370,6 +372,12 @@ async fn put_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, 
         ));
     }
     let text = asked.document.to_string();
+    if text.len() > DOCUMENT_BYTES_MAX {
+        return Err(invalid(
+            "document",
+            format!("The document is larger than {DOCUMENT_BYTES_MAX} bytes."),
+        ));
+    }
     let issues = match Document::from_json(text.as_bytes()) {
         Ok(document) => Config::compile(&document).err().unwrap_or_default(),
         Err(issue) => vec![issue],

@@ -1,6 +1,8 @@
 //! May this request go ahead: one atomic decision over all scopes, and the reservation that it leaves.
 
 use http::StatusCode;
+use std::rc::Rc;
+
 use sluice_machines::ledger::{self, Admission, Headroom};
 use sluice_machines::limit::{Amount, Rule, ScopeRules};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
@@ -8,6 +10,7 @@ use sluice_units::{ModelId, NanoUsd, OrgId, RequestId, Span, Timestamp, Tokens, 
 
 use crate::authenticate::Caller;
 use crate::config::{Config, Route};
+use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
 use crate::problem::Problem;
@@ -88,6 +91,7 @@ impl Admitted {
 /// not answer.
 pub async fn reserve<P: Platform>(
     p: &P,
+    isolate: &Rc<Isolate>,
     config: &Config,
     caller: &Caller,
     ask: Ask<'_>,
@@ -101,7 +105,14 @@ pub async fn reserve<P: Platform>(
         ttl,
         draft: draft.clone(),
     }));
-    let mut replies = p.ledger(&draft.org, std::slice::from_ref(&command)).await?;
+    let asked = p.ledger(&draft.org, std::slice::from_ref(&command)).await;
+    let mut replies = asked.inspect_err(|_| {
+        // The reservation may stand all the same; releasing one that does not is harmless.
+        let release = ledger::Command::Release {
+            request: draft.request.clone(),
+        };
+        isolate.defer(p, &draft.org, release);
+    })?;
     match replies.pop() {
         Some(ledger::Reply::Admitted(headroom)) => Ok(Admitted {
             draft,

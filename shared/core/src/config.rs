@@ -3,16 +3,6 @@
 //! Decides what is a legal configuration, every default, where a model's name leads and which rules stand over a key.
 //! Knows no file, no catalogue and no secret: the command line fills in the catalogue's facts beforehand, and secrets
 //! appear by name only. The same checks run there and in the worker.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        clippy::float_arithmetic
-    )
-)]
 
 mod compile;
 mod compiled;
@@ -126,7 +116,7 @@ impl Config {
     }
 
     /// The public model names that this key may use, for the list of models: configured names, then each provider's
-    /// models, bare where the bare name leads to it and as `provider/model` where not. Models without a price are left out.
+    /// models, bare where the bare name leads to it and as `provider/model` where not.
     ///
     /// # Errors
     /// [`ScopeError`] when the key names something that the configuration does not hold.
@@ -144,8 +134,9 @@ impl Config {
                 let full = canonical(target);
                 let free = !is_sandbox(offer) && taken.insert(model);
                 let name = if free { model } else { &full };
-                let listed = target.price.is_some() && !self.routes.contains_key(name);
-                if listed && scopes::allows(&levels, key, name, Some(&full)) {
+                if !self.routes.contains_key(name)
+                    && scopes::allows(&levels, key, name, Some(&full))
+                {
                     names.push(name.clone());
                 }
             }

@@ -20,7 +20,8 @@ use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
-use crate::serve::{Run, Work};
+use crate::serve::Run;
+use crate::translate::Work;
 use crate::{admin, estimate, headers, health, sandbox, secret_key};
 
 /// The status in the record of a request whose caller went away; nobody ever sees it.
@@ -232,7 +233,7 @@ impl<P: Platform> Context<'_, P> {
             most.map(|most| most.saturating_mul(choices))
         });
         let ask = self.ask(Operation::Chat, model, chat.stream, &route, bounds);
-        let admitted = admit::reserve(self.p, &self.config, &caller, ask).await?;
+        let admitted = admit::reserve(self.p, self.isolate, &self.config, &caller, ask).await?;
         // The name that the caller used is ours; what goes upstream is in the target.
         chat.model = route.name.as_str().to_owned();
         self.run(admitted, route, Work::Chat(Box::new(chat)), body, drops)
@@ -248,7 +249,7 @@ impl<P: Platform> Context<'_, P> {
         let input = estimate::embeddings_input(&request);
         let bounds = self.bounds(&route, &body, input, |_| Some(0));
         let ask = self.ask(Operation::Embeddings, model, false, &route, bounds);
-        let admitted = admit::reserve(self.p, &self.config, &caller, ask).await?;
+        let admitted = admit::reserve(self.p, self.isolate, &self.config, &caller, ask).await?;
         self.run(
             admitted,
             route,

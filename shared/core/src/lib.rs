@@ -35,6 +35,7 @@ pub mod secret_key;
 pub mod serve;
 pub mod session;
 pub mod settle;
+pub mod translate;
 pub mod upstream;
 
 mod admin;

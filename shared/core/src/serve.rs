@@ -1,6 +1,6 @@
 //! The attempts of one admitted request: translate, call, judge, try again or fall back, answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,14 +9,12 @@ use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_machines::record::{Attempt, Outcome, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
-use sluice_wire::dialect::{decode_error, encode_chat, encode_embeddings};
-use sluice_wire::model::{ChatRequest, EmbeddingsRequest};
-use sluice_wire::openai;
+use sluice_wire::Drops;
+use sluice_wire::dialect::decode_error;
 use sluice_wire::openai::chat::Answered;
-use sluice_wire::{Dialect, Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
-use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::config::{Config, Route, TargetRef};
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -24,21 +22,13 @@ use crate::plan::{Failure, Next, Plan};
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::pump::Pump;
-use crate::session::{Session, finish_word};
+use crate::session::Session;
 use crate::settle::{self, Ending};
+use crate::translate::{Translated, Work, dialect};
 use crate::upstream::{self, Body, Watch};
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
-
-/// What is asked of the provider.
-#[derive(Debug)]
-pub enum Work {
-    /// The next turn of a conversation.
-    Chat(Box<ChatRequest>),
-    /// Vectors.
-    Embeddings(Box<EmbeddingsRequest>),
-}
 
 /// One admitted request on its way.
 pub struct Run<P: Platform> {
@@ -71,9 +61,7 @@ enum Accepted<P: Platform> {
 }
 
 struct Whole {
-    body: Vec<u8>,
-    usage: Option<Usage>,
-    finish: Option<String>,
+    answer: Translated,
     drops: Drops,
     first_byte_at: Timestamp,
 }
@@ -170,7 +158,7 @@ impl<P: Platform> Run<P> {
         target: &TargetRef,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let (request, drops) = self.translate(target)?;
+        let (request, drops) = self.work.request(target, &self.body)?;
         let timeouts = target.provider.timeouts;
         let every = Span::from_micros(
             self.admitted
@@ -179,6 +167,7 @@ impl<P: Platform> Run<P> {
                 .div_euclid(HEARTBEATS_PER_TTL),
         );
         let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
+        let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let mut answer =
                 upstream::call(&self.p, &target.provider, request, &self.trace).await?;
@@ -187,7 +176,7 @@ impl<P: Platform> Run<P> {
                     .await
                     .unwrap_or_default();
                 let mut error = decode_error(
-                    wire_dialect(target),
+                    dialect(target),
                     answer.status.as_u16(),
                     &answer.headers,
                     &body,
@@ -195,26 +184,27 @@ impl<P: Platform> Run<P> {
                 self.scrub(target, &mut error.message);
                 return Err(Failure::Answered(error));
             }
-            match &self.work {
-                Work::Chat(chat) if chat.stream => {
-                    self.begin_stream(target, answer.body, drops, started_at)
-                        .await
-                }
-                _ => {
-                    let first_byte_at = self.p.now();
-                    let body =
-                        upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false)
-                            .await?;
-                    self.read_answer(target, &body, drops, first_byte_at)
-                }
+            if self.work.streams() {
+                return self
+                    .begin_stream(target, answer.body, drops, started_at)
+                    .await;
             }
+            let first_byte_at = self.p.now();
+            deadline.set(started_at.plus(timeouts.total));
+            let body =
+                upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false).await?;
+            Ok(Accepted::Whole(Box::new(Whole {
+                answer: self.work.answer(
+                    target,
+                    &body,
+                    &self.answered(),
+                    self.admitted.bound().input,
+                )?,
+                drops,
+                first_byte_at,
+            })))
         };
-        let limit = if self.streams() {
-            timeouts.first_byte
-        } else {
-            timeouts.total
-        };
-        upstream::within(&self.p, limit, every, tick, work)
+        upstream::within(&self.p, &deadline, every, tick, work)
             .await
             .unwrap_or(Err(Failure::Timeout("answer")))
     }
@@ -233,33 +223,6 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    fn streams(&self) -> bool {
-        matches!(&self.work, Work::Chat(chat) if chat.stream)
-    }
-
-    /// The request in the target's dialect. The same dialect on both sides keeps the caller's bytes.
-    fn translate(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
-        let dialect = wire_dialect(target);
-        match &self.work {
-            Work::Chat(chat) if dialect == Dialect::OpenAi => {
-                let body = openai::passthrough::rewrite_request(
-                    &self.body,
-                    &openai::passthrough::Edits::chat(chat, &target.wire),
-                );
-                Ok((
-                    openai::passthrough::request("/chat/completions", body),
-                    Drops::new(),
-                ))
-            }
-            Work::Chat(chat) => {
-                encode_chat(dialect, chat, &target.wire).map_err(Failure::Inexpressible)
-            }
-            Work::Embeddings(embeddings) => {
-                encode_embeddings(dialect, embeddings, &target.wire).map_err(Failure::Inexpressible)
-            }
-        }
-    }
-
     async fn begin_stream(
         &self,
         target: &TargetRef,
@@ -267,11 +230,7 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let include_usage = matches!(&self.work, Work::Chat(chat) if chat.stream_usage);
-        let mut session = match wire_dialect(target) {
-            Dialect::OpenAi => Session::through(include_usage),
-            dialect => Session::transcode(dialect, self.answered(), include_usage),
-        };
+        let mut session = self.work.session(target, self.answered());
         let mut first = Vec::new();
         while first.is_empty() {
             match body.chunk().await.map_err(Failure::Unreachable)? {
@@ -300,47 +259,6 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    fn read_answer(
-        &self,
-        target: &TargetRef,
-        body: &Bytes,
-        mut drops: Drops,
-        first_byte_at: Timestamp,
-    ) -> Result<Accepted<P>, Failure> {
-        let dialect = wire_dialect(target);
-        let (body, usage, finish) = match &self.work {
-            Work::Chat(_) if dialect == Dialect::OpenAi => {
-                let seen = openai::passthrough::look(body).map_err(Failure::Garbled)?;
-                (body.to_vec(), seen.usage, seen.finish)
-            }
-            Work::Chat(_) => {
-                let (response, more) =
-                    sluice_wire::dialect::decode_chat(dialect, body).map_err(Failure::Garbled)?;
-                drops.append(more);
-                let (encoded, more) = openai::chat::encode_response(&response, &self.answered());
-                drops.append(more);
-                let finish = response
-                    .choices
-                    .first()
-                    .map(|choice| finish_word(&choice.finish));
-                (encoded, response.usage, finish)
-            }
-            Work::Embeddings(request) => {
-                let response = sluice_wire::dialect::decode_embeddings(dialect, request, body)
-                    .map_err(Failure::Garbled)?;
-                let encoded = openai::embeddings::encode_response(&response, request.encoding);
-                (encoded, response.usage, None)
-            }
-        };
-        Ok(Accepted::Whole(Box::new(Whole {
-            body,
-            usage,
-            finish,
-            drops,
-            first_byte_at,
-        })))
-    }
-
     fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
@@ -358,9 +276,10 @@ impl<P: Platform> Run<P> {
     fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
         let mut drops = self.drops.clone();
         drops.append(whole.drops);
+        drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
-        let (usage, usage_source) = whole.usage.map_or_else(
-            || self.estimated(&whole.body),
+        let (usage, usage_source) = whole.answer.usage.map_or_else(
+            || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
         headers::cost(
@@ -378,7 +297,7 @@ impl<P: Platform> Run<P> {
             usage,
             usage_source,
             first_byte_at: Some(whole.first_byte_at),
-            finish: whole.finish,
+            finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
             dropped: names(&drops),
@@ -387,7 +306,7 @@ impl<P: Platform> Run<P> {
         Answer {
             status: StatusCode::OK,
             headers: head,
-            body: AnswerBody::Full(Bytes::from(whole.body)),
+            body: AnswerBody::Full(whole.answer.body),
         }
     }
 
@@ -488,14 +407,6 @@ impl<P: Platform> Run<P> {
             "The caller went away.",
             Span::from_seconds(1),
         )
-    }
-}
-
-/// The sandbox speaks OpenAI's dialect.
-fn wire_dialect(target: &TargetRef) -> Dialect {
-    match target.provider.dialect {
-        ProviderDialect::Wire(dialect) => dialect,
-        ProviderDialect::Sandbox => Dialect::OpenAi,
     }
 }
 

@@ -15,8 +15,10 @@ use std::borrow::Cow;
 use crate::error::{DecodeError, EncodeError};
 
 mod blocks;
+mod downstream;
 pub mod error;
 mod format;
+mod marks;
 pub mod names;
 mod reasoning;
 mod request;
@@ -28,6 +30,10 @@ mod tools;
 mod turns;
 mod usage;
 
+pub use downstream::{
+    Answered, HELD_BYTES_MAX, Model, StreamEncoder, decode_count_tokens, decode_request,
+    encode_models, encode_response, encode_token_count,
+};
 pub use format::STRUCTURED_ANSWER_TOOL;
 pub use request::{OUTPUT_TOKENS_DEFAULT, encode_request};
 pub use response::decode_response;

@@ -9,10 +9,16 @@
 //! Schemas go out in Gemini's OpenAPI subset (`parameters`, `responseSchema`), which every model reads, or, where that
 //! loses less and the model reads it, as a JSON schema (`parametersJsonSchema`, `responseJsonSchema`); `schema` says how.
 
+use serde_json::Value;
+
+use crate::model::ChatRequest;
+
+pub mod downstream;
 pub mod embeddings;
 pub mod error;
 
 mod args;
+mod base64;
 mod config;
 mod contents;
 mod frames;
@@ -30,6 +36,13 @@ pub use stream::StreamDecoder;
 
 /// The dialect's name in errors.
 const DIALECT: &str = "gemini";
+
+/// Where a request's `extra` holds what only Gemini can say, in Gemini's words.
+const OWN: &str = "gemini";
+
+fn own<'a>(request: &'a ChatRequest, key: &str) -> Option<&'a Value> {
+    request.extra.get(OWN)?.get(key)
+}
 
 #[cfg(test)]
 mod tests;

@@ -270,9 +270,10 @@ impl Object {
         self.fields
     }
 
-    /// The names of what has not been taken.
+    /// The names of what has not been taken; `null` is nothing.
     pub fn left(&self) -> impl Iterator<Item = &str> {
-        self.fields.keys().map(String::as_str)
+        let some = self.fields.iter().filter(|(_, value)| !value.is_null());
+        some.map(|(key, _)| key.as_str())
     }
 
     /// "This field is missing."

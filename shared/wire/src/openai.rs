@@ -18,3 +18,6 @@ mod usage;
 
 /// The dialect's name in errors.
 const NAME: &str = "openai";
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sluice_wire::dialect::{StreamDecoder, decode_chat, decode_embeddings, decode_error};
-use sluice_wire::model::{
-    ChatResponse, EmbeddingInput, EmbeddingsRequest, Event, Finish, Part, PartKind, Usage,
+use sluice_wire::dialect::{
+    StreamDecoder, decode_chat, decode_embeddings, decode_error, encode_chat,
 };
-use sluice_wire::{Dialect, ErrorClass};
+use sluice_wire::gemini::downstream::{
+    Answered, Framing, StreamEncoder, decode_request, encode_response,
+};
+use sluice_wire::model::{
+    ChatRequest, ChatResponse, EmbeddingInput, EmbeddingsRequest, Event, Finish, Part, PartKind,
+    Role, Usage,
+};
+use sluice_wire::openai::chat;
+use sluice_wire::{Dialect, ErrorClass, Target};
 
 fn recordings() -> Option<PathBuf> {
     let folder = std::env::var_os("SLUICE_RECORDINGS").map_or_else(
@@ -279,12 +286,16 @@ fn recorded_exchanges_decode_without_loss() {
             let op = exchange["op"].as_str().unwrap();
             match (op, exchange["response_kind"].as_str().unwrap()) {
                 ("generateContent", "json") => {
-                    check_whole(&exchange["response"], place);
+                    let response = check_whole(&exchange["response"], place);
+                    check_retold(&response, place);
+                    check_told_openai(&response, place);
                     whole += 1;
                 }
                 ("streamGenerateContent", "sse") => {
                     let stream = exchange["response"].as_str().unwrap();
-                    check_stream(stream.as_bytes(), &sse_chunks(stream), place);
+                    let events = check_stream(stream.as_bytes(), &sse_chunks(stream), place);
+                    check_retold_stream(&events, place);
+                    check_stream_told_openai(&events, place);
                     streams += 1;
                 }
                 ("batchEmbedContents", "json") => {
@@ -299,6 +310,166 @@ fn recorded_exchanges_decode_without_loss() {
         "replayed: {whole} whole answers, {streams} streams, {embeddings} embeddings; {others} of other kinds"
     );
     assert!(whole > 0 && streams > 0 && embeddings > 0);
+}
+
+/// Who says what; Gemini merges one speaker's turns.
+fn spoken(request: &ChatRequest) -> Vec<(Role, &Part)> {
+    let messages = request.messages.iter();
+    messages
+        .flat_map(|message| message.parts.iter().map(|part| (message.role, part)))
+        .collect()
+}
+
+/// A recorded request is understood, and what is understood is said again in the same sense.
+#[test]
+fn recorded_requests_come_there_and_back() {
+    let Some(folder) = recordings() else { return };
+    let (mut replayed, mut lossless) = (0, 0);
+    for file in ["gemini.jsonl", "vertex.jsonl"] {
+        for exchange in lines(&folder.join(file)) {
+            let place = exchange["src"].as_str().unwrap();
+            let stream = match exchange["op"].as_str().unwrap() {
+                "generateContent" => false,
+                "streamGenerateContent" => true,
+                _ => continue,
+            };
+            let url = exchange["url"].as_str().unwrap();
+            let model = url.rsplit('/').next().unwrap().split(':').next().unwrap();
+            let target = Target {
+                model: model.to_owned(),
+                ..Target::default()
+            };
+            let body = serde_json::to_vec(&exchange["request"]).unwrap();
+            let (request, lost) = decode_request(model, stream, &body).unwrap();
+            let (out, lost_again) = encode_chat(Dialect::Gemini, &request, &target).unwrap();
+            let (back, _) = decode_request(model, stream, &out.body).unwrap();
+            if lost.is_empty() && lost_again.is_empty() {
+                assert_eq!(spoken(&back), spoken(&request), "{place}");
+                lossless += 1;
+            }
+            for drop in lost.as_slice().iter().chain(lost_again.as_slice()) {
+                println!("{place}: {} ({})", drop.field, drop.reason);
+            }
+            replayed += 1;
+        }
+    }
+    println!("replayed: {replayed} requests, {lossless} of them without any loss");
+    assert!(replayed > 0);
+}
+
+/// What Gemini answered, told to a caller who speaks Gemini.
+fn check_retold(response: &ChatResponse, place: &str) {
+    let (written, _) = encode_response(response, &Answered::default());
+    let (back, _) = decode_chat(Dialect::Gemini, &written).unwrap();
+    let usage = |response: &ChatResponse| {
+        response
+            .usage
+            .map(|usage| (usage.input_total(), usage.output, usage.reasoning))
+    };
+    assert_eq!(usage(&back), usage(response), "{place}");
+    for (back, choice) in back.choices.iter().zip(&response.choices) {
+        assert_eq!(back.finish, choice.finish, "{place}");
+        for thoughts in [false, true] {
+            let told = joined(&choice.parts, thoughts);
+            assert_eq!(joined(&back.parts, thoughts), told, "{place}");
+        }
+        let calls = |parts: &[Part]| {
+            let mut calls = parts.to_vec();
+            calls.retain(|part| matches!(part, Part::ToolCall { .. } | Part::Thinking { .. }));
+            calls
+        };
+        assert_eq!(calls(&back.parts), calls(&choice.parts), "{place}");
+    }
+}
+
+/// What Gemini answered, told to a caller who speaks OpenAI's dialect.
+fn check_told_openai(response: &ChatResponse, place: &str) {
+    let answered = chat::Answered {
+        id: "chatcmpl-1".to_owned(),
+        created: 1,
+        model: String::new(),
+    };
+    let (written, _) = chat::encode_response(response, &answered);
+    let (back, _) = chat::decode_response(&written).unwrap();
+    for (back, choice) in back.choices.iter().zip(&response.choices) {
+        assert_eq!(back.finish, choice.finish, "{place}");
+        assert_eq!(
+            joined(&back.parts, false),
+            joined(&choice.parts, false),
+            "{place}"
+        );
+        assert_eq!(calls(&back.parts), calls(&choice.parts), "{place}");
+    }
+    let total =
+        |response: &ChatResponse| response.usage.map(|usage| (usage.total(), usage.reasoning));
+    assert_eq!(total(&back), total(response), "{place}");
+}
+
+/// Names, arguments and signatures; a missing identifier is made up for callers who need one.
+fn calls(parts: &[Part]) -> Vec<(String, Value, Option<String>)> {
+    let mut calls = Vec::new();
+    for part in parts {
+        if let Part::ToolCall {
+            name,
+            arguments,
+            signature,
+            ..
+        } = part
+        {
+            let arguments = serde_json::from_str(arguments).unwrap();
+            calls.push((name.clone(), arguments, signature.clone()));
+        }
+    }
+    calls
+}
+
+fn check_stream_told_openai(events: &[Event], place: &str) {
+    let mut encoder = chat::StreamEncoder::new(chat::Answered::default(), true);
+    let mut out = Vec::new();
+    for event in events {
+        encoder.push(event, &mut out);
+    }
+    let mut decoder = StreamDecoder::new(Dialect::OpenAi);
+    let mut back = Vec::new();
+    decoder.push(&out, &mut back).unwrap();
+    decoder.finish(&mut back).unwrap();
+    let spoken = |events: &[Event]| {
+        let mut deltas = String::new();
+        let mut finishes = Vec::new();
+        let mut usage = None;
+        let mut names = Vec::new();
+        for event in events {
+            match event {
+                Event::Delta { text, .. } => deltas.push_str(text),
+                Event::Finish { finish, .. } => finishes.push(finish.clone()),
+                Event::Usage(said) => usage = Some((said.total(), said.reasoning)),
+                Event::PartStart {
+                    kind: PartKind::ToolCall { name, .. },
+                    ..
+                } => names.push(name.clone()),
+                _ => {}
+            }
+        }
+        (deltas, finishes, usage, names)
+    };
+    assert_eq!(spoken(&back), spoken(events), "{place}");
+}
+
+fn check_retold_stream(events: &[Event], place: &str) {
+    let spoken = |events: &[Event]| {
+        let mut events = events.to_vec();
+        events.retain(|event| !matches!(event, Event::Usage(_)));
+        events
+    };
+    for framing in [Framing::Sse, Framing::Array] {
+        let mut encoder = StreamEncoder::new(framing, Answered::default());
+        let mut out = Vec::new();
+        for event in events {
+            encoder.push(event, &mut out);
+        }
+        let back = decode_stream(&[&out]);
+        assert_eq!(spoken(&back), spoken(events), "{place}");
+    }
 }
 
 /// The same chunks as server-sent events and as an array.
@@ -317,6 +488,8 @@ fn recorded_chunks_decode_alike_in_both_framings() {
                 .collect();
             let array = serde_json::to_string_pretty(&chunks).unwrap();
             let events = check_stream(sse.as_bytes(), &chunks, &name);
+            check_retold_stream(&events, &name);
+            check_stream_told_openai(&events, &name);
             assert_eq!(
                 check_stream(array.as_bytes(), &chunks, &name),
                 events,

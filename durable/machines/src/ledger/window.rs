@@ -10,7 +10,7 @@ use sluice_units::{Span, Timestamp};
 
 use crate::limit::Meter;
 
-/// Into how many sub-buckets a window is divided.
+/// Into how many sub-buckets a window is divided. A part of the stored format: the numbers of sub-buckets follow from it.
 pub const SUB_BUCKETS: i64 = 60;
 
 /// What was counted within one window at one scope.

@@ -1,6 +1,8 @@
 //! What the ledger admits, denies, charges and remembers.
 
-use sluice_machines::ledger::{self, BudgetState, CLOSED_KEPT, Command, Reply, WindowState};
+use sluice_machines::ledger::{
+    self, BudgetState, CLOSED_KEPT, Command, EXPIRE_MAX, Reply, WindowState,
+};
 use sluice_machines::limit::{Meter, Period, Scope};
 use sluice_machines::record::{Outcome, RecordKind, UsageSource};
 use sluice_units::{NanoUsd, Span};
@@ -282,6 +284,47 @@ fn a_reservation_that_nobody_came_back_for_is_charged() {
         (standing.spent_day, standing.reserved),
         (nanos(50), nanos(0))
     );
+}
+
+#[test]
+fn many_deadlines_at_once_are_met_in_bounded_portions() {
+    let mut world = World::new();
+    let count = EXPIRE_MAX + 1;
+    for number in 0..count {
+        world.admitted(u32::try_from(number).unwrap(), &[], amount(1, 1));
+    }
+    world.pass(seconds(60));
+    let reads = ledger::expire_reads();
+    world.expire();
+    assert_eq!(world.queued().len(), EXPIRE_MAX);
+    assert_eq!(
+        ledger::next_deadline(&world.rows(&reads)),
+        Ok(Some(world.now))
+    );
+    world.expire();
+    assert_eq!(world.queued().len(), count);
+    assert_eq!(world.standing_of(&Scope::Org).spent_total, nanos(65));
+}
+
+#[test]
+fn windows_that_no_rule_names_any_more_are_forgotten() {
+    let mut world = World::new();
+    let row = |world: &World| world.store.get("s/org").unwrap().len();
+    let one_window = |length| {
+        [at(
+            Scope::Org,
+            &[per(Meter::Requests, 1_000, seconds(length))],
+        )]
+    };
+    world.admitted(0, &one_window(1), NOTHING);
+    let first = row(&world);
+    for number in 1..200 {
+        world.admitted(number, &one_window(i64::from(number) * 10), NOTHING);
+    }
+    assert!(row(&world) < first * 10, "{} bytes", row(&world));
+    world.pass(seconds(86_400));
+    world.admitted(200, &one_window(1), NOTHING);
+    assert!(row(&world) < first + 10, "{} bytes", row(&world));
 }
 
 #[test]

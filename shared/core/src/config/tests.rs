@@ -179,6 +179,28 @@ fn a_price_of_its_own_goes_before_a_pattern_and_changes_on_its_day() {
 }
 
 #[test]
+fn a_kind_without_a_price_costs_what_it_is_a_part_of() {
+    let document = document(&json!({"prices": {"sandbox/echo": {
+        "input": "3", "output": "15", "input_cached": "0.3", "cache_write_5m": "3.75",
+        "above": [{"input_tokens": 1000, "input": "6", "output": "22.5"}],
+    }}}));
+    let config = Config::compile(&document).unwrap();
+    let route = config.resolve_model("sandbox/echo").unwrap();
+    let price = route.targets[0].price.clone().unwrap();
+    let price = price.at(Timestamp::default()).unwrap();
+    let usd = |text: &str| NanoUsd::parse_usd(text).unwrap();
+    assert_eq!(price.rates.cache_write_1h, usd("3.75"));
+    assert_eq!(price.rates.input_audio, usd("3"));
+    assert_eq!(price.rates.reasoning, usd("15"));
+    let tier = price.tiers[0].rates;
+    // What has a price of its own keeps it; a part follows its whole into the tier.
+    assert_eq!(tier.input_cached, usd("0.3"));
+    assert_eq!(tier.cache_write_1h, usd("3.75"));
+    assert_eq!(tier.input_audio, usd("6"));
+    assert_eq!(tier.reasoning, usd("22.5"));
+}
+
+#[test]
 fn the_nearest_word_on_retries_holds() {
     let route = config().resolve_model("fast").unwrap();
     assert_eq!(route.targets[0].retry.attempts_max, 1);
@@ -285,6 +307,7 @@ fn a_key_sees_the_models_that_every_level_lets_through() {
         list(&key("dev", None, None, None)),
         [
             "fast",
+            "free-of-price",
             "gpt-4o",
             "gpt-4o-mini",
             "priced-only",

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
 
 use crate::model::CacheMark;
+
+/// The key under which arguments are sent that are no JSON object.
+const ARGUMENTS: &str = "arguments";
 
 /// The whole body of `POST /v1/messages`.
 #[derive(Debug, Serialize)]
@@ -38,10 +41,6 @@ pub(super) struct Body<'a> {
     pub(super) stream: bool,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes the field by reference"
-)]
 const fn is_false(flag: &bool) -> bool {
     !*flag
 }
@@ -125,6 +124,22 @@ impl Block<'_> {
 pub(super) enum Input<'a> {
     Raw(&'a RawValue),
     Made(Value),
+}
+
+impl<'a> Input<'a> {
+    /// The arguments, and whether they had to be wrapped because they are no JSON object.
+    pub(super) fn of(arguments: &'a str) -> (Self, bool) {
+        if arguments.trim().is_empty() {
+            return (Self::Made(json!({})), false);
+        }
+        if let Ok(raw) = serde_json::from_str::<&RawValue>(arguments)
+            && raw.get().starts_with('{')
+        {
+            return (Self::Raw(raw), false);
+        }
+        let value = serde_json::from_str(arguments).unwrap_or_else(|_| Value::from(arguments));
+        (Self::Made(json!({ ARGUMENTS: value })), true)
+    }
 }
 
 /// Where a picture or document is.

@@ -1,4 +1,4 @@
-//! What Anthropic says went wrong.
+//! What Anthropic says went wrong, and what its clients expect to be told.
 //!
 //! Follows <https://docs.claude.com/en/api/errors> (November 2026). One status and type serve several causes
 //! (a prompt too long and an empty account are both `invalid_request_error`); they are told apart by the message,
@@ -6,6 +6,7 @@
 
 use http::HeaderMap;
 use serde::Deserialize;
+use serde_json::json;
 use sluice_units::Span;
 
 use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
@@ -157,4 +158,60 @@ fn retry_after(headers: &HeaderMap) -> Option<Span> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let seconds: i64 = seconds.trim().parse().ok()?;
     (seconds >= 0).then(|| Span::from_seconds(seconds))
+}
+
+/// An error as Anthropic's clients expect it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorBody<'a> {
+    /// Anthropic's `type`, such as `invalid_request_error`; see [`kind`].
+    pub kind: &'a str,
+    /// A sentence for a person.
+    pub message: &'a str,
+    /// The request's identifier, where one is known.
+    pub request_id: Option<&'a str>,
+}
+
+/// Writes an error; the same object is the body of a failed answer and the data of a stream's last event.
+#[must_use]
+pub fn encode(body: &ErrorBody<'_>) -> Vec<u8> {
+    json!({
+        "type": "error",
+        "error": {"type": body.kind, "message": body.message},
+        "request_id": body.request_id,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// Writes a provider's error for a caller.
+#[must_use]
+pub fn encode_upstream(error: &UpstreamError, request_id: Option<&str>) -> Vec<u8> {
+    let message = if error.message.is_empty() {
+        "The provider failed."
+    } else {
+        &error.message
+    };
+    encode(&ErrorBody {
+        kind: kind(error.class),
+        message,
+        request_id,
+    })
+}
+
+/// The `type` for a class of error.
+#[must_use]
+pub const fn kind(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::InvalidRequest | ErrorClass::ContextLength | ErrorClass::ContentPolicy => {
+            "invalid_request_error"
+        }
+        ErrorClass::Authentication => "authentication_error",
+        ErrorClass::Permission | ErrorClass::UnsupportedCountry => "permission_error",
+        ErrorClass::NotFound => "not_found_error",
+        ErrorClass::RateLimited => "rate_limit_error",
+        ErrorClass::QuotaExhausted => "billing_error",
+        ErrorClass::Overloaded => "overloaded_error",
+        ErrorClass::Timeout => "timeout_error",
+        ErrorClass::Server => "api_error",
+    }
 }

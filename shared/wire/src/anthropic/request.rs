@@ -10,7 +10,7 @@ use super::blocks::{Body, Metadata, OutputConfig};
 use super::reasoning::Surroundings;
 use super::tools::Toolbox;
 use super::turns::Conversation;
-use super::{VERSION, cannot, format, reasoning, sampling, tools, turns};
+use super::{VERSION, cannot, format, marks, reasoning, sampling, tools, turns};
 use crate::error::EncodeError;
 use crate::model::ChatRequest;
 use crate::{Drops, Target, UpstreamRequest};
@@ -43,7 +43,8 @@ pub fn encode_request(
         effort: None,
         format,
     };
-    let body = body(request, target, conversation, toolbox, config, &mut drops);
+    let mut body = body(request, target, conversation, toolbox, config, &mut drops);
+    marks::bound(&mut body, &mut drops);
     let body = serde_json::to_vec(&body).map_err(|error| cannot("", error.to_string()))?;
     let request = UpstreamRequest {
         method: Method::POST,

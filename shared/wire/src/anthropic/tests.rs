@@ -8,9 +8,11 @@ use serde_json::Value;
 use crate::model::{CacheMark, Message, Part, Role};
 use crate::{Drops, Target};
 
+mod callers;
 mod errors;
 mod requests;
 mod responses;
+mod round_trip;
 mod schema;
 
 /// The project's fixtures of this dialect.

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::blocks::{Block, Input, Turn, TurnRole};
 use super::names::{CallIds, legal};
@@ -15,9 +14,6 @@ use crate::model::{Message, Part, Role, Source};
 
 /// What the user says where the conversation would begin with the assistant, which Messages refuses.
 const OPENING: &str = "(The conversation begins with the assistant.)";
-
-/// The key under which arguments are sent that are no JSON object.
-const ARGUMENTS: &str = "arguments";
 
 /// The conversation as Messages takes it.
 #[derive(Debug, Default)]
@@ -245,27 +241,29 @@ impl<'a> Writer<'a, '_> {
         }
     }
 
-    /// The caller's own bytes where they are a JSON object.
     fn input(&mut self, arguments: &'a str, field: &str) -> Input<'a> {
-        if arguments.trim().is_empty() {
-            return Input::Made(json!({}));
+        let (input, wrapped) = Input::of(arguments);
+        if wrapped {
+            self.drops.push(
+                format!("{field}.arguments"),
+                "not a JSON object; sent inside of one",
+            );
         }
-        if let Ok(raw) = serde_json::from_str::<&RawValue>(arguments)
-            && raw.get().starts_with('{')
-        {
-            return Input::Raw(raw);
-        }
-        self.drops.push(
-            format!("{field}.arguments"),
-            "not a JSON object; sent inside of one",
-        );
-        let value = serde_json::from_str(arguments).unwrap_or_else(|_| Value::from(arguments));
-        Input::Made(json!({ ARGUMENTS: value }))
+        input
     }
 
     fn thought(&mut self, part: &'a Part, role: TurnRole, field: &str) -> Option<Block<'a>> {
         let reason = match part {
             _ if role == TurnRole::User => "thoughts belong to the assistant",
+            Part::Thinking {
+                signature: Some(proof),
+                ..
+            }
+            | Part::RedactedThinking { data: proof }
+                if is_foreign(proof) =>
+            {
+                "the signature is another provider's"
+            }
             Part::Thinking {
                 text,
                 signature: Some(signature),
@@ -366,6 +364,11 @@ impl<'a> Writer<'a, '_> {
             }
         }
     }
+}
+
+/// Anthropic's proofs are bare base64, which holds no colon; the proofs of others carry their owner's name and one.
+fn is_foreign(proof: &str) -> bool {
+    proof.contains(':')
 }
 
 fn place(message: usize) -> String {

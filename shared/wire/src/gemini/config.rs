@@ -11,7 +11,7 @@ use crate::{Drops, Target};
 
 use super::schema::Written;
 use super::value::{put, single};
-use super::{names, schema};
+use super::{names, own, schema};
 
 /// The most stop sequences that Gemini takes.
 const STOPS_MAX: usize = 5;
@@ -30,7 +30,7 @@ const BUDGET_MAX_PRO: u64 = 32_768;
 const BUDGET_MIN_PRO: u64 = 128;
 
 /// Fields of `generationConfig` that only Gemini has, as its own callers write them.
-const OWN_FIELDS: [&str; 5] = [
+pub(super) const OWN_FIELDS: [&str; 5] = [
     "responseModalities",
     "speechConfig",
     "mediaResolution",
@@ -81,12 +81,15 @@ pub(super) fn generation(
     if let Some(reasoning) = &request.reasoning {
         thinking(reasoning, target, &mut config, drops);
     }
-    if let Some(Value::Object(own)) = request.extra.get("generationConfig") {
+    if let Some(Value::Object(own)) = own(request, "generationConfig") {
         for (key, value) in own {
             if OWN_FIELDS.contains(&key.as_str()) {
                 put(&mut config, key, value.clone());
             } else {
-                drops.push(format!("generationConfig.{key}"), "gemini does not know it");
+                drops.push(
+                    format!("gemini.generationConfig.{key}"),
+                    "gemini does not know it",
+                );
             }
         }
     }
@@ -107,9 +110,11 @@ fn sampling(request: &ChatRequest, config: &mut Map<String, Value>, drops: &mut 
         }
     }
     if let Some(top_k) = &sampling.top_k {
-        match top_k.as_u64().and_then(|top_k| i32::try_from(top_k).ok()) {
-            Some(top_k) => put(config, "topK", top_k),
-            None => drops.push("top_k", "gemini takes a whole number"),
+        // Google's own client library writes `40.0`.
+        let text = top_k.to_string();
+        match text.strip_suffix(".0").unwrap_or(&text).parse::<i32>() {
+            Ok(top_k) if top_k > 0 => put(config, "topK", top_k),
+            _ => drops.push("top_k", "gemini takes a whole number"),
         }
     }
     if let Some(seed) = sampling.seed {
@@ -285,10 +290,15 @@ pub(super) fn tools(
         tools.push(Value::Object(single("functionDeclarations", declarations)));
     }
     // Gemini's own tools, such as a search, from a caller who speaks Gemini.
-    if let Some(Value::Array(own)) = request.extra.get("tools") {
+    if let Some(Value::Array(own)) = own(request, "tools") {
         tools.extend(own.iter().filter(|tool| tool.is_object()).cloned());
     }
+    let strict = validates(model) && request.tools.iter().any(|tool| tool.strict == Some(true));
     let config = match &request.tool_choice {
+        Some(ToolChoice::Auto) | None if has_functions && strict => {
+            let calling = single("mode", "VALIDATED");
+            Some(Value::Object(single("functionCallingConfig", calling)))
+        }
         Some(choice) if has_functions => Some(calling(choice)?),
         Some(ToolChoice::Required | ToolChoice::Named(_)) => {
             drops.push("tool_choice", "there are no tools");
@@ -311,8 +321,8 @@ fn declaration(
     if let Some(description) = &tool.description {
         put(&mut declaration, "description", description.as_str());
     }
-    if tool.strict == Some(true) {
-        drops.push(format!("{path}.strict"), "gemini promises no exactness");
+    if tool.strict == Some(true) && !validates(model) {
+        drops.push(format!("{path}.strict"), "the model promises no exactness");
     }
     if tool.cache.is_some() {
         drops.push(format!("{path}.cache_control"), "gemini caches by itself");
@@ -347,6 +357,12 @@ fn calling(choice: &ToolChoice) -> Result<Value, EncodeError> {
         put(&mut calling, "allowedFunctionNames", vec![name]);
     }
     Ok(Value::Object(single("functionCallingConfig", calling)))
+}
+
+/// Whether the model knows `VALIDATED`: `AUTO` with arguments held to their schema, as `ANY` holds them anyway
+/// (<https://ai.google.dev/api/caching#Mode_1>, read 2025-12).
+fn validates(model: &str) -> bool {
+    names::generation(model) >= JSON_SCHEMAS
 }
 
 fn reads_json_schema(model: &str) -> bool {

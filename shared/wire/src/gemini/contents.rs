@@ -16,11 +16,6 @@ use super::media::media;
 use super::names;
 use super::value::{inexpressible, put, single, text_part};
 
-/// What Gemini 3 takes in place of a signature when the history's call was not its own
-/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, read 2025-12): base64 of
-/// `skip_thought_signature_validator`.
-const NO_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
-
 /// The first generation that refuses calls without a signature, and takes media inside results.
 const SIGNING_GENERATION: (u32, u32) = (3, 0);
 
@@ -383,7 +378,7 @@ fn sign_first_call(parts: &mut [Value]) {
     if let Some(Value::Object(part)) = first
         && !part.contains_key("thoughtSignature")
     {
-        put(part, "thoughtSignature", NO_SIGNATURE);
+        put(part, "thoughtSignature", names::NO_SIGNATURE);
     }
 }
 

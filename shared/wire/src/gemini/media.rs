@@ -59,7 +59,7 @@ fn file(uri: &str, media_type: Option<&str>) -> Value {
 }
 
 /// The media type that an address's ending tells, else the family's most common one.
-fn media_type(url: &str, family: &str) -> Option<&'static str> {
+pub(super) fn media_type(url: &str, family: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next().unwrap_or(url);
     let ending = path.rsplit(['.', '/']).next().unwrap_or("");
     let known = match ending.to_ascii_lowercase().as_str() {
@@ -78,10 +78,8 @@ fn media_type(url: &str, family: &str) -> Option<&'static str> {
         "flac" => "audio/flac",
         "mp4" => "video/mp4",
         "webm" => "video/webm",
-        _ => match family {
-            "image" => "image/jpeg",
-            _ => return None,
-        },
+        _ if family == "image" => "image/jpeg",
+        _ => return None,
     };
     Some(known)
 }

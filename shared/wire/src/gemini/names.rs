@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use crate::error::EncodeError;
 
+use super::base64;
 use super::value::inexpressible;
 
 /// The longest function name, in bytes.
@@ -18,6 +19,11 @@ pub(super) const NAME_BYTES_MAX: usize = 128;
 const MODEL_BYTES_MAX: usize = 256;
 
 const ESCAPED: &str = "_.";
+
+/// What Gemini 3 takes in place of a signature when the history's call was not its own
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, read 2025-12): base64 of
+/// `skip_thought_signature_validator`.
+pub(super) const NO_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 
 /// Marks a thinking signature as Gemini's. Base64 holds no colon: no other provider's signature begins like this.
 const SIGNATURE_OWNER: &str = "gemini:";
@@ -121,6 +127,24 @@ pub(super) fn own_signature(signature: &str) -> String {
 /// The bare signature, when Gemini made it.
 pub(super) fn owned_signature(signature: &str) -> Option<&str> {
     signature.strip_prefix(SIGNATURE_OWNER)
+}
+
+/// Begins the base64 of a signature that another provider made, in the hands of a caller who speaks Gemini.
+/// Nine bytes, so that base64 keeps the border.
+const CARRIED: &[u8] = b"sluice/1:";
+
+/// Another provider's signature as Gemini's callers can carry it: base64, with a mark.
+pub(super) fn carry(signature: &str) -> String {
+    let mut bytes = CARRIED.to_vec();
+    bytes.extend_from_slice(signature.as_bytes());
+    base64::encode(&bytes)
+}
+
+/// The signature that [`carry`] wrapped, if it did.
+pub(super) fn carried(signature: &str) -> Option<String> {
+    let bytes = base64::decode(signature)?;
+    let bare = bytes.strip_prefix(CARRIED)?;
+    String::from_utf8(bare.to_vec()).ok()
 }
 
 /// The bare signature of a call: only Gemini signs calls, so an unmarked one is Gemini's.

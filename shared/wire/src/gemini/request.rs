@@ -11,13 +11,10 @@ use crate::model::{ChatRequest, ResponseFormat, ToolChoice};
 use crate::{Drops, Target, UpstreamRequest};
 
 use super::value::{inexpressible, put, single};
-use super::{config, contents, names};
+use super::{OWN, config, contents, names, own};
 
-/// Fields that only Gemini has and that its own callers write.
+/// Top-level fields that only Gemini has.
 const OWN_FIELDS: [&str; 2] = ["safetySettings", "cachedContent"];
-
-/// Fields of `extra` that are read elsewhere.
-const READ_ELSEWHERE: [&str; 2] = ["generationConfig", "tools"];
 
 /// Writes a conversation for Gemini.
 ///
@@ -111,10 +108,13 @@ fn own_fields(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mut 
     if !request.metadata.is_empty() {
         drops.push("metadata", "gemini has no labels");
     }
-    for (key, value) in &request.extra {
-        if OWN_FIELDS.contains(&key.as_str()) {
+    for key in OWN_FIELDS {
+        if let Some(value) = own(request, key) {
             put(body, key, value.clone());
-        } else if !READ_ELSEWHERE.contains(&key.as_str()) {
+        }
+    }
+    for key in request.extra.keys() {
+        if key != OWN {
             drops.push(key.clone(), "not supported by gemini");
         }
     }

@@ -7,7 +7,7 @@
 //! - An enumeration of anything but texts moves into the description: Gemini's `enum` holds texts only.
 //! - `anyOf` stands alone: Gemini refuses other fields beside it. A description moves to the alternatives.
 //! - A model that also reads a JSON schema gets one where that loses less (maps, tuples, enumerations of numbers);
-//!   `json` says what that form keeps. A recursive schema is always lowered: the other form refuses most of them.
+//!   `json` says what that form keeps.
 //! - `additionalProperties: false` is no loss: Gemini writes declared properties only.
 
 use serde_json::{Map, Value};
@@ -59,8 +59,8 @@ pub(super) enum Written {
 /// Writes `schema`, which stands at `path`, in the form that loses less.
 pub(super) fn write(schema: &Value, path: &str, reads_json: bool, drops: &mut Drops) -> Written {
     let mut lost = Drops::new();
-    let (lowered, is_recursive) = lower(schema, path, &mut lost);
-    if reads_json && !lost.is_empty() && !is_recursive && json::is_object(schema) {
+    let lowered = lower(schema, path, &mut lost);
+    if reads_json && !lost.is_empty() && json::is_object(schema) && !json::recurs_always(schema) {
         let mut lost_otherwise = Drops::new();
         let cut = json::cut(schema, path, &mut lost_otherwise);
         if lost_otherwise.as_slice().len() < lost.as_slice().len() {
@@ -72,18 +72,16 @@ pub(super) fn write(schema: &Value, path: &str, reads_json: bool, drops: &mut Dr
     Written::Lowered(lowered)
 }
 
-/// Lowers `schema`, which stands at `path`; says whether it is recursive.
-fn lower(schema: &Value, path: &str, drops: &mut Drops) -> (Value, bool) {
+/// Lowers `schema`, which stands at `path`.
+fn lower(schema: &Value, path: &str, drops: &mut Drops) -> Value {
     let mut lowering = Lowering {
         root: schema,
         drops,
         nodes_left: NODES_MAX,
         copies_left: COPIES_MAX,
         open: Vec::new(),
-        is_recursive: false,
     };
-    let lowered = Value::Object(lowering.node(schema, path, DEPTH_MAX));
-    (lowered, lowering.is_recursive)
+    Value::Object(lowering.node(schema, path, DEPTH_MAX))
 }
 
 struct Lowering<'a> {
@@ -93,7 +91,6 @@ struct Lowering<'a> {
     copies_left: usize,
     /// The references that are being replaced just now.
     open: Vec<String>,
-    is_recursive: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -136,7 +133,6 @@ impl<'a> Lowering<'a> {
                 lowered
             }
             Some(_) => {
-                self.is_recursive = true;
                 self.drop(path, "$ref", "gemini has no recursive schemas");
                 object_of_any_shape()
             }
@@ -175,10 +171,7 @@ impl<'a> Lowering<'a> {
         }
         for member in members.as_array().map_or(&[][..], Vec::as_slice) {
             let resolved = match member.get("$ref").and_then(Value::as_str) {
-                Some(reference) if self.open.iter().any(|open| open == reference) => {
-                    self.is_recursive = true;
-                    None
-                }
+                Some(reference) if self.open.iter().any(|open| open == reference) => None,
                 Some(reference) => self.resolve(reference),
                 None => Some(member),
             };
@@ -376,7 +369,7 @@ mod tests {
     /// Lowers `schema` and compares the result and the names of what was lost.
     fn check(schema: &Value, expected: &Value, lost: &[&str]) {
         let mut drops = Drops::new();
-        let (lowered, _) = lower(schema, "s", &mut drops);
+        let lowered = lower(schema, "s", &mut drops);
         assert_eq!(&lowered, expected, "{schema}");
         let named: Vec<&str> = drops.as_slice().iter().map(|drop| &*drop.field).collect();
         assert_eq!(named, lost, "{schema}");
@@ -444,7 +437,7 @@ mod tests {
 
     /// What Gemini reads as a JSON schema: known keywords, nothing beside a reference to a definition.
     fn assert_cut(schema: &Value) {
-        const KNOWN: [&str; 17] = [
+        const KNOWN: [&str; 21] = [
             "type",
             "format",
             "title",
@@ -462,6 +455,10 @@ mod tests {
             "additionalProperties",
             "required",
             "propertyOrdering",
+            "minLength",
+            "maxLength",
+            "pattern",
+            "uniqueItems",
         ];
         let fields = schema.as_object().unwrap();
         for (keyword, value) in fields {
@@ -515,15 +512,19 @@ mod tests {
             write(&simple, "s", true, &mut drops),
             Written::Lowered(_)
         ));
-        let recursive = json!({
-            "type": "object",
-            "properties": {"a": {"$ref": "#/$defs/N"}, "b": {"enum": [1]}, "c": {"enum": [2]}},
-            "$defs": {"N": {"type": "object", "properties": {"n": {"$ref": "#/$defs/N"}}}}
-        });
-        assert!(matches!(
-            write(&recursive, "s", true, &mut drops),
-            Written::Lowered(_)
-        ));
+        let tree = |required: &[&str]| {
+            let node = json!({
+                "type": "object",
+                "properties": {"next": {"$ref": "#/$defs/N"}, "of": {"type": "array", "items": {"$ref": "#/$defs/N"}}},
+                "required": required
+            });
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/N"}}, "required": ["a"], "$defs": {"N": node}})
+        };
+        let cases = [(&[][..], true), (&["next"], false), (&["of"], false)];
+        for (required, is_json) in cases {
+            let written = write(&tree(required), "s", true, &mut drops);
+            assert_eq!(matches!(written, Written::Json(_)), is_json, "{required:?}");
+        }
     }
 
     #[test]
@@ -671,6 +672,23 @@ mod tests {
     }
 
     #[test]
+    fn a_long_chain_of_references_is_bounded() {
+        let mut defs = Map::new();
+        for level in 0..50_000 {
+            let next = format!("#/$defs/L{}", level + 1);
+            defs.insert(format!("L{level}"), json!({"items": {"$ref": next}}));
+        }
+        let schema = json!({
+            "type": "object",
+            "properties": {"a": {"$ref": "#/$defs/L0"}},
+            "required": ["a"],
+            "$defs": defs
+        });
+        let written = write(&schema, "s", true, &mut Drops::new());
+        assert!(matches!(written, Written::Lowered(_)));
+    }
+
+    #[test]
     fn a_schema_that_explodes_is_bounded() {
         let mut defs = Map::new();
         for level in 0..20 {
@@ -681,7 +699,7 @@ mod tests {
             );
         }
         let mut drops = Drops::new();
-        let (lowered, _) = lower(
+        let lowered = lower(
             &json!({"$ref": "#/$defs/L0", "$defs": defs}),
             "s",
             &mut drops,
@@ -739,7 +757,7 @@ mod tests {
 
         #[test]
         fn any_json_becomes_a_lawful_schema(schema in any_schema()) {
-            assert_lawful(&lower(&schema, "s", &mut Drops::new()).0);
+            assert_lawful(&lower(&schema, "s", &mut Drops::new()));
             match write(&schema, "s", true, &mut Drops::new()) {
                 Written::Lowered(lowered) => assert_lawful(&lowered),
                 Written::Json(cut) => assert_cut(&cut),

@@ -14,6 +14,7 @@ use crate::error::DecodeError;
 use crate::model::{EmbeddingInput, EmbeddingsRequest, Event};
 use crate::{Drops, Target, UpstreamRequest};
 
+mod downstream;
 mod requests;
 
 fn fixtures() -> PathBuf {

@@ -8,7 +8,7 @@ use crate::error::UpstreamError;
 /// One step of a streamed answer.
 ///
 /// The order is: `Start`; then for each part of each choice `PartStart`, deltas, `PartEnd`; `Finish` for each choice;
-/// `Usage` (any number, each replaces the one before); `End`.
+/// `End`. `Usage` may come anywhere after `Start`, each replaces the one before.
 /// Parts of one choice have rising indexes and may overlap (OpenAI interleaves parallel tool calls);
 /// an encoder whose dialect cannot overlap keeps a delta back until its part's turn comes.
 /// After `Failed` nothing follows.

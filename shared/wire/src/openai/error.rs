@@ -47,11 +47,9 @@ pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
         Err(_) => Said::plain(body),
     };
     let mut error = said.into_error(status);
-    if error.retry_after.is_none() || headers.contains_key(http::header::RETRY_AFTER) {
-        error.retry_after = wait::of_headers(headers)
-            .or(error.retry_after)
-            .or_else(|| wait::of_limits(status, headers));
-    }
+    error.retry_after = wait::of_headers(headers)
+        .or(error.retry_after)
+        .or_else(|| wait::of_limits(status, headers));
     error
 }
 
@@ -141,7 +139,9 @@ impl Said {
     }
 
     fn of_fields(fields: &Map<String, Value>) -> Self {
-        let detail = fields.get("detail");
+        // Mistral puts the whole detail where others put a sentence (2025-11).
+        let inner = fields.get("message").and_then(|inner| inner.get("detail"));
+        let detail = inner.or_else(|| fields.get("detail"));
         let first = detail.and_then(|detail| detail.get(0));
         let mut said = Self {
             message: text(fields.get("message"))
@@ -150,7 +150,9 @@ impl Said {
                 .or_else(|| text(first?.get("msg")))
                 .unwrap_or_default(),
             code: text(fields.get("code")),
-            kind: text(fields.get("type")).or_else(|| text(fields.get("status"))),
+            kind: text(fields.get("type"))
+                .or_else(|| text(fields.get("status")))
+                .filter(|kind| !is_number(kind)),
             param: text(fields.get("param")).or_else(|| location(first?.get("loc")?)),
         };
         // Azure's finer word; its plain code may be a bare status.
@@ -179,7 +181,7 @@ impl Said {
         if inner.code.as_deref().is_some_and(|code| !is_number(code)) {
             self.code = inner.code;
         }
-        self.param = inner.param.or(self.param.take());
+        self.param = inner.param.or_else(|| self.param.take());
     }
 
     fn into_error(self, status: u16) -> UpstreamError {
@@ -194,7 +196,8 @@ impl Said {
             status,
             retry_after: wait::of_message(&self.message),
             message: bounded(&without_keys(&self.message)),
-            code: self.code.or(self.kind),
+            // A bare status is no code that anyone could match on.
+            code: self.code.filter(|code| !is_number(code)).or(self.kind),
             param: self.param,
         }
     }

@@ -48,6 +48,13 @@ pub(super) fn compile(check: &mut Check, document: &Document) -> BTreeMap<String
             unknown_provider(check, &path, document, provider);
             continue;
         };
+        if prices.0.is_empty() {
+            check.0.add(
+                &path,
+                "holds no prices",
+                "leave it out, or write input and output",
+            );
+        }
         let one = prices.0.len() == 1;
         let table = prices.0.iter().enumerate().map(|(index, price)| {
             let path = if one { path.clone() } else { path.index(index) };

@@ -18,10 +18,8 @@ use crate::config::offer::Offer;
 use crate::config::pattern::Pattern;
 use crate::config::{Entries, SANDBOX, sandbox, secrets};
 
-/// Headers that belong to the gateway, to HTTP or to a secret.
-const HEADERS_REFUSED: [&str; 15] = [
-    "api-key",
-    "authorization",
+/// Headers that belong to HTTP, and never to a configuration.
+const HEADERS_OF_HTTP: [&str; 10] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -29,10 +27,15 @@ const HEADERS_REFUSED: [&str; 15] = [
     "cookie",
     "host",
     "keep-alive",
-    "proxy-authorization",
     "te",
     "transfer-encoding",
     "upgrade",
+];
+/// Headers that hold a secret, and so never a text that stands in a file.
+const HEADERS_OF_KEYS: [&str; 5] = [
+    "api-key",
+    "authorization",
+    "proxy-authorization",
     "x-api-key",
     "x-goog-api-key",
 ];
@@ -216,9 +219,9 @@ impl Check {
             Some(AuthDocument::Bearer) => Auth::Bearer,
             Some(AuthDocument::None) => Auth::None,
             Some(AuthDocument::Header(name)) => match HeaderName::from_bytes(name.as_bytes()) {
-                Ok(name) => Auth::Header(name),
-                Err(_) => {
-                    let problem = format!("{} is not a header's name", secrets::shown(name));
+                Ok(name) if !HEADERS_OF_HTTP.contains(&name.as_str()) => Auth::Header(name),
+                _ => {
+                    let problem = format!("{} is not a header for a key", secrets::shown(name));
                     self.0
                         .add(path, problem, "such as { header = \"x-api-key\" }");
                     Auth::None
@@ -255,7 +258,10 @@ impl Check {
                     .add(&path, "is not a header", "names and values are plain ASCII");
                 continue;
             };
-            if HEADERS_REFUSED.contains(&header.as_str()) {
+            if HEADERS_OF_HTTP.contains(&header.as_str()) {
+                self.0
+                    .add(&path, "is set by the gateway alone", "leave it out");
+            } else if HEADERS_OF_KEYS.contains(&header.as_str()) {
                 let hint = "the provider's key is configured by key and auth";
                 self.0.add(&path, "is set by the gateway alone", hint);
             } else if secrets::looks_like_one(value) {

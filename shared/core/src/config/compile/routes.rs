@@ -109,13 +109,6 @@ impl Check {
                 .add(&path.name("model"), problem, similar(offer, model));
             return None;
         };
-        if target.price.is_none() {
-            let problem = format!("no price is known for {provider}/{model}");
-            let hint = format!(
-                "write [prices.\"{provider}/{model}\"] with input and output, \"0\" where it is free"
-            );
-            self.0.add(&path.name("model"), problem, hint);
-        }
         // The route's own problems are reported once, with the route.
         let of_route = Self::default().retry(&Path::root(), &route.retry, &target.retry);
         target.retry = self.retry(&path.name("retry"), &document.retry, &of_route);

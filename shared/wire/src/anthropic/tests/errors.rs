@@ -1,3 +1,5 @@
+//! What Anthropic says went wrong.
+
 use http::HeaderMap;
 use sluice_units::Span;
 
@@ -16,84 +18,106 @@ fn check(status: u16, body: &str, expected: ErrorClass) {
     assert_eq!(error.status, status);
 }
 
+const INVALID: &str = "invalid_request_error";
+
+const CAUSES: [(u16, &str, &str, ErrorClass); 17] = [
+    (
+        400,
+        INVALID,
+        "max_tokens: Field required",
+        ErrorClass::InvalidRequest,
+    ),
+    (
+        400,
+        INVALID,
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        ErrorClass::ContextLength,
+    ),
+    (
+        400,
+        INVALID,
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+        ErrorClass::ContextLength,
+    ),
+    (
+        400,
+        INVALID,
+        "Your credit balance is too low to access the Anthropic API.",
+        ErrorClass::QuotaExhausted,
+    ),
+    (
+        400,
+        INVALID,
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+        ErrorClass::QuotaExhausted,
+    ),
+    (
+        400,
+        INVALID,
+        "Output blocked by content filtering policy",
+        ErrorClass::ContentPolicy,
+    ),
+    (
+        401,
+        "authentication_error",
+        "invalid x-api-key",
+        ErrorClass::Authentication,
+    ),
+    (
+        402,
+        "billing_error",
+        "no payment method",
+        ErrorClass::QuotaExhausted,
+    ),
+    (
+        403,
+        "permission_error",
+        "not for your key",
+        ErrorClass::Permission,
+    ),
+    (
+        403,
+        "forbidden",
+        "Request not allowed",
+        ErrorClass::UnsupportedCountry,
+    ),
+    (
+        404,
+        "not_found_error",
+        "model: claude-x",
+        ErrorClass::NotFound,
+    ),
+    (
+        413,
+        "request_too_large",
+        "Request exceeds the maximum size",
+        ErrorClass::InvalidRequest,
+    ),
+    (
+        429,
+        "rate_limit_error",
+        "slow down",
+        ErrorClass::RateLimited,
+    ),
+    (
+        500,
+        "api_error",
+        "Internal server error",
+        ErrorClass::Server,
+    ),
+    (504, "timeout_error", "took too long", ErrorClass::Timeout),
+    (
+        529,
+        "overloaded_error",
+        "Overloaded",
+        ErrorClass::Overloaded,
+    ),
+    (529, "new_error", "Overloaded", ErrorClass::Overloaded),
+];
+
 #[test]
 fn each_cause_has_its_class() {
-    use ErrorClass as Class;
-    let invalid = "invalid_request_error";
-    for (status, kind, message, class) in [
-        (
-            400,
-            invalid,
-            "max_tokens: Field required",
-            Class::InvalidRequest,
-        ),
-        (
-            400,
-            invalid,
-            "prompt is too long: 210000 tokens > 200000 maximum",
-            Class::ContextLength,
-        ),
-        (
-            400,
-            invalid,
-            "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
-            Class::ContextLength,
-        ),
-        (
-            400,
-            invalid,
-            "Your credit balance is too low to access the Anthropic API.",
-            Class::QuotaExhausted,
-        ),
-        (
-            400,
-            invalid,
-            "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
-            Class::QuotaExhausted,
-        ),
-        (
-            400,
-            invalid,
-            "Output blocked by content filtering policy",
-            Class::ContentPolicy,
-        ),
-        (
-            401,
-            "authentication_error",
-            "invalid x-api-key",
-            Class::Authentication,
-        ),
-        (
-            402,
-            "billing_error",
-            "no payment method",
-            Class::QuotaExhausted,
-        ),
-        (
-            403,
-            "permission_error",
-            "not for your key",
-            Class::Permission,
-        ),
-        (
-            403,
-            "forbidden",
-            "Request not allowed",
-            Class::UnsupportedCountry,
-        ),
-        (404, "not_found_error", "model: claude-x", Class::NotFound),
-        (
-            413,
-            "request_too_large",
-            "Request exceeds the maximum size",
-            Class::InvalidRequest,
-        ),
-        (429, "rate_limit_error", "slow down", Class::RateLimited),
-        (500, "api_error", "Internal server error", Class::Server),
-        (504, "timeout_error", "took too long", Class::Timeout),
-        (529, "overloaded_error", "Overloaded", Class::Overloaded),
-        (529, "new_error", "Overloaded", Class::Overloaded),
-    ] {
+    for (status, kind, message, class) in CAUSES {
         check(status, &body(kind, message), class);
     }
 }

@@ -1,3 +1,5 @@
+//! Requests for Anthropic.
+
 use serde_json::{Number, Value, json};
 
 use super::{call, golden, marked, message, named, result, says, schema, target};
@@ -345,6 +347,10 @@ fn thoughts_go_back_as_they_came() {
                     text: "Unsigned.".to_owned(),
                     signature: None,
                 },
+                Part::Thinking {
+                    text: "Of another provider.".to_owned(),
+                    signature: Some("gemini:c2ln".to_owned()),
+                },
                 call("call_1", "weather", "{}"),
             ],
         ),
@@ -355,7 +361,11 @@ fn thoughts_go_back_as_they_came() {
     check(
         "request_thinking",
         &request,
-        &["messages[1].content[2]", "temperature"],
+        &[
+            "messages[1].content[2]",
+            "messages[1].content[3]",
+            "temperature",
+        ],
     );
 }
 
@@ -452,4 +462,26 @@ fn json_and_tools_leave_the_model_a_choice() {
     let (body, dropped) = encode(&request, &target());
     assert_eq!(body["tools"].as_array().unwrap().len(), 1);
     assert_eq!(dropped, ["response_format"]);
+}
+
+#[test]
+fn the_latest_four_cache_marks_stay() {
+    let turn = |text: &str| message(Role::User, vec![marked(text, CacheMark::FiveMinutes)]);
+    let request = with(vec![
+        message(Role::System, vec![marked("s", CacheMark::OneHour)]),
+        turn("a"),
+        turn("b"),
+        turn("c"),
+        turn("d"),
+    ]);
+    let (body, dropped) = encode(&request, &target());
+    assert_eq!(dropped, ["cache_control"]);
+    assert_eq!(body["messages"][0]["content"][0].get("cache_control"), None);
+    assert_eq!(
+        body["messages"][0]["content"][1]["cache_control"]["type"],
+        "ephemeral"
+    );
+    assert_eq!(body["system"][0]["cache_control"]["ttl"], "1h");
+    let marks = body.to_string().matches("\"cache_control\"").count();
+    assert_eq!(marks, 4);
 }

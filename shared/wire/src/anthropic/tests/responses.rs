@@ -1,3 +1,5 @@
+//! Answers and streams of Anthropic.
+
 use proptest::prelude::*;
 
 use super::{fixture, golden_debug, named};

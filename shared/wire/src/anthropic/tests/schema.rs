@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Checks a request body; says so where the schema is not at hand.
 pub(super) fn check_request(body: &Value) {
@@ -12,6 +13,41 @@ pub(super) fn check_request(body: &Value) {
 
 /// Checks a body against one of the schemas.
 pub(super) fn check(name: &str, body: &Value) {
+    let Some(schemas) = &*SCHEMAS else {
+        return;
+    };
+    let root = &schemas[name];
+    if let Err(fault) = valid(root, root, body, "") {
+        panic!("{fault}\n{body:#}");
+    }
+}
+
+#[test]
+fn the_checker_refuses_what_is_wrong() {
+    let Some(schemas) = &*SCHEMAS else {
+        return;
+    };
+    let root = &schemas["messages"];
+    let good =
+        json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "a"}]});
+    assert_eq!(valid(root, root, &good, ""), Ok(()));
+    for (field, value) in [
+        ("max_tokens", json!("1")),
+        ("model", Value::Null),
+        ("surprise", json!(1)),
+        ("messages", json!([{"role": "tool", "content": "a"}])),
+        (
+            "messages",
+            json!([{"role": "user", "content": [{"type": "text"}]}]),
+        ),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        assert!(valid(root, root, &bad, "").is_err(), "{bad}");
+    }
+}
+
+static SCHEMAS: LazyLock<Option<Value>> = LazyLock::new(|| {
     let folder = std::env::var_os("SLUICE_SPECS").map_or_else(
         || {
             PathBuf::from(concat!(
@@ -23,14 +59,10 @@ pub(super) fn check(name: &str, body: &Value) {
     );
     let Ok(text) = fs::read(folder.join("anthropic.request.json")) else {
         println!("skipped: no request schema; SLUICE_SPECS names its folder");
-        return;
+        return None;
     };
-    let schemas: Value = serde_json::from_slice(&text).unwrap();
-    let root = &schemas[name];
-    if let Err(fault) = valid(root, root, body, "") {
-        panic!("{fault}\n{body:#}");
-    }
-}
+    Some(serde_json::from_slice(&text).unwrap())
+});
 
 fn valid(root: &Value, schema: &Value, value: &Value, path: &str) -> Result<(), String> {
     if let Some(reference) = schema["$ref"].as_str() {

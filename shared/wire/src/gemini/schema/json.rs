@@ -1,8 +1,11 @@
 //! Cuts a JSON schema down to the keywords that `parametersJsonSchema` and `responseJsonSchema` read.
 //!
 //! Follows the list at <https://ai.google.dev/api/generate-content#FIELDS.response_json_schema> (read 2025-12).
+//! and, beyond it, what recorded exchanges show to be accepted: `pattern`, lengths of texts, `uniqueItems` (2026-07).
 //! Nothing may stand beside a `$ref` there. A recursion may only go through optional properties, and is refused
-//! otherwise: schemas with one are not written in this form at all.
+//! otherwise: [`recurs_always`] finds those schemas, which are not written in this form at all.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -10,6 +13,9 @@ use crate::Drops;
 
 use super::super::value::put;
 use super::{Fields, SILENT};
+
+/// The longest chain of references that is followed; a longer one counts as a recursion.
+const OPEN_MAX: usize = 24;
 
 const FORMATS: [&str; 7] = [
     "date-time",
@@ -90,7 +96,11 @@ impl Cutter<'_> {
             ("type" | "title" | "description", value) => value.is_string(),
             ("format", Value::String(format)) => FORMATS.contains(&format.as_str()),
             ("minimum" | "maximum", value) => value.is_number(),
-            ("minItems" | "maxItems", value) => value.as_u64().is_some(),
+            ("minItems" | "maxItems" | "minLength" | "maxLength", value) => {
+                value.as_u64().is_some()
+            }
+            ("pattern", value) => value.is_string(),
+            ("uniqueItems", value) => value.is_boolean(),
             ("required" | "propertyOrdering", Value::Array(names)) => {
                 names.iter().all(Value::is_string)
             }
@@ -128,6 +138,69 @@ impl Cutter<'_> {
             put(&mut kept, name, self.node(schema, &format!("{at}.{name}")));
         }
         kept
+    }
+}
+
+/// Whether some value would have to hold itself: a cycle of references that no optional property breaks.
+pub(super) fn recurs_always(root: &Value) -> bool {
+    let mut walk = Walk {
+        root,
+        open: Vec::new(),
+        done: BTreeSet::new(),
+    };
+    walk.meets_itself(root)
+}
+
+struct Walk<'a> {
+    root: &'a Value,
+    open: Vec<&'a str>,
+    done: BTreeSet<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    fn meets_itself(&mut self, schema: &'a Value) -> bool {
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str)
+            && self.follow(reference)
+        {
+            return true;
+        }
+        let required = schema.get("required").and_then(Value::as_array);
+        let is_required =
+            |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
+        if let Some(Value::Object(properties)) = schema.get("properties") {
+            for (name, property) in properties {
+                if is_required(name) && self.meets_itself(property) {
+                    return true;
+                }
+            }
+        }
+        let single = ["items", "additionalProperties"].into_iter();
+        let several = ["anyOf", "oneOf", "allOf", "prefixItems"].into_iter();
+        single
+            .filter_map(|keyword| schema.get(keyword))
+            .chain(
+                several
+                    .filter_map(|keyword| schema.get(keyword)?.as_array())
+                    .flatten(),
+            )
+            .any(|inner| self.meets_itself(inner))
+    }
+
+    fn follow(&mut self, reference: &'a str) -> bool {
+        if self.open.contains(&reference) || self.open.len() >= OPEN_MAX {
+            return true;
+        }
+        let target = reference
+            .strip_prefix('#')
+            .and_then(|at| self.root.pointer(at));
+        let (Some(target), false) = (target, self.done.contains(reference)) else {
+            return false;
+        };
+        self.open.push(reference);
+        let meets = self.meets_itself(target);
+        self.open.pop();
+        self.done.insert(reference);
+        meets
     }
 }
 

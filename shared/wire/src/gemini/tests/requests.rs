@@ -117,9 +117,11 @@ fn everything() -> ChatRequest {
     request.user = Some("u".to_owned());
     request.metadata = object(json!({"a": "b"}));
     request.extra = object(json!({
-        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
-        "generationConfig": {"responseModalities": ["TEXT"], "nonsense": 1},
-        "tools": [{"googleSearch": {}}],
+        "gemini": {
+            "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+            "generationConfig": {"responseModalities": ["TEXT"], "nonsense": 1},
+            "tools": [{"googleSearch": {}}]
+        },
         "service_tier": "auto"
     }));
     request

@@ -244,13 +244,15 @@ impl Assembly {
             None if piece.id.is_empty() => self.calls.len().checked_sub(1),
             None => self.calls.iter().rposition(|call| call.id == piece.id),
         }?;
-        // Gemini's compatible address numbers every parallel call 0: another id with another name is another call.
+        // Gemini's compatible address numbers every parallel call 0 (2025-06). Where arguments have come already,
+        // another id with a name is another call; before that it is a piece of this one.
         let call = self.calls.get(at)?;
-        let another = !piece.id.is_empty()
+        let has_arguments = call.part.is_some() || !call.arguments.is_empty();
+        let another = has_arguments
+            && !piece.id.is_empty()
             && !call.id.is_empty()
             && piece.id != call.id
-            && !piece.name.is_empty()
-            && !call.name.is_empty();
+            && !piece.name.is_empty();
         (!another).then_some(at)
     }
 
@@ -300,7 +302,8 @@ impl Call {
     /// Before the call has started its id and name may come in pieces, or again and again; after it they are known.
     fn merge(&mut self, piece: CallPiece) {
         if self.part.is_none() {
-            if self.id != piece.id && (self.name.is_empty() || self.id.is_empty()) {
+            // Some providers make up a new id for every piece: one that comes with arguments says nothing new.
+            if self.id != piece.id && (self.id.is_empty() || piece.arguments.is_empty()) {
                 self.id.push_str(&piece.id);
             }
             if self.name != piece.name {
@@ -308,6 +311,6 @@ impl Call {
             }
         }
         self.arguments.push_str(&piece.arguments);
-        self.signature = piece.signature.or(self.signature.take());
+        self.signature = piece.signature.or_else(|| self.signature.take());
     }
 }

@@ -71,6 +71,11 @@ fn tool(value: Value, path: &str, drops: &mut Drops) -> Result<Option<Tool>, Mal
             drops.push(path.to_owned(), "custom tools are not supported");
             return Ok(None);
         }
+        // A tool that one provider runs itself, such as `openrouter:web_search`, is for that provider alone.
+        own if own.contains(':') => {
+            drops.push(path.to_owned(), "the tool is one provider's own");
+            return Ok(None);
+        }
         other => {
             let kinds = ["function", "custom"];
             return Err(fault::unsupported(fields.path("type"), other, &kinds));

@@ -141,9 +141,9 @@ fn reasoning(reasoning: Option<&Reasoning>, target: &Target, drops: &mut Drops) 
     let budget = reasoning.budget_tokens?;
     drops.push("reasoning.budget_tokens", "sent as the nearest effort");
     Some(match budget {
-        0 => Effort::Minimal,
-        1..=LOW_TOKENS_MAX => Effort::Low,
-        ..=MEDIUM_TOKENS_MAX => Effort::Medium,
+        0 => Effort::None,
+        budget if budget <= LOW_TOKENS_MAX => Effort::Low,
+        budget if budget <= MEDIUM_TOKENS_MAX => Effort::Medium,
         _ => Effort::High,
     })
 }

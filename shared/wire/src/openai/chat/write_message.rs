@@ -58,6 +58,11 @@ impl Writer<'_> {
                     self.drops.push(field, "openai marks no failed results");
                 }
                 self.note_cache(*cache, at);
+                if name.is_some() {
+                    let field = format!("messages[{at}].name");
+                    self.drops
+                        .push(field, "openai's results name their call only");
+                }
                 let id = self.result_id(id, name.as_deref());
                 self.tool_result(&id, parts, at, &mut rest)?;
             } else {
@@ -214,7 +219,17 @@ impl Writer<'_> {
             })
         };
         let (cache, value) = match part {
-            Part::Text { text, cache, .. } => (cache, json!({"type": "text", "text": text})),
+            Part::Text {
+                text,
+                cache,
+                annotations,
+            } => {
+                if !annotations.is_empty() {
+                    let field = format!("messages[{at}].annotations");
+                    self.drops.push(field, "openai takes none back");
+                }
+                (cache, json!({"type": "text", "text": text}))
+            }
             Part::Image {
                 source,
                 detail,

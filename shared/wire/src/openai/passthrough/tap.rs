@@ -349,8 +349,8 @@ impl<'de> Visitor<'de> for Counter {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Written, A::Error> {
         let mut sum = 0_u64;
-        while let Some(key) = access.next_key::<Cow<'de, str>>()? {
-            if is_written_by_model(&key) {
+        while let Some(WrittenByModel(counts)) = access.next_key()? {
+            if counts {
                 let Written(more) = access.next_value()?;
                 sum = sum.saturating_add(more);
             } else {
@@ -361,21 +361,39 @@ impl<'de> Visitor<'de> for Counter {
     }
 }
 
-/// The fields of a delta, at any depth, whose texts the model wrote. `reasoning` beside `reasoning_content`
-/// and what repeats them (details, blocks) are not counted twice.
-fn is_written_by_model(key: &str) -> bool {
-    matches!(
-        key,
-        "content"
-            | "reasoning_content"
-            | "reasoning"
-            | "refusal"
-            | "tool_calls"
-            | "function_call"
-            | "function"
-            | "name"
-            | "arguments"
-            | "text"
-            | "thinking"
-    )
+/// Whether a field of a delta, at any depth, holds text that the model wrote.
+/// What repeats it (`reasoning_details`, `thinking_blocks`) is not counted twice.
+struct WrittenByModel(bool);
+
+impl<'de> Deserialize<'de> for WrittenByModel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(KeyReader)
+    }
+}
+
+struct KeyReader;
+
+impl Visitor<'_> for KeyReader {
+    type Value = WrittenByModel;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<WrittenByModel, E> {
+        Ok(WrittenByModel(matches!(
+            key,
+            "content"
+                | "reasoning_content"
+                | "reasoning"
+                | "refusal"
+                | "tool_calls"
+                | "function_call"
+                | "function"
+                | "name"
+                | "arguments"
+                | "text"
+                | "thinking"
+        )))
+    }
 }

@@ -1,0 +1,363 @@
+//! The command itself, from its arguments to what it sends, prints and returns.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
+
+const TOKEN: &str = "token-of-the-test";
+
+/// A gateway that gives the answers in order and keeps what it was asked: the request line, the token, the body.
+fn gateway(answers: Vec<(u16, &'static str)>) -> (String, thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = thread::spawn(move || {
+        let serve = |(status, body)| answer(listener.accept().unwrap().0, status, body);
+        answers.into_iter().map(serve).collect()
+    });
+    (url, asked)
+}
+
+fn answer(stream: TcpStream, status: u16, body: &str) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    let (mut length, mut authorized) = (0, false);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.parse().unwrap();
+        }
+        authorized |= line == format!("authorization: bearer {TOKEN}");
+    }
+    assert!(authorized, "{first}");
+    let mut sent = vec![0; length];
+    reader.read_exact(&mut sent).unwrap();
+    let mut stream = reader.into_inner();
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let first = first.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
+    format!("{first} {}", String::from_utf8(sent).unwrap())
+        .trim_end()
+        .to_owned()
+}
+
+fn sluice(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command
+        .args(arguments)
+        .env("SLUICE_ADMIN_TOKEN", TOKEN)
+        .env("USER", "ann");
+    command
+}
+
+/// Runs the command against a gateway: what was asked of it, and what was printed.
+fn run(arguments: &[&str], answers: Vec<(u16, &'static str)>) -> (Vec<String>, Output) {
+    let (url, asked) = gateway(answers);
+    let output = sluice(arguments).args(["--url", &url]).output().unwrap();
+    (asked.join().unwrap(), output)
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn a_key_is_made_and_shown_once() {
+    let arguments = [
+        "key",
+        "create",
+        "--org",
+        "acme",
+        "--team",
+        "search",
+        "--app",
+        "crawler",
+        "--user",
+        "ann",
+        "--name",
+        "my laptop",
+        "--expires",
+        "30d",
+        "--model",
+        "fast",
+        "--model",
+        "openai/*",
+    ];
+    let answer =
+        r#"{"id": "key_1", "key": "sluice_secret", "expires_at": "2027-01-01T00:00:00.000Z"}"#;
+    let (asked, output) = run(&arguments, vec![(201, answer)]);
+    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"]}"#;
+    assert_eq!(asked, [format!("POST /admin/keys {body}")]);
+    assert_eq!(
+        out(&output),
+        "sluice_secret\n\nkey key_1, expires 2027-01-01T00:00:00.000Z; it is shown this once\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn what_is_not_said_is_not_sent() {
+    let (asked, _) = run(&["key", "create", "--org", "dev"], vec![(201, "{}")]);
+    assert_eq!(asked, [r#"POST /admin/keys {"org":"dev"}"#]);
+}
+
+#[test]
+fn keys_are_listed_page_by_page() {
+    let first =
+        r#"{"data": [{"id": "a", "state": "active", "org": "acme", "name": "one"}], "next": "a"}"#;
+    let last = r#"{"data": [{"id": "bcd", "state": "revoked", "org": "acme", "team": "x"}], "next": null}"#;
+    let (asked, output) = run(
+        &["key", "list", "--org", "acme"],
+        vec![(200, first), (200, last)],
+    );
+    assert_eq!(
+        asked,
+        [
+            "GET /admin/keys?org=acme",
+            "GET /admin/keys?org=acme&after=a"
+        ]
+    );
+    let expected = "\
+id   state    org   team  app  user  expires_at  name
+a    active   acme                               one
+bcd  revoked  acme  x
+";
+    assert_eq!(out(&output), expected);
+}
+
+#[test]
+fn a_key_is_revoked() {
+    let (asked, output) = run(
+        &["key", "revoke", "key_1"],
+        vec![(200, r#"{"id": "key_1"}"#)],
+    );
+    assert_eq!(asked, ["POST /admin/keys/key_1/revoke {}"]);
+    assert_eq!(out(&output), "key key_1 is revoked\n");
+}
+
+#[test]
+fn a_refusal_is_told_in_the_gateways_words() {
+    let answer = r#"{"error": {"message": "There is no key with this identifier."}}"#;
+    let (_, output) = run(&["key", "revoke", "key_1"], vec![(404, answer)]);
+    assert_eq!(
+        err(&output),
+        "the gateway refused (404): There is no key with this identifier.\n"
+    );
+    assert_eq!((out(&output), output.status.code()), ("", Some(1)));
+    let (_, output) = run(&["key", "list"], vec![(502, "<html>")]);
+    assert_eq!(
+        err(&output),
+        "the gateway refused (502): the answer is not that of a Sluice gateway\n"
+    );
+}
+
+#[test]
+fn a_configuration_is_applied_as_it_was_resolved() {
+    let file = folder("apply").join("sluice.toml");
+    fs::write(
+        &file,
+        "[orgs.dev]\nbudgets = [{ usd = \"1\", per = \"day\" }]\n",
+    )
+    .unwrap();
+    let arguments = [
+        "config",
+        "apply",
+        file.to_str().unwrap(),
+        "--reason",
+        "try it",
+    ];
+    let (asked, output) = run(
+        &arguments,
+        vec![(200, r#"{"version": 7, "changed": true}"#)],
+    );
+    let document = r#"{"orgs":{"dev":{"budgets":[{"usd":"1","per":"day"}]}}}"#;
+    let body = format!(r#"{{"document":{document},"author":"ann","reason":"try it"}}"#);
+    assert_eq!(asked, [format!("PUT /admin/config {body}")]);
+    assert_eq!(out(&output), "configuration 7 is in force\n");
+}
+
+#[test]
+fn a_broken_configuration_is_never_sent() {
+    let file = folder("broken").join("sluice.toml");
+    fs::write(&file, "[orgs.dev]\nlimit = 1\n").unwrap();
+    let arguments = [
+        "config",
+        "apply",
+        file.to_str().unwrap(),
+        "--reason",
+        "try it",
+    ];
+    // Nobody listens there.
+    let output = sluice(&arguments)
+        .args(["--url", "http://127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert!(
+        err(&output).contains("sluice.toml:2:9: orgs.dev.limit: is no field; did you mean limits?")
+    );
+    assert!(err(&output).ends_with("1 problem found\n"));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_token_of_a_local_gateway_is_found_and_never_shown() {
+    let state = folder("state");
+    fs::write(state.join("admin-token"), format!("{TOKEN}\n")).unwrap();
+    let (url, asked) = gateway(vec![(401, r#"{"error": {"message": "no"}}"#)]);
+    let output = sluice(&[
+        "key",
+        "list",
+        "--url",
+        &url,
+        "--state",
+        state.to_str().unwrap(),
+    ])
+    .env_remove("SLUICE_ADMIN_TOKEN")
+    .output()
+    .unwrap();
+    assert_eq!(asked.join().unwrap(), ["GET /admin/keys"]);
+    assert!(!err(&output).contains(TOKEN) && !out(&output).contains(TOKEN));
+}
+
+#[test]
+fn what_cannot_be_asked_is_told_in_one_line() {
+    let nowhere = ["key", "list", "--state", "nowhere"];
+    let cases: [(&[&str], bool, &str); 5] = [
+        (
+            &["--url", "http://localhost:1"],
+            false,
+            "no admin token: set SLUICE_ADMIN_TOKEN, or run where nowhere/admin-token is",
+        ),
+        (
+            &["--url", "http://gateway.example.com"],
+            true,
+            "would send the admin token unencrypted",
+        ),
+        (&["--url", "gateway"], true, "is not an address"),
+        (&["--url", "ftp://localhost"], true, "is not an address"),
+        (
+            &["--url", "http://127.0.0.1:1"],
+            true,
+            "no answer from http://127.0.0.1:1: ",
+        ),
+    ];
+    for (arguments, with_token, message) in cases {
+        let mut command = sluice(&nowhere);
+        if !with_token {
+            command.env_remove("SLUICE_ADMIN_TOKEN");
+        }
+        let output = command.args(arguments).output().unwrap();
+        assert!(err(&output).contains(message), "{}", err(&output));
+        assert_eq!(err(&output).lines().count(), 1, "{}", err(&output));
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn a_secret_given_for_an_identifier_is_neither_sent_nor_shown() {
+    let output = sluice(&[
+        "key",
+        "revoke",
+        "sluice/../secret",
+        "--url",
+        "http://127.0.0.1:1",
+    ])
+    .output()
+    .unwrap();
+    assert_eq!(
+        err(&output),
+        "that is not a key's identifier; `sluice key list` shows them (never give the secret itself)\n"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_is_wrong_usage() {
+    for arguments in [
+        &["chekc"] as &[&str],
+        &["key", "create"],
+        &["config", "apply", "sluice.toml"],
+        &[],
+    ] {
+        assert_eq!(
+            sluice(arguments).output().unwrap().status.code(),
+            Some(2),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn compiling_writes_what_the_worker_reads() {
+    let folder = folder("compile");
+    let (file, json) = (folder.join("sluice.toml"), folder.join("made/config.json"));
+    fs::write(
+        &file,
+        "[providers.openai]\nmodels_allow = [\"gpt-4o-mini\"]\n",
+    )
+    .unwrap();
+    let arguments = [
+        "compile",
+        file.to_str().unwrap(),
+        "--out",
+        json.to_str().unwrap(),
+    ];
+    assert_eq!(sluice(&arguments).output().unwrap().status.code(), Some(0));
+    insta::assert_snapshot!("compiled", fs::read_to_string(json).unwrap());
+}
+
+#[test]
+fn checking_says_what_a_gateway_needs() {
+    let file = folder("check").join("sluice.toml");
+    fs::write(
+        &file,
+        "[providers.openai]\nmodels_allow = [\"gpt-4o-mini\"]\n[providers.vllm.models.llama]\n",
+    )
+    .unwrap();
+    let output = sluice(&["check", file.to_str().unwrap()]).output().unwrap();
+    let text = out(&output).replace(file.to_str().unwrap(), "sluice.toml");
+    insta::assert_snapshot!("checked", text);
+}
+
+#[test]
+fn the_catalogue_is_shown() {
+    let output = sluice(&["catalogue", "show", "anthropic/claude-opus-4-5"])
+        .output()
+        .unwrap();
+    insta::assert_snapshot!("shown", out(&output));
+    let output = sluice(&["catalogue", "list", "--provider", "gemini"])
+        .output()
+        .unwrap();
+    assert!(
+        out(&output)
+            .lines()
+            .any(|line| line.starts_with("gemini-2.5-pro "))
+    );
+    let output = sluice(&["catalogue", "show", "gpt-99"]).output().unwrap();
+    assert_eq!(
+        err(&output),
+        "the catalogue knows no \"gpt-99\"; `sluice catalogue list` shows the providers\n"
+    );
+}

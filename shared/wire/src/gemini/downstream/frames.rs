@@ -1,0 +1,242 @@
+//! A streamed answer in Gemini's words: chunks that each look like a whole answer's beginning.
+//!
+//! Texts and thoughts go out as they come. A call goes out whole, when it ends: that is how Gemini streams calls, and
+//! what its clients read. The reasons for the end and the usage go out in the last chunk, together.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::Drops;
+use crate::model::{Event, Finish, PartKind, Usage};
+use crate::sse;
+
+use super::super::names;
+use super::super::value::{put, single};
+use super::Answered;
+use super::answer;
+use super::lists::{ErrorAnswer, error_body};
+
+/// How chunks are put on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// `alt=sse`: server-sent events.
+    Sse,
+    /// One JSON array.
+    Array,
+}
+
+/// Writes a stream of events.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    framing: Framing,
+    answered: Answered,
+    id: String,
+    model: String,
+    open: BTreeMap<(u32, u32), Open>,
+    finishes: Vec<(u32, Finish)>,
+    usage: Option<Usage>,
+    has_written: bool,
+    is_over: bool,
+    drops: Drops,
+}
+
+#[derive(Debug)]
+enum Open {
+    Text,
+    Thinking { is_empty: bool },
+    Call(Call),
+}
+
+#[derive(Debug)]
+struct Call {
+    id: String,
+    name: String,
+    arguments: String,
+    signature: Option<String>,
+}
+
+impl StreamEncoder {
+    /// An encoder at the start of a stream.
+    #[must_use]
+    pub const fn new(framing: Framing, answered: Answered) -> Self {
+        Self {
+            framing,
+            answered,
+            id: String::new(),
+            model: String::new(),
+            open: BTreeMap::new(),
+            finishes: Vec::new(),
+            usage: None,
+            has_written: false,
+            is_over: false,
+            drops: Drops::new(),
+        }
+    }
+
+    /// What could not be said so far.
+    #[must_use]
+    pub const fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// Appends what the event becomes on the wire; often nothing yet. After the end or a failure nothing more.
+    pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
+        if self.is_over {
+            return;
+        }
+        match event {
+            Event::Start { id, model, .. } => {
+                self.id.clone_from(id);
+                self.model.clone_from(model);
+            }
+            Event::PartStart { choice, part, kind } => self.start(*choice, *part, kind),
+            Event::Delta { choice, part, text } => self.delta(*choice, *part, text, out),
+            Event::Signature {
+                choice,
+                part,
+                signature,
+            } => self.sign(*choice, *part, signature, out),
+            Event::Annotation {
+                choice, annotation, ..
+            } => {
+                let mut candidate = Map::new();
+                let mut parts = Vec::new();
+                let at = format!("choices[{choice}]");
+                answer::annotate(annotation, &mut candidate, &mut parts, &at, &mut self.drops);
+                if !candidate.is_empty() || !parts.is_empty() {
+                    self.write(*choice, candidate, parts, out);
+                }
+            }
+            Event::Logprobs { choice, logprobs } => {
+                let result = single("logprobsResult", answer::logprobs(logprobs));
+                self.write(*choice, result, Vec::new(), out);
+            }
+            Event::PartEnd { choice, part } => {
+                if let Some(Open::Call(call)) = self.open.remove(&(*choice, *part)) {
+                    let signature = call.signature.as_deref();
+                    let part = answer::call(&call.id, &call.name, &call.arguments, signature);
+                    self.write(*choice, Map::new(), vec![part], out);
+                }
+            }
+            Event::Finish { choice, finish } => self.finishes.push((*choice, finish.clone())),
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Failed(error) => self.end(error_body(&ErrorAnswer::of(error)), out),
+            Event::End => {
+                let last = self.last();
+                self.end(last, out);
+            }
+        }
+    }
+
+    fn start(&mut self, choice: u32, part: u32, kind: &PartKind) {
+        let open = match kind {
+            PartKind::Text | PartKind::Refusal => Open::Text,
+            PartKind::Thinking => Open::Thinking { is_empty: true },
+            PartKind::RedactedThinking { .. } => {
+                self.drops.push(
+                    format!("choices[{choice}].content[{part}]"),
+                    "gemini's callers cannot carry it",
+                );
+                return;
+            }
+            PartKind::ToolCall { id, name } => Open::Call(Call {
+                id: id.clone(),
+                name: name.clone(),
+                arguments: String::new(),
+                signature: None,
+            }),
+        };
+        self.open.insert((choice, part), open);
+    }
+
+    fn delta(&mut self, choice: u32, part: u32, text: &str, out: &mut Vec<u8>) {
+        let written = match self.open.get_mut(&(choice, part)) {
+            None => return,
+            Some(Open::Call(call)) => return call.arguments.push_str(text),
+            Some(Open::Text) => Value::Object(single("text", text)),
+            Some(Open::Thinking { is_empty }) => {
+                *is_empty = false;
+                answer::thinking(text, None)
+            }
+        };
+        self.write(choice, Map::new(), vec![written], out);
+    }
+
+    fn sign(&mut self, choice: u32, part: u32, signature: &str, out: &mut Vec<u8>) {
+        let written = match self.open.get_mut(&(choice, part)) {
+            Some(Open::Call(call)) => {
+                call.signature = Some(signature.to_owned());
+                return;
+            }
+            Some(Open::Thinking { is_empty: false }) => {
+                let mut part = single("text", "");
+                put(&mut part, "thought", true);
+                let bare = names::owned_signature(signature)
+                    .map_or_else(|| names::carry(signature), str::to_owned);
+                put(&mut part, "thoughtSignature", bare);
+                Value::Object(part)
+            }
+            Some(Open::Thinking { is_empty: true }) => answer::thinking("", Some(signature)),
+            Some(Open::Text) | None => return,
+        };
+        self.write(choice, Map::new(), vec![written], out);
+    }
+
+    fn write(
+        &mut self,
+        choice: u32,
+        mut candidate: Map<String, Value>,
+        parts: Vec<Value>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut content = single("parts", parts);
+        put(&mut content, "role", "model");
+        put(&mut candidate, "content", content);
+        put(&mut candidate, "index", choice);
+        let mut body = single("candidates", vec![Value::Object(candidate)]);
+        answer::head(&mut body, &self.id, &self.model, &self.answered);
+        self.frame(&Value::Object(body), out);
+    }
+
+    fn last(&self) -> Value {
+        let candidates: Vec<Value> = self
+            .finishes
+            .iter()
+            .map(|(choice, finish)| {
+                let mut content = single("parts", Vec::<Value>::new());
+                put(&mut content, "role", "model");
+                let mut candidate = single("content", content);
+                put(&mut candidate, "finishReason", answer::finish(finish));
+                put(&mut candidate, "index", *choice);
+                Value::Object(candidate)
+            })
+            .collect();
+        let mut body = single("candidates", candidates);
+        if let Some(usage) = &self.usage {
+            put(&mut body, "usageMetadata", answer::usage(usage));
+        }
+        answer::head(&mut body, &self.id, &self.model, &self.answered);
+        Value::Object(body)
+    }
+
+    fn frame(&mut self, chunk: &Value, out: &mut Vec<u8>) {
+        let chunk = chunk.to_string();
+        match self.framing {
+            Framing::Sse => sse::write_event(out, None, chunk.as_bytes()),
+            Framing::Array => {
+                out.extend_from_slice(if self.has_written { b",\r\n" } else { b"[" });
+                out.extend_from_slice(chunk.as_bytes());
+            }
+        }
+        self.has_written = true;
+    }
+
+    fn end(&mut self, chunk: Value, out: &mut Vec<u8>) {
+        self.frame(&chunk, out);
+        if self.framing == Framing::Array {
+            out.extend_from_slice(b"]");
+        }
+        self.is_over = true;
+    }
+}

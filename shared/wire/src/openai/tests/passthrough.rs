@@ -1,0 +1,243 @@
+//! Bytes that go through as they are.
+
+use super::super::passthrough::{self, Edits, StreamTap};
+use super::{decode_stream, each};
+use crate::error::DecodeError;
+use crate::model::Event;
+use crate::{Target, openai::chat};
+
+fn rewritten(body: &str, edits: &Edits) -> String {
+    String::from_utf8(passthrough::rewrite_request(body.as_bytes(), edits)).unwrap()
+}
+
+fn model() -> Edits {
+    Edits {
+        model: Some("gpt \"x\"".to_owned()),
+        ..Edits::default()
+    }
+}
+
+fn check(edits: &Edits, cases: &[(&str, &str)]) {
+    for (body, expected) in cases {
+        assert_eq!(rewritten(body, edits), *expected, "{edits:?}");
+    }
+}
+
+#[test]
+fn only_the_model_changes() {
+    check(
+        &model(),
+        &[
+            (
+                "{ \"a\" : [1.50, {\"model\":\"no\"}],\n\"model\" : \"m\" , \"z\":\"\\u00e9\\\"}\"}",
+                "{ \"a\" : [1.50, {\"model\":\"no\"}],\n\"model\" : \"gpt \\\"x\\\"\" , \"z\":\"\\u00e9\\\"}\"}",
+            ),
+            (r#"{"m\u006fdel":"m"}"#, r#"{"m\u006fdel":"gpt \"x\""}"#),
+            ("{}", r#"{"model":"gpt \"x\""}"#),
+            ("[1]", "[1]"),
+        ],
+    );
+}
+
+#[test]
+fn usage_is_asked_for_whatever_the_options_are() {
+    let edits = Edits {
+        include_usage: true,
+        ..Edits::default()
+    };
+    check(
+        &edits,
+        &[
+            (
+                r#"{"x":1 }"#,
+                r#"{"x":1,"stream_options":{"include_usage":true} }"#,
+            ),
+            (
+                r#"{"stream_options":null}"#,
+                r#"{"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream_options":{}}"#,
+                r#"{"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"stream_options":{"include_usage": false, "x": 1}}"#,
+                r#"{"stream_options":{"include_usage": true, "x": 1}}"#,
+            ),
+            (
+                r#"{"stream_options":{"x":{}} ,"y":1}"#,
+                r#"{"stream_options":{"x":{},"include_usage":true} ,"y":1}"#,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_limit_has_the_name_that_the_provider_reads() {
+    let old = r#"{"max_tokens":5}"#;
+    let new = r#"{"max_completion_tokens":5}"#;
+    let both = r#"{"max_tokens":5,"max_completion_tokens":5}"#;
+    let old_and_null = r#"{"max_tokens":5,"max_completion_tokens":null}"#;
+    let null_and_new = r#"{"max_tokens":null,"max_completion_tokens":5}"#;
+    for (key, cases) in [
+        (
+            "max_completion_tokens",
+            [
+                (old, new),
+                (new, new),
+                (both, null_and_new),
+                (old_and_null, null_and_new),
+                (null_and_new, null_and_new),
+            ],
+        ),
+        (
+            "max_tokens",
+            [
+                (old, old),
+                (new, old),
+                (both, old_and_null),
+                (old_and_null, old_and_null),
+                (null_and_new, old_and_null),
+            ],
+        ),
+    ] {
+        let edits = Edits {
+            limit_key: Some(key),
+            ..Edits::default()
+        };
+        check(&edits, &cases);
+    }
+}
+
+#[test]
+fn developers_speak_as_the_system_where_nobody_knows_them() {
+    let edits = Edits {
+        developer_as_system: true,
+        ..Edits::default()
+    };
+    check(
+        &edits,
+        &[(
+            r#"{"messages":[{"role":"developer","content":"developer"}, {"content":[],"role": "user"}]}"#,
+            r#"{"messages":[{"role":"system","content":"developer"}, {"content":[],"role": "user"}]}"#,
+        )],
+    );
+}
+
+#[test]
+fn edits_follow_the_target() {
+    let body = br#"{"model":"m","messages":[{"role":"developer","content":"x"}],"max_tokens":3,"stream":true,"n":1}"#;
+    let (request, _) = chat::decode_request(body).unwrap();
+    let target = Target {
+        model: "gpt-x".to_owned(),
+        max_completion_tokens: true,
+        ..Target::default()
+    };
+    let edits = Edits::chat(&request, &target);
+    assert_eq!(
+        rewritten(std::str::from_utf8(body).unwrap(), &edits),
+        r#"{"model":"gpt-x","messages":[{"role":"system","content":"x"}],"max_completion_tokens":3,"stream":true,"n":1,"stream_options":{"include_usage":true}}"#
+    );
+}
+
+#[test]
+fn the_model_of_an_answer_can_be_shown_under_another_name() {
+    let body = br#"{"id":"1","model":"gpt-x-2025","choices":[]}"#;
+    assert_eq!(
+        passthrough::rewrite_model_in_response(body, "fast"),
+        br#"{"id":"1","model":"fast","choices":[]}"#
+    );
+}
+
+fn tapped(pieces: &[&[u8]], include_usage: bool) -> (StreamTap, Vec<u8>, Result<(), DecodeError>) {
+    let mut tap = StreamTap::new(include_usage);
+    let mut out = Vec::new();
+    for piece in pieces {
+        if let Err(error) = tap.push(piece, &mut out) {
+            return (tap, out, Err(error));
+        }
+    }
+    let end = tap.finish(&mut out);
+    (tap, out, end)
+}
+
+#[test]
+fn the_tap_and_the_decoder_agree() {
+    for (name, body) in each("stream_") {
+        let (events, decoded) = decode_stream(&[&body]);
+        let (mut tap, out, end) = tapped(&[&body], true);
+        // A stream of nothing but its end is for the tap a stream.
+        if name != "stream_only_done" {
+            assert_eq!(end.is_ok(), decoded.is_ok(), "{name}");
+        }
+        let usage = events.iter().rev().find_map(|event| match event {
+            Event::Usage(usage) => Some(*usage),
+            _ => None,
+        });
+        let failed = events.iter().find_map(|event| match event {
+            Event::Failed(error) => Some(error.clone()),
+            _ => None,
+        });
+        if decoded.is_ok() && failed.is_none() {
+            assert_eq!(tap.usage(), usage, "{name}");
+            assert!(out.starts_with(&body), "{name}");
+        }
+        assert_eq!(tap.take_error(), failed, "{name}");
+        assert_eq!(
+            tap.is_complete(),
+            events.contains(&Event::End) || name == "stream_only_done"
+        );
+    }
+}
+
+#[test]
+fn usage_that_nobody_asked_for_is_held_back() {
+    let body = &each("stream_text")["stream_text"];
+    let (tap, out, end) = tapped(&[body], false);
+    assert_eq!(end, Ok(()));
+    assert!(tap.usage().is_some());
+    let text = String::from_utf8(out).unwrap();
+    assert!(!text.contains("prompt_tokens"));
+    assert!(text.ends_with("data: [DONE]\n\n"));
+    // Usage beside a finish reason is no chunk of its own.
+    let body = &each("stream_reasoning")["stream_reasoning"];
+    let (_, out, _) = tapped(&[body], false);
+    assert_eq!(&out, body);
+}
+
+#[test]
+fn an_error_and_half_an_event_are_held_back() {
+    let body = &each("stream_error")["stream_error"];
+    let (_, out, _) = tapped(&[body], true);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.ends_with("\n\n") && !text.contains("error"), "{text}");
+    let (tap, out, end) = tapped(&[b"data: {\"choices\":[]}\n\ndata: {\"cho"], true);
+    assert_eq!(out, b"data: {\"choices\":[]}\n\n");
+    assert_eq!(end, Err(DecodeError::Truncated));
+    assert!(!tap.is_complete());
+}
+
+#[test]
+fn output_is_counted_in_passing() {
+    for (name, bytes) in [
+        ("stream_text", "Grüß dich 🌍".len()),
+        ("stream_reasoning", "Let me4".len()),
+        ("stream_parallel_calls", "fgh{\"x\":1}{\"y\":2}".len()),
+        ("stream_mistral_thinking", "hm4".len()),
+        ("stream_refusal", "I cannot.".len()),
+    ] {
+        let (tap, _, _) = tapped(&[&each(name)[name]], true);
+        assert_eq!(tap.output_bytes(), u64::try_from(bytes).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_whole_answer_is_looked_at() {
+    for (name, body) in each("answer_") {
+        let look = passthrough::look(&body.clone().into()).unwrap();
+        let (response, _) = chat::decode_response(&body).unwrap();
+        assert_eq!(look.usage, response.usage, "{name}");
+        assert!(look.finish.is_some(), "{name}");
+    }
+    assert!(passthrough::look(&b"<html>".as_slice().into()).is_err());
+}
