@@ -4,14 +4,17 @@
 //! Knows nothing of retries, money or time.
 
 use bytes::Bytes;
-use sluice_units::Usage;
-use sluice_wire::dialect::{decode_chat, decode_embeddings, encode_chat, encode_embeddings};
+use sluice_units::{Tokens, Usage};
+use sluice_wire::dialect::{
+    decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
+};
 use sluice_wire::model::{ChatRequest, EmbeddingsRequest};
 use sluice_wire::openai::chat::Answered;
 use sluice_wire::openai::passthrough::{self, Edits};
 use sluice_wire::{Dialect, Drops, UpstreamRequest, openai};
 
 use crate::config::{ProviderDialect, TargetRef};
+use crate::estimate;
 use crate::plan::Failure;
 use crate::session::{Session, finish_word};
 
@@ -74,27 +77,41 @@ impl Work {
     /// A whole answer of the target in the caller's dialect.
     ///
     /// # Errors
-    /// [`Failure::Garbled`] when it is not what the target's dialect says.
+    /// [`Failure::Answered`] when it is an error all the same, [`Failure::Garbled`] when it is not what the target's
+    /// dialect says.
     pub fn answer(
         &self,
         target: &TargetRef,
-        body: Bytes,
+        body: &Bytes,
         answered: &Answered,
+        input_bound: Tokens,
+    ) -> Result<Translated, Failure> {
+        self.read(target, body, answered, input_bound)
+            .map_err(|failure| {
+                error_in_answer(dialect(target), body).map_or(failure, Failure::Answered)
+            })
+    }
+
+    fn read(
+        &self,
+        target: &TargetRef,
+        body: &Bytes,
+        answered: &Answered,
+        input_bound: Tokens,
     ) -> Result<Translated, Failure> {
         let dialect = dialect(target);
         match self {
             Self::Chat(_) if dialect == Dialect::OpenAi => {
-                let seen = passthrough::look(&body).map_err(Failure::Garbled)?;
+                let seen = passthrough::look(body).map_err(Failure::Garbled)?;
                 Ok(Translated {
-                    body,
+                    body: body.clone(),
                     usage: seen.usage,
                     finish: seen.finish,
                     drops: Drops::new(),
                 })
             }
             Self::Chat(_) => {
-                let (response, mut drops) =
-                    decode_chat(dialect, &body).map_err(Failure::Garbled)?;
+                let (response, mut drops) = decode_chat(dialect, body).map_err(Failure::Garbled)?;
                 let (encoded, more) = openai::chat::encode_response(&response, answered);
                 drops.append(more);
                 Ok(Translated {
@@ -108,12 +125,18 @@ impl Work {
                 })
             }
             Self::Embeddings(request) => {
-                let response =
-                    decode_embeddings(dialect, request, &body).map_err(Failure::Garbled)?;
+                let mut response =
+                    decode_embeddings(dialect, request, body).map_err(Failure::Garbled)?;
+                let usage = response.usage;
+                // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
+                response.usage.get_or_insert_with(|| Usage {
+                    input: estimate::likely_input(input_bound),
+                    ..Usage::default()
+                });
                 let encoded = openai::embeddings::encode_response(&response, request.encoding);
                 Ok(Translated {
                     body: Bytes::from(encoded),
-                    usage: response.usage,
+                    usage,
                     finish: None,
                     drops: Drops::new(),
                 })

@@ -179,6 +179,14 @@ pub fn decode_error(
     }
 }
 
+/// The error that an answer with a 2xx holds instead of an answer, if it does: some providers send that.
+#[must_use]
+pub fn error_in_answer(dialect: Dialect, body: &[u8]) -> Option<UpstreamError> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let holds_error = value.get("error").is_some_and(|error| !error.is_null());
+    holds_error.then(|| decode_error(dialect, 200, &HeaderMap::new(), body))
+}
+
 /// Reads a provider's stream, whatever way its bytes are cut.
 #[derive(Debug)]
 pub enum StreamDecoder {

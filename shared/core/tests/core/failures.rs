@@ -97,7 +97,7 @@ fn a_bearable_retry_after_is_waited_for() {
 #[test]
 fn a_silent_provider_is_given_up_and_the_reservation_is_kept_alive() {
     let mut world = with(|config| {
-        config["providers"]["openai"]["timeouts"] = serde_json::json!({"total": "100s"})
+        config["providers"]["openai"]["timeouts"] = serde_json::json!({"first_byte": "100s"})
     });
     let key = key(&mut world);
     world.script(vec![Reaction::Hang, answer(200, ANTHROPIC_ANSWER)]);
@@ -178,6 +178,18 @@ fn garbage_from_a_provider_is_a_502_in_the_callers_envelope() {
     let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
     assert_eq!(got.status, 502);
     assert_eq!(got.json()["error"]["code"], "upstream_invalid_response");
+}
+
+#[test]
+fn an_error_that_comes_as_a_200_is_an_error() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    let body = r#"{"error":{"message":"Rate limit reached.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#;
+    world.script(vec![answer(200, body), answer(200, OPENAI_ANSWER)]);
+    let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(got.status, 200);
+    let attempts = world.records("acme").remove(0).attempts;
+    assert_eq!(attempts[0].error.as_deref(), Some("upstream_rate_limited"));
 }
 
 #[test]

@@ -180,22 +180,28 @@ fn include_usage(body: &[u8], members: &[Member<'_>], changes: &mut Changes) {
     }
 }
 
-/// Gives the limit the name that the provider reads, unless both names are there already.
+/// Gives the limit the one name that the provider reads. Where both names are there, the other becomes `null`.
 fn rename_limit(body: &[u8], members: &[Member<'_>], wanted: &'static str, changes: &mut Changes) {
-    let named = |key: &str| {
-        members.iter().find(|member| {
-            member.key == key && body.get(member.value.clone()) != Some(b"null".as_slice())
-        })
-    };
-    if named(wanted).is_some() || members.iter().any(|member| member.key == wanted) {
-        return;
-    }
+    let find = |key: &str| members.iter().find(|member| member.key == key);
     let other = LIMIT_KEYS.into_iter().find(|key| *key != wanted);
-    if let Some(member) = other.and_then(named) {
-        changes
-            .replaced
-            .push((member.name.clone(), format!("\"{wanted}\"")));
+    let Some(other) = other.and_then(find) else {
+        return;
+    };
+    let Some(known) = find(wanted) else {
+        let name = format!("\"{wanted}\"");
+        changes.replaced.push((other.name.clone(), name));
+        return;
+    };
+    let text = |member: &Member<'_>| {
+        let value = body.get(member.value.clone()).unwrap_or_default();
+        String::from_utf8_lossy(value).into_owned()
+    };
+    if text(known) == "null" {
+        changes.replaced.push((known.value.clone(), text(other)));
     }
+    changes
+        .replaced
+        .push((other.value.clone(), "null".to_owned()));
 }
 
 fn developer_as_system(body: &[u8], members: &[Member<'_>], changes: &mut Changes) {

@@ -74,15 +74,32 @@ fn usage_is_asked_for_whatever_the_options_are() {
 
 #[test]
 fn the_limit_has_the_name_that_the_provider_reads() {
-    let both = r#"{"max_tokens":5,"max_completion_tokens":5}"#;
     let old = r#"{"max_tokens":5}"#;
     let new = r#"{"max_completion_tokens":5}"#;
+    let both = r#"{"max_tokens":5,"max_completion_tokens":5}"#;
+    let old_and_null = r#"{"max_tokens":5,"max_completion_tokens":null}"#;
+    let null_and_new = r#"{"max_tokens":null,"max_completion_tokens":5}"#;
     for (key, cases) in [
         (
             "max_completion_tokens",
-            [(old, new), (new, new), (both, both)],
+            [
+                (old, new),
+                (new, new),
+                (both, null_and_new),
+                (old_and_null, null_and_new),
+                (null_and_new, null_and_new),
+            ],
         ),
-        ("max_tokens", [(old, old), (new, old), (both, both)]),
+        (
+            "max_tokens",
+            [
+                (old, old),
+                (new, old),
+                (both, old_and_null),
+                (old_and_null, old_and_null),
+                (null_and_new, old_and_null),
+            ],
+        ),
     ] {
         let edits = Edits {
             limit_key: Some(key),
