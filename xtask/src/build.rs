@@ -214,7 +214,7 @@ fn optimize() -> Result<(), Failure> {
     step::run(
         Command::new("node")
             .arg("node_modules/binaryen/bin/wasm-opt")
-            .args(["-O3", "--strip-debug", "--strip-producers"])
+            .args(["-Os", "--strip-debug", "--strip-producers"])
             .args(WASM_FEATURES)
             .args([&wasm, "-o", &wasm]),
     )

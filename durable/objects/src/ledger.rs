@@ -67,8 +67,8 @@ impl LedgerObject {
     /// # Errors
     /// What the database says, or what cannot be understood. Nothing was written then.
     pub fn call(&self, commands: &str) -> Result<String, JsError> {
-        let commands: Vec<Command> =
-            serde_json::from_str(commands).map_err(|error| Failure::Command(error.to_string()))?;
+        let commands: Vec<Command> = serde_json::from_slice(commands.as_bytes())
+            .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(now, &commands, |reads| self.store.read(reads))?;
         let (replies, writes) =

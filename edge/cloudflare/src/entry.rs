@@ -71,7 +71,7 @@ pub fn start(document: String) -> Result<(), JsError> {
     let Document {
         gateway,
         accounting,
-    } = serde_json::from_str(&document)?;
+    } = serde_json::from_slice(document.as_bytes())?;
     if let Some(interval) = accounting.ship_interval {
         sluice_objects::set_ship_interval(Span::parse(&interval)?);
     }

@@ -80,7 +80,7 @@ impl Worker {
             serde_json::to_string(command).map_err(|error| unavailable(error.to_string()))?;
         let answer = answer(store, glue::ask(&self.binding(namespace)?, name, &text)).await?;
         let answer = answer.as_string().unwrap_or_default();
-        serde_json::from_str(&answer).map_err(|error| unavailable(error.to_string()))
+        serde_json::from_slice(answer.as_bytes()).map_err(|error| unavailable(error.to_string()))
     }
 }
 
@@ -183,7 +183,7 @@ impl Platform for Worker {
         .await?;
         found
             .as_string()
-            .map(|text| serde_json::from_str(&text))
+            .map(|text| serde_json::from_slice(text.as_bytes()))
             .transpose()
             .map_err(|error| StoreError::Unavailable {
                 store,

@@ -426,7 +426,7 @@ async fn show_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>,
                 reason,
                 at,
             } = *stored;
-            let document: Value = serde_json::from_str(&document)
+            let document: Value = serde_json::from_slice(document.as_bytes())
                 .map_err(|_| Problem::bug("a stored configuration that is not JSON"))?;
             let body = json!({"version": version, "author": author, "reason": reason, "at": at.to_string(), "document": document});
             Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))

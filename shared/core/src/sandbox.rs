@@ -270,7 +270,7 @@ fn embeddings(request: &Value, model: &str) -> Value {
             let vector: Vec<Value> = digest
                 .iter()
                 .take(length)
-                .filter_map(|byte| serde_json::from_str(&format!("0.{:03}", byte)).ok())
+                .filter_map(|byte| serde_json::from_slice(format!("0.{:03}", byte).as_bytes()).ok())
                 .collect();
             json!({"object": "embedding", "index": index, "embedding": vector})
         })

@@ -90,8 +90,8 @@ pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError
     let mut parts = Vec::with_capacity(message.content.len());
     let mut calls = Calls::default();
     for (index, raw) in message.content.iter().enumerate() {
-        let block: WireBlock =
-            serde_json::from_str(raw.get()).map_err(|error| shape(position(&error)))?;
+        let block: WireBlock = serde_json::from_slice(raw.get().as_bytes())
+            .map_err(|error| shape(position(&error)))?;
         calls.count(&block);
         parts.extend(part(block, index, &mut drops));
     }

@@ -171,7 +171,7 @@ impl Said {
     }
 
     fn adopt(&mut self, raw: &str) {
-        let inner = match serde_json::from_str(raw) {
+        let inner = match serde_json::from_slice(raw.as_bytes()) {
             Ok(value @ (Value::Object(_) | Value::Array(_))) => Self::of(value),
             _ => Self::plain(raw.as_bytes()),
         };
