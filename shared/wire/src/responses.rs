@@ -37,3 +37,6 @@ const NAME: &str = "responses";
 
 /// Fields in `extra` that say which items and tools only a provider of this dialect knows.
 const NATIVE_KEYS: [&str; 3] = ["input", "tools", "tool_choice"];
+
+#[cfg(test)]
+mod tests;
