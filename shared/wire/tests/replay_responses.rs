@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use http::HeaderMap;
 use serde_json::{Value, json};
+use sluice_wire::dialect::{Dialect, StreamDecoder as AnyDecoder, decode_chat};
 use sluice_wire::model::{ChatResponse, Choice, Collector, Event, Part};
 use sluice_wire::openai::error;
 use sluice_wire::responses::passthrough::{self, StreamTap};
@@ -398,7 +399,17 @@ struct Schema(jsonschema::Validator);
 impl Schema {
     fn of(root: &Path, name: &str) -> Self {
         let text = std::fs::read_to_string(root.join("openai.openapi.json")).unwrap();
-        let mut document: Value = serde_json::from_str(&text).unwrap();
+        Self::of_text(&text, name)
+    }
+
+    /// A request's items are of more than one kind at once: the description says `oneOf` and means `anyOf`.
+    fn of_request(root: &Path, name: &str) -> Self {
+        let text = std::fs::read_to_string(root.join("openai.openapi.json")).unwrap();
+        Self::of_text(&text.replace("\"oneOf\"", "\"anyOf\""), name)
+    }
+
+    fn of_text(text: &str, name: &str) -> Self {
+        let mut document: Value = serde_json::from_str(text).unwrap();
         let schemas = document["components"]["schemas"].take();
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -406,7 +417,8 @@ impl Schema {
             "components": {"schemas": schemas},
         });
         let validator = jsonschema::validator_for(&schema).unwrap();
-        assert!(!validator.is_valid(&json!({})), "the schema checks nothing");
+        let wrong = json!({"object": 5, "type": 5, "input": 5});
+        assert!(!validator.is_valid(&wrong), "the schema checks nothing");
         Self(validator)
     }
 
@@ -419,7 +431,8 @@ impl Schema {
         if faults.is_empty() {
             return Ok(());
         }
-        Err(format!("{value}: {}", faults.join("; ")))
+        let faults = faults.join("; ");
+        Err(format!("{value:.1000}: {faults:.1000}"))
     }
 }
 
@@ -463,6 +476,24 @@ fn check_order(events: &[Value]) -> Result<(), String> {
     same("open", &open, &std::collections::BTreeSet::new())
 }
 
+/// Checks a stream that was written for a caller.
+fn check_written(events: &[Event], schema: &Schema) -> Result<(), String> {
+    let written = stream_of(events);
+    // Equal events need one look.
+    let mut looked: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in &written {
+        let count = looked.entry(event["type"].as_str().unwrap()).or_default();
+        *count += 1;
+        if *count <= 3 {
+            schema.check(event)?;
+        }
+    }
+    if matches!(events.last(), Some(Event::Failed(_))) {
+        return Ok(());
+    }
+    check_order(&written)
+}
+
 #[test]
 fn what_is_written_is_valid_by_the_description() {
     let (Some(root), Some(specs)) = (
@@ -487,21 +518,148 @@ fn what_is_written_is_valid_by_the_description() {
         };
         for answer in answers(text) {
             let events = decode_stream(answer.as_bytes(), usize::MAX).unwrap();
-            let failed = matches!(events.last(), Some(Event::Failed(_)));
-            let written = stream_of(&events);
-            // Equal events need one look.
-            let mut looked = BTreeMap::new();
-            for event in &written {
-                let kind = event["type"].as_str().unwrap().to_owned();
-                let count: &mut usize = looked.entry(kind).or_default();
-                *count += 1;
-                if *count <= 3 {
-                    tally.note(&recorded, "events", event_schema.check(event));
+            tally.note(&recorded, "streams", check_written(&events, &event_schema));
+        }
+    }
+    tally.finish();
+}
+
+/// Recorded exchanges of the other dialects.
+fn foreign(root: &Path, dialect: Dialect) -> Vec<Recorded> {
+    let (files, ops): (&[&str], &[&str]) = match dialect {
+        Dialect::OpenAi => (
+            &[
+                "openai",
+                "azure",
+                "groq",
+                "mistral",
+                "deepseek",
+                "openrouter",
+            ],
+            &["chat.completions"],
+        ),
+        Dialect::Anthropic => (&["anthropic"], &["messages"]),
+        _ => (
+            &["gemini", "vertex"],
+            &["generateContent", "streamGenerateContent"],
+        ),
+    };
+    let mut all = Vec::new();
+    for provider in files {
+        let lines = std::fs::read_to_string(root.join(format!("{provider}.jsonl"))).unwrap();
+        for line in lines.lines() {
+            let exchange: Value = serde_json::from_str(line).unwrap();
+            let op = exchange["op"].as_str().unwrap();
+            if !ops.contains(&op) || exchange["status"] != 200 {
+                continue;
+            }
+            let text = |key: &str| match &exchange[key] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            all.push(Recorded {
+                name: text("src"),
+                provider: (*provider).to_owned(),
+                status: 200,
+                request: Some(text("request")),
+                answer: match text("response_kind").as_str() {
+                    "sse" => Answer::Stream(text("response")),
+                    _ => Answer::Whole(text("response")),
+                },
+            });
+        }
+    }
+    all
+}
+
+#[test]
+fn what_other_providers_answer_is_written_validly() {
+    let (Some(root), Some(specs)) = (
+        folder("SLUICE_RECORDINGS", "recordings"),
+        folder("SLUICE_SPECS", "specs"),
+    ) else {
+        return;
+    };
+    let response_schema = Schema::of(&specs, "Response");
+    let event_schema = Schema::of(&specs, "ResponseStreamEvent");
+    let mut tally = Tally::default();
+    for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini] {
+        for recorded in foreign(&root, dialect) {
+            match &recorded.answer {
+                Answer::Whole(text) => {
+                    // What cannot be read is the other dialect's own test's business.
+                    let Ok((response, _)) = decode_chat(dialect, text.as_bytes()) else {
+                        continue;
+                    };
+                    let (body, _) = encode_response(&response, &answered());
+                    let value = serde_json::from_slice(&body).unwrap();
+                    tally.note(&recorded, "answers", response_schema.check(&value));
+                }
+                Answer::Stream(text) => {
+                    let mut decoder = AnyDecoder::new(dialect);
+                    let mut events = Vec::new();
+                    let pushed = decoder.push(text.as_bytes(), &mut events);
+                    if pushed.and_then(|()| decoder.finish(&mut events)).is_err() {
+                        continue;
+                    }
+                    tally.note(&recorded, "streams", check_written(&events, &event_schema));
+                    let streamed = stream_of(&events).pop().unwrap();
+                    let (whole, _) = encode_response(&collect(events).unwrap(), &answered());
+                    let whole: Value = serde_json::from_slice(&whole).unwrap();
+                    let outcome = same(
+                        "output",
+                        &texts_of(&streamed["response"]["output"]),
+                        &texts_of(&whole["output"]),
+                    );
+                    tally.note(&recorded, "streams like answers", outcome);
                 }
             }
-            if !failed {
-                tally.note(&recorded, "orders", check_order(&written));
+        }
+    }
+    tally.finish();
+}
+
+/// Without log-probabilities, which a whole answer puts on its first text.
+fn texts_of(output: &Value) -> Value {
+    let mut output = output.clone();
+    for item in output.as_array_mut().unwrap() {
+        if let Some(contents) = item["content"].as_array_mut() {
+            for content in contents {
+                content["logprobs"] = Value::Null;
             }
+        }
+    }
+    output
+}
+
+#[test]
+fn what_other_callers_ask_is_written_validly() {
+    let (Some(root), Some(specs)) = (
+        folder("SLUICE_RECORDINGS", "recordings"),
+        folder("SLUICE_SPECS", "specs"),
+    ) else {
+        return;
+    };
+    let schema = Schema::of_request(&specs, "CreateResponse");
+    let mut tally = Tally::default();
+    let own = recorded(&root).into_iter();
+    for recorded in foreign(&root, Dialect::OpenAi)
+        .into_iter()
+        .chain(foreign(&root, Dialect::Anthropic))
+        .chain(own)
+    {
+        let Some(body) = recorded.request.as_deref().map(str::as_bytes) else {
+            continue;
+        };
+        let decoded = openai::chat::decode_request(body)
+            .or_else(|_| anthropic::decode_request(body))
+            .or_else(|_| decode_request(body));
+        let Ok((request, _)) = decoded else {
+            continue;
+        };
+        if let Ok((upstream, _)) = encode_request(&request, &target()) {
+            let value = serde_json::from_slice(&upstream.body).unwrap();
+            tally.note(&recorded, "requests", schema.check(&value));
         }
     }
     tally.finish();

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::output::{Body, Output, Place, summary_text};
+use super::output::{Body, Content, Item, Output, Place, summary_text};
 use super::response::{Answered, Ending, Head, State, message};
 use crate::Drops;
 use crate::error::{ErrorClass, UpstreamError};
@@ -131,23 +132,22 @@ impl StreamEncoder {
         self.declined |= *kind == PartKind::Refusal;
         if begins {
             self.settle(place.item, out);
-            let item = self
-                .output
-                .items()
-                .get(place.item)
-                .map_or(Value::Null, super::output::Item::json_begun);
-            let fields = json!({"output_index": place.item, "item": item});
-            self.write("response.output_item.added", fields, out);
+            self.item_added(place.item, out);
         }
-        let empty = match kind {
-            PartKind::Text => {
-                json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []})
-            }
-            PartKind::Refusal => json!({"type": "refusal", "refusal": ""}),
-            _ => return,
+        let Some(item) = self.output.items().get(place.item) else {
+            return;
         };
-        let fields = [("content_index", place.content.into()), ("part", empty)];
-        self.write_in("response.content_part.added", place, fields, out);
+        if let Body::Message(contents) = &item.body
+            && let Some(content) = contents.get(place.content)
+        {
+            let part = content.json();
+            let fields = [
+                ("content_index", Field::Number(place.content)),
+                ("part", Field::Json(&part)),
+            ];
+            let kind = "response.content_part.added";
+            write_in(&mut self.sequence, kind, (item, place), &fields, out);
+        }
     }
 
     fn delta(&mut self, part: u32, text: &str, out: &mut Vec<u8>) {
@@ -157,32 +157,39 @@ impl StreamEncoder {
         let Some(item) = self.output.items().get(place.item) else {
             return;
         };
-        let delta = ("delta", text.into());
-        let number = ("content_index", place.content.into());
+        let sequence = &mut self.sequence;
+        let (number, delta) = (Field::Number(place.content), Field::Text(text));
+        let about = (item, place);
         match &item.body {
             Body::Message(contents) => {
-                if contents
-                    .get(place.content)
-                    .is_some_and(|content| content.refusal)
-                {
-                    self.write_in("response.refusal.delta", place, [number, delta], out);
+                let content = contents.get(place.content);
+                if content.is_some_and(|content| content.refusal) {
+                    let fields = [("content_index", number), ("delta", delta)];
+                    write_in(sequence, "response.refusal.delta", about, &fields, out);
                 } else {
-                    let fields = [number, delta, ("logprobs", json!([]))];
-                    self.write_in("response.output_text.delta", place, fields, out);
+                    let none = Value::Array(Vec::new());
+                    let fields = [
+                        ("content_index", number),
+                        ("delta", delta),
+                        ("logprobs", Field::Json(&none)),
+                    ];
+                    write_in(sequence, "response.output_text.delta", about, &fields, out);
                 }
             }
             Body::Thought { text: shown, .. } => {
-                let number = ("summary_index", 0.into());
+                let number = ("summary_index", Field::Number(0));
                 if shown.is_empty() {
-                    let fields = [number.clone(), ("part", summary_text(""))];
-                    self.write_in("response.reasoning_summary_part.added", place, fields, out);
+                    let part = summary_text("");
+                    let fields = [number, ("part", Field::Json(&part))];
+                    let kind = "response.reasoning_summary_part.added";
+                    write_in(sequence, kind, about, &fields, out);
                 }
                 let kind = "response.reasoning_summary_text.delta";
-                self.write_in(kind, place, [number, delta], out);
+                write_in(sequence, kind, about, &[number, ("delta", delta)], out);
             }
             Body::Call { .. } => {
                 let kind = "response.function_call_arguments.delta";
-                self.write_in(kind, place, [delta], out);
+                write_in(sequence, kind, about, &[("delta", delta)], out);
             }
         }
         self.output.append(place, text);
@@ -192,14 +199,17 @@ impl StreamEncoder {
         let Some(place) = self.parts.get(&part).copied() else {
             return;
         };
-        if let Some((number, found)) = self.output.annotate(place, annotation, &mut self.drops) {
+        let found = self.output.annotate(place, annotation, &mut self.drops);
+        if let Some((number, found)) = found
+            && let Some(item) = self.output.items().get(place.item)
+        {
             let fields = [
-                ("content_index", place.content.into()),
-                ("annotation_index", number.into()),
-                ("annotation", found),
+                ("content_index", Field::Number(place.content)),
+                ("annotation_index", Field::Number(number)),
+                ("annotation", Field::Json(&found)),
             ];
             let kind = "response.output_text.annotation.added";
-            self.write_in(kind, place, fields, out);
+            write_in(&mut self.sequence, kind, (item, place), &fields, out);
         }
     }
 
@@ -211,44 +221,42 @@ impl StreamEncoder {
         let Some(item) = self.output.items().get(place.item) else {
             return;
         };
+        let sequence = &mut self.sequence;
+        let about = (item, place);
         match &item.body {
             Body::Message(contents) => {
-                let Some(content) = contents.get(place.content) else {
-                    return;
-                };
-                let number = ("content_index", Value::from(place.content));
-                let part = content.json();
-                let text = Value::from(content.text.as_str());
-                if content.refusal {
-                    let fields = [number.clone(), ("refusal", text)];
-                    self.write_in("response.refusal.done", place, fields, out);
-                } else {
-                    let logprobs = content.logprobs.clone().into();
-                    let fields = [number.clone(), ("text", text), ("logprobs", logprobs)];
-                    self.write_in("response.output_text.done", place, fields, out);
+                if let Some(content) = contents.get(place.content) {
+                    content_done(sequence, about, content, out);
                 }
-                let fields = [number, ("part", part)];
-                self.write_in("response.content_part.done", place, fields, out);
             }
             Body::Thought { text, .. } if !text.is_empty() => {
-                let number = ("summary_index", Value::from(0));
-                let part = ("part", summary_text(text));
-                let fields = [number.clone(), ("text", text.as_str().into())];
-                self.write_in("response.reasoning_summary_text.done", place, fields, out);
+                let number = ("summary_index", Field::Number(0));
+                let fields = [number, ("text", Field::Text(text))];
+                let kind = "response.reasoning_summary_text.done";
+                write_in(sequence, kind, about, &fields, out);
+                let part = summary_text(text);
+                let fields = [number, ("part", Field::Json(&part))];
                 let kind = "response.reasoning_summary_part.done";
-                self.write_in(kind, place, [number, part], out);
+                write_in(sequence, kind, about, &fields, out);
             }
             Body::Thought { .. } => {}
             Body::Call {
                 name, arguments, ..
             } => {
                 let fields = [
-                    ("name", name.as_str().into()),
-                    ("arguments", arguments.as_str().into()),
+                    ("name", Field::Text(name)),
+                    ("arguments", Field::Text(arguments)),
                 ];
                 let kind = "response.function_call_arguments.done";
-                self.write_in(kind, place, fields, out);
+                write_in(sequence, kind, about, &fields, out);
             }
+        }
+    }
+
+    fn item_added(&mut self, number: usize, out: &mut Vec<u8>) {
+        if let Some(item) = self.output.items().get(number) {
+            let fields = json!({"output_index": number, "item": item.json_begun()});
+            self.write("response.output_item.added", fields, out);
         }
     }
 
@@ -291,13 +299,7 @@ impl StreamEncoder {
             self.item_done(number, status, out);
         }
         for number in self.output.end_all()..self.output.items().len() {
-            let item = self
-                .output
-                .items()
-                .get(number)
-                .map_or(Value::Null, super::output::Item::json_begun);
-            let fields = json!({"output_index": number, "item": item});
-            self.write("response.output_item.added", fields, out);
+            self.item_added(number, out);
             self.item_done(number, "completed", out);
         }
         let kind = match ending {
@@ -329,28 +331,6 @@ impl StreamEncoder {
         self.write("response.failed", json!({"response": response}), out);
     }
 
-    /// Writes one event about a place.
-    fn write_in<const N: usize>(
-        &mut self,
-        kind: &'static str,
-        place: Place,
-        fields: [(&str, Value); N],
-        out: &mut Vec<u8>,
-    ) {
-        let id = self
-            .output
-            .items()
-            .get(place.item)
-            .map_or("", |item| item.id.as_str());
-        let mut all = Map::new();
-        all.insert("item_id".to_owned(), id.into());
-        all.insert("output_index".to_owned(), place.item.into());
-        for (key, value) in fields {
-            all.insert(key.to_owned(), value);
-        }
-        self.write(kind, Value::Object(all), out);
-    }
-
     fn write(&mut self, kind: &'static str, fields: Value, out: &mut Vec<u8>) {
         let mut event = Map::new();
         event.insert("type".to_owned(), kind.into());
@@ -362,6 +342,65 @@ impl StreamEncoder {
         let data = Value::Object(event).to_string();
         sse::write_event(out, Some(kind), data.as_bytes());
     }
+}
+
+/// Says that a text or refusal is whole, and with it the part that holds it.
+fn content_done(sequence: &mut u64, about: (&Item, Place), content: &Content, out: &mut Vec<u8>) {
+    let number = ("content_index", Field::Number(about.1.content));
+    let text = Field::Text(&content.text);
+    if content.refusal {
+        let fields = [number, ("refusal", text)];
+        write_in(sequence, "response.refusal.done", about, &fields, out);
+    } else {
+        let logprobs = Value::Array(content.logprobs.clone());
+        let fields = [number, ("text", text), ("logprobs", Field::Json(&logprobs))];
+        write_in(sequence, "response.output_text.done", about, &fields, out);
+    }
+    let part = content.json();
+    let fields = [number, ("part", Field::Json(&part))];
+    write_in(sequence, "response.content_part.done", about, &fields, out);
+}
+
+/// A field of an event.
+#[derive(Debug, Clone, Copy)]
+enum Field<'a> {
+    Text(&'a str),
+    Number(usize),
+    Json(&'a Value),
+}
+
+/// Writes one event about a place straight into the caller's bytes: most of a stream is this.
+fn write_in(
+    sequence: &mut u64,
+    kind: &'static str,
+    (item, place): (&Item, Place),
+    fields: &[(&'static str, Field<'_>)],
+    out: &mut Vec<u8>,
+) {
+    for text in ["event: ", kind, "\ndata: {\"type\":\"", kind, "\""] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    write_field("sequence_number", &*sequence, out);
+    *sequence = sequence.saturating_add(1);
+    write_field("item_id", &item.id, out);
+    write_field("output_index", &place.item, out);
+    for (key, value) in fields {
+        match value {
+            Field::Text(text) => write_field(key, text, out),
+            Field::Number(number) => write_field(key, number, out),
+            Field::Json(value) => write_field(key, value, out),
+        }
+    }
+    out.extend_from_slice(b"}\n\n");
+}
+
+/// `,"key":value`. Texts, numbers and JSON values cannot fail to be written to memory.
+fn write_field(key: &'static str, value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    for text in [",\"", key, "\":"] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "a plain value can be written");
 }
 
 /// Writes an `error` event: the description's fields, and beside them the object that OpenAI itself sends (2025-11).

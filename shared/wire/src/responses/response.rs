@@ -10,6 +10,17 @@ use crate::model::{ChatRequest, ChatResponse, Finish, Part, PartKind, Role, Usag
 use crate::openai::chat::tools::effort_word;
 use crate::openai::error::classify;
 
+/// OpenAI's service tiers.
+const TIERS: [&str; 7] = [
+    "auto",
+    "default",
+    "flex",
+    "scale",
+    "priority",
+    "fast",
+    "ultrafast",
+];
+
 /// What the gateway itself knows of an answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answered {
@@ -258,7 +269,10 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
     let used = response.usage.as_ref();
     let mut body = head.json(State::Ended(ending), output.json(), used);
     for (key, value) in &response.extra {
-        if !body.contains_key(key) {
+        let tier = value.as_str().is_some_and(|tier| TIERS.contains(&tier));
+        if key == "service_tier" && !tier {
+            drops.push("service_tier", "the provider's word is not one of openai's");
+        } else if !body.contains_key(key) {
             body.insert(key.clone(), value.clone());
         }
     }

@@ -7,14 +7,14 @@ use crate::openai::chat::write::put;
 
 /// A function.
 pub(super) fn tool(tool: &Tool) -> Value {
-    json!({
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-        // Left out, Responses would hold the model to the schema; Chat Completions would not.
-        "strict": tool.strict.unwrap_or(false),
-    })
+    let mut fields = Map::new();
+    put(&mut fields, "type", Some("function"));
+    put(&mut fields, "name", Some(tool.name.as_str()));
+    put(&mut fields, "description", tool.description.as_deref());
+    put(&mut fields, "parameters", Some(tool.parameters.clone()));
+    // Left out, Responses would hold the model to the schema; Chat Completions would not.
+    put(&mut fields, "strict", Some(tool.strict.unwrap_or(false)));
+    Value::Object(fields)
 }
 
 /// The choice among functions.

@@ -83,8 +83,9 @@ fn decode(
 fn text(fields: &mut Object) -> Result<Part, Malformed> {
     let text = fields.need_string("text")?;
     let annotations = fault::take_array(fields, "annotations", ANNOTATIONS_MAX)?;
-    // What an answer said of its own tokens.
+    // What an answer said of its own tokens, and what OpenAI's clients made of its text.
     fields.take("logprobs");
+    fields.take("parsed");
     Ok(Part::Text {
         text,
         cache: None,

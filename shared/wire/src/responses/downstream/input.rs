@@ -132,6 +132,8 @@ impl Reader<'_> {
         let cache = cache_mark(&mut fields, self.drops)?;
         fields.take("id");
         fields.take("status");
+        // What OpenAI's clients made of the arguments.
+        fields.take("parsed_arguments");
         note_left(&fields, self.drops);
         self.said(vec![Part::ToolCall {
             id,

@@ -63,6 +63,33 @@ fn what_any_provider_signed_comes_back_through_a_caller() {
 }
 
 #[test]
+fn an_item_comes_back_through_callers_of_other_dialects() {
+    let body = &each("answer_everything")["answer_everything"];
+    let (response, _) = decode_response(body).unwrap();
+    let thoughts = |parts: &[Part]| -> Vec<Value> {
+        let own = parts.iter().filter_map(Thought::of_part);
+        own.map(|thought| thought.write()).collect()
+    };
+    let expected = thoughts(&response.choices[0].parts);
+    assert_eq!(expected.len(), 2);
+    let (body, _) = openai::chat::encode_response(&response, &openai::chat::Answered::default());
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let chat = json!({"model": "m", "messages": [body["choices"][0]["message"]]});
+    let (chat, _) = openai::chat::decode_request(chat.to_string().as_bytes()).unwrap();
+    assert_eq!(thoughts(&chat.messages[0].parts), expected);
+    let answered = anthropic::Answered {
+        id: "msg_1".to_owned(),
+        model: "m".to_owned(),
+    };
+    let (body, _) = anthropic::encode_response(&response, &answered);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let turn = json!({"role": "assistant", "content": body["content"]});
+    let messages = json!({"model": "m", "max_tokens": 5, "messages": [turn]});
+    let (messages, _) = anthropic::decode_request(messages.to_string().as_bytes()).unwrap();
+    assert_eq!(thoughts(&messages.messages[0].parts), expected);
+}
+
+#[test]
 fn an_item_comes_back_as_it_was() {
     let body = &each("answer_everything")["answer_everything"];
     let (response, _) = decode_response(body).unwrap();

@@ -16,143 +16,92 @@ fn with(fields: Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
+/// Each line: the field at fault, the code, the fields of the request.
+fn check(cases: &str) {
+    for case in cases.lines().filter(|case| !case.is_empty()) {
+        let [param, code, fields] = case.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("{case}");
+        };
+        let fields: Value = serde_json::from_str(fields).unwrap();
+        let fault = decode_request(&with(fields)).unwrap_err();
+        assert_eq!(
+            (fault.param.as_deref(), fault.code),
+            (Some(param), code),
+            "{case}"
+        );
+    }
+}
+
 #[test]
-fn what_is_wrong_is_named() {
-    let item = |item: Value| json!({"input": [item]});
-    let user = |part: Value| json!({"input": [{"role": "user", "content": [part]}]});
-    for (fields, code, param) in [
-        (json!({"model": ""}), "empty_string", "model"),
-        (json!({"model": 1}), "invalid_type", "model"),
+fn a_wrong_field_is_named() {
+    check(
+        r#"
+model empty_string {"model": ""}
+model invalid_type {"model": 1}
+input missing_required_parameter {"input": null}
+input invalid_type {"input": 5}
+max_output_tokens integer_below_min_value {"max_output_tokens": 0}
+temperature decimal_above_max_value {"temperature": 3}
+top_logprobs integer_above_max_value {"top_logprobs": 21}
+tool_choice invalid_value {"tool_choice": "any"}
+include[0] invalid_type {"include": [1]}
+store invalid_type {"store": "yes"}
+previous_response_id invalid_type {"previous_response_id": 1}
+stream_options invalid_value {"stream_options": {}}
+text.verbosity invalid_value {"text": {"verbosity": "loud"}}
+text.format.type invalid_value {"text": {"format": {"type": "xml"}}}
+reasoning.effort invalid_value {"reasoning": {"effort": "some"}}
+reasoning.summary invalid_value {"reasoning": {"summary": "long"}}
+tools[0].name missing_required_parameter {"tools": [{"type": "function"}]}
+"#,
+    );
+}
+
+#[test]
+fn a_wrong_item_is_named() {
+    check(
+        r#"
+input[0].type missing_required_parameter {"input": [{}]}
+input[0].role invalid_value {"input": [{"role": "tool", "content": ""}]}
+input[0].content missing_required_parameter {"input": [{"role": "user"}]}
+input[0].name missing_required_parameter {"input": [{"type": "function_call", "call_id": "a"}]}
+input[0].output missing_required_parameter {"input": [{"type": "function_call_output", "call_id": "a"}]}
+input[0].summary[0] invalid_type {"input": [{"type": "reasoning", "summary": [1]}]}
+"#,
+    );
+}
+
+#[test]
+fn a_wrong_part_is_named() {
+    let part = |part: &str| format!(r#"{{"input": [{{"role": "user", "content": [{part}]}}]}}"#);
+    for (field, code, fields) in [
+        ("type", "invalid_value", r#"{"type": "text", "text": "x"}"#),
         (
-            json!({"input": null}),
+            "image_url",
             "missing_required_parameter",
-            "input",
-        ),
-        (json!({"input": 5}), "invalid_type", "input"),
-        (
-            json!({"max_output_tokens": 0}),
-            "integer_below_min_value",
-            "max_output_tokens",
+            r#"{"type": "input_image"}"#,
         ),
         (
-            json!({"temperature": 3}),
-            "decimal_above_max_value",
-            "temperature",
-        ),
-        (
-            json!({"top_logprobs": 21}),
-            "integer_above_max_value",
-            "top_logprobs",
-        ),
-        (
-            json!({"tool_choice": "any"}),
+            "image_url",
             "invalid_value",
-            "tool_choice",
-        ),
-        (json!({"include": [1]}), "invalid_type", "include[0]"),
-        (json!({"store": "yes"}), "invalid_type", "store"),
-        (
-            json!({"previous_response_id": 1}),
-            "invalid_type",
-            "previous_response_id",
+            r#"{"type": "input_image", "image_url": "ftp://x"}"#,
         ),
         (
-            json!({"stream_options": {}}),
+            "detail",
             "invalid_value",
-            "stream_options",
+            r#"{"type": "input_image", "image_url": "https://x", "detail": "best"}"#,
         ),
+        ("type", "invalid_value", r#"{"type": "input_file"}"#),
         (
-            json!({"text": {"verbosity": "loud"}}),
+            "type",
             "invalid_value",
-            "text.verbosity",
-        ),
-        (
-            json!({"text": {"format": {"type": "xml"}}}),
-            "invalid_value",
-            "text.format.type",
-        ),
-        (
-            json!({"reasoning": {"effort": "some"}}),
-            "invalid_value",
-            "reasoning.effort",
-        ),
-        (
-            json!({"reasoning": {"summary": "long"}}),
-            "invalid_value",
-            "reasoning.summary",
-        ),
-        (
-            json!({"tools": [{"type": "function"}]}),
-            "missing_required_parameter",
-            "tools[0].name",
-        ),
-        (
-            item(json!({})),
-            "missing_required_parameter",
-            "input[0].type",
-        ),
-        (
-            item(json!({"role": "tool", "content": ""})),
-            "invalid_value",
-            "input[0].role",
-        ),
-        (
-            item(json!({"role": "user"})),
-            "missing_required_parameter",
-            "input[0].content",
-        ),
-        (
-            item(json!({"type": "function_call", "call_id": "a"})),
-            "missing_required_parameter",
-            "input[0].name",
-        ),
-        (
-            item(json!({"type": "function_call_output", "call_id": "a"})),
-            "missing_required_parameter",
-            "input[0].output",
-        ),
-        (
-            item(json!({"type": "reasoning", "summary": [1]})),
-            "invalid_type",
-            "input[0].summary[0]",
-        ),
-        (
-            user(json!({"type": "text", "text": "x"})),
-            "invalid_value",
-            "input[0].content[0].type",
-        ),
-        (
-            user(json!({"type": "input_image"})),
-            "missing_required_parameter",
-            "input[0].content[0].image_url",
-        ),
-        (
-            user(json!({"type": "input_image", "image_url": "ftp://x"})),
-            "invalid_value",
-            "input[0].content[0].image_url",
-        ),
-        (
-            user(json!({"type": "input_image", "image_url": "https://x", "detail": "best"})),
-            "invalid_value",
-            "input[0].content[0].detail",
-        ),
-        (
-            user(json!({"type": "input_file"})),
-            "invalid_value",
-            "input[0].content[0].type",
-        ),
-        (
-            user(json!({"type": "input_file", "file_id": "a", "file_url": "https://x"})),
-            "invalid_value",
-            "input[0].content[0].type",
+            r#"{"type": "input_file", "file_id": "a", "file_url": "https://x"}"#,
         ),
     ] {
-        let fault = decode_request(&with(fields.clone())).unwrap_err();
-        assert_eq!(
-            (fault.code, fault.param.as_deref()),
-            (code, Some(param)),
-            "{fields}"
-        );
+        check(&format!(
+            "input[0].content[0].{field} {code} {}",
+            part(fields)
+        ));
     }
 }
 
