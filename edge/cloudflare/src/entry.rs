@@ -13,7 +13,7 @@ use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::{Level, Platform};
 use sluice_core::problem::Problem;
-use sluice_units::Region;
+use sluice_units::{Region, Span};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -39,6 +39,8 @@ const REGION_DEFAULT: &str = "local";
 struct Document {
     #[serde(default)]
     gateway: Gateway,
+    #[serde(default)]
+    accounting: Accounting,
 }
 
 /// Where this gateway is.
@@ -47,10 +49,16 @@ struct Gateway {
     region: Option<String>,
 }
 
+/// How its ledgers ship.
+#[derive(Default, Deserialize)]
+struct Accounting {
+    ship_interval: Option<String>,
+}
+
 /// Starts the instance with the configuration that was deployed with the code.
 ///
 /// # Errors
-/// When the document cannot be read, or names a region that is none.
+/// When the document cannot be read, or says what the core would refuse too.
 #[wasm_bindgen]
 pub fn start(document: String) -> Result<(), JsError> {
     std::panic::set_hook(Box::new(|panic| {
@@ -60,7 +68,13 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Document { gateway } = serde_json::from_str(&document)?;
+    let Document {
+        gateway,
+        accounting,
+    } = serde_json::from_str(&document)?;
+    if let Some(interval) = accounting.ship_interval {
+        sluice_objects::set_ship_interval(Span::parse(&interval)?);
+    }
     let region = gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
     let instance = Instance {
         region: Region::new(region)?,

@@ -129,7 +129,7 @@ impl Work {
                     decode_embeddings(dialect, request, body).map_err(Failure::Garbled)?;
                 let usage = response.usage;
                 // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
-                response.usage.get_or_insert(Usage {
+                response.usage.get_or_insert_with(|| Usage {
                     input: estimate::likely_input(input_bound),
                     ..Usage::default()
                 });
