@@ -72,11 +72,8 @@ impl Items {
         item: &Map<String, Value>,
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
-        if self.open.contains_key(&at) || self.done.contains(&at) {
+        if !self.is_new(at)? {
             return Ok(());
-        }
-        if self.open.len().saturating_add(self.done.len()) >= COUNT_MAX {
-            return Err(shape_error("too many output items"));
         }
         let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
         let begun = match text("type") {
@@ -209,9 +206,9 @@ impl Items {
         text: &str,
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
-        self.open
-            .entry(at)
-            .or_insert_with(|| Item::Thought(Thinking::default()));
+        if self.is_new(at)? {
+            self.open.insert(at, Item::Thought(Thinking::default()));
+        }
         let Some(Item::Thought(thinking)) = self.open.get_mut(&at) else {
             return Ok(());
         };
@@ -354,6 +351,15 @@ impl Items {
         self.done.insert(at);
     }
 
+    /// Whether nothing was said of an item yet.
+    fn is_new(&self, at: u32) -> Result<bool, DecodeError> {
+        let new = !self.open.contains_key(&at) && !self.done.contains(&at);
+        if new && self.open.len().saturating_add(self.done.len()) >= COUNT_MAX {
+            return Err(shape_error("too many output items"));
+        }
+        Ok(new)
+    }
+
     fn begin(&mut self, kind: PartKind, events: &mut Vec<Event>) -> u32 {
         let part = self.parts;
         self.parts = part.saturating_add(1);
@@ -373,23 +379,18 @@ impl Items {
         kind: PartKind,
         events: &mut Vec<Event>,
     ) -> Result<Option<&mut Content>, DecodeError> {
-        if self.done.contains(&at) {
-            return Ok(None);
+        if self.is_new(at)? {
+            self.open.insert(at, Item::Message(BTreeMap::new()));
         }
         let known = match self.open.get(&at) {
             Some(Item::Message(contents)) if contents.len() >= COUNT_MAX => {
                 return Err(shape_error("too many parts in one message"));
             }
             Some(Item::Message(contents)) => contents.contains_key(&number),
-            Some(_) => return Ok(None),
-            None => false,
+            _ => return Ok(None),
         };
         let begun = (!known).then(|| self.begin(kind, events));
-        let item = self
-            .open
-            .entry(at)
-            .or_insert_with(|| Item::Message(BTreeMap::new()));
-        let Item::Message(contents) = item else {
+        let Some(Item::Message(contents)) = self.open.get_mut(&at) else {
             return Ok(None);
         };
         if let Some(part) = begun {

@@ -46,7 +46,7 @@ impl Default for Echo {
 }
 
 impl Echo {
-    /// Takes from a request what its answer repeats.
+    /// Takes from a request what its answer repeats. What [`super::for_other_dialects`] took out is not repeated.
     #[must_use]
     pub fn of(request: &ChatRequest) -> Self {
         let instructions = request
@@ -76,12 +76,12 @@ impl Echo {
             "max_output_tokens": request.output_tokens_max,
             "metadata": request.metadata,
             "parallel_tool_calls": request.parallel_tool_calls.unwrap_or(true),
-            "previous_response_id": null,
+            "previous_response_id": request.extra.get("previous_response_id"),
             "reasoning": {
                 "effort": effort.map(effort_word),
                 "summary": shown.then_some("auto"),
             },
-            "store": false,
+            "store": request.extra.get("store").and_then(Value::as_bool).unwrap_or(false),
             "temperature": request.sampling.temperature,
             "text": text,
             "tool_choice": choice.map_or_else(|| "auto".into(), shape::choice),

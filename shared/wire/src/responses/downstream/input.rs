@@ -95,7 +95,9 @@ impl Reader<'_> {
             "function_call_output" => self.result(fields),
             "reasoning" => self.reasoning(fields),
             _ => {
-                self.native.push(json!({"index": at, "type": kind}));
+                let id = fields.take_string("id")?;
+                self.native
+                    .push(json!({"index": at, "type": kind, "id": id}));
                 Ok(())
             }
         }

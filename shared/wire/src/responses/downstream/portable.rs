@@ -1,6 +1,6 @@
 //! What a request asks for that no other dialect can do.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Drops;
 use crate::error::Malformed;
@@ -58,18 +58,23 @@ pub fn for_other_dialects(request: &mut ChatRequest) -> Result<Drops, Malformed>
         let field = "background".to_owned();
         return Err(refused("unsupported_parameter", field, message.to_owned()));
     }
-    if let Some((at, kind)) = first(&request.extra, "input") {
-        return Err(item(at, &kind));
+    let mut drops = Drops::new();
+    for native in natives(&request.extra, "input") {
+        if !native.is_reasoning() {
+            return Err(item(&native));
+        }
+        let field = format!("input[{}]", native.index);
+        drops.push(field, "nobody keeps the reasoning that it refers to");
     }
-    if let Some((at, kind)) = first(&request.extra, "tools") {
-        return Err(tool(format!("tools[{at}]"), &kind));
+    if let Some(native) = natives(&request.extra, "tools").first() {
+        return Err(tool(format!("tools[{}]", native.index), native.kind));
     }
     if let Some(choice) = request.extra.get("tool_choice") {
         let kind = choice.get("type").and_then(Value::as_str);
         return Err(tool("tool_choice".to_owned(), kind.unwrap_or_default()));
     }
-    let mut drops = Drops::new();
     let extra = &mut request.extra;
+    extra.shift_remove("input");
     extra.shift_remove("background");
     if extra.shift_remove("store") == Some(Value::Bool(true)) {
         drops.push("store", "the gateway keeps no responses");
@@ -93,15 +98,42 @@ fn is_something(value: Value) -> bool {
     }
 }
 
-fn first(extra: &serde_json::Map<String, Value>, key: &str) -> Option<(u64, String)> {
-    let first = extra.get(key)?.get(0)?;
-    let at = first.get("index")?.as_u64()?;
-    Some((at, first.get("type")?.as_str()?.to_owned()))
+/// An item or tool that only a provider of this dialect knows.
+#[derive(Debug, Clone, Copy)]
+struct Native<'a> {
+    index: u64,
+    kind: &'a str,
+    id: &'a str,
 }
 
-fn item(at: u64, kind: &str) -> Malformed {
-    let param = format!("input[{at}]");
-    if kind == "item_reference" {
+impl Native<'_> {
+    /// It refers to reasoning, which a conversation can do without.
+    fn is_reasoning(&self) -> bool {
+        self.kind == "item_reference" && self.id.starts_with("rs_")
+    }
+}
+
+fn natives<'a>(extra: &'a Map<String, Value>, key: &str) -> Vec<Native<'a>> {
+    let all = extra.get(key).and_then(Value::as_array);
+    all.into_iter()
+        .flatten()
+        .map(|native| Native {
+            index: native
+                .get("index")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
+            kind: native
+                .get("type")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+            id: native.get("id").and_then(Value::as_str).unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn item(native: &Native<'_>) -> Malformed {
+    let param = format!("input[{}]", native.index);
+    if native.kind == "item_reference" {
         let message = format!(
             "The model's provider keeps no items: '{param}' refers to nothing. Send the item itself (set 'store' to false)."
         );
@@ -109,7 +141,7 @@ fn item(at: u64, kind: &str) -> Malformed {
     }
     let message = format!(
         "The model's provider does not understand items of type '{}'.",
-        echo(kind)
+        echo(native.kind)
     );
     refused(BUILT_IN, param, message)
 }

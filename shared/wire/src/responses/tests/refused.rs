@@ -189,6 +189,21 @@ fn items_of_the_providers_own_are_not_written_anew() {
 }
 
 #[test]
+fn a_conversation_can_do_without_reasoning_that_is_kept_elsewhere() {
+    let input = json!({"input": [
+        {"role": "user", "content": "Hi."},
+        {"type": "item_reference", "id": "rs_1"},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": ""},
+    ]});
+    let (mut request, _) = decode_request(&with(input)).unwrap();
+    let drops = for_other_dialects(&mut request).unwrap();
+    assert_eq!(drops.as_slice()[0].field, "input[1]");
+    assert_eq!(request.messages.len(), 3);
+    assert!(request.extra.is_empty());
+}
+
+#[test]
 fn only_what_is_lost_is_named_elsewhere() {
     let nothing = json!({"store": false, "truncation": "disabled", "background": false, "include": ["reasoning.encrypted_content"], "service_tier": "auto"});
     assert!(portable(nothing).unwrap().is_empty());

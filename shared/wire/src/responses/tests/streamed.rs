@@ -1,9 +1,11 @@
 //! Streams of other dialects' events, written for a caller of this one.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::{answered, collect, data, decode_stream, encode_stream};
-use crate::error::{ErrorClass, UpstreamError};
+use crate::error::{DecodeError, ErrorClass, UpstreamError};
 use crate::model::{Event, Finish, PartKind};
 use crate::openai::chat;
 use crate::responses::encode_response;
@@ -233,6 +235,23 @@ fn an_answer_that_is_too_large_fails() {
     events.push(Event::End);
     let events = data(&encode_stream(&events));
     assert_eq!(events.last().unwrap()["type"], "response.failed");
+}
+
+#[test]
+fn a_stream_of_endless_items_is_refused() {
+    let kinds = [
+        "response.output_text.delta",
+        "response.reasoning_text.delta",
+    ];
+    for kind in kinds {
+        let mut stream = String::new();
+        for at in 0..=4_096 {
+            let event = serde_json::json!({"type": kind, "output_index": at, "delta": "x"});
+            writeln!(stream, "data: {event}\n").unwrap();
+        }
+        let (_, end) = decode_stream(&[stream.as_bytes()]);
+        assert!(matches!(end, Err(DecodeError::Shape { .. })), "{end:?}");
+    }
 }
 
 #[test]
