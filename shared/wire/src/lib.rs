@@ -26,6 +26,7 @@ pub mod gemini;
 pub mod json;
 pub mod model;
 pub mod openai;
+pub mod responses;
 pub mod sse;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};

@@ -11,10 +11,10 @@ pub mod models;
 pub mod passthrough;
 
 mod base64;
-mod fault;
+pub(crate) mod fault;
 mod finish;
-mod loose;
-mod usage;
+pub(crate) mod loose;
+pub(crate) mod usage;
 
 /// The dialect's name in errors.
 const NAME: &str = "openai";

@@ -8,14 +8,14 @@
 mod answer;
 mod assembly;
 mod frames;
-mod message;
-mod part;
+pub(crate) mod message;
+pub(crate) mod part;
 mod piece;
-mod request;
+pub(crate) mod request;
 mod stream;
-mod tools;
+pub(crate) mod tools;
 mod turn;
-mod write;
+pub(crate) mod write;
 mod write_message;
 
 pub use answer::{decode_response, encode_response};

@@ -3,7 +3,7 @@
 //! Decoding never fails. The envelope is looked for in every known shape; the class follows the code, then the
 //! message, then the status. What looks like a key is cut out of messages: OpenAI repeats parts of it.
 
-mod classify;
+pub(crate) mod classify;
 mod wait;
 
 use http::HeaderMap;
@@ -70,7 +70,7 @@ pub(super) fn encode_upstream(error: &UpstreamError) -> Vec<u8> {
 }
 
 /// The error that a stream's chunk holds, if it holds one.
-pub(super) fn in_stream(chunk: &Map<String, Value>) -> Option<UpstreamError> {
+pub(crate) fn in_stream(chunk: &Map<String, Value>) -> Option<UpstreamError> {
     let choice_error = || {
         let choices = chunk.get("choices")?.as_array()?;
         choices.iter().find_map(|choice| {

@@ -13,7 +13,7 @@ use crate::json::Object;
 const ECHO_CHARS_MAX: usize = 32;
 
 /// "None of the values that are allowed here."
-pub(super) fn unsupported(param: String, found: &str, supported: &[&str]) -> Malformed {
+pub(crate) fn unsupported(param: String, found: &str, supported: &[&str]) -> Malformed {
     let echo: String = found.chars().take(ECHO_CHARS_MAX).collect();
     Malformed {
         code: "invalid_value",
@@ -26,7 +26,7 @@ pub(super) fn unsupported(param: String, found: &str, supported: &[&str]) -> Mal
 }
 
 /// "This array must not be empty."
-pub(super) fn empty_array(param: String) -> Malformed {
+pub(crate) fn empty_array(param: String) -> Malformed {
     Malformed {
         code: "empty_array",
         message: format!(
@@ -37,7 +37,7 @@ pub(super) fn empty_array(param: String) -> Malformed {
 }
 
 /// "This must not be empty."
-pub(super) fn empty_string(param: String) -> Malformed {
+pub(crate) fn empty_string(param: String) -> Malformed {
     Malformed {
         code: "empty_string",
         message: format!(
@@ -48,7 +48,7 @@ pub(super) fn empty_string(param: String) -> Malformed {
 }
 
 /// "More elements than are allowed."
-pub(super) fn array_too_long(param: String, max: usize, found: usize) -> Malformed {
+pub(crate) fn array_too_long(param: String, max: usize, found: usize) -> Malformed {
     Malformed {
         code: "array_above_max_length",
         message: format!(
@@ -59,7 +59,7 @@ pub(super) fn array_too_long(param: String, max: usize, found: usize) -> Malform
 }
 
 /// "More characters than are allowed."
-pub(super) fn string_too_long(param: String, max: usize, found: usize) -> Malformed {
+pub(crate) fn string_too_long(param: String, max: usize, found: usize) -> Malformed {
     Malformed {
         code: "string_above_max_length",
         message: format!(
@@ -70,7 +70,7 @@ pub(super) fn string_too_long(param: String, max: usize, found: usize) -> Malfor
 }
 
 /// "This value is wrong", in a sentence of its own.
-pub(super) fn invalid(param: String, message: String) -> Malformed {
+pub(crate) fn invalid(param: String, message: String) -> Malformed {
     Malformed {
         code: "invalid_value",
         message,
@@ -79,7 +79,7 @@ pub(super) fn invalid(param: String, message: String) -> Malformed {
 }
 
 /// Takes an array of at most `max` elements.
-pub(super) fn take_array(
+pub(crate) fn take_array(
     fields: &mut Object,
     key: &str,
     max: usize,
@@ -94,7 +94,7 @@ pub(super) fn take_array(
 }
 
 /// Takes a number between two whole numbers, both included.
-pub(super) fn take_decimal(
+pub(crate) fn take_decimal(
     fields: &mut Object,
     key: &str,
     min: i32,
@@ -122,7 +122,7 @@ pub(super) fn take_decimal(
 }
 
 /// Takes a whole number between two others, both included.
-pub(super) fn take_u32(
+pub(crate) fn take_u32(
     fields: &mut Object,
     key: &str,
     min: u32,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::Drops;
 
 /// Takes a text out.
-pub(super) fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+pub(crate) fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
     match fields.shift_remove(key) {
         Some(Value::String(text)) => Some(text),
         _ => None,
@@ -13,12 +13,12 @@ pub(super) fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String>
 }
 
 /// Takes a text out that is not empty.
-pub(super) fn some_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+pub(crate) fn some_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
     text(fields, key).filter(|text| !text.is_empty())
 }
 
 /// Takes an array out; empty when there is none.
-pub(super) fn array(fields: &mut Map<String, Value>, key: &str) -> Vec<Value> {
+pub(crate) fn array(fields: &mut Map<String, Value>, key: &str) -> Vec<Value> {
     match fields.shift_remove(key) {
         Some(Value::Array(items)) => items,
         _ => Vec::new(),
@@ -26,7 +26,7 @@ pub(super) fn array(fields: &mut Map<String, Value>, key: &str) -> Vec<Value> {
 }
 
 /// Takes an object out; `None` when there is none.
-pub(super) fn object(fields: &mut Map<String, Value>, key: &str) -> Option<Map<String, Value>> {
+pub(crate) fn object(fields: &mut Map<String, Value>, key: &str) -> Option<Map<String, Value>> {
     match fields.shift_remove(key) {
         Some(Value::Object(fields)) => Some(fields),
         _ => None,
@@ -34,13 +34,13 @@ pub(super) fn object(fields: &mut Map<String, Value>, key: &str) -> Option<Map<S
 }
 
 /// Takes a small count out, such as an index.
-pub(super) fn count(fields: &mut Map<String, Value>, key: &str) -> Option<u32> {
+pub(crate) fn count(fields: &mut Map<String, Value>, key: &str) -> Option<u32> {
     let count = fields.shift_remove(key)?.as_u64()?;
     u32::try_from(count).ok()
 }
 
 /// Names what is left and not empty, under a path. The same name is noted once, and costs nothing more.
-pub(super) fn note_rest(drops: &mut Drops, path: &'static str, rest: &Map<String, Value>) {
+pub(crate) fn note_rest(drops: &mut Drops, path: &'static str, rest: &Map<String, Value>) {
     for (key, value) in rest {
         if is_nothing(value) || noted(drops, path, key) {
             continue;

@@ -3,7 +3,8 @@
 //! [`rewrite_request`] replaces top-level values in place and leaves every other byte alone, unknown fields included.
 //! [`look`] and [`StreamTap`] watch answers without writing them anew.
 
-mod scan;
+pub(crate) mod scan;
+pub(crate) mod split;
 mod tap;
 
 use std::borrow::Cow;

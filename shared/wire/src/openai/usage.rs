@@ -8,7 +8,7 @@ use sluice_units::Tokens;
 use crate::model::Usage;
 
 /// Reads a provider's usage; `None` when there is none.
-pub(super) fn decode(value: &Value) -> Option<Usage> {
+pub(crate) fn decode(value: &Value) -> Option<Usage> {
     let fields = value.as_object()?;
     let prompt = count(fields, "prompt_tokens");
     let completion = count(fields, "completion_tokens");
@@ -61,7 +61,7 @@ fn whole_output(prompt: u64, completion: u64, reasoning: u64, total: Option<u64>
 }
 
 /// Writes usage as Chat Completions does.
-pub(super) fn encode(usage: &Usage) -> Value {
+pub(crate) fn encode(usage: &Usage) -> Value {
     let written = usage.cache_write_5m.plus(usage.cache_write_1h);
     let mut input = json!({
         "cached_tokens": usage.input_cached.count(),

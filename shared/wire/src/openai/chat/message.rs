@@ -148,7 +148,7 @@ fn function_result(
 }
 
 /// Names the nested fields that nobody took.
-pub(super) fn note_left(fields: &Object, drops: &mut Drops) {
+pub(crate) fn note_left(fields: &Object, drops: &mut Drops) {
     for key in fields.left() {
         drops.push(fields.path(key), "unknown field");
     }

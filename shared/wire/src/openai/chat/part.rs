@@ -145,7 +145,7 @@ fn image(fields: &mut Object, drops: &mut Drops) -> Result<Part, Malformed> {
     })
 }
 
-fn audio(fields: &mut Object, drops: &mut Drops) -> Result<Part, Malformed> {
+pub(crate) fn audio(fields: &mut Object, drops: &mut Drops) -> Result<Part, Malformed> {
     let mut audio = fields
         .take_object("input_audio")?
         .ok_or_else(|| fields.missing("input_audio"))?;
@@ -202,7 +202,7 @@ fn file(fields: &mut Object, drops: &mut Drops) -> Result<Part, Malformed> {
 }
 
 /// `data:<type>;base64,<data>`.
-fn data_url(url: &str) -> Option<Source> {
+pub(crate) fn data_url(url: &str) -> Option<Source> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head.strip_suffix(";base64")?;
     // Parameters such as `;charset=…` mean nothing to base64.
@@ -217,7 +217,7 @@ fn data_url(url: &str) -> Option<Source> {
 }
 
 /// Takes `cache_control`.
-pub(super) fn cache_mark(
+pub(crate) fn cache_mark(
     fields: &mut Object,
     drops: &mut Drops,
 ) -> Result<Option<CacheMark>, Malformed> {
@@ -238,7 +238,7 @@ pub(super) fn cache_mark(
 }
 
 /// Puts a prompt-cache mark on a part that can carry one.
-pub(super) const fn set_cache(part: &mut Part, mark: CacheMark) {
+pub(crate) const fn set_cache(part: &mut Part, mark: CacheMark) {
     match part {
         Part::Text { cache, .. }
         | Part::Image { cache, .. }

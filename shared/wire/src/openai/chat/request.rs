@@ -14,7 +14,7 @@ const STOP_MAX: usize = 16;
 /// The most alternatives, as at OpenAI.
 const CHOICES_MAX: u32 = 128;
 /// The most alternatives to each token, as at OpenAI.
-const TOP_LOGPROBS_MAX: u32 = 20;
+pub(crate) const TOP_LOGPROBS_MAX: u32 = 20;
 /// The most labels, as at OpenAI.
 const METADATA_MAX: usize = 16;
 /// The longest label, in characters, as at OpenAI.
@@ -61,7 +61,7 @@ pub fn decode_request(body: &[u8]) -> Result<(ChatRequest, Drops), Malformed> {
 }
 
 /// `null` counts as absent here too.
-fn extra(fields: Object) -> Map<String, Value> {
+pub(crate) fn extra(fields: Object) -> Map<String, Value> {
     let mut rest = fields.rest();
     rest.retain(|_, value| !value.is_null());
     rest
@@ -188,7 +188,7 @@ fn streaming(fields: &mut Object, drops: &mut Drops) -> Result<(bool, bool), Mal
     Ok((stream, usage))
 }
 
-fn metadata(fields: &mut Object) -> Result<Map<String, Value>, Malformed> {
+pub(crate) fn metadata(fields: &mut Object) -> Result<Map<String, Value>, Malformed> {
     let Some(mut labels) = fields.take_object("metadata")? else {
         return Ok(Map::new());
     };

@@ -11,7 +11,7 @@ use crate::model::{Effort, Reasoning, ResponseFormat, Tool, ToolChoice};
 use crate::openai::fault;
 
 /// The most tools. OpenAI takes 128, other providers more.
-const TOOLS_MAX: usize = 1_024;
+pub(crate) const TOOLS_MAX: usize = 1_024;
 /// The longest name of a function or schema, in characters. OpenAI takes 64, Anthropic 128.
 const NAME_CHARS_MAX: usize = 128;
 
@@ -25,7 +25,7 @@ const EFFORTS: [(&str, Effort); 6] = [
 ];
 
 /// The word for an effort.
-pub(super) fn effort_word(effort: Effort) -> &'static str {
+pub(crate) fn effort_word(effort: Effort) -> &'static str {
     EFFORTS
         .iter()
         .find(|(_, known)| *known == effort)
@@ -111,7 +111,7 @@ fn function_tool(mut fields: Object, drops: &mut Drops) -> Result<Tool, Malforme
     })
 }
 
-fn name(fields: &mut Object) -> Result<String, Malformed> {
+pub(crate) fn name(fields: &mut Object) -> Result<String, Malformed> {
     let name = fields.need_string("name")?;
     let path = fields.path("name");
     if name.is_empty() {
@@ -195,7 +195,7 @@ fn tool_choice(fields: &mut Object, drops: &mut Drops) -> Result<Option<ToolChoi
     }
 }
 
-fn choice_word(word: &str, path: String) -> Result<ToolChoice, Malformed> {
+pub(crate) fn choice_word(word: &str, path: String) -> Result<ToolChoice, Malformed> {
     match word {
         "none" => Ok(ToolChoice::None),
         "auto" => Ok(ToolChoice::Auto),
@@ -283,7 +283,7 @@ pub(super) fn reasoning(
     Ok((out != Reasoning::default()).then_some(out))
 }
 
-fn effort(fields: &mut Object, key: &str) -> Result<Option<Effort>, Malformed> {
+pub(crate) fn effort(fields: &mut Object, key: &str) -> Result<Option<Effort>, Malformed> {
     let Some(word) = fields.take_string(key)? else {
         return Ok(None);
     };

@@ -78,7 +78,7 @@ pub fn encode_request(
     Ok((request, drops))
 }
 
-fn put(body: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
+pub(crate) fn put(body: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         body.insert(key.to_owned(), value.into());
     }
@@ -126,7 +126,11 @@ fn choice(choice: &ToolChoice) -> Value {
     }
 }
 
-fn reasoning(reasoning: Option<&Reasoning>, target: &Target, drops: &mut Drops) -> Option<Effort> {
+pub(crate) fn reasoning(
+    reasoning: Option<&Reasoning>,
+    target: &Target,
+    drops: &mut Drops,
+) -> Option<Effort> {
     let reasoning = reasoning?;
     if !target.reasoning {
         drops.push("reasoning_effort", "the model does not think");

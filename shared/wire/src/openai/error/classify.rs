@@ -123,7 +123,7 @@ const fn by_status(status: u16) -> Option<ErrorClass> {
 }
 
 /// OpenAI's `type` and `code` for a class.
-pub(super) const fn words(class: ErrorClass) -> (&'static str, &'static str) {
+pub(crate) const fn words(class: ErrorClass) -> (&'static str, &'static str) {
     match class {
         ErrorClass::InvalidRequest => ("invalid_request_error", "invalid_request"),
         ErrorClass::ContextLength => ("invalid_request_error", "context_length_exceeded"),

@@ -5,17 +5,17 @@ use std::ops::Range;
 
 /// One member of an object, by its places in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Member<'a> {
+pub(crate) struct Member<'a> {
     /// The name, escapes undone.
-    pub(super) key: Cow<'a, str>,
+    pub(crate) key: Cow<'a, str>,
     /// Where the name stands, quotes included.
-    pub(super) name: Range<usize>,
+    pub(crate) name: Range<usize>,
     /// Where the value stands.
-    pub(super) value: Range<usize>,
+    pub(crate) value: Range<usize>,
 }
 
 /// The members of the object that begins at `at` (white space may come first); `None` when there is none.
-pub(super) fn members(json: &[u8], at: usize) -> Option<Vec<Member<'_>>> {
+pub(crate) fn members(json: &[u8], at: usize) -> Option<Vec<Member<'_>>> {
     let mut at = inside(json, at)?;
     let mut members = Vec::new();
     loop {
@@ -44,7 +44,7 @@ pub(super) fn members(json: &[u8], at: usize) -> Option<Vec<Member<'_>>> {
 }
 
 /// The elements of the array that begins at `at`; `None` when there is none.
-pub(super) fn elements(json: &[u8], at: usize) -> Option<Vec<Range<usize>>> {
+pub(crate) fn elements(json: &[u8], at: usize) -> Option<Vec<Range<usize>>> {
     let at = blank(json, at);
     if *json.get(at)? != b'[' {
         return None;
@@ -66,13 +66,13 @@ pub(super) fn elements(json: &[u8], at: usize) -> Option<Vec<Range<usize>>> {
 }
 
 /// The place behind the brace that opens the object at `at`.
-pub(super) fn inside(json: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn inside(json: &[u8], at: usize) -> Option<usize> {
     let at = blank(json, at);
     (*json.get(at)? == b'{').then(|| at.saturating_add(1))
 }
 
 /// A JSON string's text.
-pub(super) fn text(json: &[u8]) -> Option<Cow<'_, str>> {
+pub(crate) fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if memchr::memchr(b'\\', inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);

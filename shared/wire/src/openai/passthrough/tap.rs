@@ -12,25 +12,16 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use sluice_units::Usage;
 
+use super::split::Splitter;
 use crate::error::{DecodeError, UpstreamError};
 use crate::openai::{NAME, error, usage};
-use crate::sse::EVENT_BYTES_MAX;
 
 /// Watches a stream that goes through as it is.
 #[derive(Debug, Default)]
 pub struct StreamTap {
     include_usage: bool,
-    pending: Vec<u8>,
-    line: Line,
-    data: Vec<u8>,
+    splitter: Splitter,
     seen: Seen,
-}
-
-/// Where the reader stands in a line.
-#[derive(Debug, Default, Clone, Copy)]
-struct Line {
-    has_bytes: bool,
-    after_cr: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,38 +56,14 @@ impl StreamTap {
     ///
     /// # Errors
     /// [`DecodeError`] when an event is too large or no chunk; the stream is over then.
-    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        if self.line.after_cr && !bytes.is_empty() {
-            // The rest of a line's end that was cut in two belongs to the event before.
-            self.line.after_cr = false;
-            if let Some(rest) = bytes.strip_prefix(b"\n") {
-                bytes = rest;
-                let before = if self.pending.is_empty() {
-                    &mut *out
-                } else {
-                    &mut self.pending
-                };
-                before.push(b'\n');
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let (seen, include_usage) = (&mut self.seen, self.include_usage);
+        self.splitter.push(bytes, out, |data| {
+            if seen.failed {
+                return Ok(false);
             }
-        }
-        while let Some(end) = self.event_end(bytes) {
-            let (event, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-            bytes = rest;
-            if self.pending.is_empty() {
-                self.event(event, out)?;
-            } else {
-                let mut whole = std::mem::take(&mut self.pending);
-                whole.extend_from_slice(event);
-                self.event(&whole, out)?;
-                whole.clear();
-                self.pending = whole;
-            }
-        }
-        self.pending.extend_from_slice(bytes);
-        if self.pending.len() > EVENT_BYTES_MAX {
-            return Err(DecodeError::EventTooLarge(EVENT_BYTES_MAX));
-        }
-        Ok(())
+            seen.look(data, include_usage)
+        })
     }
 
     /// Says that no more bytes come. A last event without its empty line is forwarded if it is whole.
@@ -104,9 +71,7 @@ impl StreamTap {
     /// # Errors
     /// [`DecodeError::Truncated`] when the answer was not complete.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        if !self.pending.is_empty() {
-            let ends: &[u8] = if self.line.has_bytes { b"\n\n" } else { b"\n" };
-            self.line.after_cr = false;
+        if let Some(ends) = self.splitter.ends() {
             self.push(ends, out).map_err(|_| DecodeError::Truncated)?;
         }
         if self.is_complete() || self.seen.failed {
@@ -151,52 +116,6 @@ impl StreamTap {
     /// The error that the provider sent in mid-stream, once.
     pub fn take_error(&mut self) -> Option<UpstreamError> {
         self.seen.error.take()
-    }
-
-    /// The place behind the empty line that ends an event.
-    fn event_end(&mut self, bytes: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        loop {
-            let rest = bytes.get(at..)?;
-            let Some(found) = memchr::memchr2(b'\n', b'\r', rest) else {
-                self.line.has_bytes |= !rest.is_empty();
-                return None;
-            };
-            let empty = !self.line.has_bytes && found == 0;
-            at = at.saturating_add(found).saturating_add(1);
-            self.line.has_bytes = false;
-            if rest.get(found) == Some(&b'\r') {
-                match bytes.get(at) {
-                    Some(b'\n') => at = at.saturating_add(1),
-                    Some(_) => {}
-                    None => self.line.after_cr = true,
-                }
-            }
-            if empty {
-                return Some(at);
-            }
-        }
-    }
-
-    fn event(&mut self, event: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        if self.seen.failed {
-            return Ok(());
-        }
-        self.data.clear();
-        for line in event.split(|byte| matches!(byte, b'\n' | b'\r')) {
-            let Some(value) = line.strip_prefix(b"data:") else {
-                continue;
-            };
-            if !self.data.is_empty() {
-                self.data.push(b'\n');
-            }
-            self.data
-                .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
-        }
-        if self.seen.look(self.data.trim_ascii(), self.include_usage)? {
-            out.extend_from_slice(event);
-        }
-        Ok(())
     }
 }
 
