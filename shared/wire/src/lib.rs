@@ -19,10 +19,12 @@ pub mod anthropic;
 pub mod dialect;
 pub mod drops;
 pub mod error;
+pub mod event_stream;
 pub mod gemini;
 pub mod json;
 pub mod model;
 pub mod openai;
+pub mod sigv4;
 pub mod sse;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
