@@ -12,7 +12,7 @@ const PROVIDERS = {
   'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-plain': { dialect: 'openai', path: '/plain/v1', key: 'MOCK_PLAIN_KEY', quirks: { max_completion_tokens: false, developer_role: false } },
-  'mock-anthropic': { dialect: 'anthropic', path: '/anthropic', key: 'MOCK_ANTHROPIC_KEY' },
+  'mock-anthropic': { dialect: 'anthropic', path: '/anthropic/v1', key: 'MOCK_ANTHROPIC_KEY' },
   'mock-gemini': { dialect: 'gemini', path: '/gemini/v1beta', key: 'MOCK_GEMINI_KEY' },
   'mock-wrong-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_WRONG_KEY' },
   'mock-no-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_ABSENT_KEY' },
@@ -45,10 +45,10 @@ export function configDocument(mocksUrl) {
   return {
     gateway: {
       region: 'local',
-      timeouts: { first_byte: '2s', idle: '2s', total: '30s' },
-      retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '200ms' },
+      timeouts: { first_byte: '2s', idle: '2s', total: '5s' },
+      retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '2s' },
     },
-    accounting: { reservation_ttl: '60s', ship_interval: '500ms' },
+    accounting: { reservation_ttl: '10s', ship_interval: '500ms' },
     providers: Object.fromEntries(Object.entries(PROVIDERS).map(([name, one]) => [name, provider(mocksUrl, one)])),
     models: Object.fromEntries(Object.entries(ROUTES).map(route)),
     prices: {

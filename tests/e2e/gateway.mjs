@@ -25,7 +25,10 @@ const SETTLED_MS_MAX = 5_000;
 export async function startWorld(options = {}) {
   if (process.env.SLUICE_URL) return foreignWorld();
   const mocks = await startMocks();
-  const gateway = await startGateway({ mocksUrl: mocks.url, ...options });
+  const gateway = await startGateway({ mocksUrl: mocks.url, ...options }).catch(async error => {
+    await mocks.stop();
+    throw error;
+  });
   forbidKeys(gateway, mocks);
   const stop = async () => {
     await gateway.stop();
@@ -185,7 +188,7 @@ class WorkerdGateway extends Gateway {
         bindings: { ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken },
         durableObjects: { LEDGER: { className: 'Ledger', useSQLite: true }, REGISTRY: { className: 'Registry', useSQLite: true } },
         kvNamespaces: { KEYS: 'keys' }, ...bucket,
-      }, ...(flakyBucket ? [{ name: 'flaky-bucket', modules: true, script: FLAKY_BUCKET, compatibilityDate: COMPATIBILITY_DATE, r2Buckets: { REAL: 'records' }, serviceBindings: { FAULTS: faults } }] : [])],
+      }, ...(flakyBucket ? [{ name: 'flaky-bucket', modules: true, script: FLAKY_BUCKET, r2Buckets: { REAL: 'records' }, serviceBindings: { FAULTS: faults } }] : [])],
     });
     this.url = (await this.#miniflare.ready).href.replace(/\/$/, '');
   }

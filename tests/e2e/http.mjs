@@ -43,7 +43,10 @@ async function readAll(response) {
   return { text: Buffer.concat(pieces).toString('utf8'), cut };
 }
 
-/** Starts a request that is given up: `leave()` closes its connection, wherever it stands. */
+/**
+ * Starts a request that is given up. `leave()` closes its connection as a client does; workerd hears of that when it next writes.
+ * `reset()` tears it down, which it hears of at once: what a network edge in front of it does, too.
+ */
 export function sendAndLeave(url, { method = 'POST', headers = {}, body }) {
   const request = http.request(url, { method, headers: { 'content-length': Buffer.byteLength(body), ...headers } });
   const ended = new Promise(resolve => {
@@ -52,7 +55,7 @@ export function sendAndLeave(url, { method = 'POST', headers = {}, body }) {
   });
   const answered = new Promise(resolve => request.once('response', resolve));
   request.end(body);
-  return { answered, ended, leave: () => request.destroy() };
+  return { answered, ended, leave: () => request.destroy(), reset: () => request.socket.resetAndDestroy() };
 }
 
 /** Sends JSON, reads JSON. */

@@ -116,7 +116,7 @@ async function runStep(run, request, expect) {
   const body = bodyOf(request, run);
   const target = fill(request.path ?? '/v1/chat/completions');
   const started = Date.now();
-  const answer = await send(context.gateway.url + target, { method: request.method ?? (body === undefined ? 'GET' : 'POST'), headers, body });
+  const answer = await send(context.gateway.url + target, { method: fill(request.method ?? (body === undefined ? 'GET' : 'POST')), headers, body });
   const seen = await readAnswer(answer, target, request);
   seen.tookMs = Date.now() - started;
   const wrong = [...invariants(seen, target, caller), ...expectations(expect, seen, fill)];
@@ -180,7 +180,7 @@ function expectations(expect, seen, fill) {
   wrong.push(...headerProblems(expect.headers, seen.headers, fill));
   if (expect.json) wrong.push(...mismatches(JSON.parse(fill(expect.json)), seen.json, 'body'));
   if (expect.text) wrong.push(...mismatches(fill(expect.text), seen.text, 'text'));
-  if (expect.error) wrong.push(...mismatches({ error: { message: '$string', type: '$string', code: '$any', param: '$any', ...expect.error } }, seen.json, 'body'));
+  if (expect.error) wrong.push(...mismatches({ error: { message: '$string', type: '$string', code: '$any', param: '$any', ...JSON.parse(fill(JSON.stringify(expect.error))) } }, seen.json, 'body'));
   if (expect.within_ms !== undefined && seen.tookMs > expect.within_ms) wrong.push(`took ${seen.tookMs} ms, at most ${expect.within_ms} are allowed`);
   if (expect.after_ms !== undefined && seen.tookMs < expect.after_ms) wrong.push(`took only ${seen.tookMs} ms, at least ${expect.after_ms} were expected`);
   if (expect.stream) wrong.push(...streamProblems(expect.stream, seen.stream));

@@ -36,10 +36,21 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
     tools::require_packages()?;
     fs::create_dir_all(OUT).map_err(doing(OUT))?;
     step("configuration", || configuration(&options.config))?;
-    let wasm = step("cargo build (worker)", || compile(options.release))?;
-    step("wasm-bindgen", || bind(&wasm))?;
-    if options.release {
-        step("wasm-opt", optimize)?;
+    let release = options.release || is_deployment();
+    let wasm = step("cargo build (worker)", || compile(release))?;
+    let stamp = stamp(&wasm, release)?;
+    let stamp_path = Path::new(OUT).join(".stamp");
+    let is_made = Path::new(OUT).join("index_bg.wasm").exists();
+    if is_made && fs::read_to_string(&stamp_path).is_ok_and(|found| found == stamp) {
+        eprintln!("==> wasm-bindgen: nothing has changed");
+    } else {
+        // What is half done must not pass for done.
+        fs::write(&stamp_path, "").map_err(doing(OUT))?;
+        step("wasm-bindgen", || bind(&wasm))?;
+        if release {
+            step("wasm-opt", optimize)?;
+        }
+        fs::write(&stamp_path, stamp).map_err(doing(OUT))?;
     }
     for directory in MODULES {
         copy_modules(Path::new(directory)).map_err(doing(directory))?;
@@ -129,6 +140,28 @@ fn compile(release: bool) -> Result<PathBuf, Failure> {
         .join("sluice_cloudflare.wasm"))
 }
 
+/// Wrangler builds through this too, and says what for.
+fn is_deployment() -> bool {
+    std::env::var("WRANGLER_COMMAND")
+        .is_ok_and(|command| command == "deploy" || command.starts_with("versions"))
+}
+
+/// What the output is made from, and by what: the same stamp, the same output.
+fn stamp(wasm: &Path, release: bool) -> Result<String, Failure> {
+    let itself = std::env::current_exe().map_err(doing("this program"))?;
+    let mut stamp = format!("release {release}");
+    for file in [wasm, &itself] {
+        let (length, modified) = fs::metadata(file)
+            .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)))
+            .map_err(doing(&file.display().to_string()))?;
+        let since = modified
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        stamp.push_str(&format!(", {length} bytes at {} ns", since.as_nanos()));
+    }
+    Ok(stamp)
+}
+
 /// Makes the wasm's JavaScript side.
 fn bind(wasm: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("wasm-bindgen: {error:#}"));
@@ -143,10 +176,36 @@ fn bind(wasm: &Path) -> Result<(), Failure> {
         .generate_output()
         .map_err(failed)?;
     // The bundlers at hand do not know the source phase of imports; the platform's plain import means the same.
-    let javascript = output.js().replace("import source ", "import ");
+    let javascript = one_import_each(&output.js().replace("import source ", "import "));
     let binary = output.wasm_mut().emit_wasm();
     write_if_changed(&Path::new(OUT).join("index.js"), javascript.as_bytes())?;
     write_if_changed(&Path::new(OUT).join("index_bg.wasm"), &binary)
+}
+
+/// Leaves out what a module's further `import * as importN` lines repeat: bundlers warn of the repeated keys.
+fn one_import_each(javascript: &str) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut repeated: Vec<&str> = Vec::new();
+    let mut kept = String::with_capacity(javascript.len());
+    for line in javascript.lines() {
+        let star = line.strip_prefix("import * as ");
+        if let Some((name, module)) = star.and_then(|rest| rest.split_once(" from ")) {
+            if seen.contains(&module) {
+                repeated.push(name);
+                continue;
+            }
+            seen.push(module);
+        }
+        let value = line
+            .strip_suffix(',')
+            .and_then(|line| line.split_once(": "));
+        if value.is_some_and(|(_, value)| repeated.contains(&value)) {
+            continue;
+        }
+        kept.push_str(line);
+        kept.push('\n');
+    }
+    kept
 }
 
 /// Makes the wasm smaller and quicker.
@@ -179,6 +238,15 @@ fn print_sizes() -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_is_imported_once() {
+        let written = "import * as import1 from \"./a.js\"\nimport * as import2 from \"./b.js\"\n\
+            import * as import3 from \"./a.js\"\n{\n\"./a.js\": import1,\n\"./b.js\": import2,\n\"./a.js\": import3,\n}\n";
+        let expected = "import * as import1 from \"./a.js\"\nimport * as import2 from \"./b.js\"\n\
+            {\n\"./a.js\": import1,\n\"./b.js\": import2,\n}\n";
+        assert_eq!(one_import_each(written), expected);
+    }
 
     #[test]
     fn a_string_literal_says_what_the_text_says() {

@@ -1,5 +1,6 @@
 //! The menu. Everything that people and CI do here is a subcommand, and needs rustup's cargo and Node alone.
 
+mod bench;
 mod build;
 mod check;
 mod dev;
@@ -20,6 +21,8 @@ commands:
   build   build the worker into build/          [--release] [--config FILE]
   dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
                                                 [--state DIR] [--ready-file FILE]
+  bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--json FILE]
+          pass-through worker                   [--subject gateway|floor]
   check   format, lints, licences
   test    everything: unit tests, build, end to end
 
@@ -49,6 +52,7 @@ fn run() -> Result<(), Failure> {
     match command.as_str() {
         "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
+        "bench" => bench::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
         "" | "help" | "-h" | "--help" => {

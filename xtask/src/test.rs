@@ -1,5 +1,27 @@
-//! Format, lints, licences.
-use crate::step::Failure;
+//! Every test, the quick ones first.
+
+use std::process::Command;
+
+use crate::build;
+use crate::options::Options;
+use crate::step::{self, Failure, step};
+use crate::tools;
+
+/// Runs every test; the first that fails ends it.
 pub(crate) fn run() -> Result<(), Failure> {
-    Ok(())
+    tools::require_node()?;
+    step("tests that need no runtime", || {
+        step::run(tools::cargo().args(["test", "--workspace", "--quiet"]))
+    })?;
+    build::worker(&Options::default())?;
+    step("tests of the Durable Objects on workerd", || {
+        step::run(Command::new("node").args([
+            "--test",
+            "--test-reporter=spec",
+            "durable/objects/test/objects.test.mjs",
+        ]))
+    })?;
+    step("end-to-end tests on workerd", || {
+        step::run(Command::new("node").arg("tests/e2e/run.mjs"))
+    })
 }

@@ -8,19 +8,11 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// A moment as JavaScript tells it.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "milliseconds since 1970 are whole and far below 2^53"
-)]
 pub(crate) fn millis(moment: f64) -> Timestamp {
     Timestamp::from_millis(moment as i64)
 }
 
 /// A moment as JavaScript wants it.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds since 1970 are far below 2^53"
-)]
 pub(crate) fn to_millis(moment: Timestamp) -> f64 {
     moment.as_millis() as f64
 }

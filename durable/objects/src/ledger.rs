@@ -14,16 +14,25 @@ use crate::ship::ship;
 use crate::storage::Storage;
 use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 
-/// How long a record waits for others before it is shipped, unless the environment says otherwise.
-const SHIP_INTERVAL: Span = Span::from_seconds(5);
-/// The name of that in the environment, in milliseconds.
-const SHIP_INTERVAL_NAME: &str = "SHIP_INTERVAL_MS";
 /// The bucket of records in the environment.
 const BUCKET_NAME: &str = "RECORDS";
 /// When to try again what no rule says when to try again.
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
 /// How many batches one alarm ships; the next alarm goes on.
 const BATCHES_PER_ALARM_MAX: usize = 16;
+
+thread_local! {
+    static SHIP_INTERVAL: Cell<Span> = const { Cell::new(Span::from_seconds(5)) };
+}
+
+/// Says how long a record may wait for others before it is shipped.
+pub fn set_ship_interval(interval: Span) {
+    SHIP_INTERVAL.set(interval);
+}
+
+fn ship_interval() -> Span {
+    SHIP_INTERVAL.get()
+}
 
 /// One organisation's ledger in one region.
 #[wasm_bindgen]
@@ -32,7 +41,6 @@ pub struct LedgerObject {
     storage: Storage,
     store: Store<Storage>,
     bucket: JsValue,
-    interval: Span,
     alarm_at: Cell<Option<Timestamp>>,
 }
 
@@ -46,15 +54,10 @@ impl LedgerObject {
     pub fn new(storage: JsValue, env: &JsValue, alarm: Option<f64>) -> Result<Self, JsError> {
         let storage = Storage::open(storage)?;
         let bucket = js_sys::Reflect::get(env, &BUCKET_NAME.into()).unwrap_or_default();
-        let interval = js_sys::Reflect::get(env, &SHIP_INTERVAL_NAME.into())
-            .ok()
-            .and_then(|value| value.as_string()?.parse().ok())
-            .map_or(SHIP_INTERVAL, Span::from_millis);
         Ok(Self {
             store: Store::new(storage.clone(), MIRROR_BYTES_MAX),
             storage,
             bucket,
-            interval,
             alarm_at: Cell::new(alarm.map(clock::millis)),
         })
     }
@@ -72,7 +75,7 @@ impl LedgerObject {
             ledger::decide_batch(&rows, now, &commands).map_err(Failure::Row)?;
         if !writes.is_empty() {
             self.store.commit(&writes)?;
-            self.wake_by(now.plus(self.interval))?;
+            self.wake_by(now.plus(ship_interval()))?;
         }
         Ok(serde_json::to_string(&replies)?)
     }
@@ -109,7 +112,7 @@ impl LedgerObject {
 
     fn next_alarm(&self) -> Result<Option<Timestamp>, Failure> {
         let rows = self.load(&outbox::alarm_reads())?;
-        Ok(outbox::next_alarm(&rows, clock::now(), self.interval)?)
+        Ok(outbox::next_alarm(&rows, clock::now(), ship_interval())?)
     }
 
     fn expire(&self) -> Result<(), Failure> {

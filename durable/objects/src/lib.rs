@@ -14,7 +14,7 @@ mod store;
 
 use wasm_bindgen::prelude::*;
 
-pub use ledger::LedgerObject;
+pub use ledger::{LedgerObject, set_ship_interval};
 pub use registry::RegistryObject;
 
 #[wasm_bindgen]

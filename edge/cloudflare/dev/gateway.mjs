@@ -11,22 +11,27 @@ const { Log, LogLevel, Miniflare } = await import("miniflare");
 /** The project's root. */
 export const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** The worker's modules, the entry first. */
-function modules(build) {
+/** The worker's modules, the entry first; a configuration given here takes the place of the one built in. */
+function modules(build, document) {
   const entry = "shim.js";
   const names = fs.readdirSync(build).filter((name) => /\.(js|wasm)$/.test(name) && name !== entry);
   return [entry, ...names].map((name) => ({
     type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
     path: path.join(build, name),
+    ...(name === "config.js" && document !== undefined
+      ? { contents: `export default ${JSON.stringify(JSON.stringify(document))};` }
+      : {}),
   }));
 }
 
-/** The platform's version that the worker is deployed with. */
-function compatibilityDate() {
+/** The platform's version and behaviour that the worker is deployed with. */
+function compatibility() {
   const text = fs.readFileSync(path.join(root, "wrangler.toml"), "utf8");
-  const date = /^compatibility_date = "([0-9-]+)"$/m.exec(text)?.[1];
-  if (date === undefined) throw new Error("wrangler.toml names no compatibility_date");
-  return date;
+  const read = (name) => JSON.parse(new RegExp(`^${name} = (.*)$`, "m").exec(text)[1]);
+  return {
+    compatibilityDate: read("compatibility_date"),
+    compatibilityFlags: read("compatibility_flags"),
+  };
 }
 
 /** The names of the secrets that the resolved configuration wants. */
@@ -42,30 +47,39 @@ export function secretNames(build) {
  * - `build`: where the worker is (default: `build/`)
  * - `state`: where Durable Objects, KV and R2 are kept; in memory without it
  * - `host`, `port`: where to listen (default: a free port of 127.0.0.1)
+ * - `document`: a resolved configuration (default: the one built in)
  * - `bindings`: secrets and variables by name
  * - `log`: whether the worker's log is shown
- * - `more`: further options of Miniflare, such as `outboundService`
+ * - `buckets`: R2 buckets by binding
+ * - `more`: further options of the worker, such as `outboundService`; `workers`: further workers
  */
 export async function start(options = {}) {
   const build = options.build ?? path.join(root, "build");
-  const gateway = new Miniflare({
+  const worker = {
     name: "sluice",
-    modules: modules(build),
+    modules: modules(build, options.document),
     modulesRoot: build,
-    compatibilityDate: compatibilityDate(),
-    host: options.host ?? "127.0.0.1",
-    port: options.port ?? 0,
-    cf: false,
-    log: new Log(options.log === false ? LogLevel.NONE : LogLevel.WARN),
+    ...compatibility(),
     bindings: options.bindings ?? {},
     durableObjects: {
       LEDGER: { className: "Ledger", useSQLite: true },
       REGISTRY: { className: "Registry", useSQLite: true },
     },
-    kvNamespaces: ["KEYS"],
-    r2Buckets: ["RECORDS"],
-    ...(options.state === undefined ? {} : { defaultPersistRoot: path.resolve(options.state) }),
+    kvNamespaces: { KEYS: "keys" },
+    r2Buckets: options.buckets ?? { RECORDS: "records" },
     ...(options.more ?? {}),
+  };
+  const quiet = {
+    log: new Log(LogLevel.NONE),
+    handleRuntimeStdio: (out, err) => [out, err].forEach((stream) => stream.resume()),
+  };
+  const gateway = new Miniflare({
+    host: options.host ?? "127.0.0.1",
+    port: options.port ?? 0,
+    cf: false,
+    ...(options.log === false ? quiet : { log: new Log(LogLevel.WARN) }),
+    ...(options.state === undefined ? {} : { defaultPersistRoot: path.resolve(options.state) }),
+    workers: [worker, ...(options.workers ?? [])],
   });
   const url = await gateway.ready;
   return { gateway, url: url.origin };

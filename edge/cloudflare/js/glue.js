@@ -3,6 +3,11 @@
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
 const PIECE_BYTES_MAX = 65536;
+/** How long an event stream is quiet before it shows a sign of life, at least; at most twice that. */
+const PULSE_MILLIS = 400;
+const PULSE = new TextEncoder().encode(":\n\n");
+/** How much of an unwanted body is read, at most. */
+const DRAIN_BYTES_MAX = 32 << 20;
 
 /** A request's method, address and headers, one to a line. */
 export function head(request) {
@@ -27,7 +32,7 @@ export async function receive(request, bytesMax) {
     if (done) break;
     length += value.byteLength;
     if (length > bytesMax) {
-      reader.cancel().catch(() => {});
+      reader.releaseLock();
       return null;
     }
     pieces.push(value);
@@ -35,7 +40,31 @@ export async function receive(request, bytesMax) {
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
 }
 
-/** Resolves when the caller has gone away. */
+/**
+ * Reads and forgets what is left of a request's body. Most callers only look at the answer when they have sent
+ * everything; one who is cut off before never learns why. Bounded, so that nobody sends for ever.
+ */
+export async function drain(request) {
+  if (request.body === null || request.body.locked) return;
+  try {
+    const reader = request.body.getReader();
+    for (let length = 0; length <= DRAIN_BYTES_MAX; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      length += value.byteLength;
+    }
+    await reader.cancel();
+  } catch {
+    // The caller went away, or the body was read before.
+  }
+}
+
+/**
+ * Resolves when the caller has gone away.
+ *
+ * A workerd that callers reach without Cloudflare before it hears of a caller's end (FIN) only when it next writes;
+ * of a reset at once.
+ */
 export function left(request) {
   const { signal } = request;
   return new Promise((resolve) => {
@@ -96,28 +125,51 @@ export class Pieces {
   }
 }
 
-/** The way back to the caller: bytes go through natively, one write at a time. */
+/**
+ * The way back to the caller of an event stream: bytes go through natively, one write at a time.
+ *
+ * While nothing is sent, an empty comment goes out now and then, which clients skip: only a write shows whether the
+ * caller is still there, and what lies between keeps a connection open on which something moves.
+ */
 export class Pipe {
   #writer;
+  #quiet = false;
+  #waiting = 0;
+  #pulse = setInterval(() => this.#beat(), PULSE_MILLIS);
 
   constructor() {
     const { readable, writable } = new IdentityTransformStream();
     this.readable = readable;
     this.#writer = writable.getWriter();
     // Whoever writes hears of a failure from the write.
-    this.#writer.closed.catch(() => {});
+    this.#writer.closed.catch(() => this.#still());
   }
 
   write(bytes) {
-    return this.#writer.write(bytes);
+    this.#quiet = false;
+    this.#waiting += 1;
+    return this.#writer.write(bytes).finally(() => {
+      this.#waiting -= 1;
+    });
   }
 
   close() {
+    this.#still();
     return this.#writer.close();
   }
 
   abort() {
+    this.#still();
     this.#writer.abort().catch(() => {});
+  }
+
+  #beat() {
+    if (this.#quiet && this.#waiting === 0) this.write(PULSE).catch(() => {});
+    this.#quiet = true;
+  }
+
+  #still() {
+    clearInterval(this.#pulse);
   }
 }
 

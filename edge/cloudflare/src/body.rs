@@ -44,12 +44,10 @@ pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, Fe
     // The address or a header is none that the platform takes: nothing was sent.
     .map_err(|_| FetchError::Connect)?;
     drop(call);
-    let response = match JsFuture::from(promise).await {
-        Ok(response) => response,
-        Err(error) => {
-            guard.is_over = true;
-            return Err(failure(&error));
-        }
+    let Ok(response) = JsFuture::from(promise).await else {
+        // The platform tells a refused connection from a broken one in no way, so the worse is assumed.
+        guard.is_over = true;
+        return Err(FetchError::Broken);
     };
     let (status, headers) =
         headers::answer(&glue::answered(&response)).ok_or(FetchError::Broken)?;
@@ -62,19 +60,6 @@ pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, Fe
             pieces,
         },
     })
-}
-
-/// The platform says in words alone whether there ever was a connection.
-fn failure(error: &JsValue) -> FetchError {
-    let message = glue::message(error);
-    let is_connect = ["connect", "refused", "DNS", "resolve"]
-        .iter()
-        .any(|word| message.contains(word));
-    if is_connect {
-        FetchError::Connect
-    } else {
-        FetchError::Broken
-    }
 }
 
 impl UpstreamBody for Body {

@@ -13,8 +13,9 @@ use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::{Level, Platform};
 use sluice_core::problem::Problem;
-use sluice_units::Region;
+use sluice_units::{Region, Span};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 use crate::answer::PipeSink;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ const REGION_DEFAULT: &str = "local";
 struct Document {
     #[serde(default)]
     gateway: Gateway,
+    #[serde(default)]
+    accounting: Accounting,
 }
 
 /// Where this gateway is.
@@ -46,10 +49,16 @@ struct Gateway {
     region: Option<String>,
 }
 
+/// How its ledgers ship.
+#[derive(Default, Deserialize)]
+struct Accounting {
+    ship_interval: Option<String>,
+}
+
 /// Starts the instance with the configuration that was deployed with the code.
 ///
 /// # Errors
-/// When the document cannot be read, or names a region that is none.
+/// When the document cannot be read, or says what the core would refuse too.
 #[wasm_bindgen]
 pub fn start(document: String) -> Result<(), JsError> {
     std::panic::set_hook(Box::new(|panic| {
@@ -59,7 +68,13 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Document { gateway } = serde_json::from_str(&document)?;
+    let Document {
+        gateway,
+        accounting,
+    } = serde_json::from_str(&document)?;
+    if let Some(interval) = accounting.ship_interval {
+        sluice_objects::set_ship_interval(Span::parse(&interval)?);
+    }
     let region = gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
     let instance = Instance {
         region: Region::new(region)?,
@@ -84,7 +99,7 @@ pub async fn handle(
         return Err(JsError::new("the instance was not started").into());
     };
     let head = headers::request(&glue::head(&request));
-    let worker = Worker::new(request, env, context, instance.region.clone());
+    let worker = Worker::new(request.clone(), env, context, instance.region.clone());
     let answer = match head {
         Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
         None => Answer::problem(&Problem::invalid(
@@ -93,6 +108,10 @@ pub async fn handle(
             "The request's method or URL cannot be read.",
         )),
     };
+    if answer.status.is_client_error() || answer.status.is_server_error() {
+        // What was refused may not have been read; what was served has been.
+        let _ = JsFuture::from(glue::drain(&request)).await;
+    }
     give(&worker, answer, &resolve).await
 }
 

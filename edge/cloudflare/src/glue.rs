@@ -9,6 +9,8 @@ extern "C" {
 
     pub(crate) fn receive(request: &JsValue, bytes_max: f64) -> Promise;
 
+    pub(crate) fn drain(request: &JsValue) -> Promise;
+
     pub(crate) fn left(request: &JsValue) -> Promise;
 
     #[wasm_bindgen(catch)]

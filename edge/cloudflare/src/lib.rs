@@ -10,4 +10,5 @@ mod glue;
 mod headers;
 mod worker;
 
+pub use entry::{handle, start};
 pub use sluice_objects::{LedgerObject, RegistryObject};

@@ -108,10 +108,6 @@ impl Drop for Wait {
 impl Platform for Worker {
     type Body = Body;
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "milliseconds since 1970 are whole and far below 2^53"
-    )]
     fn now(&self) -> Timestamp {
         let now = Timestamp::from_millis(js_sys::Date::now() as i64);
         self.0.now.set(self.0.now.get().max(now));
@@ -129,10 +125,6 @@ impl Platform for Worker {
         value.as_string().map(Secret::new)
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a body's bound is far below 2^53"
-    )]
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
         let received = JsFuture::from(glue::receive(&self.0.request, bytes_max as f64))
             .await
@@ -144,10 +136,6 @@ impl Platform for Worker {
         Ok(Bytes::from(bytes.to_vec()))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "bounded by what a timer takes, which is far below 2^53"
-    )]
     async fn sleep(&self, span: Span) {
         let millis = span.as_millis_ceil().clamp(0, TIMER_MILLIS_MAX);
         let wait = Wait(glue::Timer::new(millis as f64));

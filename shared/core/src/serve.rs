@@ -1,6 +1,6 @@
 //! The attempts of one admitted request: translate, call, judge, try again or fall back, answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -167,6 +167,7 @@ impl<P: Platform> Run<P> {
                 .div_euclid(HEARTBEATS_PER_TTL),
         );
         let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
+        let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let mut answer =
                 upstream::call(&self.p, &target.provider, request, &self.trace).await?;
@@ -189,20 +190,21 @@ impl<P: Platform> Run<P> {
                     .await;
             }
             let first_byte_at = self.p.now();
+            deadline.set(started_at.plus(timeouts.total));
             let body =
                 upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false).await?;
             Ok(Accepted::Whole(Box::new(Whole {
-                answer: self.work.answer(target, &body, &self.answered())?,
+                answer: self.work.answer(
+                    target,
+                    &body,
+                    &self.answered(),
+                    self.admitted.bound().input,
+                )?,
                 drops,
                 first_byte_at,
             })))
         };
-        let limit = if self.work.streams() {
-            timeouts.first_byte
-        } else {
-            timeouts.total
-        };
-        upstream::within(&self.p, limit, every, tick, work)
+        upstream::within(&self.p, &deadline, every, tick, work)
             .await
             .unwrap_or(Err(Failure::Timeout("answer")))
     }

@@ -4,7 +4,7 @@
 //! Knows nothing of retries, money or time.
 
 use bytes::Bytes;
-use sluice_units::Usage;
+use sluice_units::{Tokens, Usage};
 use sluice_wire::dialect::{
     decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
 };
@@ -14,6 +14,7 @@ use sluice_wire::openai::passthrough::{self, Edits};
 use sluice_wire::{Dialect, Drops, UpstreamRequest, openai};
 
 use crate::config::{ProviderDialect, TargetRef};
+use crate::estimate;
 use crate::plan::Failure;
 use crate::session::{Session, finish_word};
 
@@ -83,10 +84,12 @@ impl Work {
         target: &TargetRef,
         body: &Bytes,
         answered: &Answered,
+        input_bound: Tokens,
     ) -> Result<Translated, Failure> {
-        self.read(target, body, answered).map_err(|failure| {
-            error_in_answer(dialect(target), body).map_or(failure, Failure::Answered)
-        })
+        self.read(target, body, answered, input_bound)
+            .map_err(|failure| {
+                error_in_answer(dialect(target), body).map_or(failure, Failure::Answered)
+            })
     }
 
     fn read(
@@ -94,6 +97,7 @@ impl Work {
         target: &TargetRef,
         body: &Bytes,
         answered: &Answered,
+        input_bound: Tokens,
     ) -> Result<Translated, Failure> {
         let dialect = dialect(target);
         match self {
@@ -121,12 +125,18 @@ impl Work {
                 })
             }
             Self::Embeddings(request) => {
-                let response =
+                let mut response =
                     decode_embeddings(dialect, request, body).map_err(Failure::Garbled)?;
+                let usage = response.usage;
+                // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
+                response.usage.get_or_insert_with(|| Usage {
+                    input: estimate::likely_input(input_bound),
+                    ..Usage::default()
+                });
                 let encoded = openai::embeddings::encode_response(&response, request.encoding);
                 Ok(Translated {
                     body: Bytes::from(encoded),
-                    usage: response.usage,
+                    usage,
                     finish: None,
                     drops: Drops::new(),
                 })

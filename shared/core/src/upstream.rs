@@ -71,20 +71,19 @@ impl<P: Platform> Body<P> {
     }
 }
 
-/// Waits for `work`, for at most `span`. `tick` is called each `every` meanwhile.
+/// Waits for `work` until `deadline`, which `work` may move. `tick` is called each `every` meanwhile.
 ///
 /// `None` means that the time was up.
 pub async fn within<P: Platform, T>(
     p: &P,
-    span: Span,
+    deadline: &Cell<Timestamp>,
     every: Span,
     mut tick: impl FnMut(),
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    let deadline = p.now().plus(span);
     let mut work = pin!(work);
     loop {
-        let left = deadline.since(p.now());
+        let left = deadline.get().since(p.now());
         if left == Span::ZERO {
             return None;
         }

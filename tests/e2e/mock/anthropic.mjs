@@ -180,21 +180,24 @@ function answerOf(body) {
   return decide(question);
 }
 
-function blocks(answer) {
+function blocks(answer, forced) {
   const content = [];
   if (answer.reasoning) content.push({ type: 'thinking', thinking: answer.reasoning, signature: signature(answer.reasoning) });
   if (answer.calls.length > 0) {
-    content.push({ type: 'text', text: 'I use a tool.' });
+    // A forced call comes without a word before it.
+    if (!forced) content.push({ type: 'text', text: 'I use a tool.' });
     for (const call of answer.calls) content.push({ type: 'tool_use', id: `toolu_${call.id}`, name: call.name, input: call.arguments });
   } else if (!answer.refusal) content.push({ type: 'text', text: answer.text });
   return content;
 }
 
+const isForced = body => ['any', 'tool'].includes(body.tool_choice?.type);
+
 const headOf = (body, answer) => ({ id: `msg_${digest('messages', body).slice(0, 24)}`, type: 'message', role: 'assistant', model: body.model, usage: usageBody(answer.usage) });
 
 function chatBody(body) {
   const answer = answerOf(body);
-  const response = { ...headOf(body, answer), content: blocks(answer), stop_reason: STOP[answer.finish], stop_sequence: null, stop_details: null };
+  const response = { ...headOf(body, answer), content: blocks(answer, isForced(body)), stop_reason: STOP[answer.finish], stop_sequence: null, stop_details: null };
   if (/^no-usage/.test(body.model)) delete response.usage;
   return response;
 }
@@ -216,7 +219,7 @@ function chatEvents(body) {
   const answer = answerOf(body);
   const head = headOf(body, answer);
   const events = [event({ type: 'message_start', message: { ...head, content: [], stop_reason: null, stop_sequence: null, usage: { ...head.usage, output_tokens: 1 } } })];
-  blocks(answer).forEach((block, index) => {
+  blocks(answer, isForced(body)).forEach((block, index) => {
     events.push(event({ type: 'content_block_start', index, content_block: opened(block) }));
     if (index === 0) events.push(event({ type: 'ping' }));
     for (const delta of deltas(block)) events.push(event({ type: 'content_block_delta', index, delta }));

@@ -5,8 +5,8 @@ import { any, array, boolean, check, choice, integer, map, number, object, strin
 import { decide, digest, piecesOf, vector } from './answer.mjs';
 
 const FINISH = { stop: 'STOP', length: 'MAX_TOKENS', tool: 'STOP', refusal: 'SAFETY' };
-/** The signature that Google documents for histories that come from elsewhere. */
-const NO_SIGNATURE = ['skip_thought_signature_validator', 'context_engineering_is_the_way_to_go'];
+/** The signatures that Google documents for histories that come from elsewhere, as they are and as bytes are written in JSON. */
+const NO_SIGNATURE = ['skip_thought_signature_validator', 'context_engineering_is_the_way_to_go'].flatMap(text => [text, Buffer.from(text).toString('base64')]);
 /** Families that want the thought signature back with a function call. */
 const SIGNS = /^gemini-3/;
 /** Families that cannot call functions and answer in JSON at once. */

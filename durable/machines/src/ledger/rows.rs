@@ -141,10 +141,6 @@ pub(crate) struct ScopeRow {
     pub(crate) sequence: u64,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }

@@ -97,7 +97,7 @@ fn a_bearable_retry_after_is_waited_for() {
 #[test]
 fn a_silent_provider_is_given_up_and_the_reservation_is_kept_alive() {
     let mut world = with(|config| {
-        config["providers"]["openai"]["timeouts"] = serde_json::json!({"total": "100s"})
+        config["providers"]["openai"]["timeouts"] = serde_json::json!({"first_byte": "100s"})
     });
     let key = key(&mut world);
     world.script(vec![Reaction::Hang, answer(200, ANTHROPIC_ANSWER)]);

@@ -41,10 +41,6 @@ pub(super) struct Body<'a> {
     pub(super) stream: bool,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes the field by reference"
-)]
 const fn is_false(flag: &bool) -> bool {
     !*flag
 }
