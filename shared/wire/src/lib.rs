@@ -16,6 +16,7 @@
 )]
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod dialect;
 pub mod drops;
 pub mod error;

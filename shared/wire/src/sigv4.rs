@@ -353,7 +353,8 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
         .unwrap_or_default()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(2));
     for byte in bytes {
         // Writing to a string cannot fail.
