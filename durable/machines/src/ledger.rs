@@ -66,7 +66,7 @@ pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
 /// What the ledger is asked. Several commands travel in one call and are committed together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Reserve the estimate at every scope, or at none.
     Admit(Box<Admission>),
@@ -109,7 +109,7 @@ pub struct Admission {
 
 /// What the ledger answers, one for each command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The reservation stands. Also the answer to a repeated `Admit`.
     Admitted(Headroom),
@@ -294,7 +294,7 @@ pub fn decide(
 ) -> Result<(Reply, WriteSet), RowError> {
     let mut work = Work::new(rows);
     let reply = step(&mut work, now, command)?;
-    Ok((reply, work.finish()))
+    Ok((reply, work.finish()?))
 }
 
 /// Decides commands one after another, each seeing the writes of those before, to be committed together.
@@ -311,7 +311,7 @@ pub fn decide_batch(
         .iter()
         .map(|command| step(&mut work, now, command))
         .collect::<Result<_, _>>()?;
-    Ok((replies, work.finish()))
+    Ok((replies, work.finish()?))
 }
 
 fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply, RowError> {
@@ -329,7 +329,8 @@ fn queue(work: &mut Work<'_>, record: &Record) -> Result<(), RowError> {
     let mut org = rows::ScopeRow::load(work, rows::ORG)?;
     org.sequence = org.sequence.saturating_add(1);
     outbox::queue(work, org.sequence, record)?;
-    work.put(rows::ORG.to_owned(), &org)
+    org.store(work, rows::ORG);
+    Ok(())
 }
 
 /// An amount that can be charged: never less than nothing.

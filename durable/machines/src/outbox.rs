@@ -179,7 +179,7 @@ pub fn next_batch(rows: &Rows, now: Timestamp) -> Result<Option<(Batch, WriteSet
         shipping.last = Some(last);
         work.put(SHIPPING.to_owned(), &shipping)?;
     }
-    Ok(Some((batch, work.finish())))
+    Ok(Some((batch, work.finish()?)))
 }
 
 fn missing(sequence: u64) -> RowError {
@@ -207,7 +207,7 @@ pub fn shipped(rows: &Rows, batch: &Batch) -> Result<WriteSet, RowError> {
         };
         work.put(SHIPPING.to_owned(), &next)?;
     }
-    Ok(work.finish())
+    work.finish()
 }
 
 /// The store did not confirm the batch: it is tried again later, later still with each failure.
@@ -223,7 +223,7 @@ pub fn failed(rows: &Rows, now: Timestamp, batch: &Batch) -> Result<WriteSet, Ro
         current.not_before = now.plus(RETRY_FIRST.times(doubled).min(RETRY_MAX));
         work.put(SHIPPING.to_owned(), &current)?;
     }
-    Ok(work.finish())
+    work.finish()
 }
 
 /// When the object must be woken for expiry or shipping: the earliest deadline, the pending retry, or `interval` after

@@ -68,7 +68,7 @@ pub struct KeyRecord {
 
 /// What the registry is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Adds a key. The very same key again is answered with the key.
     CreateKey {
@@ -124,7 +124,7 @@ pub enum Command {
 
 /// What the registry answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The key as it stands now.
     Key {

@@ -3,6 +3,7 @@
 //! A row is a key and a versioned JSON text (`{"v":1,…}`); keys are compared byte by byte, as SQLite compares text.
 //! Knows nothing of what the rows mean.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -172,11 +173,30 @@ impl WriteSet {
     }
 }
 
+/// A row that many commands of one batch change: read once and written once, at the end.
+pub(crate) trait Hot: Any {
+    /// Its text.
+    fn encode(&self) -> Result<String, serde_json::Error>;
+
+    /// Itself, to be looked at as what it is.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: Any + Serialize> Hot for T {
+    fn encode(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// Rows with the writes of the commands that were decided before on top.
-#[derive(Debug)]
 pub(crate) struct Work<'a> {
     base: &'a Rows,
     writes: WriteSet,
+    hot: BTreeMap<RowKey, Box<dyn Hot>>,
 }
 
 impl<'a> Work<'a> {
@@ -184,6 +204,7 @@ impl<'a> Work<'a> {
         Self {
             base,
             writes: WriteSet::new(),
+            hot: BTreeMap::new(),
         }
     }
 
@@ -208,6 +229,26 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// A row that was put as hot, or as it was read. Such a row is only ever put as hot.
+    pub(crate) fn load_hot<T: Any + Clone + DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, RowError> {
+        let known = self.hot.get(key).and_then(|row| {
+            let row: &dyn Hot = row.as_ref();
+            row.as_any().downcast_ref::<T>()
+        });
+        match known {
+            Some(row) => Ok(Some(row.clone())),
+            None => self.load(key),
+        }
+    }
+
+    /// Writes a row whose text is made when all commands are decided.
+    pub(crate) fn put_hot<T: Any + Serialize>(&mut self, key: RowKey, row: T) {
+        self.hot.insert(key, Box::new(row));
+    }
+
     /// Deletes a row that was read or written before.
     pub(crate) fn delete(&mut self, key: &str) {
         if self.base.get(key).is_some() {
@@ -223,15 +264,33 @@ impl<'a> Work<'a> {
     }
 
     /// The rows as they would be after a commit.
-    pub(crate) fn snapshot(&self) -> Rows {
+    pub(crate) fn snapshot(&self) -> Result<Rows, RowError> {
         let mut rows = self.base.clone();
         rows.apply(&self.writes);
-        rows
+        for (key, row) in &self.hot {
+            rows.insert(key.clone(), text_of(key, row.as_ref())?);
+        }
+        Ok(rows)
     }
 
-    pub(crate) fn finish(self) -> WriteSet {
-        self.writes
+    /// All writes.
+    ///
+    /// # Errors
+    /// [`RowError`] when a hot row has no text.
+    pub(crate) fn finish(mut self) -> Result<WriteSet, RowError> {
+        for (key, row) in std::mem::take(&mut self.hot) {
+            let text = text_of(&key, row.as_ref())?;
+            self.writes.put(key, text);
+        }
+        Ok(self.writes)
     }
+}
+
+fn text_of(key: &str, row: &dyn Hot) -> Result<String, RowError> {
+    row.encode().map_err(|error| RowError {
+        key: key.to_owned(),
+        detail: error.to_string(),
+    })
 }
 
 /// Reads a row's text.

@@ -1,7 +1,10 @@
 //! `sluice key create`, `list` and `revoke`.
+//!
+//! Reads the form of limits and budgets; whether they are in bounds decides the gateway.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use sluice_core::config::{BudgetDocument, LimitDocument, PeriodName};
 
 use crate::admin::Admin;
 use crate::{AdminArguments, Failure, table};
@@ -55,6 +58,17 @@ pub(crate) struct Create {
     /// A model that it may use, `*` standing for anything; may be repeated; all otherwise
     #[arg(long = "model", value_name = "PATTERN")]
     models: Vec<String>,
+    /// So much within any stretch of a time, such as "60 requests per 1m" or "100000 tokens per 1h"; may be repeated
+    ///
+    /// A key with limits or budgets of its own does not get those of its organisation's key_defaults.
+    /// Those of its organisation, team, app and user hold in any case.
+    #[arg(long = "limit", value_name = "LIMIT", value_parser = limit)]
+    limits: Vec<LimitDocument>,
+    /// So much money within a calendar day or month, UTC, such as "10 usd per month"; may be repeated
+    ///
+    /// Instead of key_defaults, as for --limit.
+    #[arg(long = "budget", value_name = "BUDGET", value_parser = budget)]
+    budgets: Vec<BudgetDocument>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -103,7 +117,48 @@ fn creation(create: &Create) -> Value {
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
     }
+    if !create.limits.is_empty() {
+        fields.insert("limits".to_owned(), json!(create.limits));
+    }
+    if !create.budgets.is_empty() {
+        fields.insert("budgets".to_owned(), json!(create.budgets));
+    }
     Value::Object(fields)
+}
+
+/// Reads `60 requests per 1m` or `100000 tokens per 1h`.
+fn limit(text: &str) -> Result<LimitDocument, &'static str> {
+    const HINT: &str = "write \"60 requests per 1m\" or \"100000 tokens per 1h\"";
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [count, what, "per", per] = words.as_slice() else {
+        return Err(HINT);
+    };
+    let count: u64 = count.parse().map_err(|_| HINT)?;
+    let (requests, tokens) = match *what {
+        "request" | "requests" => (Some(count), None),
+        "token" | "tokens" => (None, Some(count)),
+        _ => return Err(HINT),
+    };
+    Ok(LimitDocument {
+        requests,
+        tokens,
+        per: Some((*per).to_owned()),
+    })
+}
+
+/// Reads `10 usd per month`.
+fn budget(text: &str) -> Result<BudgetDocument, &'static str> {
+    const HINT: &str = "write \"10 usd per month\" or \"0.5 usd per day\"";
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [usd, "usd" | "USD", "per", per] = words.as_slice() else {
+        return Err(HINT);
+    };
+    let mut periods = PeriodName::ALL.iter();
+    let per = periods.find(|period| period.name() == *per).ok_or(HINT)?;
+    Ok(BudgetDocument {
+        usd: Some((*usd).to_owned()),
+        per: Some(*per),
+    })
 }
 
 fn list(org: Option<&str>, json: bool, arguments: &AdminArguments) -> Result<String, Failure> {

@@ -1,6 +1,6 @@
 //! Fills in what the catalogue knows of configured providers. What the operator wrote always holds.
 
-use sluice_catalogue::{Ability, Catalogue, ModelFacts, Prices, ProviderFacts, Tier};
+use sluice_catalogue::{Ability, Catalogue, ModelFacts, Prices, ProviderFacts, Quirks, Tier};
 use sluice_core::config::{
     AuthDocument, CapabilityName, DialectName, Document, Entries, Issue, ModelDocument, Path,
     PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, SANDBOX, TierDocument,
@@ -20,9 +20,10 @@ pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Iss
         let wanted_name = wanted.as_deref().unwrap_or(name);
         match catalogue.provider(wanted_name) {
             Some(facts) => {
-                complete(provider, facts);
+                // Models first: over a model's own facts holds only what the operator wrote of the provider.
                 let models = catalogue.models(facts);
                 complete_models(name, provider, prices, models);
+                complete(provider, facts);
             }
             None if wanted.is_some() => {
                 issues.push(unknown(name, wanted_name, catalogue));
@@ -88,14 +89,72 @@ fn complete(provider: &mut ProviderDocument, facts: &ProviderFacts) {
     if provider.key.is_none() && provider.auth != Some(AuthDocument::None) {
         provider.key.clone_from(&facts.key);
     }
+    fill_quirks(&mut provider.quirks, &quirks_document(facts.quirks));
+}
+
+/// Fills in what `written` does not say.
+fn fill_quirks(written: &mut QuirksDocument, known: &QuirksDocument) {
+    merge_quirks(written, known, Option::or);
+}
+
+/// Takes out of `known` what `written` says.
+fn cut_quirks(known: &mut QuirksDocument, written: &QuirksDocument) {
+    merge_quirks(known, written, |known, written| {
+        known.filter(|_| written.is_none())
+    });
+}
+
+/// Changes each field of `left` by the same field of `right`.
+fn merge_quirks(
+    left: &mut QuirksDocument,
+    right: &QuirksDocument,
+    merge: fn(Option<bool>, Option<bool>) -> Option<bool>,
+) {
     let QuirksDocument {
         max_completion_tokens,
         stream_usage,
         developer_role,
-    } = &mut provider.quirks;
-    *max_completion_tokens = max_completion_tokens.or(facts.quirks.max_completion_tokens);
-    *stream_usage = stream_usage.or(facts.quirks.stream_usage);
-    *developer_role = developer_role.or(facts.quirks.developer_role);
+        reasoning_content,
+        thought_signatures,
+        reasoning_adaptive,
+        sampling,
+        structured_outputs,
+    } = left;
+    for (left, right) in [
+        (max_completion_tokens, right.max_completion_tokens),
+        (stream_usage, right.stream_usage),
+        (developer_role, right.developer_role),
+        (reasoning_content, right.reasoning_content),
+        (thought_signatures, right.thought_signatures),
+        (reasoning_adaptive, right.reasoning_adaptive),
+        (sampling, right.sampling),
+        (structured_outputs, right.structured_outputs),
+    ] {
+        *left = merge(*left, right);
+    }
+}
+
+fn quirks_document(quirks: Quirks) -> QuirksDocument {
+    let Quirks {
+        max_completion_tokens,
+        stream_usage,
+        developer_role,
+        reasoning_content,
+        thought_signatures,
+        reasoning_adaptive,
+        sampling,
+    } = quirks;
+    QuirksDocument {
+        max_completion_tokens,
+        stream_usage,
+        developer_role,
+        reasoning_content,
+        thought_signatures,
+        reasoning_adaptive,
+        sampling,
+        // A capability of the model.
+        structured_outputs: None,
+    }
 }
 
 /// Adds the models that can be served and are let through, and their prices.
@@ -112,7 +171,8 @@ fn complete_models<'a>(
         if !served(provider, facts, model) {
             continue;
         }
-        let own = model_document(facts);
+        let mut own = model_document(facts);
+        cut_quirks(&mut own.quirks, &provider.quirks);
         if !provider.models.add(model, own.clone()) {
             let mut written = provider.models.iter_mut();
             if let Some((_, written)) = written.find(|(found, _)| *found == model) {
@@ -143,6 +203,7 @@ fn fill(written: &mut ModelDocument, own: ModelDocument) {
     if written.capabilities.is_none() {
         written.capabilities = own.capabilities;
     }
+    fill_quirks(&mut written.quirks, &own.quirks);
 }
 
 fn model_document(facts: &ModelFacts) -> ModelDocument {
@@ -161,6 +222,7 @@ fn model_document(facts: &ModelFacts) -> ModelDocument {
         context_tokens: facts.context,
         output_tokens_max: facts.output,
         capabilities: Some(capabilities.collect()),
+        quirks: quirks_document(facts.quirks),
     }
 }
 

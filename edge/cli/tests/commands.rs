@@ -105,11 +105,21 @@ fn a_key_is_made_and_shown_once() {
         "fast",
         "--model",
         "openai/*",
+        "--limit",
+        "60 requests per 1m",
+        "--limit",
+        "1 request per 1s",
+        "--limit",
+        "100000 tokens per 1h",
+        "--budget",
+        "0.5 usd per day",
+        "--budget",
+        "10 USD per month",
     ];
     let answer =
         r#"{"id": "key_1", "key": "sluice_secret", "expires_at": "2027-01-01T00:00:00.000Z"}"#;
     let (asked, output) = run(&arguments, vec![(201, answer)]);
-    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"]}"#;
+    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"10","per":"month"}]}"#;
     assert_eq!(asked, [format!("POST /admin/keys {body}")]);
     assert_eq!(
         out(&output),
@@ -122,6 +132,50 @@ fn a_key_is_made_and_shown_once() {
 fn what_is_not_said_is_not_sent() {
     let (asked, _) = run(&["key", "create", "--org", "dev"], vec![(201, "{}")]);
     assert_eq!(asked, [r#"POST /admin/keys {"org":"dev"}"#]);
+}
+
+#[test]
+fn limits_and_budgets_of_another_form_are_wrong_usage() {
+    for (flag, value) in [
+        ("--limit", "60"),
+        ("--limit", "60 per 1m"),
+        ("--limit", "60 dogs per 1m"),
+        ("--limit", "1.5 requests per 1m"),
+        ("--limit", "60 requests every 1m"),
+        ("--limit", "60 requests per 1 m"),
+        ("--budget", "10"),
+        ("--budget", "10 per month"),
+        ("--budget", "10 eur per month"),
+        ("--budget", "10 usd per year"),
+        ("--budget", "10 usd per month now"),
+    ] {
+        let arguments = ["key", "create", "--org", "dev", flag, value];
+        let (asked, output) = run(&arguments, vec![]);
+        assert_eq!(asked, Vec::<String>::new());
+        assert_eq!(output.status.code(), Some(2), "{value}");
+        let said = err(&output);
+        assert!(said.contains(flag) && said.contains("write \""), "{said}");
+    }
+}
+
+#[test]
+fn what_the_gateway_refuses_of_a_limit_is_told() {
+    let answer = r#"{"error": {"message": "limits[0].per: \"1x\" is not a duration", "type": "invalid_request_error", "param": "limits[0].per", "code": "invalid_value"}}"#;
+    let arguments = [
+        "key",
+        "create",
+        "--org",
+        "dev",
+        "--limit",
+        "1 request per 1x",
+    ];
+    let (asked, output) = run(&arguments, vec![(400, answer)]);
+    assert_eq!(
+        asked,
+        [r#"POST /admin/keys {"org":"dev","limits":[{"requests":1,"per":"1x"}]}"#]
+    );
+    assert!(err(&output).contains("limits[0].per: \"1x\" is not a duration"));
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const TABLES: [(&str, &str); 17] = [
         "[providers.openai]\nnonsense = 1",
     ),
     (
-        "### `[providers.<name>.quirks]`",
+        "### `[providers.<name>.quirks]` and `[providers.<name>.models.<model>.quirks]`",
         "[providers.openai.quirks]\nnonsense = 1",
     ),
     (

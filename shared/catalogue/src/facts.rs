@@ -51,7 +51,7 @@ line! {
     }
 }
 
-/// Where a provider departs from its dialect.
+/// Where a provider, or one of its models, departs from its dialect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quirks {
@@ -64,6 +64,18 @@ pub struct Quirks {
     /// It knows the `developer` role.
     #[serde(skip_serializing_if = "is_default")]
     pub developer_role: Option<bool>,
+    /// It takes its thoughts back as `reasoning_content`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reasoning_content: Option<bool>,
+    /// It wants the signatures of its tool calls back; only at Gemini's OpenAI-compatible address.
+    #[serde(skip_serializing_if = "is_default")]
+    pub thought_signatures: Option<bool>,
+    /// It takes an effort, and no budget of thoughts.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reasoning_adaptive: Option<bool>,
+    /// It takes temperature and its relatives.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sampling: Option<bool>,
 }
 
 line! {
@@ -77,6 +89,8 @@ line! {
         output: Option<u64>,
         /// What it can do.
         can: Vec<Ability>,
+        /// Where it departs from its dialect, beyond what its provider does.
+        quirks: Quirks,
         /// The day of its release.
         released: Option<String>,
         /// The day after which it is gone.

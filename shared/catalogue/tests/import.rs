@@ -135,6 +135,94 @@ fn the_price_file_fills_in_and_does_not_overrule() {
 }
 
 #[test]
+fn models_say_how_they_think_and_whether_they_take_temperature() {
+    let effort = r#"{"type": "effort", "values": ["low"]}"#;
+    let budget = r#"{"type": "budget_tokens", "min": 1}"#;
+    for (more, quirks) in [
+        ("", ""),
+        (r#", "temperature": true"#, ""),
+        (
+            r#", "temperature": false"#,
+            r#","quirks":{"sampling":false}"#,
+        ),
+        (
+            &format!(r#", "reasoning_options": [{{"type": "toggle"}}, {effort}]"#),
+            r#","quirks":{"reasoning_adaptive":true}"#,
+        ),
+        (
+            &format!(r#", "reasoning_options": [{effort}, {budget}]"#),
+            "",
+        ),
+        (&format!(r#", "reasoning_options": [{budget}]"#), ""),
+        (r#", "reasoning_options": []"#, ""),
+    ] {
+        let models = table("p", "@ai-sdk/openai-compatible", &model("m", more));
+        let expected = format!(
+            r#"{{"id":"p/m","context":100,"output":10,"can":["chat","tools","documents"]{quirks}}}"#
+        );
+        assert_eq!(line(&run(&models, "{}"), "p/m"), expected, "{more}");
+    }
+}
+
+#[test]
+fn a_version_by_its_day_departs_where_its_model_does() {
+    let more = r#", "temperature": false, "reasoning_options": [{"type": "effort"}]"#;
+    let models = table("anthropic", "@ai-sdk/anthropic", &model("claude", more));
+    let entry = |name: &str, more: &str| {
+        format!(
+            r#""{name}": {{"litellm_provider": "anthropic", "input_cost_per_token": 1e-06, "mode": "chat"{more}}}"#
+        )
+    };
+    let adaptive = r#", "supports_adaptive_thinking": true"#;
+    let entries = [
+        entry("claude-20260102", ""),
+        entry("claude-2026-01-02", ""),
+        entry("claude-2026", ""),
+        entry("claude-next", adaptive),
+        entry("claude-plain", r#", "supports_sampling_params": false"#),
+    ];
+    let imported = run(&models, &format!("{{{}}}", entries.join(",")));
+    for (name, quirks) in [
+        (
+            "claude-20260102",
+            r#","quirks":{"reasoning_adaptive":true,"sampling":false}"#,
+        ),
+        (
+            "claude-2026-01-02",
+            r#","quirks":{"reasoning_adaptive":true,"sampling":false}"#,
+        ),
+        ("claude-2026", ""),
+        ("claude-next", r#","quirks":{"reasoning_adaptive":true}"#),
+        ("claude-plain", r#","quirks":{"sampling":false}"#),
+    ] {
+        let id = format!("anthropic/{name}");
+        let expected = format!(r#"{{"id":"{id}","can":["chat"]{quirks},"price":{{"input":"1"}}}}"#);
+        assert_eq!(line(&imported, &id), expected);
+    }
+}
+
+#[test]
+fn schemas_of_anthropic_s_models_count_only_where_they_are_no_stand_in() {
+    let models = table("anthropic", "@ai-sdk/anthropic", &model("claude", ""));
+    let prices = |word: &str| {
+        format!(
+            r#"{{"claude": {{"litellm_provider": "anthropic", "input_cost_per_token": 1e-06, "{word}": true}},
+                "claude-added": {{"litellm_provider": "anthropic", "input_cost_per_token": 1e-06, "{word}": true}}}}"#
+        )
+    };
+    for (word, expected) in [
+        ("supports_response_schema", false),
+        ("supports_native_structured_output", true),
+    ] {
+        let imported = run(&models, &prices(word));
+        for id in ["anthropic/claude", "anthropic/claude-added"] {
+            let found = line(&imported, id).contains(r#""structured_output""#);
+            assert_eq!(found, expected, "{id}, {word}");
+        }
+    }
+}
+
+#[test]
 fn models_behind_responses_only_do_not_chat() {
     let models = table("openai", "@ai-sdk/openai", &model("o1-pro", ""));
     let prices = r#"{"o1-pro": {"litellm_provider": "openai", "mode": "responses", "input_cost_per_token": 1e-06}}"#;

@@ -3,7 +3,7 @@
 //! Decides how a neutral conversation is said in Messages and what a Messages answer means.
 //! Knows nothing of keys or hosts: a provider's base address ends in `/v1`, the path here is `/messages`.
 //! Follows <https://docs.claude.com/en/api/messages> and the streaming, errors, extended-thinking,
-//! structured-outputs and prompt-caching pages beside it, as they stood in November 2026.
+//! structured-outputs and prompt-caching pages beside it.
 //!
 //! Where Messages is stricter than the neutral model, the request is made legal rather than refused:
 //! system turns are hoisted, equal roles merged, results put before text, identifiers escaped (see [`names`]).

@@ -3,8 +3,7 @@
 //! Decides how the neutral model is said in Gemini's words and back, and names what cannot be said.
 //! Does not know hosts, keys, prices or retries. Keeps no state between a request and its answer:
 //! function names that Gemini refuses are escaped reversibly, so that the answer alone restores them.
-//! Follows <https://ai.google.dev/api/generate-content> and <https://ai.google.dev/gemini-api/docs/thought-signatures>
-//! (read 2025-12).
+//! Follows <https://ai.google.dev/api/generate-content> and <https://ai.google.dev/gemini-api/docs/thought-signatures>.
 //!
 //! Schemas go out in Gemini's OpenAPI subset (`parameters`, `responseSchema`), which every model reads, or, where that
 //! loses less and the model reads it, as a JSON schema (`parametersJsonSchema`, `responseJsonSchema`); `schema` says how.

@@ -3,6 +3,9 @@
 //! N decoders and N encoders meet in [`model`]; there are no N × M pairs.
 //! Every function is pure: bytes in, values out, and a list of what could not be expressed ([`Drops`]).
 //! Knows nothing of keys, prices, retries, clocks or sockets.
+//!
+//! A page that a comment names is the specification that the code follows. What recorded exchanges show says so;
+//! nothing was verified against a live API, and what only hearsay tells is marked "not verified".
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

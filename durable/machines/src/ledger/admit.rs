@@ -68,7 +68,7 @@ pub(super) fn admit(
     let mut scopes = Vec::with_capacity(candidates.len());
     for candidate in &mut candidates {
         let ordinal = candidate.row.reserve(&candidate.rules, estimate);
-        work.put(candidate.key.clone(), &candidate.row)?;
+        candidate.row.clone().store(work, &candidate.key);
         scopes.push((candidate.key.clone(), ordinal));
     }
     let reservation = Reservation {

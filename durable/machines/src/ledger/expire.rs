@@ -62,7 +62,7 @@ pub fn expire(rows: &Rows, now: Timestamp) -> Result<WriteSet, RowError> {
         }
         work.delete(key);
     }
-    Ok(work.finish())
+    work.finish()
 }
 
 fn charge(
@@ -78,7 +78,7 @@ fn charge(
     for (key, ordinal) in &held.scopes {
         let mut row = ScopeRow::load(work, key)?;
         row.settle(&held, *ordinal, charged);
-        work.put(key.clone(), &row)?;
+        row.store(work, key);
     }
     let record = Record {
         kind: RecordKind::Expired,

@@ -148,7 +148,12 @@ const fn is_zero(number: &u64) -> bool {
 impl ScopeRow {
     /// The scope as it stands, all zeros when it was never charged.
     pub(crate) fn load(work: &Work<'_>, key: &str) -> Result<Self, RowError> {
-        Ok(work.load(key)?.unwrap_or_default())
+        Ok(work.load_hot(key)?.unwrap_or_default())
+    }
+
+    /// Writes the scope; all that a batch does to it becomes one text.
+    pub(crate) fn store(self, work: &mut Work<'_>, key: &str) {
+        work.put_hot(key.to_owned(), self);
     }
 
     /// Moves on to `at`: new periods begin empty.

@@ -39,7 +39,7 @@ pub(super) fn settle(
             for (key, ordinal) in &held.scopes {
                 let mut row = ScopeRow::load(work, key)?;
                 row.settle(&held, *ordinal, actual);
-                work.put(key.clone(), &row)?;
+                row.store(work, key);
             }
             close(work, now, &record.request, End::Settled)?;
             let record = Record {
@@ -73,7 +73,7 @@ pub(super) fn release(
             for (key, ordinal) in &held.scopes {
                 let mut row = ScopeRow::load(work, key)?;
                 row.release(&held, *ordinal);
-                work.put(key.clone(), &row)?;
+                row.store(work, key);
             }
             close(work, now, request, End::Released)?;
         }
@@ -121,7 +121,7 @@ fn correct(
     for (key, ordinal) in &charged.scopes {
         let mut row = ScopeRow::load(work, key)?;
         row.replace(charged, *ordinal, actual);
-        work.put(key.clone(), &row)?;
+        row.store(work, key);
     }
     let closed = Closed {
         v: V1,

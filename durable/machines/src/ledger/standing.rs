@@ -19,7 +19,7 @@ pub(super) fn reads() -> Vec<Read> {
 /// The first [`STANDING_SCOPES_MAX`] scopes, in the order of their rows.
 pub(super) fn standing(work: &Work<'_>, now: Timestamp) -> Result<Reply, RowError> {
     let mut scopes = Vec::new();
-    for (key, text) in work.snapshot().with_prefix(SCOPES) {
+    for (key, text) in work.snapshot()?.with_prefix(SCOPES) {
         let row: ScopeRow = decode(key, text)?;
         let scope = scope(key).ok_or_else(|| RowError {
             key: key.to_owned(),

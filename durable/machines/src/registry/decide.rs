@@ -120,7 +120,7 @@ pub fn decide(
         }
         Command::Sync { since } => sync(rows, *since)?,
     };
-    Ok((reply, work.finish()))
+    Ok((reply, work.finish()?))
 }
 
 fn meta(work: &Work<'_>) -> Result<Meta, RowError> {

@@ -1,6 +1,7 @@
-//! What the tables do not say of providers: dialects, addresses and key headers that their own pages document.
+//! What the tables do not say of providers: dialects, addresses, key headers and quirks.
 //!
-//! Read on the providers' API reference pages in November 2026.
+//! Written after the providers' API references, from general knowledge and recorded exchanges; not verified against
+//! the live APIs.
 
 use super::Gathered;
 use crate::facts::{ProviderFacts, Quirks};
@@ -21,12 +22,26 @@ const PLAIN: Quirks = Quirks {
     max_completion_tokens: None,
     stream_usage: None,
     developer_role: None,
+    reasoning_content: None,
+    thought_signatures: None,
+    reasoning_adaptive: None,
+    sampling: None,
 };
 /// OpenAI's own: reasoning models take nothing else.
 const NEWEST: Quirks = Quirks {
     max_completion_tokens: Some(true),
-    stream_usage: None,
     developer_role: Some(true),
+    ..PLAIN
+};
+/// Thoughts are taken back as they were given.
+const THOUGHTS_RETURN: Quirks = Quirks {
+    reasoning_content: Some(true),
+    ..PLAIN
+};
+/// Signatures are wanted back. The native dialect sends them by itself; this is for the compatible address.
+const SIGNATURES_RETURN: Quirks = Quirks {
+    thought_signatures: Some(true),
+    ..PLAIN
 };
 /// Usage comes in the last chunk unasked, and unknown fields are refused.
 const NO_STREAM_OPTIONS: Quirks = Quirks {
@@ -46,7 +61,7 @@ const fn openai(id: &'static str, base_url: &'static str) -> Known {
     }
 }
 
-const KNOWN: [Known; 18] = [
+const KNOWN: [Known; 21] = [
     Known {
         quirks: NEWEST,
         ..openai("openai", "https://api.openai.com/v1")
@@ -59,6 +74,7 @@ const KNOWN: [Known; 18] = [
         aliases: &["gemini"],
         dialect: "gemini",
         key: Some("GEMINI_API_KEY"),
+        quirks: SIGNATURES_RETURN,
         ..openai("google", "https://generativelanguage.googleapis.com/v1beta")
     },
     Known {
@@ -73,6 +89,19 @@ const KNOWN: [Known; 18] = [
     Known {
         quirks: NO_STREAM_OPTIONS,
         ..openai("mistral", "https://api.mistral.ai/v1")
+    },
+    Known {
+        quirks: THOUGHTS_RETURN,
+        ..openai("deepseek", "https://api.deepseek.com")
+    },
+    Known {
+        aliases: &["moonshot"],
+        quirks: THOUGHTS_RETURN,
+        ..openai("moonshotai", "https://api.moonshot.ai/v1")
+    },
+    Known {
+        quirks: THOUGHTS_RETURN,
+        ..openai("moonshotai-cn", "https://api.moonshot.cn/v1")
     },
     openai("aihubmix", "https://aihubmix.com/v1"),
     openai("cerebras", "https://api.cerebras.ai/v1"),

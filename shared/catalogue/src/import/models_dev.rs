@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Gathered, known};
 use crate::decimal;
-use crate::facts::{Ability, ModelFacts, Prices, ProviderFacts, Tier};
+use crate::facts::{Ability, ModelFacts, Prices, ProviderFacts, Quirks, Tier};
 
 /// Names that the gateway can take.
 const NAME_BYTES_MAX: usize = 128;
@@ -46,13 +46,24 @@ struct Model<'a> {
     #[serde(default)]
     reasoning: bool,
     #[serde(default)]
+    reasoning_options: Vec<ReasoningOption>,
+    #[serde(default)]
     release_date: Option<String>,
     #[serde(default)]
     status: Option<String>,
     #[serde(default)]
     structured_output: Option<bool>,
     #[serde(default)]
+    temperature: Option<bool>,
+    #[serde(default)]
     tool_call: bool,
+}
+
+/// One of the ways in which a caller says how much a model thinks.
+#[derive(Deserialize)]
+struct ReasoningOption {
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +240,7 @@ fn model_facts(provider: &str, name: &str, model: &Model<'_>) -> ModelFacts {
         context: some(model.limit.context),
         // For embeddings the table holds the vector's length here.
         output: some(model.limit.output).filter(|_| writes),
+        quirks: quirks(model, &can),
         can,
         released: model.release_date.clone(),
         retires: None,
@@ -266,6 +278,19 @@ fn abilities(name: &str, model: &Model<'_>) -> Vec<Ability> {
     .collect();
     can.sort_unstable();
     can
+}
+
+fn quirks(model: &Model<'_>, can: &[Ability]) -> Quirks {
+    if !can.contains(&Ability::Chat) {
+        return Quirks::default();
+    }
+    let takes = |kind: &str| model.reasoning_options.iter().any(|way| way.kind == kind);
+    let adaptive = takes("effort") && !takes("budget_tokens");
+    Quirks {
+        reasoning_adaptive: adaptive.then_some(true),
+        sampling: model.temperature.filter(|takes| !takes),
+        ..Quirks::default()
+    }
 }
 
 fn prices(cost: &Cost<'_>) -> Option<Prices> {

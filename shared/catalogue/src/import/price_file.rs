@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::Gathered;
 use crate::decimal;
-use crate::facts::{Ability, ModelFacts, Prices, Tier};
+use crate::facts::{Ability, ModelFacts, Prices, Quirks, Tier};
 
 /// Prices stand for one token.
 const PER_TOKEN: i32 = 6;
@@ -49,9 +49,13 @@ pub(super) fn read(text: &str, gathered: &mut Gathered) -> Result<(), serde_json
         if let Some(model) = gathered.models.get_mut(&key) {
             fill(model, &entry, prices, &mut gathered.notes);
         } else if may_add {
-            gathered
-                .models
-                .insert(key, entry.facts(provider, name, prices));
+            let mut facts = entry.facts(provider, name, prices);
+            // A dated version departs where the model itself does.
+            let undated = undated(name).map(|name| (provider.to_owned(), name.to_owned()));
+            if let Some(model) = undated.and_then(|key| gathered.models.get(&key)) {
+                facts.quirks = model.quirks;
+            }
+            gathered.models.insert(key, facts);
         }
     }
     Ok(())
@@ -71,9 +75,17 @@ impl Entry<'_> {
     }
 
     fn yes(&self, name: &str) -> bool {
+        self.says(name, "true")
+    }
+
+    fn no(&self, name: &str) -> bool {
+        self.says(name, "false")
+    }
+
+    fn says(&self, name: &str, word: &str) -> bool {
         self.fields
             .get(name)
-            .is_some_and(|value| value.get() == "true")
+            .is_some_and(|value| value.get() == word)
     }
 
     fn usd(&self, name: &str) -> Option<String> {
@@ -115,6 +127,24 @@ impl Entry<'_> {
         })
     }
 
+    /// For Anthropic the file's other word includes the stand-in by a tool call.
+    fn structured(&self, provider: &str) -> bool {
+        let other = provider != "anthropic" && self.yes("supports_response_schema");
+        other || self.yes("supports_native_structured_output")
+    }
+
+    fn quirks(&self, provider: &str, name: &str) -> Quirks {
+        let adaptive = self.yes("supports_adaptive_thinking");
+        // The file says of Anthropic's models only whether they take temperature.
+        let thinks = self.yes("supports_reasoning") && !name.contains("chat");
+        let refuses = self.no("supports_sampling_params") || (provider == "openai" && thinks);
+        Quirks {
+            reasoning_adaptive: adaptive.then_some(true),
+            sampling: refuses.then_some(false),
+            ..Quirks::default()
+        }
+    }
+
     fn facts(&self, provider: &str, name: &str, prices: Prices) -> ModelFacts {
         let mode = self.text("mode").unwrap_or_default();
         let spoken = ["realtime", "live", "tts", "native-audio"];
@@ -129,10 +159,7 @@ impl Entry<'_> {
             (self.yes("supports_pdf_input"), Ability::Documents),
             (self.yes("supports_video_input"), Ability::Video),
             (self.yes("supports_reasoning"), Ability::Reasoning),
-            (
-                self.yes("supports_response_schema"),
-                Ability::StructuredOutput,
-            ),
+            (self.structured(provider), Ability::StructuredOutput),
             (mode == "image_generation", Ability::DrawImages),
             (self.yes("supports_audio_output"), Ability::Speak),
         ];
@@ -144,12 +171,26 @@ impl Entry<'_> {
             context: self.count("max_input_tokens"),
             output: self.count("max_output_tokens"),
             can: can.collect(),
+            quirks: self.quirks(provider, name),
             released: None,
             retires: self.text("deprecation_date"),
             deprecated: false,
             price: Some(prices),
         }
     }
+}
+
+/// The name without the day at its end: `-20250807` or `-2025-08-07`.
+fn undated(name: &str) -> Option<&str> {
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (rest, day) = name.rsplit_once('-')?;
+    if digits(day, 8) {
+        return Some(rest);
+    }
+    let (rest, month) = rest.rsplit_once('-')?;
+    let (rest, year) = rest.rsplit_once('-')?;
+    (digits(day, 2) && digits(month, 2) && digits(year, 4)).then_some(rest)
 }
 
 /// Fills in what `model` does not say; where both speak and differ, a note.
@@ -161,6 +202,12 @@ fn fill(model: &mut ModelFacts, entry: &Entry<'_>, prices: Prices, notes: &mut V
     if entry.text("mode").as_deref() == Some("responses") {
         model.can.retain(|ability| *ability != Ability::Chat);
         model.can.push(Ability::Responses);
+        model.can.sort_unstable();
+    }
+    // The table of models is silent on Anthropic's.
+    let ability = Ability::StructuredOutput;
+    if entry.yes("supports_native_structured_output") && !model.can.contains(&ability) {
+        model.can.push(ability);
         model.can.sort_unstable();
     }
     let id = model.id.clone();

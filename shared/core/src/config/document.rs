@@ -121,7 +121,7 @@ document! {
         models_deny: Vec<String>,
         /// Taken off every price of this provider, in percent.
         discount_percent: Option<u32>,
-        /// Where it departs from its dialect.
+        /// Where it departs from its dialect, as far as a model does not say otherwise.
         quirks: QuirksDocument,
         /// What is known of its models.
         models: Entries<ModelDocument>,
@@ -129,7 +129,7 @@ document! {
 }
 
 document! {
-    /// Where a provider departs from its dialect.
+    /// Where a provider or a model departs from its dialect.
     QuirksDocument {
         /// It reads `max_completion_tokens`.
         max_completion_tokens: Option<bool>,
@@ -137,6 +137,16 @@ document! {
         stream_usage: Option<bool>,
         /// It knows the `developer` role.
         developer_role: Option<bool>,
+        /// It takes its thoughts back as `reasoning_content`.
+        reasoning_content: Option<bool>,
+        /// It wants the signatures of its tool calls back, at Gemini's OpenAI-compatible address.
+        thought_signatures: Option<bool>,
+        /// It takes an effort, and no budget of thoughts.
+        reasoning_adaptive: Option<bool>,
+        /// It takes temperature and its relatives.
+        sampling: Option<bool>,
+        /// It can be held to a JSON schema; absent means where that is a known capability.
+        structured_outputs: Option<bool>,
     }
 }
 
@@ -149,6 +159,8 @@ document! {
         output_tokens_max: Option<u64>,
         /// What it can do; absent means that nobody knows and everything is tried.
         capabilities: Option<Vec<CapabilityName>>,
+        /// Where it departs from its dialect, over what holds for its provider.
+        quirks: QuirksDocument,
     }
 }
 

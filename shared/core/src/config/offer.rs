@@ -8,7 +8,7 @@ use sluice_wire::Target;
 
 use super::compile::Prices;
 use super::compiled::{Capabilities, Provider, TargetRef};
-use super::document::{CapabilityName, ModelDocument};
+use super::document::{CapabilityName, ModelDocument, QuirksDocument};
 use super::pattern::Pattern;
 
 /// A provider and what it serves.
@@ -19,8 +19,8 @@ pub(super) struct Offer {
     pub(super) allow: Option<Vec<Pattern>>,
     /// Not these.
     pub(super) deny: Vec<Pattern>,
-    /// What holds for any model.
-    pub(super) wire: Target,
+    /// What holds for models that do not say otherwise.
+    pub(super) quirks: QuirksDocument,
     pub(super) prices: Prices,
     /// The models that are known and allowed.
     pub(super) known: BTreeMap<String, TargetRef>,
@@ -62,17 +62,45 @@ impl Offer {
         Some(TargetRef {
             provider: Arc::clone(&self.provider),
             model: id,
-            wire: Target {
-                model: model.to_owned(),
-                output_tokens_max,
-                reasoning: capabilities.has(CapabilityName::Reasoning),
-                ..self.wire.clone()
-            },
+            wire: self.wire(model, facts, capabilities),
             price: self.prices.find(model).cloned(),
             context_tokens: context_tokens.map(Tokens::new),
             output_tokens_max: output_tokens_max.map(Tokens::new),
             capabilities,
             retry: self.provider.retry,
         })
+    }
+
+    /// What an encoder must know: the model's word, then the provider's, then what is usual.
+    fn wire(
+        &self,
+        model: &str,
+        facts: Option<&ModelDocument>,
+        capabilities: Capabilities,
+    ) -> Target {
+        let said = |quirk: fn(&QuirksDocument) -> Option<bool>, usual: bool| {
+            let own = facts.and_then(|facts| quirk(&facts.quirks));
+            own.or_else(|| quirk(&self.quirks)).unwrap_or(usual)
+        };
+        let usual = Target::default();
+        // The stand-in for a schema works everywhere; so what nobody knows is not tried here.
+        let structured = capabilities != Capabilities::UNKNOWN
+            && capabilities.has(CapabilityName::StructuredOutput);
+        Target {
+            model: model.to_owned(),
+            output_tokens_max: facts.and_then(|facts| facts.output_tokens_max),
+            max_completion_tokens: said(
+                |quirks| quirks.max_completion_tokens,
+                usual.max_completion_tokens,
+            ),
+            stream_usage: said(|quirks| quirks.stream_usage, usual.stream_usage),
+            developer_role: said(|quirks| quirks.developer_role, usual.developer_role),
+            reasoning: capabilities.has(CapabilityName::Reasoning),
+            reasoning_content: said(|quirks| quirks.reasoning_content, usual.reasoning_content),
+            thought_signatures: said(|quirks| quirks.thought_signatures, usual.thought_signatures),
+            reasoning_adaptive: said(|quirks| quirks.reasoning_adaptive, usual.reasoning_adaptive),
+            sampling: said(|quirks| quirks.sampling, usual.sampling),
+            structured_outputs: said(|quirks| quirks.structured_outputs, structured),
+        }
     }
 }

@@ -4,7 +4,9 @@
 
 use super::Entries;
 use super::compile::Prices;
-use super::document::{CapabilityName, DialectName, ModelDocument, ProviderDocument};
+use super::document::{
+    CapabilityName, DialectName, ModelDocument, ProviderDocument, QuirksDocument,
+};
 use super::pattern::Pattern;
 use crate::price::{Price, PriceTable, Rates};
 use sluice_units::{NanoUsd, Timestamp};
@@ -42,6 +44,7 @@ pub(super) fn complete(models: &mut Entries<ModelDocument>, prices: &mut Prices)
                 context_tokens: Some(CONTEXT_TOKENS),
                 output_tokens_max: Some(OUTPUT_TOKENS_MAX),
                 capabilities: Some(vec![capability, CapabilityName::Tools]),
+                quirks: QuirksDocument::default(),
             },
         );
     }

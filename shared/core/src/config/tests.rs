@@ -163,6 +163,38 @@ fn a_target_carries_its_facts() {
 }
 
 #[test]
+fn a_model_s_quirks_hold_over_its_provider_s() {
+    let document = document(&json!({"providers": {"p": {
+        "dialect": "openai", "base_url": "https://p.example", "key": "P_KEY", "models_allow": ["*"],
+        "quirks": {"sampling": false, "reasoning_content": true, "structured_outputs": false},
+        "models": {
+            "own": {"quirks": {"sampling": true, "reasoning_adaptive": true, "structured_outputs": true}},
+            "can": {"capabilities": ["chat", "structured_output"]},
+        },
+    }, "q": {
+        "dialect": "openai", "base_url": "https://q.example", "key": "Q_KEY",
+        "models": {"can": {"capabilities": ["chat", "structured_output"]}, "unknown": {}},
+    }}}));
+    let config = Config::compile(&document).unwrap();
+    for (name, expected) in [
+        ("p/own", [true, true, true, true]),
+        ("p/can", [false, true, false, false]),
+        ("p/never-heard-of", [false, true, false, false]),
+        ("q/can", [true, false, false, true]),
+        ("q/unknown", [true, false, false, false]),
+    ] {
+        let wire = config.resolve_model(name).unwrap().targets[0].wire.clone();
+        let found = [
+            wire.sampling,
+            wire.reasoning_content,
+            wire.reasoning_adaptive,
+            wire.structured_outputs,
+        ];
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
 fn a_price_of_its_own_goes_before_a_pattern_and_changes_on_its_day() {
     let route = config().resolve_model("anthropic/claude-4").unwrap();
     let table = route.targets[0].price.clone().unwrap();

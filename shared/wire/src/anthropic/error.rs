@@ -1,8 +1,8 @@
 //! What Anthropic says went wrong, and what its clients expect to be told.
 //!
-//! Follows <https://docs.claude.com/en/api/errors> (November 2026). One status and type serve several causes
+//! Follows <https://docs.claude.com/en/api/errors>. One status and type serve several causes
 //! (a prompt too long and an empty account are both `invalid_request_error`); they are told apart by the message,
-//! in the wordings seen until November 2026.
+//! in wordings that are not verified.
 
 use http::HeaderMap;
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 use super::blocks::{Block, Body, CacheControl};
 use crate::Drops;
 
-/// The most marks of one request (the page on prompt caching, November 2026).
+/// The most marks of one request, by Anthropic's page on prompt caching.
 const MARKS_MAX: usize = 4;
 
 /// Takes away the earliest marks of the conversation beyond the bound: the latest ones cache the longest prefix.

@@ -19,8 +19,9 @@ pub(crate) struct Numbers<'a> {
 
 /// Picks the numbers that are legal for this model, with or without thinking.
 ///
-/// Observed November 2026: newer models refuse temperature and `top_p` together, the newest refuse both;
-/// with thinking, temperature must be 1 and `top_k` absent. A value that is the default anyway is left out in silence.
+/// By Anthropic's documentation newer models refuse temperature and `top_p` together, the newest refuse both; with
+/// thinking, temperature must be 1 and `top_k` absent. Not verified. A value that is the default anyway is left out in
+/// silence.
 pub(crate) fn numbers<'a>(
     sampling: &'a Sampling,
     target: &Target,

@@ -1,6 +1,6 @@
 //! A streamed Messages answer as neutral events.
 //!
-//! Follows <https://docs.claude.com/en/docs/build-with-claude/streaming> (November 2026): unknown events and
+//! Follows <https://docs.claude.com/en/docs/build-with-claude/streaming>: unknown events and
 //! `ping` mean nothing, usage in `message_delta` is cumulative, `message_stop` is the end and nothing else is.
 
 use serde::Deserialize;
@@ -171,7 +171,7 @@ impl Message {
     fn start(&mut self, start: Option<Start>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
         let start = start.ok_or_else(|| shape("message_start without a message"))?;
         if self.state == State::Running {
-            // Some relays say the start twice (observed November 2026). Another message is another answer.
+            // Some relays say the start twice (not verified). Another message is another answer.
             return if start.id == self.id && self.parts == 0 && self.open.is_empty() {
                 Ok(())
             } else {

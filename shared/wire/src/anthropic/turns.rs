@@ -288,7 +288,7 @@ impl<'a> Writer<'a, '_> {
             if kind.is_some_and(|kind| kind.ends_with("_location")) {
                 let mut citation = annotation.clone();
                 if let Some(fields) = citation.as_object_mut() {
-                    // Answers carry it, requests may not (observed November 2026).
+                    // A part of answers' citations that the schema of requests does not have.
                     fields.shift_remove("file_id");
                 }
                 citations.push(citation);

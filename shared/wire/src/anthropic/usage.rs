@@ -74,8 +74,8 @@ impl WireUsage {
 
     /// The counts in the neutral meaning.
     ///
-    /// The dialect's totals leave out what compaction used (its page on compaction, November 2026),
-    /// which is billed all the same, so it is added here.
+    /// The dialect's totals leave out what compaction used, as a recorded exchange shows. By its
+    /// page on compaction that is billed all the same, so it is added here.
     pub(super) fn neutral(&self) -> Usage {
         let own = IterationCounts {
             input_tokens: self.input_tokens,

@@ -1,6 +1,6 @@
 //! A call's arguments that come in pieces, each at its own path.
 //!
-//! Follows `PartialArg` of <https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Content#PartialArg> (read 2025-12):
+//! Follows `PartialArg` of <https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Content#PartialArg>:
 //! a path is RFC 9535 with names and indexes only; a text may come in several pieces.
 
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 //! `generationConfig`, `tools` and `toolConfig`: how to generate, with which functions, and how much to think.
 //!
 //! Follows <https://ai.google.dev/api/generate-content#v1beta.GenerationConfig> and, for effort against budgets and
-//! levels, <https://ai.google.dev/gemini-api/docs/openai#thinking> (read 2025-12).
+//! levels, <https://ai.google.dev/gemini-api/docs/openai#thinking>.
 
 use serde_json::{Map, Number, Value};
 
@@ -22,7 +22,7 @@ const LEVELS: (u32, u32) = (3, 0);
 /// The first generation that reads JSON schemas beside its own.
 const JSON_SCHEMAS: (u32, u32) = (2, 5);
 
-/// The largest thinking budgets (<https://ai.google.dev/gemini-api/docs/thinking>, read 2025-12).
+/// The largest thinking budgets (<https://ai.google.dev/gemini-api/docs/thinking>).
 const BUDGET_MAX: u64 = 24_576;
 const BUDGET_MAX_PRO: u64 = 32_768;
 
@@ -360,7 +360,7 @@ fn calling(choice: &ToolChoice) -> Result<Value, EncodeError> {
 }
 
 /// Whether the model knows `VALIDATED`: `AUTO` with arguments held to their schema, as `ANY` holds them anyway
-/// (<https://ai.google.dev/api/caching#Mode_1>, read 2025-12).
+/// (<https://ai.google.dev/api/caching#Mode_1>).
 fn validates(model: &str) -> bool {
     names::generation(model) >= JSON_SCHEMAS
 }

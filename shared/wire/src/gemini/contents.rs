@@ -3,7 +3,7 @@
 //! Gemini knows two speakers, `user` and `model`, who take turns: consecutive turns of one are merged, instructions
 //! stand apart, results of calls are the user's. A conversation begins with the user.
 //! Follows <https://ai.google.dev/api/caching#Content> and
-//! <https://ai.google.dev/gemini-api/docs/thought-signatures> (read 2025-12).
+//! <https://ai.google.dev/gemini-api/docs/thought-signatures>.
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,7 @@
 //! The other direction: callers who speak Gemini.
 //!
 //! The model and whether to stream stand in the path, so they are handed in. Keys are read in `camelCase` and
-//! `snake_case`, as protobuf's JSON mapping allows (<https://protobuf.dev/programming-guides/json/>, read 2025-12).
+//! `snake_case`, as protobuf's JSON mapping allows (<https://protobuf.dev/programming-guides/json/>).
 //! What only Gemini can say is kept under `extra["gemini"]`, where only Gemini's encoder looks for it.
 
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! Embeddings: `batchEmbedContents`.
 //!
-//! Follows <https://ai.google.dev/api/embeddings> (read 2025-12). The answer names no model and, for older models,
+//! Follows <https://ai.google.dev/api/embeddings>. The answer names no model and, for older models,
 //! counts no tokens. Vertex AI's `predictions` are read too.
 
 use serde_json::{Map, Value};

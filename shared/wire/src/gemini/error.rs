@@ -1,8 +1,8 @@
 //! Gemini's errors: the `google.rpc.Status` envelope, classified.
 //!
-//! Follows <https://ai.google.dev/gemini-api/docs/troubleshooting> and <https://cloud.google.com/apis/design/errors>
-//! (read 2025-12). Quirks: a wrong key is a 400; the wait before another try stands in the body; streams without
-//! `alt=sse` wrap the error in an array; a daily quota and a rate are both `RESOURCE_EXHAUSTED`.
+//! Follows <https://ai.google.dev/gemini-api/docs/troubleshooting> and <https://cloud.google.com/apis/design/errors>.
+//! As a recorded exchange shows, the wait before another try stands in the body. Not verified: a wrong key is a 400;
+//! streams without `alt=sse` wrap the error in an array; a daily quota and a rate are both `RESOURCE_EXHAUSTED`.
 
 use http::{HeaderMap, header};
 use serde_json::Value;

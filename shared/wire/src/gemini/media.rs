@@ -1,6 +1,6 @@
 //! Pictures, sounds and files as `inlineData` and `fileData`.
 //!
-//! Follows <https://ai.google.dev/api/caching#Blob> and <https://ai.google.dev/api/caching#FileData> (read 2025-12).
+//! Follows <https://ai.google.dev/api/caching#Blob> and <https://ai.google.dev/api/caching#FileData>.
 //! An address is not fetched here: Gemini fetches it.
 
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 //! Names that must survive the way there and back: functions, models in paths, the owners of signatures.
 //!
 //! A function's name at Gemini begins with a letter or an underscore and holds letters, digits and `_.:-`
-//! (<https://ai.google.dev/api/caching#FunctionDeclaration>, read 2025-12). Any other name is written as `_.` followed by
+//! (<https://ai.google.dev/api/caching#FunctionDeclaration>). Any other name is written as `_.` followed by
 //! its bytes, those but letters, digits, `_` and `-` as `.` and two hexadecimal digits. A legal name that begins with
 //! `_.` is written so too: the way back is unambiguous and needs no memory of the request.
 
@@ -21,7 +21,7 @@ const MODEL_BYTES_MAX: usize = 256;
 const ESCAPED: &str = "_.";
 
 /// What Gemini 3 takes in place of a signature when the history's call was not its own
-/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>, read 2025-12): base64 of
+/// (<https://ai.google.dev/gemini-api/docs/thought-signatures>), as recorded exchanges show: base64 of
 /// `skip_thought_signature_validator`.
 pub(super) const NO_SIGNATURE: &str = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 

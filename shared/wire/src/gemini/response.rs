@@ -2,7 +2,7 @@
 //!
 //! Token counts: `promptTokenCount` includes the cached ones; `toolUsePromptTokenCount` is input beside it;
 //! `candidatesTokenCount` excludes `thoughtsTokenCount`
-//! (<https://ai.google.dev/api/generate-content#UsageMetadata>, read 2025-12).
+//! (<https://ai.google.dev/api/generate-content#UsageMetadata>).
 //! Proofs on plain text become empty thinking parts after it, which is how Gemini itself streams them.
 
 use serde_json::{Map, Value, json};

@@ -1,7 +1,7 @@
 //! Lowers a JSON schema to the subset that Gemini calls `Schema`.
 //!
 //! Total: any JSON value goes in, a `Schema` that Gemini accepts comes out, and each keyword that was lost is named.
-//! Follows <https://ai.google.dev/api/caching#Schema> (read 2025-12). Decisions:
+//! Follows <https://ai.google.dev/api/caching#Schema>. Decisions:
 //! - `$ref` is replaced by what it points at; a recursion ends in an object of any shape.
 //! - `const` becomes `enum`; `oneOf` becomes `anyOf`; `allOf` is merged; a type array becomes `anyOf`, `null` `nullable`.
 //! - An enumeration of anything but texts moves into the description: Gemini's `enum` holds texts only.

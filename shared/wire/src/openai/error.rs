@@ -75,7 +75,7 @@ pub(super) fn in_stream(chunk: &Map<String, Value>) -> Option<UpstreamError> {
         let choices = chunk.get("choices")?.as_array()?;
         choices.iter().find_map(|choice| {
             let error = choice.get("error").filter(|error| !error.is_null());
-            // OpenRouter's word, with or without the reason beside it (2025-11).
+            // OpenRouter's word, with or without the reason beside it (not verified).
             let said = choice.get("finish_reason").and_then(Value::as_str) == Some("error");
             error.or(said.then_some(&Value::Null))
         })
@@ -115,7 +115,7 @@ impl Said {
     fn of(value: Value) -> Self {
         let mut fields = match value {
             Value::Object(fields) => fields,
-            // Gemini's compatible address wraps its error in an array (2025-06).
+            // Gemini's compatible address wraps its error in an array (not verified).
             Value::Array(items) => match items.into_iter().next() {
                 Some(Value::Object(fields)) => fields,
                 _ => return Self::default(),
@@ -139,7 +139,7 @@ impl Said {
     }
 
     fn of_fields(fields: &Map<String, Value>) -> Self {
-        // Mistral puts the whole detail where others put a sentence (2025-11).
+        // Mistral puts the whole detail where others put a sentence (not verified).
         let inner = fields.get("message").and_then(|inner| inner.get("detail"));
         let detail = inner.or_else(|| fields.get("detail"));
         let first = detail.and_then(|detail| detail.get(0));
@@ -160,7 +160,7 @@ impl Said {
         if said.code.as_deref().is_none_or(is_number) {
             said.code = text(inner).or(said.code);
         }
-        // OpenRouter passes on what its own upstream said (2025-11).
+        // OpenRouter passes on what its own upstream said, by its page on errors.
         let raw = fields
             .get("metadata")
             .and_then(|metadata| text(metadata.get("raw")));
@@ -216,7 +216,7 @@ fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Mistral's `["body", "messages", 0, "role"]` (2025-11).
+/// Mistral's `["body", "messages", 0, "role"]` (not verified).
 fn location(value: &Value) -> Option<String> {
     let mut path = String::new();
     for step in value.as_array()?.iter().filter(|step| *step != "body") {

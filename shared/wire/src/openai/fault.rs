@@ -1,7 +1,8 @@
 //! What is wrong with a caller's request, in OpenAI's words.
 //!
-//! The codes and sentences are those that OpenAI answers with (observed 2025-11), so that clients which match on them
-//! keep working. The caller's input is echoed only where OpenAI does, and never more than [`ECHO_CHARS_MAX`] of it.
+//! The codes and sentences are OpenAI's, so that clients which match on them keep working: some as recorded exchanges
+//! show them, the others not verified. The caller's input is echoed only where OpenAI does, and never more than
+//! [`ECHO_CHARS_MAX`] of it.
 
 use serde_json::{Number, Value};
 

@@ -22,14 +22,14 @@ pub(super) fn decode(value: &Value) -> Option<Usage> {
     let input = details(fields, "prompt_tokens_details");
     let output = details(fields, "completion_tokens_details");
     let cached = count(&input, "cached_tokens")
-        // DeepSeek; then Moonshot; then Mistral (2025-11).
+        // DeepSeek; then Moonshot; then Mistral, as recorded exchanges show.
         .or_else(|| count(fields, "prompt_cache_hit_tokens"))
         .or_else(|| count(fields, "cached_tokens"))
         .or_else(|| count(fields, "num_cached_tokens"))
         .unwrap_or(0)
         .min(prompt);
     let fresh = prompt.saturating_sub(cached);
-    // OpenRouter (2025-11).
+    // OpenRouter, as recorded exchanges show.
     let written = count(&input, "cache_write_tokens").unwrap_or(0).min(fresh);
     let reasoning = count(&output, "reasoning_tokens")
         .or_else(|| count(fields, "reasoning_tokens"))
@@ -50,7 +50,7 @@ pub(super) fn decode(value: &Value) -> Option<Usage> {
     })
 }
 
-/// xAI counts reasoning beside `completion_tokens`, not in it (2026-02); its total gives it away.
+/// xAI counts reasoning beside `completion_tokens`, not in it, as recorded exchanges show; its total gives it away.
 fn whole_output(prompt: u64, completion: u64, reasoning: u64, total: Option<u64>) -> u64 {
     let with_reasoning = completion.saturating_add(reasoning);
     if total == Some(prompt.saturating_add(with_reasoning)) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Uri};
 use sluice_units::{ProviderId, Region};
-use sluice_wire::{Dialect, Target};
+use sluice_wire::Dialect;
 
 use super::prices::Prices;
 use super::{Check, Defaults};
@@ -110,7 +110,7 @@ impl Check {
             provider: Arc::new(provider),
             allow: document.models_allow.as_deref().map(patterns),
             deny: patterns(&document.models_deny),
-            wire: wire_target(document),
+            quirks: document.quirks.clone(),
             prices,
             known: BTreeMap::new(),
         };
@@ -301,19 +301,6 @@ const fn compiled_dialect(name: DialectName) -> ProviderDialect {
         DialectName::Anthropic => ProviderDialect::Wire(Dialect::Anthropic),
         DialectName::Gemini => ProviderDialect::Wire(Dialect::Gemini),
         DialectName::Sandbox => ProviderDialect::Sandbox,
-    }
-}
-
-fn wire_target(document: &ProviderDocument) -> Target {
-    let ordinary = Target::default();
-    let quirks = &document.quirks;
-    Target {
-        max_completion_tokens: quirks
-            .max_completion_tokens
-            .unwrap_or(ordinary.max_completion_tokens),
-        stream_usage: quirks.stream_usage.unwrap_or(ordinary.stream_usage),
-        developer_role: quirks.developer_role.unwrap_or(ordinary.developer_role),
-        ..ordinary
     }
 }
 

@@ -1,6 +1,6 @@
 //! The small answers: errors, counted tokens, the list of models.
 //!
-//! Errors follow `google.rpc.Status` (<https://cloud.google.com/apis/design/errors>, read 2025-12).
+//! Errors follow `google.rpc.Status` (<https://cloud.google.com/apis/design/errors>).
 
 use serde_json::{Value, json};
 use sluice_units::Span;

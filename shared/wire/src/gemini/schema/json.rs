@@ -1,7 +1,7 @@
 //! Cuts a JSON schema down to the keywords that `parametersJsonSchema` and `responseJsonSchema` read.
 //!
-//! Follows the list at <https://ai.google.dev/api/generate-content#FIELDS.response_json_schema> (read 2025-12).
-//! and, beyond it, what recorded exchanges show to be accepted: `pattern`, lengths of texts, `uniqueItems` (2026-07).
+//! Follows the list at <https://ai.google.dev/api/generate-content#FIELDS.response_json_schema>
+//! and, beyond it, what recorded exchanges show to be accepted: `pattern`, lengths of texts, `uniqueItems`.
 //! Nothing may stand beside a `$ref` there. A recursion may only go through optional properties, and is refused
 //! otherwise: [`recurs_always`] finds those schemas, which are not written in this form at all.
 

@@ -71,7 +71,7 @@ fn decode_choice(
 ) -> Result<(), DecodeError> {
     let index = loose::count(&mut choice, "index").unwrap_or(place);
     let mut assembly = Assembly::new(index);
-    // Azure leaves the message out when its filter took all of it (2024-02).
+    // Azure leaves the message out when its filter took all of it, as a recorded exchange shows.
     let message = loose::object(&mut choice, "message").unwrap_or_default();
     for piece in piece::take(message, true, drops) {
         assembly.push(piece, events)?;

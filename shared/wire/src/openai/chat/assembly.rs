@@ -244,8 +244,8 @@ impl Assembly {
             None if piece.id.is_empty() => self.calls.len().checked_sub(1),
             None => self.calls.iter().rposition(|call| call.id == piece.id),
         }?;
-        // Gemini's compatible address numbers every parallel call 0 (2025-06). Where arguments have come already,
-        // another id with a name is another call; before that it is a piece of this one.
+        // Gemini's compatible address numbers every parallel call 0 (not verified). Where arguments have come
+        // already, another id with a name is another call; before that it is a piece of this one.
         let call = self.calls.get(at)?;
         let has_arguments = call.part.is_some() || !call.arguments.is_empty();
         let another = has_arguments

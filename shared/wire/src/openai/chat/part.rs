@@ -177,7 +177,7 @@ fn file(fields: &mut Object, drops: &mut Drops) -> Result<Part, Malformed> {
     let data = file.take_string("file_data")?;
     let source = match (id, data) {
         (Some(id), None) => Source::FileId(id),
-        // OpenRouter takes addresses here (2025-11).
+        // By its documentation OpenRouter takes addresses here.
         (None, Some(data)) if data.starts_with("https://") => Source::Url(data),
         (None, Some(data)) => data_url(&data).ok_or_else(|| {
             fault::invalid(

@@ -76,7 +76,7 @@ pub(super) fn take(mut fields: Map<String, Value>, whole: bool, drops: &mut Drop
             ..CallPiece::default()
         }));
     }
-    // Mistral repeats the choice's index in the delta (2026-08).
+    // Mistral repeats the choice's index in the delta, as a recorded exchange shows.
     fields.shift_remove("index");
     loose::note_rest(drops, "choices[].message.", &fields);
     pieces
@@ -94,7 +94,7 @@ fn thoughts(fields: &mut Map<String, Value>, whole: bool, pieces: &mut Vec<Piece
     let second = loose::some_text(fields, "reasoning");
     let text = first.or(second);
     let mut blocks = loose::array(fields, "thinking_blocks");
-    // OpenRouter's form of the same (2025-11).
+    // OpenRouter's form of the same, as recorded exchanges show.
     let details = loose::array(fields, "reasoning_details");
     if blocks.is_empty() {
         blocks = details;
@@ -141,7 +141,7 @@ fn thinking_block(value: Value) -> Option<Piece> {
     }
 }
 
-/// One element of a `content` array, as Mistral's reasoning models send it (2026-01).
+/// One element of a `content` array, as Mistral's reasoning models send it; recorded exchanges show it.
 fn content_part(value: Value, pieces: &mut Vec<Piece>, drops: &mut Drops) {
     let mut fields = match value {
         Value::String(text) => return push_text(pieces, text),

@@ -138,7 +138,7 @@ impl Chunks {
             .as_ref()
             .and_then(usage::decode)
             .or_else(|| {
-                // Groq says it here (2024-09).
+                // Groq says it here, as recorded exchanges show.
                 usage::decode(chunk.get("x_groq")?.get("usage")?)
             });
         // Azure's first chunk names neither the answer nor the model, and has no choices.

@@ -156,7 +156,7 @@ fn sampling(
     drops: &mut Drops,
 ) {
     let sampling = &request.sampling;
-    // OpenAI's thinking models refuse these unless thinking is off (2025-11).
+    // By OpenAI's documentation thinking models refuse these unless thinking is off.
     let refused = !target.sampling && effort != Some(Effort::None);
     let logprobs = request.logprobs.filter(|logprobs| logprobs.enabled);
     let bias = Some(&sampling.logit_bias).filter(|bias| !bias.is_empty());

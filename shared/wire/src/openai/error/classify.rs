@@ -113,7 +113,7 @@ const fn by_status(status: u16) -> Option<ErrorClass> {
         404 => Some(ErrorClass::NotFound),
         408 | 504 | 524 => Some(ErrorClass::Timeout),
         429 => Some(ErrorClass::RateLimited),
-        // Groq has no capacity left in its flexible tier (2025-11).
+        // By Groq's page on errors: no capacity is left in its flexible tier.
         498 => Some(ErrorClass::Overloaded),
         400..=499 => Some(ErrorClass::InvalidRequest),
         503 | 529 => Some(ErrorClass::Overloaded),
