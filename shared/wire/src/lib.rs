@@ -20,6 +20,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod cohere;
 pub mod dialect;
 pub mod drops;
 pub mod error;

@@ -38,7 +38,7 @@ const fn is_legal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     let mut out = String::with_capacity(PREFIX.len().saturating_add(name.len()));
     out.push_str(PREFIX);
     for byte in name.bytes() {

@@ -397,7 +397,7 @@ impl Answer {
 
     fn stop(&mut self, stop: MessageStop, events: &mut Vec<Event>) {
         self.start(events);
-        // Some relays leave the ends of blocks out (observed November 2026).
+        // Collected streams leave the ends of blocks out.
         for open in std::mem::take(&mut self.open) {
             self.end(open.what, events);
         }
