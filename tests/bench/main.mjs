@@ -15,8 +15,8 @@ import { startFloor, startGateway } from "./sides.mjs";
 import { measureStarts } from "./startup.mjs";
 import { WASM } from "./workers.mjs";
 
-const USAGE =
-  "usage: cargo xtask bench [--seconds N] [--connections 1,16,64] [--subject gateway|floor] [--json FILE]";
+const USAGE = `usage: cargo xtask bench [--seconds N] [--connections 1,16,64] [--kinds ${Object.keys(KINDS)}]
+                         [--state DIR] [--json FILE] [--subject gateway|floor]`;
 /** A round is about this long. */
 const ROUND_SECONDS = 1;
 const SECONDS_MAX = 600;
@@ -35,6 +35,8 @@ function readOptions() {
     options: {
       seconds: { type: "string", default: "3" },
       connections: { type: "string", default: "1,16,64" },
+      kinds: { type: "string", default: Object.keys(KINDS).join(",") },
+      state: { type: "string", default: os.tmpdir() },
       subject: { type: "string", default: "gateway" },
       json: { type: "string" },
       "options-only": { type: "boolean", default: false },
@@ -49,10 +51,15 @@ function readOptions() {
   if (!connections.every(isCount)) {
     throw new Error(`--connections is a list of whole numbers from 1 to ${CONNECTIONS_MAX}, such as 1,16,64`);
   }
+  const kinds = values.kinds.split(",");
+  const unknown = kinds.find((kind) => !Object.hasOwn(KINDS, kind));
+  if (unknown !== undefined) throw new Error(`--kinds are some of ${Object.keys(KINDS)}`);
+  if (!fs.existsSync(values.state)) throw new Error(`--state: there is no ${values.state}`);
   if (!["gateway", "floor"].includes(values.subject)) throw new Error("--subject is gateway or floor");
   const rounds = Math.max(1, Math.round(seconds / ROUND_SECONDS));
-  const { subject, json } = values;
-  return { seconds, rounds, connections, subject, json, isDry: values["options-only"] };
+  const { state, subject, json } = values;
+  const isDry = values["options-only"];
+  return { seconds, rounds, connections, kinds, state, subject, json, isDry };
 }
 
 /** Every kind at every number of connections. */
@@ -62,7 +69,7 @@ async function matrix(floor, subject, options) {
     for (const kind of ["chat", "burst"]) await warmUp(side, side.ask(kind));
   }
   const found = {};
-  for (const kind of Object.keys(KINDS)) {
+  for (const kind of options.kinds) {
     found[kind] = [];
     for (const connections of options.connections) {
       progress(`${KINDS[kind].title}, ${connections} connections`);
@@ -132,7 +139,7 @@ function sizes() {
 
 /** The run against the gateway: all tables. */
 async function compare(folder, setting, options) {
-  const memory = makeMemoryFolder();
+  const memory = makeMemoryFolder(options);
   const into = (name) => path.join(folder, name);
   const floor = await startFloor(into("floor"), setting);
   const gateway = await startGateway(into("gateway"), setting);
@@ -175,8 +182,9 @@ function makeFolder(under) {
   return folder;
 }
 
-/** A folder in memory, where the system has one. */
-const makeMemoryFolder = () => (fs.existsSync(MEMORY) ? makeFolder(MEMORY) : undefined);
+/** A folder in memory, where the system has one and the state is elsewhere. */
+const makeMemoryFolder = ({ state }) =>
+  fs.existsSync(MEMORY) && !path.resolve(state).startsWith(MEMORY) ? makeFolder(MEMORY) : undefined;
 
 function clean() {
   stopAll();
@@ -188,7 +196,7 @@ process.on("exit", clean);
 try {
   const options = readOptions();
   if (options.isDry) process.exit(0);
-  await run(makeFolder(os.tmpdir()), options);
+  await run(makeFolder(options.state), options);
   process.exit(0);
 } catch (error) {
   console.error(`error: ${error.message}`);

@@ -12,12 +12,14 @@ import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 
+import { Response as MiniflareResponse } from 'miniflare';
+
+import { start as startWorkerd } from '../../edge/cloudflare/dev/gateway.mjs';
 import { SECRETS, configDocument } from './config.mjs';
 import { json, until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
-const COMPATIBILITY_DATE = '2026-04-26';
 /** How long the ledger may take to show what an answer has settled. */
 const SETTLED_MS_MAX = 5_000;
 
@@ -127,20 +129,6 @@ export class Gateway {
   }
 }
 
-const buildFolder = () => path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build'));
-
-/** The worker's modules, with the tests' configuration in the place of the one that was built in. */
-function modules(document) {
-  const folder = buildFolder();
-  if (!fs.existsSync(path.join(folder, 'shim.js'))) throw new Error(`there is no worker in ${folder}: run \`cargo xtask build\` first`);
-  const names = fs.readdirSync(folder).filter(name => /\.(js|wasm)$/.test(name));
-  const ordered = ['shim.js', ...names.filter(name => name !== 'shim.js')];
-  return ordered.map(name => {
-    const contents = name === 'config.js' ? `export default ${JSON.stringify(JSON.stringify(document))};\n` : fs.readFileSync(path.join(folder, name));
-    return { type: name.endsWith('.wasm') ? 'CompiledWasm' : 'ESModule', path: path.join(folder, name), contents };
-  });
-}
-
 /** The bucket as a binding that can be told to fail: it asks before each call. */
 const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => async (...args) => {
   const answer = await env.FAULTS.fetch('http://faults/' + name);
@@ -150,7 +138,6 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
 
 /** Starts a gateway on workerd. */
 export async function startGateway({ mocksUrl, document = configDocument(mocksUrl), stateFolder, flakyBucket = false } = {}) {
-  process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= 'false';
   const folder = stateFolder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-e2e-'));
   const adminToken = randomBytes(24).toString('hex');
   const gateway = new WorkerdGateway({ folder, adminToken, document, flakyBucket });
@@ -172,25 +159,21 @@ class WorkerdGateway extends Gateway {
   }
 
   async start() {
-    const { Log, LogLevel, Miniflare } = await import('miniflare');
     const { folder, document, flakyBucket } = this.#options;
-    const bucket = flakyBucket ? { wrappedBindings: { RECORDS: 'flaky-bucket' }, r2Buckets: { RECORDS_REAL: 'records' } } : { r2Buckets: { RECORDS: 'records' } };
     const faults = async () => {
       if (this.bucketFails) this.bucketFailures += 1;
-      return new Response(null, { status: this.bucketFails ? 503 : 200 });
+      return new MiniflareResponse(null, { status: this.bucketFails ? 503 : 200 });
     };
-    const { Response } = await import('miniflare');
-    this.#miniflare = new Miniflare({
-      port: 0, host: '127.0.0.1', defaultPersistRoot: folder, log: new Log(process.env.SLUICE_E2E_LOG ? LogLevel.DEBUG : LogLevel.NONE),
-      ...(process.env.SLUICE_E2E_LOG ? {} : { handleRuntimeStdio: (out, err) => { out.resume(); err.resume(); } }),
-      workers: [{
-        name: 'sluice', modules: modules(document), modulesRoot: buildFolder(), compatibilityDate: COMPATIBILITY_DATE, compatibilityFlags: ['enable_request_signal'],
-        bindings: { ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken },
-        durableObjects: { LEDGER: { className: 'Ledger', useSQLite: true }, REGISTRY: { className: 'Registry', useSQLite: true } },
-        kvNamespaces: { KEYS: 'keys' }, ...bucket,
-      }, ...(flakyBucket ? [{ name: 'flaky-bucket', modules: true, script: FLAKY_BUCKET, r2Buckets: { REAL: 'records' }, serviceBindings: { FAULTS: faults } }] : [])],
+    const flaky = flakyBucket ? {
+      buckets: { RECORDS_REAL: 'records' }, more: { wrappedBindings: { RECORDS: 'flaky-bucket' } },
+      workers: [{ name: 'flaky-bucket', modules: true, script: FLAKY_BUCKET, r2Buckets: { REAL: 'records' }, serviceBindings: { FAULTS: faults } }],
+    } : {};
+    const { gateway, url } = await startWorkerd({
+      build: path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build')), state: folder, document, log: Boolean(process.env.SLUICE_E2E_LOG),
+      bindings: { ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken }, ...flaky,
     });
-    this.url = (await this.#miniflare.ready).href.replace(/\/$/, '');
+    this.#miniflare = gateway;
+    this.url = url;
   }
 
   /** The objects in the bucket. */

@@ -3,8 +3,9 @@
 import gateway, { Ledger as LedgerOfGateway, Registry } from "./shim.js";
 import { counts } from "./counts.js";
 
-/** A command's name: alone, or in front of what it says. */
-const nameOf = (command) => (typeof command === "string" ? command : Object.keys(command)[0]);
+/** A command's name, whichever way it is tagged. */
+const nameOf = (command) =>
+  typeof command === "string" ? command : (command.command ?? Object.keys(command)[0]);
 
 export class Ledger extends LedgerOfGateway {
   call(text) {

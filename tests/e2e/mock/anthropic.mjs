@@ -1,5 +1,5 @@
 // Anthropic's wire: Messages and Models. What the real API refuses is refused here, in its words.
-// Follows https://docs.anthropic.com/en/api/messages and its errors page (November 2026).
+// Follows https://docs.anthropic.com/en/api/messages and its errors page.
 
 import { createHmac } from 'node:crypto';
 

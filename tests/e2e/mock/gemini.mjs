@@ -1,5 +1,5 @@
 // Google's wire: generateContent, streamGenerateContent, batchEmbedContents, models. What the real API refuses is refused here.
-// Follows https://ai.google.dev/api (v1beta, November 2026). Fields may be camelCase or snake_case, as in any proto3 JSON.
+// Follows https://ai.google.dev/api (v1beta). Fields may be camelCase or snake_case, as in any proto3 JSON.
 
 import { any, array, boolean, check, choice, integer, map, number, object, string } from './shape.mjs';
 import { decide, digest, piecesOf, vector } from './answer.mjs';

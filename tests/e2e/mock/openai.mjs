@@ -1,5 +1,5 @@
 // OpenAI's wire: Chat Completions, Embeddings, Models. What the real API refuses is refused here, in its words.
-// Follows https://platform.openai.com/docs/api-reference (November 2026).
+// Follows https://platform.openai.com/docs/api-reference.
 //
 // `plain: true` makes it an OpenAI-compatible server of the plain kind, which knows neither the developer role
 // nor `max_completion_tokens`.
@@ -10,7 +10,7 @@ import { decide, digest, piecesOf, vector } from './answer.mjs';
 const CREATED = 1_790_000_000;
 const FINISH = { stop: 'stop', length: 'length', tool: 'tool_calls', refusal: 'stop' };
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
-/** A tool call's identifier is at most 40 characters long (observed 2025-11). */
+/** A tool call's identifier is at most 40 characters long (not verified against the live API). */
 const CALL_ID = string({ min: 1, max: 40 });
 /** Families that refuse `max_tokens` and sampling, because they reason. */
 const REASONS = /^(o\d|gpt-5)/;

@@ -76,7 +76,26 @@ pub(super) fn apply<'a>(
     Ok(None)
 }
 
-/// Structured outputs want every object closed: `"additionalProperties": false`.
+/// Keywords that structured outputs do not take, as far as is known; not verified against the live API.
+/// References are among them because they may be recursive.
+const NOT_NATIVE: [&str; 12] = [
+    "$ref",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+];
+/// Keywords whose value names schemas, whatever the names are.
+const NAMED_SCHEMAS: [&str; 3] = ["properties", "$defs", "definitions"];
+
+/// Structured outputs want every object closed (`"additionalProperties": false`) and take a part of JSON Schema only.
 pub(crate) fn is_closed(schema: &Value) -> bool {
     match schema {
         Value::Object(fields) => {
@@ -85,7 +104,13 @@ pub(crate) fn is_closed(schema: &Value) -> bool {
                 kind => kind == "object",
             });
             let closed = fields.get("additionalProperties") == Some(&Value::Bool(false));
-            (!object || closed) && fields.values().all(is_closed)
+            (!object || closed)
+                && fields.iter().all(|(key, value)| match value {
+                    Value::Object(named) if NAMED_SCHEMAS.contains(&key.as_str()) => {
+                        named.values().all(is_closed)
+                    }
+                    value => !NOT_NATIVE.contains(&key.as_str()) && is_closed(value),
+                })
         }
         Value::Array(items) => items.iter().all(is_closed),
         _ => true,
@@ -118,4 +143,22 @@ pub(crate) fn rooted(schema: &Value) -> Result<Cow<'_, Value>, EncodeError> {
     }
     made.insert("type".to_owned(), Value::from("object"));
     Ok(Cow::Owned(Value::Object(made)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_native_form_takes_is_sent_so() {
+        let property = |schema: Value| json!({"type": "object", "additionalProperties": false, "properties": {"minimum": schema}});
+        assert!(is_closed(&property(json!({"type": "integer"}))));
+        assert!(!is_closed(&property(
+            json!({"type": "integer", "minimum": 1})
+        )));
+        assert!(!is_closed(&property(json!({"$ref": "#"}))));
+        assert!(!is_closed(&property(json!({"type": "object"}))));
+    }
 }
