@@ -4,7 +4,7 @@
 //! Knows nothing of keys, regions or hosts: signing is [`sigv4`](crate::sigv4)'s, the answer's framing
 //! [`event_stream`](crate::event_stream)'s.
 //! Follows <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html> and `ConverseStream`
-//! beside it, as they stood in November 2026.
+//! beside it.
 //!
 //! Where Converse is stricter than the neutral model, the request is made legal rather than refused: system turns are
 //! hoisted, equal roles merged, blank texts left out, results put first, names and identifiers escaped, documents

@@ -2,7 +2,7 @@
 //!
 //! Decides how the neutral model is said in Cohere's words and what an answer means. Knows nothing of keys or hosts.
 //! Follows <https://docs.cohere.com/v2/reference/chat>, `/embed`, `/rerank`, `/errors` and the guides on tool use,
-//! structured outputs and reasoning beside them, as they stood in November 2026.
+//! structured outputs and reasoning beside them.
 //!
 //! What the model says beside its calls is its `tool_plan`, "a chain-of-thought style reflection": a thinking part here,
 //! marked so that it goes back to where it was. What another model said beside its calls goes there too.

@@ -2,7 +2,7 @@
 //!
 //! Splits bytes into messages, whatever way the bytes are cut, and checks both checksums of each. Knows nothing
 //! about JSON, Bedrock or time.
-//! Follows <https://smithy.io/2.0/aws/amazon-eventstream.html> (November 2026): a prelude of two lengths and their
+//! Follows <https://smithy.io/2.0/aws/amazon-eventstream.html>: a prelude of two lengths and their
 //! CRC32, headers of ten types, a payload, the CRC32 of all before it; integers are big-endian.
 
 use crate::error::DecodeError;

@@ -3,7 +3,7 @@
 //! Decides what is signed and how; takes the request as it will go over the wire, and the time, and returns the
 //! headers to add. Knows nothing of where credentials come from, of clocks or of sockets.
 //! Follows <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html> and, for S3,
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html> (November 2026).
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>.
 //!
 //! A path that is sent percent-encoded is encoded a second time for the signature (`%3A` is signed as `%253A`),
 //! except at S3. A port belongs to the signed host unless it is the scheme's own.

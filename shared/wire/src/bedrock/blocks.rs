@@ -10,7 +10,7 @@ use crate::Drops;
 use crate::anthropic::blocks::Input;
 use crate::model::CacheMark;
 
-/// The most prompt-cache marks of one request (the page on prompt caching, November 2026).
+/// The most prompt-cache marks of one request (by the page on prompt caching).
 const MARKS_MAX: usize = 4;
 
 /// The whole body.

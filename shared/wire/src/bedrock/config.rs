@@ -2,7 +2,7 @@
 //! words, as `additionalModelRequestFields`.
 //!
 //! Follows the pages of <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html> and
-//! <https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html> (November 2026).
+//! <https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html>.
 
 use serde_json::{Map, Number, Value, json};
 

@@ -1,6 +1,6 @@
 //! What Bedrock says went wrong.
 //!
-//! Follows <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html> (November 2026).
+//! Follows <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>.
 //! The kind stands in the `x-amzn-errortype` header, or in the body as `__type`, in both perhaps with a namespace or
 //! an address around it. One kind serves several causes; they are told apart by the message, in the wordings of
 //! that page and of public reports; not verified.

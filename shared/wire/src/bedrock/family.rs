@@ -1,6 +1,6 @@
 //! What kind of model an identifier names, for what Converse says differently to each.
 //!
-//! Follows <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html> (November 2026): an identifier
+//! Follows <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html>: an identifier
 //! holds its maker's name, before it perhaps a region (`eu.anthropic.claude-…`) or an ARN that ends in it. The ARN of
 //! an application's inference profile or of a provisioned model tells nothing.
 

@@ -2,7 +2,7 @@
 //!
 //! Bedrock fetches no addresses but `s3://`; it wants a format in place of a media type, and for each document a name
 //! of its own, of letters, digits, single spaces, hyphens, parentheses and brackets
-//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>, November 2026).
+//! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! A streamed Converse answer as neutral events.
 //!
-//! Follows <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html> (November 2026).
+//! Follows <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html>.
 //! Only calls announce their block: a block of text or reasoning begins with its first delta. `messageStop` says why
 //! the answer ended, `metadata` after it what was used. An exception may come at any time in place of an event.
 

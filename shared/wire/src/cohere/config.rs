@@ -1,7 +1,7 @@
 //! Limits, numbers and thinking.
 //!
-//! Follows the parameters of <https://docs.cohere.com/v2/reference/chat> and <https://docs.cohere.com/docs/reasoning>
-//! (November 2026); their bounds are not verified.
+//! Follows the parameters of <https://docs.cohere.com/v2/reference/chat> and <https://docs.cohere.com/docs/reasoning>;
+//! their bounds are not verified.
 
 use serde_json::{Map, Number, Value, json};
 

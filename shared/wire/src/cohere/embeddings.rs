@@ -1,6 +1,6 @@
 //! Embeddings: `POST /embed`.
 //!
-//! Follows <https://docs.cohere.com/v2/reference/embed> (November 2026). Cohere wants to know what the vectors are for;
+//! Follows <https://docs.cohere.com/v2/reference/embed>. Cohere wants to know what the vectors are for;
 //! a caller that does not say (`input_type`) gets those for documents.
 
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What Cohere says went wrong.
 //!
-//! Follows <https://docs.cohere.com/reference/errors> (November 2026). An error is a status and a sentence; one status
+//! Follows <https://docs.cohere.com/reference/errors>. An error is a status and a sentence; one status
 //! serves several causes, told apart by the wordings of that page and of public reports, not verified.
 
 use http::HeaderMap;

@@ -1,6 +1,6 @@
 //! Reranking: `POST /rerank`, for callers and for providers. Others (Jina, Voyage, vLLM) speak dialects close to it.
 //!
-//! Follows <https://docs.cohere.com/v2/reference/rerank> (November 2026). Documents are texts; the first API's objects
+//! Follows <https://docs.cohere.com/v2/reference/rerank>. Documents are texts; the first API's objects
 //! are taken where they hold a `text` and nothing else.
 
 use serde::Deserialize;

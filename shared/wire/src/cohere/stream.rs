@@ -1,6 +1,6 @@
 //! A streamed chat answer as neutral events.
 //!
-//! Follows <https://docs.cohere.com/v2/docs/streaming> (November 2026). Content, calls and the plan are counted apart,
+//! Follows <https://docs.cohere.com/v2/docs/streaming>. Content, calls and the plan are counted apart,
 //! so a part is known by its kind and index. Citations may come after the end of the text that they stand under: a
 //! text's end is said when something else begins.
 

@@ -2,7 +2,7 @@
 //!
 //! Cohere can require a call and forbid all, not name one: then only that one is offered, and required. Its JSON
 //! answers cannot be had beside tools, and their schema wants a required field: otherwise a tool stands in, as in
-//! [`crate::anthropic`] (<https://docs.cohere.com/docs/structured-outputs>, November 2026).
+//! [`crate::anthropic`] (<https://docs.cohere.com/docs/structured-outputs>).
 
 use std::borrow::Cow;
 
