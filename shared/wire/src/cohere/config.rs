@@ -1,7 +1,7 @@
 //! Limits, numbers and thinking.
 //!
-//! Follows the parameters of <https://docs.cohere.com/v2/reference/chat> and <https://docs.cohere.com/docs/reasoning>;
-//! their bounds are not verified.
+//! Follows <https://docs.cohere.com/v2/reference/chat> and <https://docs.cohere.com/docs/reasoning>. The bounds are those
+//! of the OpenAPI description that Cohere publishes (`cohere-openapi.yaml` of August 2026).
 
 use serde_json::{Map, Number, Value, json};
 

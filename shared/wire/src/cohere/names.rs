@@ -1,7 +1,7 @@
 //! Names of functions within Cohere's alphabet: letters, digits and `_`, no digit first.
 //!
-//! The first API's page says so (<https://docs.cohere.com/v1/reference/chat>), the second's says nothing;
-//! not verified. What is legal stays as it is; anything else is written as [`PREFIX`] and Messages' escape
+//! The first API's page says so (<https://docs.cohere.com/v1/reference/chat>), the second's description says
+//! nothing; not verified. What is legal stays as it is; anything else is written as [`PREFIX`] and Messages' escape
 //! ([`crate::anthropic::names`]) without its hyphens. [`restore`] is the way back.
 
 use std::borrow::Cow;

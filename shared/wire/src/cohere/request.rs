@@ -15,13 +15,7 @@ use crate::model::ChatRequest;
 use crate::{Drops, Target, UpstreamRequest};
 
 /// Top-level fields that only Cohere has.
-const OWN_FIELDS: [&str; 5] = [
-    "documents",
-    "citation_options",
-    "safety_mode",
-    "priority",
-    "raw_prompting",
-];
+const OWN_FIELDS: [&str; 4] = ["documents", "citation_options", "safety_mode", "priority"];
 
 #[derive(Serialize)]
 struct Body<'a> {

@@ -183,17 +183,29 @@ fn called(call: WireCall) -> Part {
     }
 }
 
-/// Citations belong to the last text.
+/// Citations of the answer belong to the last text; thoughts and plans have none here.
 fn cite(citations: Vec<Value>, parts: &mut [Part], drops: &mut Drops) {
-    let text = parts.iter_mut().rev().find_map(|part| match part {
+    let mut text = parts.iter_mut().rev().find_map(|part| match part {
         Part::Text { annotations, .. } => Some(annotations),
         _ => None,
     });
-    match text {
-        Some(annotations) => annotations.extend(citations),
-        None if citations.is_empty() => {}
-        None => drops.push("citations", "there is no text that they cite for"),
+    for citation in citations {
+        match &mut text {
+            Some(annotations) if is_of_text(&citation) => annotations.push(citation),
+            _ => name_citation(drops),
+        }
     }
+}
+
+/// The citation stands under the answer, not under a thought or a plan.
+pub(super) fn is_of_text(citation: &Value) -> bool {
+    let kind = citation.get("type").and_then(Value::as_str);
+    kind.is_none_or(|kind| kind == "TEXT_CONTENT")
+}
+
+/// Names a citation that has no text to stand under.
+pub(super) fn name_citation(drops: &mut Drops) {
+    drops.push("citations", "there is no text that they cite for");
 }
 
 /// In OpenAI's shape, which has one token in each place.

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::response::{
-    Calls, WireBlock, WireCall, WireLogprob, finish, is_failure, is_nothing, logprobs, name_block,
+    Calls, WireBlock, WireCall, WireLogprob, finish, is_failure, is_nothing, is_of_text, logprobs,
+    name_block, name_citation,
 };
 use super::usage::WireUsage;
 use super::{PLAN, error, shape};
@@ -405,16 +406,15 @@ impl Answer {
         let Some(annotation) = citation else {
             return;
         };
-        let text = self.open.iter().rev().find(|open| open.what == What::Text);
+        let mut texts = self.open.iter().rev();
+        let text = texts.find(|open| open.what == What::Text && is_of_text(&annotation));
         match text {
             Some(open) => events.push(Event::Annotation {
                 choice: CHOICE,
                 part: open.part,
                 annotation,
             }),
-            None => self
-                .drops
-                .push("citations", "there is no text that they cite for"),
+            None => name_citation(&mut self.drops),
         }
     }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{fixtures, golden, named};
 use crate::cohere::{StreamDecoder, decode_response};
 use crate::error::DecodeError;
-use crate::model::Event;
+use crate::model::{Event, Part};
 
 pub(super) fn decode_stream(pieces: &[&[u8]]) -> (Vec<Event>, Result<(), DecodeError>) {
     let mut decoder = StreamDecoder::new();
@@ -93,6 +93,29 @@ fn a_block_without_a_counterpart_is_named() {
     let mut decoder = StreamDecoder::new();
     decoder.push(stream.as_bytes(), &mut Vec::new()).unwrap();
     assert_eq!(named(decoder.drops()), ["content[3]"]);
+}
+
+#[test]
+fn citations_of_plans_are_named() {
+    let cited = |kind: &str| {
+        format!("{{\"start\":0,\"end\":1,\"text\":\"a\",\"sources\":[],\"type\":\"{kind}\"}}")
+    };
+    let body = format!(
+        "{{\"message\":{{\"content\":[{{\"type\":\"text\",\"text\":\"a\"}}],\"citations\":[{},{}]}},\"finish_reason\":\"COMPLETE\"}}",
+        cited("TEXT_CONTENT"),
+        cited("PLAN")
+    );
+    let (response, drops) = decode_response(body.as_bytes()).unwrap();
+    assert_eq!(named(&drops), ["citations"]);
+    let part = &response.choices[0].parts[0];
+    assert!(matches!(part, Part::Text { annotations, .. } if annotations.len() == 1));
+    let stream = format!(
+        "{START}data: {{\"type\":\"citation-start\",\"index\":0,\"delta\":{{\"message\":{{\"citations\":{}}}}}}}\n\n",
+        cited("PLAN")
+    );
+    let mut decoder = StreamDecoder::new();
+    decoder.push(stream.as_bytes(), &mut Vec::new()).unwrap();
+    assert_eq!(named(decoder.drops()), ["citations"]);
 }
 
 #[test]
