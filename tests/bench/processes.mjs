@@ -11,12 +11,19 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 /** How long a process may take to say that it is there. */
 const START_MS_MAX = 20_000;
 
-/** Everything that was started and not stopped. */
+/** The ids of all that was started and not stopped, but for the keepers, which end with what they keep. */
 const running = new Set();
 
-/** Ends all of it; for every way out. */
+/** Ends all of it at once; for every way out. */
 export function stopAll() {
-  for (const child of running) child.kill("SIGKILL");
+  for (const pid of running) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      // It has ended by itself.
+      if (error.code !== "ESRCH") throw error;
+    }
+  }
   running.clear();
 }
 
@@ -26,16 +33,29 @@ function startNode(name, ...rest) {
     // Its input is a pipe that ends when this process does.
     stdio: ["pipe", "pipe", "inherit", "pipe"],
   });
-  running.add(child);
   child.stdin.on("error", () => {});
   const stop = () =>
     new Promise((resolve) => {
-      running.delete(child);
-      if (child.exitCode !== null) return resolve();
+      if (child.exitCode !== null || child.signalCode !== null) return resolve();
       child.once("exit", resolve);
       child.stdin.end();
     });
   return { child, stop };
+}
+
+/** Starts one of the programs of this folder that serve themselves. */
+function startServer(name, ...rest) {
+  const { child, stop } = startNode(name, ...rest);
+  return { child, stop: untilStopped(child.pid, stop) };
+}
+
+/** Has a process ended with all others until it is stopped by itself. */
+function untilStopped(pid, stop) {
+  running.add(pid);
+  return async () => {
+    await stop();
+    running.delete(pid);
+  };
 }
 
 /** The first line that a stream brings for which `read` answers something. */
@@ -57,14 +77,14 @@ function firstLine(child, stream, what, read) {
 
 /** Starts the mock upstream. */
 export async function startMock() {
-  const { child, stop } = startNode("mock.mjs");
+  const { child, stop } = startServer("mock.mjs");
   const port = await firstLine(child, child.stdout, "the mock", Number);
   return { url: `http://127.0.0.1:${port}`, stop };
 }
 
 /** Starts KV and R2 on disk. */
 export async function startStores(folder) {
-  const { child, stop } = startNode("stores.mjs", folder);
+  const { child, stop } = startServer("stores.mjs", folder);
   const ports = await firstLine(child, child.stdout, "the stores", JSON.parse);
   return { ...ports, stop };
 }
@@ -92,10 +112,11 @@ export async function startWorkerd(config) {
   });
   const started = firstLine(child, child.stdout, "workerd", Number);
   const pid = await started;
+  const stopKept = untilStopped(pid, stop);
   const spawnedAt = performance.now();
   const port = await listening;
   await accepts(port);
-  return { port, pid, startMs: performance.now() - spawnedAt, stop };
+  return { port, pid, startMs: performance.now() - spawnedAt, stop: stopKept };
 }
 
 /** Resolves when somebody listens. */

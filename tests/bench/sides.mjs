@@ -9,7 +9,7 @@ import { ADMIN_TOKEN, writeFloor, writeGateway } from "./workers.mjs";
 
 /** How long the ledger may take to settle and ship what a round has left. */
 const SETTLE_MS_MAX = 60_000;
-const SETTLE_POLL_MS = 250;
+const SETTLE_POLL_MS = 500;
 
 const CHAT = "/v1/chat/completions";
 

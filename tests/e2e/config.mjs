@@ -45,7 +45,8 @@ export function configDocument(mocksUrl) {
   return {
     gateway: {
       region: 'local',
-      timeouts: { first_byte: '2s', idle: '2s', total: '5s' },
+      // Long enough for a machine that does much else, short enough to wait for where a provider hangs.
+      timeouts: { first_byte: '8s', idle: '3s', total: '30s' },
       retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '2s' },
     },
     accounting: { reservation_ttl: '10s', ship_interval: '500ms' },

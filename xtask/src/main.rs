@@ -21,8 +21,8 @@ commands:
   build   build the worker into build/          [--release] [--config FILE]
   dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
                                                 [--state DIR] [--ready-file FILE]
-  bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--json FILE]
-          pass-through worker                   [--subject gateway|floor]
+  bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
+          pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
   check   format, lints, licences
   test    everything: unit tests, build, end to end
 

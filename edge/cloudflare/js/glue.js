@@ -3,6 +3,8 @@
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
 const PIECE_BYTES_MAX = 65536;
+/** How long an upstream body is read at once, at most. */
+const WHOLE_BYTES_MAX = 1 << 20;
 /** How long an event stream is quiet before it shows a sign of life, at least; at most twice that. */
 const PULSE_MILLIS = 400;
 const PULSE = new TextEncoder().encode(":\n\n");
@@ -106,17 +108,29 @@ export function answered(response) {
   return text;
 }
 
-/** Reads a body in the pieces that the network brought, into one buffer over and over. */
+/** Reads a body in the pieces that the network brought, or at once where it is short and says so. */
 export class Pieces {
+  #response;
   #reader;
-  #buffer = new ArrayBuffer(PIECE_BYTES_MAX);
+  #buffer;
 
   constructor(response) {
-    this.#reader = response.body?.getReader({ mode: "byob" });
+    const length = response.headers.get("content-length");
+    if (response.body !== null && length !== null && Number(length) <= WHOLE_BYTES_MAX) {
+      this.#response = response;
+    } else {
+      this.#reader = response.body?.getReader({ mode: "byob" });
+      this.#buffer = new ArrayBuffer(PIECE_BYTES_MAX);
+    }
   }
 
   /** The next piece, valid until the next call; undefined at the end. */
   next() {
+    if (this.#response !== undefined) {
+      const whole = this.#response.arrayBuffer();
+      this.#response = undefined;
+      return whole.then((bytes) => (bytes.byteLength === 0 ? undefined : new Uint8Array(bytes)));
+    }
     if (this.#reader === undefined) return Promise.resolve(undefined);
     return this.#reader.read(new Uint8Array(this.#buffer)).then(({ done, value }) => {
       if (value !== undefined) this.#buffer = value.buffer;
