@@ -14,20 +14,20 @@ use std::borrow::Cow;
 
 use crate::error::{DecodeError, EncodeError};
 
-mod blocks;
+pub(crate) mod blocks;
 mod downstream;
 pub mod error;
-mod format;
+pub(crate) mod format;
 mod marks;
 pub mod names;
-mod reasoning;
+pub(crate) mod reasoning;
 mod request;
-mod response;
-mod sampling;
-mod source;
+pub(crate) mod response;
+pub(crate) mod sampling;
+pub(crate) mod source;
 mod stream;
 mod tools;
-mod turns;
+pub(crate) mod turns;
 mod usage;
 
 pub use downstream::{

@@ -17,7 +17,7 @@ pub mod embeddings;
 pub mod error;
 
 mod args;
-mod base64;
+pub(crate) mod base64;
 mod config;
 mod contents;
 mod frames;

@@ -19,14 +19,18 @@
 )]
 
 pub mod anthropic;
+pub mod bedrock;
+pub mod cohere;
 pub mod dialect;
 pub mod drops;
 pub mod error;
+pub mod event_stream;
 pub mod gemini;
 pub mod json;
 pub mod model;
 pub mod openai;
 pub mod responses;
+pub mod sigv4;
 pub mod sse;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};

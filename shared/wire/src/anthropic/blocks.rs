@@ -121,14 +121,14 @@ impl Block<'_> {
 /// A tool call's arguments: the caller's own bytes, or what stands for them.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Input<'a> {
+pub(crate) enum Input<'a> {
     Raw(&'a RawValue),
     Made(Value),
 }
 
 impl<'a> Input<'a> {
     /// The arguments, and whether they had to be wrapped because they are no JSON object.
-    pub(super) fn of(arguments: &'a str) -> (Self, bool) {
+    pub(crate) fn of(arguments: &'a str) -> (Self, bool) {
         if arguments.trim().is_empty() {
             return (Self::Made(json!({})), false);
         }
@@ -227,7 +227,7 @@ impl WireToolChoice<'_> {
 /// Whether to think.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Thinking {
+pub(crate) enum Thinking {
     Enabled {
         budget_tokens: u64,
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -120,7 +120,7 @@ fn class_of_type(kind: &str) -> Option<ErrorClass> {
     })
 }
 
-const fn class_of_status(status: u16) -> ErrorClass {
+pub(crate) const fn class_of_status(status: u16) -> ErrorClass {
     match status {
         401 => ErrorClass::Authentication,
         402 => ErrorClass::QuotaExhausted,
@@ -144,7 +144,7 @@ fn param(class: ErrorClass, message: &str) -> Option<String> {
     (!field.is_empty() && field.bytes().all(is_path)).then(|| field.to_owned())
 }
 
-fn bounded(mut message: String) -> String {
+pub(crate) fn bounded(mut message: String) -> String {
     let mut end = message.len().min(MESSAGE_BYTES_MAX);
     while !message.is_char_boundary(end) {
         end = end.saturating_sub(1);
@@ -154,7 +154,7 @@ fn bounded(mut message: String) -> String {
 }
 
 /// `retry-after` in whole seconds. A date cannot be read without a clock and counts as absent.
-fn retry_after(headers: &HeaderMap) -> Option<Span> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Span> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let seconds: i64 = seconds.trim().parse().ok()?;
     (seconds >= 0).then(|| Span::from_seconds(seconds))

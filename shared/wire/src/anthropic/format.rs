@@ -96,7 +96,7 @@ const NOT_NATIVE: [&str; 12] = [
 const NAMED_SCHEMAS: [&str; 3] = ["properties", "$defs", "definitions"];
 
 /// Structured outputs want every object closed (`"additionalProperties": false`) and take a part of JSON Schema only.
-pub(super) fn is_closed(schema: &Value) -> bool {
+pub(crate) fn is_closed(schema: &Value) -> bool {
     match schema {
         Value::Object(fields) => {
             let object = fields.get("type").is_some_and(|kind| match kind {
@@ -118,7 +118,7 @@ pub(super) fn is_closed(schema: &Value) -> bool {
 }
 
 /// The schema with an object at its root, following one reference where it is nothing else.
-fn rooted(schema: &Value) -> Result<Cow<'_, Value>, EncodeError> {
+pub(crate) fn rooted(schema: &Value) -> Result<Cow<'_, Value>, EncodeError> {
     const FIELD: &str = "response_format.json_schema.schema";
     let fields = schema
         .as_object()

@@ -38,7 +38,7 @@ const fn is_legal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     let mut out = String::with_capacity(PREFIX.len().saturating_add(name.len()));
     out.push_str(PREFIX);
     for byte in name.bytes() {
@@ -83,7 +83,7 @@ fn unescape(escaped: &str) -> Option<String> {
 ///
 /// Callers may reuse an identifier in a later turn, or leave it empty; Messages refuses both.
 #[derive(Debug, Default)]
-pub(super) struct CallIds<'a> {
+pub(crate) struct CallIds<'a> {
     calls: BTreeMap<&'a str, Uses>,
 }
 
@@ -95,7 +95,7 @@ struct Uses {
 
 impl<'a> CallIds<'a> {
     /// The identifier for a call.
-    pub(super) fn call(&mut self, id: &'a str) -> Cow<'a, str> {
+    pub(crate) fn call(&mut self, id: &'a str) -> Cow<'a, str> {
         let uses = self.calls.entry(id).or_default();
         let number = uses.called;
         uses.called = number.saturating_add(1);
@@ -103,7 +103,7 @@ impl<'a> CallIds<'a> {
     }
 
     /// The identifier for a result: that of the first call under this name that has none yet.
-    pub(super) fn result(&mut self, id: &'a str) -> Cow<'a, str> {
+    pub(crate) fn result(&mut self, id: &'a str) -> Cow<'a, str> {
         let uses = self.calls.entry(id).or_default();
         let number = uses.answered.min(uses.called.saturating_sub(1));
         uses.answered = uses.answered.saturating_add(1);

@@ -13,14 +13,14 @@ const BUDGET_TOKENS_XHIGH: u64 = 32_768;
 
 /// What goes into the body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) thinking: Option<Thinking>,
-    pub(super) effort: Option<&'static str>,
+pub(crate) struct Plan {
+    pub(crate) thinking: Option<Thinking>,
+    pub(crate) effort: Option<&'static str>,
 }
 
 impl Plan {
     /// The model will think.
-    pub(super) const fn thinks(&self) -> bool {
+    pub(crate) const fn thinks(&self) -> bool {
         matches!(
             self.thinking,
             Some(Thinking::Enabled { .. } | Thinking::Adaptive { .. })
@@ -30,20 +30,20 @@ impl Plan {
 
 /// What the rest of the request says about thinking.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
+pub(crate) struct Surroundings {
     /// The limit on output, thoughts included.
-    pub(super) output_tokens_max: u64,
+    pub(crate) output_tokens_max: u64,
     /// A tool call is forced.
-    pub(super) forced: bool,
-    /// The conversation as it will be sent.
-    pub(super) turns: &'a [Turn<'a>],
+    pub(crate) forced: bool,
+    /// The conversation lets the model think before its next words; see [`history_allows`].
+    pub(crate) history_allows: bool,
 }
 
 /// Decides whether and how much the model thinks. What the caller wanted and does not get is named.
-pub(super) fn plan(
+pub(crate) fn plan(
     reasoning: Option<&Reasoning>,
     target: &Target,
-    around: Surroundings<'_>,
+    around: Surroundings,
     drops: &mut Drops,
 ) -> Plan {
     let Some(wanted) = reasoning.and_then(Wanted::of) else {
@@ -86,7 +86,7 @@ pub(super) fn plan(
     }
 }
 
-fn obstacle(target: &Target, around: Surroundings<'_>) -> Option<&'static str> {
+fn obstacle(target: &Target, around: Surroundings) -> Option<&'static str> {
     if !target.reasoning {
         Some("the model does not think")
     } else if around.forced {
@@ -95,7 +95,7 @@ fn obstacle(target: &Target, around: Surroundings<'_>) -> Option<&'static str> {
         None
     } else if around.output_tokens_max <= BUDGET_TOKENS_MIN {
         Some("the limit on output leaves no room for thinking")
-    } else if !history_allows(around.turns) {
+    } else if !around.history_allows {
         Some("the assistant's last turn does not begin with its thoughts")
     } else {
         None
@@ -104,7 +104,7 @@ fn obstacle(target: &Target, around: Surroundings<'_>) -> Option<&'static str> {
 
 /// With a budget, an assistant's turn that is to be continued must begin with its thoughts. A caller that keeps
 /// only standard fields cannot send them.
-fn history_allows(turns: &[Turn<'_>]) -> bool {
+pub(super) fn history_allows(turns: &[Turn<'_>]) -> bool {
     let Some((last, before)) = turns.split_last() else {
         return true;
     };
@@ -201,7 +201,7 @@ mod tests {
         let around = Surroundings {
             output_tokens_max,
             forced: false,
-            turns: &[],
+            history_allows: true,
         };
         assert_eq!(&plan(Some(reasoning), target, around, &mut found), expected);
         assert_eq!(found.as_slice().len(), drops, "{found:?}");

@@ -80,7 +80,7 @@ fn body<'a>(
             .choice
             .as_ref()
             .is_some_and(|choice| choice.is_forced()),
-        turns: &conversation.turns,
+        history_allows: reasoning::history_allows(&conversation.turns),
     };
     let plan = reasoning::plan(request.reasoning.as_ref(), target, around, drops);
     output_config.effort = plan.effort;

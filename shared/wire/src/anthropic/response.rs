@@ -68,7 +68,8 @@ impl WireBlock {
     }
 }
 
-fn is_empty_object(text: &str) -> bool {
+/// The JSON text is an object without fields.
+pub(crate) fn is_empty_object(text: &str) -> bool {
     text.strip_prefix('{')
         .and_then(|rest| rest.strip_suffix('}'))
         .is_some_and(|inner| inner.trim().is_empty())
@@ -161,7 +162,7 @@ pub(super) fn name_block(index: usize, kind: &str, drops: &mut Drops) {
 }
 
 /// An identifier or a name as the caller wrote it.
-pub(super) fn restored(name: Option<String>) -> String {
+pub(crate) fn restored(name: Option<String>) -> String {
     let name = name.unwrap_or_default();
     restore(&name).into_owned()
 }
@@ -203,7 +204,7 @@ pub(super) fn finish(reason: Option<String>, sequence: Option<String>, calls: Ca
 }
 
 /// Where JSON is not what was expected, without its content.
-pub(super) fn position(error: &serde_json::Error) -> String {
+pub(crate) fn position(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "cut-off JSON",
         serde_json::error::Category::Syntax => "invalid JSON",

@@ -11,10 +11,10 @@ const BY_MODEL: &str = "not accepted by the model";
 
 /// The numbers that go into the body.
 #[derive(Debug, Default)]
-pub(super) struct Numbers<'a> {
-    pub(super) temperature: Option<Number>,
-    pub(super) top_p: Option<&'a Number>,
-    pub(super) top_k: Option<&'a Number>,
+pub(crate) struct Numbers<'a> {
+    pub(crate) temperature: Option<Number>,
+    pub(crate) top_p: Option<&'a Number>,
+    pub(crate) top_k: Option<&'a Number>,
 }
 
 /// Picks the numbers that are legal for this model, with or without thinking.
@@ -22,7 +22,7 @@ pub(super) struct Numbers<'a> {
 /// By Anthropic's documentation newer models refuse temperature and `top_p` together, the newest refuse both; with
 /// thinking, temperature must be 1 and `top_k` absent. Not verified. A value that is the default anyway is left out in
 /// silence.
-pub(super) fn numbers<'a>(
+pub(crate) fn numbers<'a>(
     sampling: &'a Sampling,
     target: &Target,
     thinking: bool,
@@ -74,7 +74,7 @@ fn clamped(temperature: &Number, drops: &mut Drops) -> Number {
 }
 
 /// The stop sequences that Messages accepts: each must hold something but white space.
-pub(super) fn stops<'a>(request: &'a ChatRequest, drops: &mut Drops) -> Vec<&'a str> {
+pub(crate) fn stops<'a>(request: &'a ChatRequest, drops: &mut Drops) -> Vec<&'a str> {
     let mut kept = Vec::with_capacity(request.stop.len());
     for (index, stop) in request.stop.iter().enumerate() {
         if stop.trim().is_empty() {
@@ -91,9 +91,22 @@ pub(super) fn stops<'a>(request: &'a ChatRequest, drops: &mut Drops) -> Vec<&'a 
 
 /// Names what Messages has no word for.
 pub(super) fn name_the_rest(request: &ChatRequest, drops: &mut Drops) {
+    for field in wants(request) {
+        drops.push(field, UNSUPPORTED);
+    }
+    for key in request.metadata.keys() {
+        drops.push(format!("metadata.{key}"), UNSUPPORTED);
+    }
+    for key in request.extra.keys() {
+        drops.push(key.clone(), UNSUPPORTED);
+    }
+}
+
+/// What the request wants of that which OpenAI's dialect can say and few others can.
+pub(crate) fn wants(request: &ChatRequest) -> impl Iterator<Item = &'static str> {
     let sampling = &request.sampling;
     let logprobs = request.logprobs.unwrap_or_default();
-    let lost = [
+    [
         ("n", request.choices.is_some_and(|count| count > 1)),
         ("logprobs", logprobs.enabled),
         ("top_logprobs", logprobs.top.is_some_and(|top| top > 0)),
@@ -107,18 +120,9 @@ pub(super) fn name_the_rest(request: &ChatRequest, drops: &mut Drops) {
         ),
         ("seed", sampling.seed.is_some()),
         ("logit_bias", !sampling.logit_bias.is_empty()),
-    ];
-    for (field, is_lost) in lost {
-        if is_lost {
-            drops.push(field, UNSUPPORTED);
-        }
-    }
-    for key in request.metadata.keys() {
-        drops.push(format!("metadata.{key}"), UNSUPPORTED);
-    }
-    for key in request.extra.keys() {
-        drops.push(key.clone(), UNSUPPORTED);
-    }
+    ]
+    .into_iter()
+    .filter_map(|(field, is_wanted)| is_wanted.then_some(field))
 }
 
 fn is_set(penalty: Option<&Number>) -> bool {

@@ -61,7 +61,8 @@ const fn text_source(data: Cow<'_, str>) -> WireSource<'_> {
     }
 }
 
-enum Located<'a> {
+/// Where a picture or document is, a `data:` address being taken apart.
+pub(crate) enum Located<'a> {
     Base64 { media_type: &'a str, data: &'a str },
     Url(&'a str),
     File(&'a str),
@@ -69,7 +70,8 @@ enum Located<'a> {
     Unreadable,
 }
 
-fn located(source: &Source) -> Located<'_> {
+/// Takes a source apart.
+pub(crate) fn located(source: &Source) -> Located<'_> {
     match source {
         Source::Base64 { media_type, data } => Located::Base64 { media_type, data },
         Source::FileId(id) => Located::File(id),

@@ -13,7 +13,7 @@ use crate::error::EncodeError;
 use crate::model::{Message, Part, Role, Source};
 
 /// What the user says where the conversation would begin with the assistant, which Messages refuses.
-const OPENING: &str = "(The conversation begins with the assistant.)";
+pub(crate) const OPENING: &str = "(The conversation begins with the assistant.)";
 
 /// The conversation as Messages takes it.
 #[derive(Debug, Default)]
@@ -367,7 +367,7 @@ impl<'a> Writer<'a, '_> {
 }
 
 /// Anthropic's proofs are bare base64, which holds no colon; the proofs of others carry their owner's name and one.
-fn is_foreign(proof: &str) -> bool {
+pub(crate) fn is_foreign(proof: &str) -> bool {
     proof.contains(':')
 }
 
