@@ -1,16 +1,19 @@
 //! The ledger of one organisation in one region: limits, budgets, reservations and the outbox of records.
 //!
-//! The life of a reservation: `admit` → (`extend`)* → `settle` | `release` | expiry. Each step is idempotent by request:
+//! The life of a reservation: `admit` → (`extend`)* → `settle` | `release` | expiry. No step charges a reservation twice:
 //!
-//! | command | open | settled | released | expired | never seen, or long ago |
-//! |---|---|---|---|---|---|
-//! | `Admit` | `Admitted`, no charge | `Done` | `Done` | `Done` | `Admitted` or `Denied` |
-//! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` | `Unknown` |
-//! | `Settle` | `Done` | `Done`, no charge | `Unknown` | `Done`, a correction | `Unknown` |
-//! | `Release` | `Done` | `Done`, the charge stands | `Done` | `Done`, a correction to nothing | `Unknown` |
+//! | command | open | expired | expired and corrected | not known |
+//! |---|---|---|---|---|
+//! | `Admit` | `Admitted`, no charge | `Done` | `Done` | `Admitted` or `Denied` |
+//! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` |
+//! | `Settle` | `Done` | `Done`, a correction | `Done`, no charge | `Unknown`, no charge |
+//! | `Release` | `Done` | `Done`, a correction to nothing | `Done`, the charge stands | `Unknown` |
 //!
-//! `Done` to an `Admit` says that the request's life is over: it must not go on. What has become of a reservation is
-//! remembered for at least [`CLOSED_KEPT`].
+//! `Done` to an `Admit` says that the request's life is over: it must not go on. Not known is what was never admitted,
+//! was settled or released in time, or expired long ago: only an expired reservation is remembered, for at least
+//! [`EXPIRED_KEPT`], because only it may still be settled late. So a batch that is sent again charges nothing twice,
+//! unless it holds an `Admit`: the caller delivers each `Admit` at most once, and where it does not know whether one
+//! arrived, it sends a `Release`, never the `Admit` again.
 //!
 //! **Invariants**
 //! - For every budget, spent + reserved ≤ limit at each admission; a window's limit is never exceeded within any stretch
@@ -20,9 +23,10 @@
 //! - What was ever spent at the organisation = the sum of `cost_nano_usd` over all records ever queued.
 //! - Every admitted request ends in exactly one settled or expired record, or in a release; only an expired one may be
 //!   followed by one correction.
+//! - A `Settle` or a `Release` that is repeated changes nothing.
 //! - Records are numbered from 1 without gaps, in the order of the commits.
 //! - The ledger's time never goes back at a scope: should the clock step back, it stands still until the clock has
-//!   caught up. What became of a reservation is found again if the clock steps back by no more than half an hour.
+//!   caught up. An expired reservation is found again if the clock steps back by no more than half an hour.
 //!
 //! What a command must see is read in two rounds, because the scopes of a settlement are in its reservation:
 //! [`reads`], then [`scope_reads`]. [`load`] does both.
@@ -44,23 +48,24 @@ mod settle;
 mod standing;
 mod window;
 
-pub use expire::{expire, expire_reads, expire_scope_reads, next_deadline};
+pub use expire::{deadline_reads, expire, expire_reads, expire_scope_reads, next_deadline};
 pub use window::SUB_BUCKETS;
 
-/// How long it is remembered, at least, what has become of a reservation.
-pub const CLOSED_KEPT: Span = Span::from_seconds(3_600);
-/// Closed reservations are forgotten together, a stretch of this length at a time.
-const CLOSED_BUCKET: Span = Span::from_seconds(1_800);
-/// How many such stretches make [`CLOSED_KEPT`].
-const CLOSED_BUCKETS: i64 = 2;
+/// How long an expired reservation is remembered, at least.
+pub const EXPIRED_KEPT: Span = Span::from_seconds(3_600);
+/// Expired reservations are forgotten together, a stretch of this length at a time.
+const EXPIRED_BUCKET: Span = Span::from_seconds(1_800);
+/// How many such stretches make [`EXPIRED_KEPT`].
+const EXPIRED_BUCKETS: i64 = 2;
 /// The longest that a reservation lives without being extended.
 pub const TTL_MAX: Span = Span::from_seconds(86_400);
 /// How many reservations expire in one call, at most.
 pub const EXPIRE_MAX: usize = 64;
 /// How many open reservations one call looks through for deadlines, at most; the others wait for a later call.
 pub const OPEN_SCAN_MAX: u32 = 10_000;
-/// How many closed reservations are forgotten in one call, at most.
+/// How many expired reservations are forgotten in one call, at most: more than one call adds, so that it keeps up.
 pub const SWEEP_MAX: u32 = 256;
+const _: () = assert!(EXPIRE_MAX < SWEEP_MAX as usize, "forgetting keeps up");
 /// How many scopes `Standing` lists, at most.
 pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
@@ -115,9 +120,10 @@ pub enum Reply {
     Admitted(Headroom),
     /// A rule forbids it; nothing was written.
     Denied(Denial),
-    /// Settled, released or extended, now or before. To an `Admit`: this request's life is over.
+    /// Settled, released or extended, or corrected before. To an `Admit`: this request's life is over.
     Done,
-    /// There is no such reservation (never was, or long ago).
+    /// There is no such reservation, neither open nor expired; nothing was changed. Also the answer to a repeated
+    /// `Settle` or `Release`.
     Unknown,
     /// What stands at the scopes.
     Standing {
@@ -224,7 +230,7 @@ pub fn reads(now: Timestamp, commands: &[Command]) -> Vec<Read> {
             }
         };
         reads.push(Read::Row(rows::open_key(request)));
-        reads.extend(rows::closed_keys(now, request).map(Read::Row));
+        reads.extend(rows::expired_keys(now, request).map(Read::Row));
     }
     reads
 }
@@ -248,7 +254,7 @@ pub fn scope_reads(
         };
         let ends = match rows::find(&work, now, request)? {
             rows::Found::Open(held) => Some(held),
-            rows::Found::Closed(_, closed) => closed.charged,
+            rows::Found::Expired(_, expired) => expired.charged,
             rows::Found::Nothing => None,
         };
         let scopes = ends.into_iter().flat_map(|held| held.scopes);

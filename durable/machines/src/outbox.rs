@@ -248,7 +248,7 @@ pub fn next_alarm(
 /// What [`next_alarm`] must see.
 #[must_use]
 pub fn alarm_reads() -> Vec<Read> {
-    let mut all = ledger::expire_reads();
+    let mut all = ledger::deadline_reads();
     all.extend(reads());
     all
 }

@@ -53,7 +53,7 @@ pub(super) fn admit(
 ) -> Result<Reply, RowError> {
     let request = &admission.draft.request;
     let found = find(work, now, request)?;
-    if let Found::Closed(..) = found {
+    if let Found::Expired(..) = found {
         return Ok(Reply::Done);
     }
     let mut candidates = candidates(work, now, admission)?;

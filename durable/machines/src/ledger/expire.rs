@@ -1,22 +1,29 @@
-//! Expiry: a reservation that nobody came back for is charged as it stood; what is long closed is forgotten.
+//! Expiry: a reservation that nobody came back for is charged as it stood; what expired long ago is forgotten.
 
 use sluice_units::Timestamp;
 
 use super::rows::{
-    CLOSED, Closed, End, OPEN, Reservation, ScopeRow, closed_key, closed_oldest, closed_sweep_at,
+    Deadline, EXPIRED, Expired, OPEN, Reservation, ScopeRow, expired_key, expired_oldest,
+    expired_sweep_at,
 };
 use super::{EXPIRE_MAX, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, Rows, V1, Work, WriteSet, decode};
 
-/// What [`expire`] and [`next_deadline`] must see first; for [`expire`], [`expire_scope_reads`] names the rest.
+/// What [`expire`] must see first; [`expire_scope_reads`] names the rest.
 #[must_use]
 pub fn expire_reads() -> Vec<Read> {
     vec![
         Read::prefix(OPEN, OPEN_SCAN_MAX),
-        Read::prefix(CLOSED, SWEEP_MAX),
+        Read::prefix(EXPIRED, SWEEP_MAX),
     ]
+}
+
+/// What [`next_deadline`] must see: less than [`expire`] must.
+#[must_use]
+pub fn deadline_reads() -> Vec<Read> {
+    vec![Read::prefix(OPEN, OPEN_SCAN_MAX), Read::prefix(EXPIRED, 1)]
 }
 
 /// The scopes of the reservations that [`expire`] will charge.
@@ -34,19 +41,21 @@ pub fn expire_scope_reads(rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowE
 fn due(rows: &Rows, now: Timestamp) -> Result<Vec<(&str, Reservation)>, RowError> {
     let mut due = Vec::new();
     for (key, text) in rows.with_prefix(OPEN) {
-        let held: Reservation = decode(key, text)?;
-        if held.deadline <= now {
-            due.push((key, held));
+        let deadline = decode::<Deadline>(key, text)?.at;
+        if deadline <= now {
+            due.push((deadline, key, text));
         }
     }
     // Stable: of equal deadlines the smaller key comes first.
-    due.sort_by_key(|(_, held)| held.deadline);
+    due.sort_by_key(|(deadline, ..)| *deadline);
     due.truncate(EXPIRE_MAX);
-    Ok(due)
+    due.into_iter()
+        .map(|(_, key, text)| Ok((key, decode(key, text)?)))
+        .collect()
 }
 
 /// Charges the reservations whose deadline has passed, at most [`EXPIRE_MAX`] of them, each its estimate, and forgets
-/// what has been closed for long.
+/// what expired long ago.
 ///
 /// # Errors
 /// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
@@ -55,8 +64,8 @@ pub fn expire(rows: &Rows, now: Timestamp) -> Result<WriteSet, RowError> {
     for (key, held) in due(rows, now)? {
         charge(&mut work, now, key, held)?;
     }
-    let oldest = closed_oldest(now);
-    for (key, _) in rows.with_prefix(CLOSED) {
+    let oldest = expired_oldest(now);
+    for (key, _) in rows.with_prefix(EXPIRED) {
         if key >= oldest.as_str() {
             break;
         }
@@ -88,12 +97,11 @@ fn charge(
         ..held.draft.clone()
     };
     work.delete(key);
-    let closed = Closed {
+    let expired = Expired {
         v: V1,
-        end: End::Expired,
         charged: Some(Box::new(held)),
     };
-    work.put(closed_key(now, &record.request), &closed)?;
+    work.put(expired_key(now, &record.request), &expired)?;
     queue(work, &record)
 }
 
@@ -103,12 +111,12 @@ fn charge(
 /// [`RowError`] when a stored row is not what this code writes.
 pub fn next_deadline(rows: &Rows) -> Result<Option<Timestamp>, RowError> {
     let mut next = rows
-        .with_prefix(CLOSED)
+        .with_prefix(EXPIRED)
         .next()
-        .and_then(|(key, _)| closed_sweep_at(key));
+        .and_then(|(key, _)| expired_sweep_at(key));
     for (key, text) in rows.with_prefix(OPEN) {
-        let held: Reservation = decode(key, text)?;
-        next = Some(next.map_or(held.deadline, |next| next.min(held.deadline)));
+        let deadline = decode::<Deadline>(key, text)?.at;
+        next = Some(next.map_or(deadline, |next| next.min(deadline)));
     }
     Ok(next)
 }

@@ -3,8 +3,8 @@
 //! | key | row | written by |
 //! |---|---|---|
 //! | `s/org`, `s/team/T`, `s/app/T/A`, `s/user/U`, `s/key/K` | [`ScopeRow`]: sums, budgets and windows of one scope | admit, settle, release, expire |
-//! | `o/REQUEST` | [`Reservation`], open | admit, extend |
-//! | `t/BUCKET/REQUEST` | [`Closed`]: what became of a reservation, kept for [`CLOSED_KEPT`](super::CLOSED_KEPT) | settle, release, expire |
+//! | `o/REQUEST` | [`Reservation`], open | admit, extend; settle, release and expire delete it |
+//! | `t/BUCKET/REQUEST` | [`Expired`]: a reservation that may still be corrected, kept for [`EXPIRED_KEPT`](super::EXPIRED_KEPT) | expire; settle and release when late |
 //! | `q/SEQUENCE` | a record that waits to be shipped | settle, expire |
 //! | `ship` | which records are in which batch | [`crate::outbox`] |
 //!
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use super::window::Counter;
-use super::{CLOSED_BUCKET, CLOSED_BUCKETS};
+use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS};
 use crate::limit::{Amount, Meter, Rule, Scope};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work};
@@ -22,7 +22,7 @@ use crate::rows::{RowError, RowKey, V1, Work};
 pub(crate) const SCOPES: &str = "s/";
 pub(crate) const ORG: &str = "s/org";
 pub(crate) const OPEN: &str = "o/";
-pub(crate) const CLOSED: &str = "t/";
+pub(crate) const EXPIRED: &str = "t/";
 
 /// How many windows a scope's row remembers beside those that the present rules name.
 pub(super) const IDLE_WINDOWS_MAX: usize = 8;
@@ -43,37 +43,37 @@ pub(super) fn open_key(request: &RequestId) -> RowKey {
     format!("{OPEN}{request}")
 }
 
-const fn closed_bucket(at: Timestamp) -> i64 {
-    at.as_micros().div_euclid(CLOSED_BUCKET.as_micros())
+const fn expired_bucket(at: Timestamp) -> i64 {
+    at.as_micros().div_euclid(EXPIRED_BUCKET.as_micros())
 }
 
-/// Where a reservation that is closed now is remembered. Ordered by time, so that the oldest are swept first.
-pub(super) fn closed_key(now: Timestamp, request: &RequestId) -> RowKey {
-    format!("{CLOSED}{:010}/{request}", closed_bucket(now))
+/// Where a reservation that expires now is remembered. Ordered by time, so that the oldest are swept first.
+pub(super) fn expired_key(now: Timestamp, request: &RequestId) -> RowKey {
+    format!("{EXPIRED}{:010}/{request}", expired_bucket(now))
 }
 
-/// Where a closed reservation may be remembered: in any bucket that is kept, or in the next one if the clock stepped.
-pub(super) fn closed_keys(now: Timestamp, request: &RequestId) -> impl Iterator<Item = RowKey> {
-    let newest = closed_bucket(now).saturating_add(1);
-    (0..=CLOSED_BUCKETS.saturating_add(1))
-        .map(move |age| format!("{CLOSED}{:010}/{request}", newest.saturating_sub(age)))
+/// Where an expired reservation may be remembered: in any bucket that is kept, or in the next one if the clock stepped.
+pub(super) fn expired_keys(now: Timestamp, request: &RequestId) -> impl Iterator<Item = RowKey> {
+    let newest = expired_bucket(now).saturating_add(1);
+    (0..=EXPIRED_BUCKETS.saturating_add(1))
+        .map(move |age| format!("{EXPIRED}{:010}/{request}", newest.saturating_sub(age)))
 }
 
-/// Every row of a closed reservation with a smaller key may be deleted.
-pub(super) fn closed_oldest(now: Timestamp) -> RowKey {
+/// Every row of an expired reservation with a smaller key may be deleted.
+pub(super) fn expired_oldest(now: Timestamp) -> RowKey {
     format!(
-        "{CLOSED}{:010}/",
-        closed_bucket(now).saturating_sub(CLOSED_BUCKETS)
+        "{EXPIRED}{:010}/",
+        expired_bucket(now).saturating_sub(EXPIRED_BUCKETS)
     )
 }
 
 /// When the bucket of this row may be deleted.
-pub(super) fn closed_sweep_at(key: &str) -> Option<Timestamp> {
-    let (bucket, _) = key.strip_prefix(CLOSED)?.split_once('/')?;
+pub(super) fn expired_sweep_at(key: &str) -> Option<Timestamp> {
+    let (bucket, _) = key.strip_prefix(EXPIRED)?.split_once('/')?;
     let bucket: i64 = bucket.parse().ok()?;
-    let end = bucket.saturating_add(CLOSED_BUCKETS).saturating_add(1);
+    let end = bucket.saturating_add(EXPIRED_BUCKETS).saturating_add(1);
     Some(Timestamp::from_micros(
-        end.saturating_mul(CLOSED_BUCKET.as_micros()),
+        end.saturating_mul(EXPIRED_BUCKET.as_micros()),
     ))
 }
 
@@ -319,28 +319,22 @@ pub(crate) struct Reservation {
     pub(super) draft: Record,
 }
 
-/// What became of a reservation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Closed {
-    pub(super) v: V1,
-    /// How it ended.
-    #[serde(rename = "s")]
-    pub(super) end: End,
-    /// If it expired and was not corrected yet: the reservation, all of which was charged.
-    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
-    pub(super) charged: Option<Box<Reservation>>,
+/// The one field of a [`Reservation`] that says when it expires, for those who look through many.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Deadline {
+    #[expect(dead_code, reason = "a row of another version must not decode")]
+    v: V1,
+    #[serde(rename = "x")]
+    pub(super) at: Timestamp,
 }
 
-/// How a reservation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum End {
-    /// It was settled, in time or late.
-    Settled,
-    /// It was released.
-    Released,
-    /// It was charged as it stood.
-    Expired,
+/// A reservation that expired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Expired {
+    pub(super) v: V1,
+    /// The reservation, all of which was charged; nothing once that was corrected.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub(super) charged: Option<Box<Reservation>>,
 }
 
 /// Where a request stands.
@@ -348,9 +342,9 @@ pub(super) enum End {
 pub(super) enum Found {
     /// Its reservation is open.
     Open(Box<Reservation>),
-    /// Its reservation is closed; the row that says so.
-    Closed(RowKey, Closed),
-    /// Nothing is known of it.
+    /// Its reservation expired; the row that says so.
+    Expired(RowKey, Expired),
+    /// Nothing is known of it: it never was, has ended in time, or long ago.
     Nothing,
 }
 
@@ -363,9 +357,9 @@ pub(super) fn find(
     if let Some(open) = work.load(&open_key(request))? {
         return Ok(Found::Open(Box::new(open)));
     }
-    for key in closed_keys(now, request) {
-        if let Some(closed) = work.load(&key)? {
-            return Ok(Found::Closed(key, closed));
+    for key in expired_keys(now, request) {
+        if let Some(expired) = work.load(&key)? {
+            return Ok(Found::Expired(key, expired));
         }
     }
     Ok(Found::Nothing)

@@ -2,7 +2,7 @@
 
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Usage};
 
-use super::rows::{Closed, End, Found, Reservation, ScopeRow, closed_key, find, open_key};
+use super::rows::{Expired, Found, Reservation, ScopeRow, find, open_key};
 use super::{Reply, chargeable, deadline, queue};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
@@ -41,7 +41,7 @@ pub(super) fn settle(
                 row.settle(&held, *ordinal, actual);
                 row.store(work, key);
             }
-            close(work, now, &record.request, End::Settled)?;
+            work.delete(&open_key(&record.request));
             let record = Record {
                 kind: RecordKind::Settled,
                 cost_nano_usd: actual.cost,
@@ -50,14 +50,12 @@ pub(super) fn settle(
             queue(work, &record)?;
             Ok(Reply::Done)
         }
-        Found::Closed(key, closed) => match (closed.end, closed.charged) {
-            (End::Expired, Some(charged)) => {
-                correct(work, key, End::Settled, &charged, actual, record)?;
-                Ok(Reply::Done)
+        Found::Expired(key, expired) => {
+            if let Some(charged) = expired.charged {
+                correct(work, key, &charged, actual, record)?;
             }
-            (End::Settled, _) => Ok(Reply::Done),
-            (End::Released | End::Expired, _) => Ok(Reply::Unknown),
-        },
+            Ok(Reply::Done)
+        }
         Found::Nothing => Ok(Reply::Unknown),
     }
 }
@@ -75,18 +73,17 @@ pub(super) fn release(
                 row.release(&held, *ordinal);
                 row.store(work, key);
             }
-            close(work, now, request, End::Released)?;
+            work.delete(&open_key(request));
         }
-        Found::Closed(key, closed) => {
-            if let (End::Expired, Some(charged)) = (closed.end, closed.charged) {
+        Found::Expired(key, expired) => {
+            if let Some(charged) = expired.charged {
                 let record = Record {
                     usage: Usage::default(),
                     usage_source: UsageSource::None,
                     outcome: Outcome::Failed,
                     ..charged.draft.clone()
                 };
-                let nothing = Amount::default();
-                correct(work, key, End::Released, &charged, nothing, &record)?;
+                correct(work, key, &charged, Amount::default(), &record)?;
             }
         }
         Found::Nothing => return Ok(Reply::Unknown),
@@ -94,26 +91,10 @@ pub(super) fn release(
     Ok(Reply::Done)
 }
 
-fn close(
-    work: &mut Work<'_>,
-    now: Timestamp,
-    request: &RequestId,
-    end: End,
-) -> Result<(), RowError> {
-    work.delete(&open_key(request));
-    let closed = Closed {
-        v: V1,
-        end,
-        charged: None,
-    };
-    work.put(closed_key(now, request), &closed)
-}
-
 /// Replaces an expired reservation's charge by the truth. The record's cost is the difference.
 fn correct(
     work: &mut Work<'_>,
     key: RowKey,
-    end: End,
     charged: &Reservation,
     actual: Amount,
     record: &Record,
@@ -123,12 +104,11 @@ fn correct(
         row.replace(charged, *ordinal, actual);
         row.store(work, key);
     }
-    let closed = Closed {
+    let corrected = Expired {
         v: V1,
-        end,
         charged: None,
     };
-    work.put(key, &closed)?;
+    work.put(key, &corrected)?;
     let difference: NanoUsd = actual.cost.minus(charged.estimate.cost);
     let record = Record {
         kind: RecordKind::Correction,

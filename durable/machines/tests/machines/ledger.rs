@@ -1,7 +1,7 @@
 //! What the ledger admits, denies, charges and remembers.
 
 use sluice_machines::ledger::{
-    self, BudgetState, CLOSED_KEPT, Command, EXPIRE_MAX, Reply, WindowState,
+    self, BudgetState, Command, EXPIRE_MAX, EXPIRED_KEPT, Reply, WindowState,
 };
 use sluice_machines::limit::{Meter, Period, Scope};
 use sluice_machines::record::{Outcome, RecordKind, UsageSource};
@@ -225,23 +225,22 @@ fn the_tightest_windows_and_the_nearly_used_budgets_are_told() {
 }
 
 #[test]
-fn every_command_may_come_twice() {
+fn a_command_that_comes_twice_charges_once() {
     let mut world = World::new();
     let scopes = [at(team(), &[budget(Period::Day, 100)])];
     let first = world.admit(1, &scopes, amount(5, 90));
     assert_eq!(world.admit(1, &scopes, amount(5, 90)), first);
     assert_eq!(world.extend(1, seconds(90)), Reply::Done);
-    for _ in 0..2 {
-        assert_eq!(world.settle(1, amount(5, 80)), Reply::Done);
-    }
-    assert_eq!(world.release(1), Reply::Done);
-    assert_eq!(world.extend(1, seconds(90)), Reply::Unknown);
-    assert_eq!(world.admit(1, &scopes, amount(5, 90)), Reply::Done);
+    assert_eq!(world.settle(1, amount(5, 80)), Reply::Done);
     world.admitted(2, &scopes, amount(5, 20));
-    for _ in 0..2 {
-        assert_eq!(world.release(2), Reply::Done);
+    assert_eq!(world.release(2), Reply::Done);
+    let after = world.store.clone();
+    for number in 1..=2 {
+        assert_eq!(world.settle(number, amount(5, 80)), Reply::Unknown);
+        assert_eq!(world.release(number), Reply::Unknown);
+        assert_eq!(world.extend(number, seconds(90)), Reply::Unknown);
     }
-    assert_eq!(world.settle(2, amount(5, 20)), Reply::Unknown);
+    assert_eq!(world.store, after);
     let standing = world.standing_of(&team());
     assert_eq!(
         (standing.spent_total, standing.reserved),
@@ -268,7 +267,7 @@ fn a_reservation_that_nobody_came_back_for_is_charged() {
     world.expire();
     assert_eq!(world.queued(), []);
     world.pass(seconds(30));
-    let reads = ledger::expire_reads();
+    let reads = ledger::deadline_reads();
     assert_eq!(
         ledger::next_deadline(&world.rows(&reads)),
         Ok(Some(world.now))
@@ -294,7 +293,7 @@ fn many_deadlines_at_once_are_met_in_bounded_portions() {
         world.admitted(u32::try_from(number).unwrap(), &[], amount(1, 1));
     }
     world.pass(seconds(60));
-    let reads = ledger::expire_reads();
+    let reads = ledger::deadline_reads();
     world.expire();
     assert_eq!(world.queued().len(), EXPIRE_MAX);
     assert_eq!(
@@ -355,20 +354,36 @@ fn a_late_release_corrects_the_charge_to_nothing() {
     for _ in 0..2 {
         assert_eq!(world.release(1), Reply::Done);
     }
-    assert_eq!(world.settle(1, amount(9, 50)), Reply::Unknown);
+    assert_eq!(world.settle(1, amount(9, 50)), Reply::Done);
+    assert_eq!(world.queued().len(), 2);
     assert_eq!(world.queued()[1].record.cost_nano_usd, nanos(-50));
     assert_eq!(world.standing_of(&team()).spent_total, nanos(0));
 }
 
 #[test]
-fn what_became_of_a_request_is_remembered_for_an_hour_and_then_forgotten() {
+fn a_request_that_ended_in_time_leaves_no_row_of_its_own() {
+    let mut world = World::new();
+    for number in 1..=2 {
+        world.admitted(number, &[], amount(9, 50));
+    }
+    world.settle(1, amount(9, 50));
+    world.release(2);
+    let keys: Vec<_> = world.store.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["q/00000000000000000001", "s/org"]);
+    assert_eq!(ledger::next_deadline(&world.store), Ok(None));
+}
+
+#[test]
+fn an_expired_request_is_remembered_for_an_hour_and_then_forgotten() {
     let mut world = World::new();
     world.admitted(1, &[], amount(9, 50));
-    world.settle(1, amount(9, 50));
-    world.pass(CLOSED_KEPT);
+    world.pass(seconds(60));
     world.expire();
+    world.pass(EXPIRED_KEPT);
+    world.expire();
+    assert_eq!(world.admit(1, &[], amount(9, 50)), Reply::Done);
     assert_eq!(world.settle(1, amount(9, 50)), Reply::Done);
-    world.pass(CLOSED_KEPT);
+    world.pass(EXPIRED_KEPT);
     world.expire();
     assert_eq!(world.settle(1, amount(9, 50)), Reply::Unknown);
     assert_eq!(world.store.with_prefix("t/").count(), 0);

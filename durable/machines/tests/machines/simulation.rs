@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sluice_machines::ledger::{CLOSED_KEPT, Command, Denial, Reply, SUB_BUCKETS};
+use sluice_machines::ledger::{Command, Denial, EXPIRED_KEPT, Reply, SUB_BUCKETS};
 use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules};
 use sluice_machines::outbox::{self, Line};
 use sluice_machines::record::RecordKind;
-use sluice_units::{KeyId, NanoUsd, Span, TeamId, Timestamp};
+use sluice_units::{KeyId, NanoUsd, RequestId, Span, TeamId, Timestamp};
 
 use crate::world::{World, amount, at, budget, per, record, request, seconds};
 
 const MINUTE: Span = Span::from_seconds(60);
-/// How far the clock steps back, at most: by less than a stretch in which closed reservations are forgotten together.
+/// How far the clock steps back, at most: by less than a stretch in which expired reservations are forgotten together.
 const STEP_BACK_MAX: Span = Span::from_seconds(1_200);
 const TTL: Span = Span::from_seconds(60);
 
@@ -151,6 +151,14 @@ impl Life {
         }
     }
 
+    /// The ledger remembers that it expired, but not for ever.
+    fn is_remembered_for_a_time(&self) -> bool {
+        matches!(
+            self.state,
+            State::Expired | State::Corrected(_) | State::ReleasedLate
+        )
+    }
+
     fn stands_at(&self, scope: &Scope) -> bool {
         self.scopes.iter().any(|rules| rules.scope == *scope)
     }
@@ -168,6 +176,23 @@ impl Life {
             State::ReleasedLate => correction(NanoUsd::ZERO),
         }
     }
+}
+
+fn request_of(command: &Command) -> &RequestId {
+    match command {
+        Command::Admit(admission) => &admission.draft.request,
+        Command::Settle { record, .. } => &record.request,
+        Command::Extend { request, .. } | Command::Release { request } => request,
+        Command::Standing => unreachable!(),
+    }
+}
+
+/// Whether these commands may end the request that `admit` names.
+fn ends_before(commands: &[Command], admit: &Command) -> bool {
+    commands.iter().any(|command| {
+        matches!(command, Command::Settle { .. } | Command::Release { .. })
+            && request_of(command) == request_of(admit)
+    })
 }
 
 struct Simulation {
@@ -232,7 +257,14 @@ impl Simulation {
     }
 
     fn batch(&mut self, ops: &[Op]) {
-        let commands: Vec<Command> = ops.iter().flat_map(|op| self.commands(op)).collect();
+        let mut commands: Vec<Command> = Vec::new();
+        for op in ops {
+            let again = matches!(op, Op::AdmitAgain(_));
+            let more = self.commands(op);
+            if !(again && more.iter().any(|admit| ends_before(&commands, admit))) {
+                commands.extend(more);
+            }
+        }
         let (replies, writes) = self.world.run(&commands);
         assert_eq!(replies.len(), commands.len());
         let denied = |reply: &Reply| matches!(reply, Reply::Denied(_) | Reply::Unknown);
@@ -244,13 +276,13 @@ impl Simulation {
         }
     }
 
-    /// The commands for an operation; none for a request of which the ledger may have forgotten what became.
+    /// The commands for an operation; none for an expired request that the ledger may have forgotten, and no `Admit`
+    /// for one that ended in time, because a caller delivers it at most once.
     fn commands(&mut self, op: &Op) -> Vec<Command> {
         let known = |back: usize| {
             let life = self.lives.iter().rev().nth(back)?;
             let age = self.latest.since(life.closed_at);
-            let open = matches!(life.state, State::Open { .. });
-            (open || age < CLOSED_KEPT).then_some(life)
+            (!life.is_remembered_for_a_time() || age < EXPIRED_KEPT).then_some(life)
         };
         let settle = |number, actual| Command::Settle {
             actual,
@@ -271,6 +303,7 @@ impl Simulation {
                 settle(number, *actual),
             ],
             Op::AdmitAgain(back) => known(*back)
+                .filter(|life| !matches!(life.state, State::Settled(_) | State::Released))
                 .map(|life| admit(life.number, &life.scopes, life.estimate))
                 .into_iter()
                 .collect(),
@@ -298,12 +331,7 @@ impl Simulation {
 
     fn observe(&mut self, command: &Command, reply: &Reply) {
         let now = self.world.now;
-        let request = match command {
-            Command::Admit(admission) => &admission.draft.request,
-            Command::Settle { record, .. } => &record.request,
-            Command::Extend { request, .. } | Command::Release { request } => request,
-            Command::Standing => unreachable!(),
-        };
+        let request = request_of(command);
         let life = self
             .lives
             .iter_mut()
@@ -335,13 +363,14 @@ impl Simulation {
             (Command::Settle { actual, .. }, State::Expired) => {
                 (State::Corrected(*actual), Reply::Done)
             }
-            (Command::Settle { .. }, released @ (State::Released | State::ReleasedLate)) => {
-                (released, Reply::Unknown)
-            }
-            (Command::Settle { .. }, settled) => (settled, Reply::Done),
+            (
+                Command::Settle { .. } | Command::Release { .. },
+                ended @ (State::Settled(_) | State::Released),
+            ) => (ended, Reply::Unknown),
+            (Command::Settle { .. }, corrected) => (corrected, Reply::Done),
             (Command::Release { .. }, State::Open { .. }) => (State::Released, Reply::Done),
             (Command::Release { .. }, State::Expired) => (State::ReleasedLate, Reply::Done),
-            (Command::Release { .. }, closed) => (closed, Reply::Done),
+            (Command::Release { .. }, corrected) => (corrected, Reply::Done),
             (Command::Standing, _) => unreachable!(),
         };
         assert_eq!(*reply, expected, "{command:?} in {:?}", life.state);
