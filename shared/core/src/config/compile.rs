@@ -12,7 +12,6 @@ mod routes;
 
 use std::ops::RangeInclusive;
 
-use sha2::{Digest, Sha256};
 use sluice_units::{IdError, Region, Span};
 
 use super::compiled::{Accounting, Gateway, Retry, Timeouts};
@@ -21,6 +20,7 @@ use super::document::{
 };
 use super::issue::{Issue, Issues, Path};
 use super::{Config, secrets};
+use crate::hash::sha256_hex;
 
 const REGION_DEFAULT: &str = "local";
 const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
@@ -171,10 +171,7 @@ impl Check {
     /// SHA-256 of the document, in lower-case hex.
     fn hash(&mut self, document: &Document) -> String {
         match serde_json::to_vec(document) {
-            Ok(bytes) => Sha256::digest(&bytes)
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            Ok(bytes) => sha256_hex(&bytes),
             Err(error) => {
                 let problem = format!("cannot be written as JSON: {error}");
                 self.0.add(&Path::root(), problem, "");
