@@ -119,6 +119,8 @@ fn merge_quirks(
         reasoning_adaptive,
         sampling,
         structured_outputs,
+        responses,
+        completions,
     } = left;
     for (left, right) in [
         (max_completion_tokens, right.max_completion_tokens),
@@ -129,6 +131,8 @@ fn merge_quirks(
         (reasoning_adaptive, right.reasoning_adaptive),
         (sampling, right.sampling),
         (structured_outputs, right.structured_outputs),
+        (responses, right.responses),
+        (completions, right.completions),
     ] {
         *left = merge(*left, right);
     }
@@ -143,6 +147,8 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         thought_signatures,
         reasoning_adaptive,
         sampling,
+        responses,
+        completions,
     } = quirks;
     QuirksDocument {
         max_completion_tokens,
@@ -154,6 +160,8 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         sampling,
         // A capability of the model.
         structured_outputs: None,
+        responses,
+        completions,
     }
 }
 

@@ -76,6 +76,12 @@ pub struct Quirks {
     /// It takes temperature and its relatives.
     #[serde(skip_serializing_if = "is_default")]
     pub sampling: Option<bool>,
+    /// It serves Responses too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub responses: Option<bool>,
+    /// It serves legacy Completions too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub completions: Option<bool>,
 }
 
 line! {

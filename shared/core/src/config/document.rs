@@ -147,6 +147,10 @@ document! {
         sampling: Option<bool>,
         /// It can be held to a JSON schema; absent means where that is a known capability.
         structured_outputs: Option<bool>,
+        /// It serves Responses too.
+        responses: Option<bool>,
+        /// It serves legacy Completions too.
+        completions: Option<bool>,
     }
 }
 
