@@ -6,7 +6,7 @@ mod request;
 mod response;
 mod stream;
 
-pub use lists::{Model, encode_models, encode_token_count};
+pub use lists::{Model, encode_model, encode_models, encode_token_count};
 pub use request::{decode_count_tokens, decode_request};
 pub use response::encode_response;
 pub use stream::{HELD_BYTES_MAX, StreamEncoder};
