@@ -15,7 +15,7 @@ use sluice_wire::UpstreamRequest;
 
 use crate::config::{Auth, Provider, ProviderDialect};
 use crate::plan::Failure;
-use crate::platform::{FetchError, Platform, UpstreamBody, UpstreamCall};
+use crate::platform::{FetchError, Platform, Rest, UpstreamBody, UpstreamCall};
 use crate::sandbox::{self, SandboxAnswer, Step};
 
 /// The largest answer that is read whole, in bytes.
@@ -96,7 +96,7 @@ pub async fn within<P: Platform, T>(
     }
 }
 
-/// Calls a target.
+/// Calls a target; `rest` follows the request's body.
 ///
 /// # Errors
 /// [`Failure::NoKey`], [`Failure::Unreachable`].
@@ -104,6 +104,7 @@ pub async fn call<P: Platform>(
     p: &P,
     provider: &Provider,
     request: UpstreamRequest,
+    rest: Option<Rest>,
     trace: &HeaderMap,
 ) -> Result<Answer<P>, Failure> {
     if provider.dialect == ProviderDialect::Sandbox {
@@ -138,6 +139,7 @@ pub async fn call<P: Platform>(
             url,
             headers,
             body: request.body,
+            rest,
         })
         .await
         .map_err(Failure::Unreachable)?;
