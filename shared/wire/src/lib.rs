@@ -20,6 +20,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod citations;
 pub mod cohere;
 pub mod dialect;
 pub mod drops;
@@ -27,6 +28,7 @@ pub mod error;
 pub mod event_stream;
 pub mod gemini;
 pub mod json;
+mod kinds;
 pub mod model;
 pub mod openai;
 pub mod responses;
