@@ -23,6 +23,7 @@ pub mod bedrock;
 mod citations;
 pub mod cohere;
 pub mod dialect;
+pub mod downstream;
 pub mod drops;
 pub mod error;
 pub mod event_stream;
@@ -36,5 +37,6 @@ pub mod sigv4;
 pub mod sse;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
+pub use downstream::Downstream;
 pub use drops::{Dropped, Drops};
 pub use error::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
