@@ -80,6 +80,8 @@ pub struct Target {
     pub sampling: bool,
     /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
     pub structured_outputs: bool,
+    /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
+    pub short_call_ids: bool,
     /// Beside Chat Completions the provider serves Responses at `/responses`.
     pub responses: bool,
     /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
@@ -100,6 +102,7 @@ impl Default for Target {
             reasoning_adaptive: false,
             sampling: true,
             structured_outputs: false,
+            short_call_ids: false,
             responses: false,
             completions: false,
         }

@@ -20,6 +20,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod citations;
 pub mod cohere;
 pub mod dialect;
 pub mod downstream;
@@ -28,6 +29,7 @@ pub mod error;
 pub mod event_stream;
 pub mod gemini;
 pub mod json;
+mod kinds;
 pub mod model;
 pub mod openai;
 pub mod responses;
