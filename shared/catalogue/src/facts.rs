@@ -28,9 +28,9 @@ line! {
         aliases: Vec<String>,
         /// Its own name.
         name: String,
-        /// Its wire language: `openai`, `anthropic` or `gemini`.
+        /// Its wire language: `openai`, `anthropic`, `gemini`, `bedrock` or `cohere`.
         dialect: String,
-        /// Where its API begins; `${NAME}` stands for what only the account's owner knows.
+        /// Where its API begins; `${REGION}` stands for its region, `${NAME}` for what only the account's owner knows.
         base_url: Option<String>,
         /// The usual name of the variable that holds its key; absent where it asks for none.
         key: Option<String>,

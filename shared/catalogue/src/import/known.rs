@@ -74,7 +74,7 @@ const fn openai(id: &'static str, base_url: &'static str) -> Known {
     }
 }
 
-const KNOWN: [Known; 21] = [
+const KNOWN: [Known; 22] = [
     Known {
         quirks: NEWEST,
         ..openai("openai", "https://api.openai.com/v1")
@@ -118,7 +118,19 @@ const KNOWN: [Known; 21] = [
     },
     openai("aihubmix", "https://aihubmix.com/v1"),
     openai("cerebras", "https://api.cerebras.ai/v1"),
-    openai("cohere", "https://api.cohere.ai/compatibility/v1"),
+    Known {
+        dialect: "cohere",
+        ..openai("cohere", "https://api.cohere.com/v2")
+    },
+    Known {
+        aliases: &["bedrock"],
+        dialect: "bedrock",
+        key: Some("AWS_BEARER_TOKEN_BEDROCK"),
+        ..openai(
+            "amazon-bedrock",
+            "https://bedrock-runtime.${REGION}.amazonaws.com",
+        )
+    },
     openai("deepinfra", "https://api.deepinfra.com/v1/openai"),
     Known {
         key: Some("DATABRICKS_TOKEN"),

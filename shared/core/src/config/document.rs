@@ -372,6 +372,12 @@ names! {
         Anthropic = "anthropic",
         /// Google's Gemini API.
         Gemini = "gemini",
+        /// OpenAI's Responses.
+        Responses = "responses",
+        /// Amazon Bedrock's Converse.
+        Bedrock = "bedrock",
+        /// Cohere's second API.
+        Cohere = "cohere",
         /// None: the gateway answers itself.
         Sandbox = "sandbox",
     }

@@ -4,6 +4,7 @@ mod admission;
 mod failures;
 mod keys;
 mod streams;
+mod upstreams;
 mod world;
 
 use serde_json::{Value, json};
