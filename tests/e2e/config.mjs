@@ -5,7 +5,7 @@
 /** The secrets by name, as the environment would hold them. */
 export const SECRETS = {
   MOCK_OPENAI_KEY: 'sk-mock-openai', MOCK_BACKUP_KEY: 'sk-mock-backup', MOCK_PLAIN_KEY: 'sk-mock-plain', MOCK_ANTHROPIC_KEY: 'sk-ant-mock', MOCK_GEMINI_KEY: 'AIza-mock',
-  MOCK_WRONG_KEY: 'sk-mock-wrong',
+  MOCK_WRONG_KEY: 'sk-mock-wrong', MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_COHERE_KEY: 'cohere-mock', MOCK_MISTRAL_KEY: 'mistral-mock', MOCK_VLLM_KEY: 'vllm-mock',
 };
 
 const PROVIDERS = {
@@ -14,6 +14,12 @@ const PROVIDERS = {
   'mock-plain': { dialect: 'openai', path: '/plain/v1', key: 'MOCK_PLAIN_KEY', quirks: { max_completion_tokens: false, developer_role: false } },
   'mock-anthropic': { dialect: 'anthropic', path: '/anthropic/v1', key: 'MOCK_ANTHROPIC_KEY' },
   'mock-gemini': { dialect: 'gemini', path: '/gemini/v1beta', key: 'MOCK_GEMINI_KEY' },
+  'mock-responses': { dialect: 'responses', path: '/openai/v1', key: 'MOCK_OPENAI_KEY' },
+  'mock-bedrock': { dialect: 'bedrock', path: '/bedrock', key: 'MOCK_BEDROCK_KEY' },
+  'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
+  'mock-mistral': { dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY', quirks: { stream_usage: false } },
+  'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none', quirks: { max_completion_tokens: false, developer_role: false } },
+  'mock-vllm': { dialect: 'openai', path: '/vllm/v1', key: 'MOCK_VLLM_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-wrong-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_WRONG_KEY' },
   'mock-no-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_ABSENT_KEY' },
 };
@@ -39,7 +45,7 @@ const FALLBACK_ON = { 'chain/context': ['error', 'context_length'] };
 /** One request on `mock-openai/flat…` costs this much, whatever it uses. */
 export const FLAT_PRICE_USD = '0.02';
 
-const provider = (mocksUrl, { dialect, path, key, quirks }) => ({ dialect, base_url: mocksUrl + path, key, models_allow: ['*'], ...(quirks ? { quirks } : {}) });
+const provider = (mocksUrl, { path, ...rest }) => ({ base_url: mocksUrl + path, models_allow: ['*'], ...rest });
 const route = ([name, targets]) => [name, { targets: targets.map(([from, model]) => ({ provider: from, model })), fallback_on: FALLBACK_ON[name] ?? ['error', 'rate_limit'] }];
 
 /** The configuration, as a document in JSON. */

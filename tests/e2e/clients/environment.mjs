@@ -87,6 +87,6 @@ export async function runScript(one, env) {
 /** What the scripts need to know of a gateway. */
 export async function settings({ gateway, mocks }) {
   const { key } = await gateway.mint({ org: 'sdk' });
-  const other = await gateway.mint({ org: 'sdk', models: ['sandbox/*'] });
+  const other = await gateway.mint({ org: 'sdk', strict: true });
   return { SLUICE_URL: gateway.url, SLUICE_KEY: key, SLUICE_OTHER_KEY: other.key, MATRIX_MOCKS: mocks.url };
 }

@@ -2,13 +2,19 @@
 
 const NO_EMBEDDINGS = { embeddings: 'the provider has no embeddings' };
 
-/** Every upstream: its mock's name, its title, whether it shows its thoughts, the dimensions of its embeddings. */
+/** Every upstream: its mock's name, its title, whether it shows its thoughts, the dimensions of its embeddings, whether it heeds a choice of tools. */
 export const UPSTREAMS = [
   { name: 'openai', title: 'OpenAI', thoughts: false, dimensions: 8, lacks: {} },
   { name: 'plain', title: 'plain compatible', thoughts: false, dimensions: 8, lacks: {} },
   { name: 'anthropic', title: 'Anthropic', thoughts: true, dimensions: 8, lacks: NO_EMBEDDINGS },
   { name: 'gemini', title: 'Gemini', thoughts: true, dimensions: 8, lacks: {} },
+  { name: 'responses', title: 'OpenAI Responses', thoughts: true, dimensions: 8, lacks: NO_EMBEDDINGS },
+  { name: 'bedrock', title: 'Bedrock', thoughts: true, dimensions: 8, lacks: { embeddings: 'Converse has no embeddings' } },
+  { name: 'mistral', title: 'Mistral', thoughts: false, dimensions: 8, lacks: {} },
+  { name: 'cohere', title: 'Cohere', thoughts: true, dimensions: 256, lacks: {} },
+  { name: 'ollama', title: 'Ollama', choice: false, thoughts: false, dimensions: 8, lacks: {} },
+  { name: 'vllm', title: 'vLLM', thoughts: false, dimensions: 8, lacks: {} },
 ];
 
 /** The part of an upstream that the clients need to know. */
-export const described = UPSTREAMS.map(({ name, thoughts, dimensions, lacks }) => ({ name, thoughts, dimensions, lacks }));
+export const described = UPSTREAMS.map(({ title: _title, ...one }) => ({ choice: true, ...one }));
