@@ -15,6 +15,7 @@ use sluice_wire::downstream::Answered;
 
 use crate::admit::Admitted;
 use crate::config::{Config, Route, TargetRef};
+use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -173,7 +174,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let mut answer =
-                upstream::call(&self.p, &target.provider, request, &self.trace).await?;
+                upstream::call(&self.p, &self.isolate, target, request, &self.trace).await?;
             if !answer.status.is_success() {
                 let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
                     .await
@@ -184,7 +185,7 @@ impl<P: Platform> Run<P> {
                     &answer.headers,
                     &body,
                 );
-                self.scrub(target, &mut error.message);
+                credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
                 return Err(Failure::Answered(error));
             }
             if self.work.streams() {
@@ -210,20 +211,6 @@ impl<P: Platform> Run<P> {
         upstream::within(&self.p, &deadline, every, tick, work)
             .await
             .unwrap_or(Err(Failure::Timeout("answer")))
-    }
-
-    /// Takes the gateway's own key out of a provider's words.
-    fn scrub(&self, target: &TargetRef, message: &mut String) {
-        let secret = target
-            .provider
-            .key
-            .as_ref()
-            .and_then(|name| self.p.secret(name));
-        if let Some(secret) = secret.filter(|secret| !secret.expose().is_empty())
-            && message.contains(secret.expose())
-        {
-            *message = message.replace(secret.expose(), "…");
-        }
     }
 
     async fn begin_stream(
