@@ -57,6 +57,8 @@ pub fn language(head: &Parts) -> Downstream {
         Downstream::Messages
     } else if path.starts_with("/v1/responses") {
         Downstream::Responses
+    } else if path == "/v1/completions" {
+        Downstream::Completions
     } else if path.starts_with("/v1beta/") || gemini_method(path).is_some() {
         gemini()
     } else if path != "/v1/models" && model(path).is_none() {
@@ -80,7 +82,7 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
         "/health/live" => (Endpoint::Live, &[Method::GET, Method::HEAD]),
         "/health/ready" => (Endpoint::Ready, &[Method::GET, Method::HEAD]),
         "/health" => (Endpoint::Health, &[Method::GET, Method::HEAD]),
-        "/v1/chat/completions" | "/v1/responses" | "/v1/messages" => {
+        "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/messages" => {
             (Endpoint::Chat(Named::default()), &[Method::POST])
         }
         "/v1/messages/count_tokens" => (Endpoint::CountTokens(Named::default()), &[Method::POST]),

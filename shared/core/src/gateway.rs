@@ -334,7 +334,7 @@ impl<P: Platform> Context<'_, P> {
 
     fn list(&self, names: &[String]) -> Vec<u8> {
         match self.downstream {
-            Downstream::ChatCompletions | Downstream::Responses => {
+            Downstream::ChatCompletions | Downstream::Completions | Downstream::Responses => {
                 let models: Vec<_> = names.iter().map(|name| openai_model(name)).collect();
                 openai::models::encode_list(&models)
             }
@@ -353,7 +353,7 @@ impl<P: Platform> Context<'_, P> {
         let caller = self.caller().await?;
         let (route, _) = self.route(&caller, name)?;
         let body = match self.downstream {
-            Downstream::ChatCompletions | Downstream::Responses => {
+            Downstream::ChatCompletions | Downstream::Completions | Downstream::Responses => {
                 let owned_by = route
                     .targets
                     .first()

@@ -202,7 +202,9 @@ impl Chat {
         let dialect = self.dialect(target);
         let mut request = Cow::Borrowed(&self.request);
         let mut drops = Drops::new();
-        if dialect != self.downstream.dialect() && !request.extra.is_empty() {
+        let leaves =
+            dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
+        if leaves && !request.extra.is_empty() {
             let left = self.downstream.leave(request.to_mut());
             drops.append(left.map_err(Failure::NotPortable)?);
         }
@@ -241,7 +243,7 @@ impl Chat {
     /// Looks at an answer that passes through.
     fn look(&self, target: &TargetRef, body: &Bytes) -> Result<Look, DecodeError> {
         match self.downstream {
-            Downstream::ChatCompletions => passthrough::look(body),
+            Downstream::ChatCompletions | Downstream::Completions => passthrough::look(body),
             Downstream::Responses => {
                 let seen = responses::passthrough::look(body)?;
                 Ok(Look {

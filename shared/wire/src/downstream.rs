@@ -29,6 +29,8 @@ pub use tap::EventTap;
 pub enum Downstream {
     /// OpenAI's Chat Completions.
     ChatCompletions,
+    /// OpenAI's legacy Completions.
+    Completions,
     /// OpenAI's Responses.
     Responses,
     /// Anthropic's Messages.
@@ -53,7 +55,7 @@ impl Downstream {
     #[must_use]
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::ChatCompletions => Dialect::OpenAi,
+            Self::ChatCompletions | Self::Completions => Dialect::OpenAi,
             Self::Responses => Dialect::Responses,
             Self::Messages => Dialect::Anthropic,
             Self::GenerateContent(_) => Dialect::Gemini,
@@ -68,6 +70,7 @@ impl Downstream {
     pub fn decode_request(self, body: &[u8]) -> Result<(ChatRequest, Drops), Malformed> {
         match self {
             Self::ChatCompletions => openai::chat::decode_request(body),
+            Self::Completions => openai::completions::decode_request(body),
             Self::Responses => responses::decode_request(body),
             Self::Messages => anthropic::decode_request(body),
             Self::GenerateContent(_) => gemini::downstream::decode_request("", false, body),
@@ -81,6 +84,7 @@ impl Downstream {
     pub fn leave(self, request: &mut ChatRequest) -> Result<Drops, Malformed> {
         match self {
             Self::Responses => responses::for_other_dialects(request),
+            Self::Completions => openai::completions::for_other_dialects(request),
             Self::ChatCompletions => Ok(Drops::new()),
             Self::Messages | Self::GenerateContent(_) => Ok(leave_extra(request)),
         }
@@ -103,6 +107,7 @@ impl Downstream {
                 }
                 _ => true,
             }),
+            Self::Completions => target.completions,
             // Its own rewriting takes foreign proofs out.
             Self::Responses => true,
             Self::Messages => !parts(request).any(|part| match part {
@@ -147,6 +152,15 @@ impl Downstream {
                 let body = passthrough::rewrite_request(body, &edits);
                 passthrough::request("/chat/completions", body)
             }
+            Self::Completions => {
+                let edits = Edits {
+                    model: Some(target.model.clone()),
+                    include_usage: request.stream && target.stream_usage,
+                    ..Edits::default()
+                };
+                let body = passthrough::rewrite_request(body, &edits);
+                passthrough::request("/completions", body)
+            }
             Self::Responses => {
                 let body = responses::passthrough::rewrite_request(body, &target.model);
                 passthrough::request("/responses", body)
@@ -166,6 +180,9 @@ impl Downstream {
     pub fn encode_response(self, response: &ChatResponse, answered: &Answered) -> (Vec<u8>, Drops) {
         match self {
             Self::ChatCompletions => openai::chat::encode_response(response, &answered.chat()),
+            Self::Completions => {
+                openai::completions::encode_response(response, &answered.completions())
+            }
             Self::Responses => responses::encode_response(response, &answered.responses()),
             Self::Messages => anthropic::encode_response(response, &answered.messages()),
             Self::GenerateContent(_) => {
@@ -220,6 +237,13 @@ impl Answered {
         }
     }
 
+    fn completions(&self) -> openai::completions::Answered {
+        openai::completions::Answered {
+            id: format!("cmpl-{}", self.id),
+            created: self.created,
+        }
+    }
+
     fn responses(&self) -> responses::Answered {
         responses::Answered {
             id: format!("resp_{}", self.id),
@@ -249,6 +273,8 @@ impl Answered {
 pub enum StreamEncoder {
     /// OpenAI's chunks.
     ChatCompletions(openai::chat::StreamEncoder),
+    /// OpenAI's legacy chunks.
+    Completions(openai::completions::StreamEncoder),
     /// The events of Responses.
     Responses(responses::StreamEncoder),
     /// Anthropic's events.
@@ -258,12 +284,16 @@ pub enum StreamEncoder {
 }
 
 impl StreamEncoder {
-    /// An encoder at the start of a stream. `include_usage`: a caller of Chat Completions asked for the usage chunk.
+    /// An encoder at the start of a stream. `include_usage`: a caller of (Chat) Completions asked for the usage chunk.
     #[must_use]
     pub fn new(downstream: Downstream, answered: &Answered, include_usage: bool) -> Self {
         match downstream {
             Downstream::ChatCompletions => Self::ChatCompletions(openai::chat::StreamEncoder::new(
                 answered.chat(),
+                include_usage,
+            )),
+            Downstream::Completions => Self::Completions(openai::completions::StreamEncoder::new(
+                answered.completions(),
                 include_usage,
             )),
             Downstream::Responses => {
@@ -282,6 +312,7 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         match self {
             Self::ChatCompletions(encoder) => encoder.push(event, out),
+            Self::Completions(encoder) => encoder.push(event, out),
             Self::Responses(encoder) => encoder.push(event, out),
             Self::Messages(encoder) => encoder.push(event, out),
             Self::GenerateContent(encoder) => encoder.push(event, out),
@@ -293,6 +324,7 @@ impl StreamEncoder {
     pub const fn drops(&self) -> &Drops {
         match self {
             Self::ChatCompletions(encoder) => encoder.drops(),
+            Self::Completions(encoder) => encoder.drops(),
             Self::Responses(encoder) => encoder.drops(),
             Self::Messages(encoder) => encoder.drops(),
             Self::GenerateContent(encoder) => encoder.drops(),
@@ -302,7 +334,9 @@ impl StreamEncoder {
     /// Ends the stream with an error.
     pub fn fail(&mut self, fault: &Fault<'_>, out: &mut Vec<u8>) {
         match self {
-            Self::ChatCompletions(_) => Downstream::ChatCompletions.interrupt(fault, out),
+            Self::ChatCompletions(_) | Self::Completions(_) => {
+                Downstream::ChatCompletions.interrupt(fault, out);
+            }
             Self::Messages(_) => Downstream::Messages.interrupt(fault, out),
             // These number their events, or close what they have opened.
             Self::Responses(encoder) => encoder.push(&Event::Failed(fault.upstream()), out),

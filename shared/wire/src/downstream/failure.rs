@@ -29,7 +29,7 @@ impl Downstream {
     #[must_use]
     pub fn encode_error(self, fault: &Fault<'_>) -> Vec<u8> {
         match self {
-            Self::ChatCompletions | Self::Responses => {
+            Self::ChatCompletions | Self::Completions | Self::Responses => {
                 openai::error::encode(&openai::error::ErrorBody {
                     message: fault.message,
                     kind: fault.kind,
@@ -58,7 +58,7 @@ impl Downstream {
     pub fn interrupt(self, fault: &Fault<'_>, out: &mut Vec<u8>) {
         let name = match self {
             Self::Messages | Self::Responses => Some("error"),
-            Self::ChatCompletions | Self::GenerateContent(_) => None,
+            Self::ChatCompletions | Self::Completions | Self::GenerateContent(_) => None,
         };
         sse::write_event(out, name, &self.encode_error(fault));
     }
