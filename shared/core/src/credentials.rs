@@ -280,6 +280,7 @@ async fn buy<P: Platform>(
         url,
         headers,
         body: account.form(asked_at),
+        rest: None,
     };
     let deadline = Cell::new(asked_at.plus(PURCHASE_MAX));
     let answer = async {

@@ -38,8 +38,10 @@ pub mod serve;
 pub mod session;
 pub mod settle;
 pub mod translate;
+pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod models;
 
 pub use admin::TOKEN_SECRET;

@@ -35,8 +35,8 @@ pub enum Failure {
     },
     /// The request cannot be written in the target's dialect.
     Inexpressible(sluice_wire::EncodeError),
-    /// The request needs what only a provider of the caller's own dialect has.
-    NotPortable(Malformed),
+    /// The request needs what only a provider of the caller's own dialect has, or its body turned out wrong.
+    Refused(Malformed),
     /// The request would lose this on its way to the target, and the caller is strict.
     Lossy(Drops),
     /// The answer has lost this on its way to the caller, who is strict.
@@ -70,7 +70,7 @@ impl Failure {
             Self::NoKey(_) => "provider_key_missing",
             Self::BadKey { .. } => "provider_key_invalid",
             Self::Inexpressible(_) => "unsupported_by_target",
-            Self::NotPortable(malformed) => malformed.code,
+            Self::Refused(malformed) => malformed.code,
             Self::Lossy(_) => "lossy_translation",
             Self::LossyAnswer(_) => "lossy_answer",
         }
@@ -100,7 +100,7 @@ impl Failure {
                 Span::from_seconds(60),
             ),
             Self::Inexpressible(error) => error.clone().into(),
-            Self::NotPortable(malformed) => malformed.clone().into(),
+            Self::Refused(malformed) => malformed.clone().into(),
             Self::Lossy(drops) => Problem::lossy(drops),
             Self::LossyAnswer(drops) => Problem::lossy_answer(provider, drops),
         }
@@ -116,7 +116,7 @@ impl Failure {
             | Self::NoKey(_)
             | Self::BadKey { .. }
             | Self::Inexpressible(_)
-            | Self::NotPortable(_)
+            | Self::Refused(_)
             | Self::Lossy(_)
             | Self::LossyAnswer(_) => false,
         }

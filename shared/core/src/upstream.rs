@@ -18,7 +18,7 @@ use crate::config::{Provider, ProviderDialect, TargetRef};
 use crate::credentials;
 use crate::isolate::Isolate;
 use crate::plan::Failure;
-use crate::platform::{FetchError, Platform, UpstreamBody, UpstreamCall};
+use crate::platform::{FetchError, Platform, Rest, UpstreamBody, UpstreamCall};
 use crate::sandbox::{self, SandboxAnswer, Step};
 
 /// The largest answer that is read whole, in bytes.
@@ -99,7 +99,8 @@ pub async fn within<P: Platform, T>(
     }
 }
 
-/// Calls a target. Of several keys the next is tried where one is refused.
+/// Calls a target; `rest` follows the request's body. Of several keys the next is tried where one is refused, unless
+/// something has been sent that cannot be sent again.
 ///
 /// # Errors
 /// [`Failure::NoKey`], [`Failure::BadKey`], [`Failure::Unreachable`], [`Failure::Inexpressible`].
@@ -108,6 +109,7 @@ pub async fn call<P: Platform>(
     isolate: &Rc<Isolate>,
     target: &TargetRef,
     request: UpstreamRequest,
+    mut rest: Option<Rest>,
     trace: &HeaderMap,
 ) -> Result<Answer<P>, Failure> {
     let provider = &target.provider;
@@ -120,7 +122,9 @@ pub async fn call<P: Platform>(
         .map_err(Failure::Inexpressible)?;
     let url = format!("{}{}", provider.base_url, request.path);
     let headers = headers(provider, request.headers, trace);
-    let mut keys = credentials::keys(p, provider)?.into_iter().peekable();
+    let tries = if rest.is_some() { 1 } else { usize::MAX };
+    let keys = credentials::keys(p, provider)?;
+    let mut keys = keys.into_iter().take(tries).peekable();
     loop {
         let key = keys.next().flatten();
         let mut call = UpstreamCall {
@@ -128,6 +132,7 @@ pub async fn call<P: Platform>(
             url: url.clone(),
             headers: headers.clone(),
             body: request.body.clone(),
+            rest: rest.take(),
         };
         credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
         let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
