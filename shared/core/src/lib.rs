@@ -20,6 +20,7 @@ pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod config;
+pub mod credentials;
 pub mod estimate;
 pub mod gateway;
 pub mod hash;

@@ -15,6 +15,7 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::config::{Config, Route, TargetRef};
+use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -226,7 +227,8 @@ impl<P: Platform> Run<P> {
             request.body = head;
             rest = Some(more);
         }
-        let called = upstream::call(&self.p, &target.provider, request, rest, &self.trace).await;
+        let called =
+            upstream::call(&self.p, &self.isolate, target, request, rest, &self.trace).await;
         if let Some(wrong) = self.work.upload().and_then(Upload::wrong) {
             return Err(Failure::Refused(wrong));
         }
@@ -239,7 +241,7 @@ impl<P: Platform> Run<P> {
             .unwrap_or_default();
         let status = answer.status.as_u16();
         let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        self.scrub(target, &mut error.message);
+        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
         Err(Failure::Answered(error))
     }
 
@@ -275,20 +277,6 @@ impl<P: Platform> Run<P> {
             input: crate::estimate::likely_input(bound.input),
             output: bound.output.unwrap_or_default(),
             ..Usage::default()
-        }
-    }
-
-    /// Takes the gateway's own key out of a provider's words.
-    fn scrub(&self, target: &TargetRef, message: &mut String) {
-        let secret = target
-            .provider
-            .key
-            .as_ref()
-            .and_then(|name| self.p.secret(name));
-        if let Some(secret) = secret.filter(|secret| !secret.expose().is_empty())
-            && message.contains(secret.expose())
-        {
-            *message = message.replace(secret.expose(), "…");
         }
     }
 

@@ -77,6 +77,12 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
+impl Seen {
+    pub(crate) fn body_json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a body in JSON")
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     now: Cell<Timestamp>,
