@@ -1,6 +1,7 @@
 // The providers that the clients are run against, and what each has not, with the reason.
 
 const NO_EMBEDDINGS = { embeddings: 'the provider has no embeddings' };
+const CONVERSE = { embeddings: 'Converse has no embeddings' };
 
 /** Every upstream: its mock's name, its title, whether it shows its thoughts, the dimensions of its embeddings, whether it heeds a choice of tools. */
 export const UPSTREAMS = [
@@ -9,7 +10,12 @@ export const UPSTREAMS = [
   { name: 'anthropic', title: 'Anthropic', thoughts: true, dimensions: 8, lacks: NO_EMBEDDINGS },
   { name: 'gemini', title: 'Gemini', thoughts: true, dimensions: 8, lacks: {} },
   { name: 'responses', title: 'OpenAI Responses', thoughts: true, dimensions: 8, lacks: NO_EMBEDDINGS },
-  { name: 'bedrock', title: 'Bedrock', thoughts: true, dimensions: 8, lacks: { embeddings: 'Converse has no embeddings' } },
+  { name: 'azure', title: 'Azure (deployments)', thoughts: false, dimensions: 8, lacks: {} },
+  { name: 'azure-next', title: 'Azure (v1)', thoughts: false, dimensions: 8, lacks: {} },
+  { name: 'vertex', title: 'Vertex AI, Gemini', thoughts: true, dimensions: 8, lacks: {} },
+  { name: 'vertex-claude', title: 'Vertex AI, Claude', thoughts: true, dimensions: 8, lacks: NO_EMBEDDINGS },
+  { name: 'bedrock', title: 'Bedrock (key)', thoughts: true, dimensions: 8, lacks: CONVERSE },
+  { name: 'bedrock-signed', title: 'Bedrock (SigV4)', thoughts: true, dimensions: 8, lacks: CONVERSE },
   { name: 'mistral', title: 'Mistral', thoughts: false, dimensions: 8, lacks: {} },
   { name: 'cohere', title: 'Cohere', thoughts: true, dimensions: 256, lacks: {} },
   { name: 'ollama', title: 'Ollama', choice: false, thoughts: false, dimensions: 8, lacks: {} },

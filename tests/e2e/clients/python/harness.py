@@ -20,6 +20,9 @@ FEATURE = os.environ.get("MATRIX_FEATURE")
 # No cell takes longer.
 CELL_S_MAX = 30
 
+# One for all cells: clients keep their connections.
+LOOP = asyncio.new_event_loop()
+
 GREETING = "Grüße 🌍"
 ECHO = f"You said: {GREETING}"
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
@@ -125,7 +128,7 @@ class Client:
             if name in upstream.lacks:
                 raise Absent(upstream.lacks[name])
             if inspect.iscoroutinefunction(function):
-                asyncio.run(asyncio.wait_for(function(upstream), CELL_S_MAX))
+                LOOP.run_until_complete(asyncio.wait_for(function(upstream), CELL_S_MAX))
             else:
                 function(upstream)
         except Absent as absent:
