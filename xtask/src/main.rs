@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod dev;
+mod fuzz;
 mod options;
 mod step;
 mod test;
@@ -23,6 +24,7 @@ commands:
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
+  fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
   test    everything: unit tests, build, end to end
 
@@ -53,6 +55,7 @@ fn run() -> Result<(), Failure> {
         "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
         "" | "help" | "-h" | "--help" => {

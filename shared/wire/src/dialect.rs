@@ -82,6 +82,8 @@ pub struct Target {
     pub sampling: bool,
     /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
     pub structured_outputs: bool,
+    /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
+    pub short_call_ids: bool,
     /// Beside Chat Completions the provider serves Responses at `/responses`.
     pub responses: bool,
     /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
@@ -90,8 +92,6 @@ pub struct Target {
     pub reasoning_key: bool,
     /// The provider thinks in parts of the content, and takes them back so (Mistral).
     pub thinking_chunks: bool,
-    /// The provider's identifiers of calls have nine letters and digits (Mistral); others are replaced.
-    pub short_call_ids: bool,
     /// The provider calls a seed `random_seed` (Mistral).
     pub random_seed: bool,
     /// The provider wants a last turn of the assistant's marked as a `prefix` (Mistral, DeepSeek).
@@ -119,11 +119,11 @@ impl Default for Target {
             reasoning_adaptive: false,
             sampling: true,
             structured_outputs: false,
+            short_call_ids: false,
             responses: false,
             completions: false,
             reasoning_key: false,
             thinking_chunks: false,
-            short_call_ids: false,
             random_seed: false,
             assistant_prefix: false,
             strict_fields: false,

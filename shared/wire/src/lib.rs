@@ -20,6 +20,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod citations;
 pub mod cohere;
 pub mod dialect;
 pub mod downstream;
@@ -29,6 +30,7 @@ pub mod event_stream;
 pub mod gemini;
 pub mod hosting;
 pub mod json;
+mod kinds;
 pub mod model;
 pub mod openai;
 pub mod responses;

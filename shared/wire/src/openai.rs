@@ -16,6 +16,7 @@ pub mod passthrough;
 mod base64;
 pub(crate) mod fault;
 mod finish;
+pub(crate) mod ids;
 pub(crate) mod loose;
 pub(crate) mod usage;
 

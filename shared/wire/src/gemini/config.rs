@@ -177,7 +177,7 @@ fn thinking(
     drops: &mut Drops,
 ) {
     if !target.reasoning {
-        if reasoning != &Reasoning::default() && reasoning.effort != Some(Effort::None) {
+        if reasoning != &Reasoning::default() && !reasoning.is_off() {
             drops.push("reasoning", "the model does not think");
         }
         return;

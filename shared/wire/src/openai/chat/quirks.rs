@@ -1,15 +1,10 @@
 //! What providers that call themselves compatible want otherwise. All of it is said by the [`Target`].
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::model::{ChatRequest, Part, ResponseFormat, Role};
+use crate::openai::ids;
 use crate::{Drops, Target};
-
-/// How long a short identifier is.
-const SHORT_ID_CHARS: usize = 9;
-const SHORT_ID_ALPHABET: &[u8; 62] =
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Whether a caller's own body may go to the provider, but for what [`Edits`](crate::openai::passthrough::Edits)
 /// change: nothing in it must be said otherwise, and nothing in the answer either.
@@ -38,9 +33,9 @@ fn parts_suit<'a>(mut parts: impl Iterator<Item = &'a Part>, target: &Target) ->
         }
         Part::ToolCall { signature, id, .. } => {
             let signed = signature.is_none() || target.thought_signatures;
-            signed && (!target.short_call_ids || is_short(id))
+            signed && ids::for_chat(id, target) == id.as_str()
         }
-        Part::ToolResult { id, .. } => !target.short_call_ids || is_short(id),
+        Part::ToolResult { id, .. } => ids::for_chat(id, target) == id.as_str(),
         _ => true,
     })
 }
@@ -119,24 +114,6 @@ fn lower_schema(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mu
         "response_format.json_schema",
         "the provider promises JSON and no schema; it stands among the instructions",
     );
-}
-
-/// A call's identifier as the provider takes it; always the same for the same one.
-pub(super) fn call_id(id: String, target: &Target) -> String {
-    if !target.short_call_ids || is_short(&id) {
-        return id;
-    }
-    let hash = Sha256::digest(id.as_bytes());
-    let letter = |byte: &u8| {
-        let at = usize::from(*byte).checked_rem(SHORT_ID_ALPHABET.len());
-        let letter = at.and_then(|at| SHORT_ID_ALPHABET.get(at));
-        char::from(letter.copied().unwrap_or(b'0'))
-    };
-    hash.iter().take(SHORT_ID_CHARS).map(letter).collect()
-}
-
-fn is_short(id: &str) -> bool {
-    id.len() == SHORT_ID_CHARS && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// An assistant's thoughts as parts of its content.

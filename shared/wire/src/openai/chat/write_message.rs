@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{encode_call, encode_thoughts, signed};
 use super::quirks;
+use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{CacheMark, Message, Part, Role, Source};
 use crate::openai::NAME;
+use crate::openai::ids;
 use crate::{Drops, Target};
 
 struct Writer<'a> {
@@ -59,13 +61,7 @@ impl Writer<'_> {
                     self.drops.push(field, "openai marks no failed results");
                 }
                 self.note_cache(*cache, at);
-                if name.is_some() {
-                    let field = format!("messages[{at}].name");
-                    self.drops
-                        .push(field, "openai's results name their call only");
-                }
                 let id = self.result_id(id, name.as_deref());
-                let id = quirks::call_id(id, self.target);
                 self.tool_result(&id, parts, at, &mut rest)?;
             } else {
                 rest.push(self.part(part, at)?);
@@ -191,14 +187,15 @@ impl Writer<'_> {
             return None;
         };
         self.note_cache(*cache, at);
-        let made_up = format!("call_{at}_{number}");
+        let made_up = ids::for_chat(&format!("call_{at}_{number}"), self.target).into_owned();
         if id.is_empty() {
             self.made_up.push_back((name.clone(), made_up.clone()));
         }
         let mut call = encode_call(part, || made_up)?;
-        if let Some(Value::String(id)) = call.get_mut("id") {
-            *id = quirks::call_id(std::mem::take(id), self.target);
+        if !id.is_empty() {
+            put_text(&mut call, "/id", &ids::for_chat(id, self.target));
         }
+        put_text(&mut call, "/function/name", &legal(name));
         if signature.is_some()
             && let Some(call) = call.as_object_mut()
         {
@@ -220,15 +217,16 @@ impl Writer<'_> {
     /// The identifier that a result names, or the one that was made up for its call.
     fn result_id(&mut self, id: &str, name: Option<&str>) -> String {
         if !id.is_empty() {
-            return id.to_owned();
+            return ids::for_chat(id, self.target).into_owned();
         }
         let found = self
             .made_up
             .iter()
             .position(|(called, _)| name.is_none_or(|name| name == called));
-        found
-            .and_then(|at| self.made_up.remove(at))
-            .map_or_else(|| "call_unknown".to_owned(), |(_, id)| id)
+        found.and_then(|at| self.made_up.remove(at)).map_or_else(
+            || ids::for_chat("call_unknown", self.target).into_owned(),
+            |(_, id)| id,
+        )
     }
 
     fn part(&mut self, part: &Part, at: usize) -> Result<Value, EncodeError> {
@@ -322,6 +320,17 @@ fn content(mut parts: Vec<Value>) -> Value {
     }
 }
 
+fn put_text(value: &mut Value, pointer: &str, text: &str) {
+    if let Some(place) = value.pointer_mut(pointer) {
+        *place = text.into();
+    }
+}
+
+/// A document's text under its name.
+pub(crate) fn titled(name: Option<&str>, text: &str) -> String {
+    name.map_or_else(|| text.to_owned(), |name| format!("{name}:\n{text}"))
+}
+
 fn address(source: &Source) -> Option<String> {
     match source {
         Source::Url(url) => Some(url.clone()),
@@ -345,7 +354,8 @@ fn audio(source: &Source) -> Option<Value> {
 fn document(source: &Source, name: Option<&str>) -> Value {
     let mut file = Map::new();
     match source {
-        Source::Text(text) => return json!({"type": "text", "text": text}),
+        // A text is not taken as a file: it goes as one, under its name.
+        Source::Text(text) => return json!({"type": "text", "text": titled(name, text)}),
         Source::FileId(id) => file.insert("file_id".to_owned(), id.as_str().into()),
         Source::Url(url) => file.insert("file_data".to_owned(), url.as_str().into()),
         Source::Base64 { media_type, data } => {
