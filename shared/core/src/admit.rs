@@ -197,6 +197,7 @@ fn draft(
         },
         usage_source: UsageSource::Reserved,
         cost_nano_usd: estimate.cost,
+        overrun: false,
         latency_us: Span::ZERO,
         first_byte_us: None,
         cache: CacheState::Off,

@@ -582,7 +582,7 @@ impl Platform for Port {
         let now = self.now();
         let mut ledgers = self.shared.ledgers.borrow_mut();
         let store = ledgers.entry(org.clone()).or_default();
-        let rows = ledger::load(now, commands, |reads| Self::load::<RowError>(store, reads))
+        let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
             .expect("readable rows");
         let (replies, writes) = ledger::decide_batch(&rows, now, commands).expect("readable rows");
         store.apply(&writes);
