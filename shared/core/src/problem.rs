@@ -87,6 +87,13 @@ impl Problem {
         problem
     }
 
+    /// The caller has gone away; nobody ever sees this.
+    #[must_use]
+    pub fn left() -> Self {
+        let after = Span::from_seconds(1);
+        Self::unavailable("downstream_left", "The caller went away.", after)
+    }
+
     /// A state that cannot be.
     #[must_use]
     pub fn bug(what: &'static str) -> Self {
