@@ -9,6 +9,9 @@ use sluice_core::config::{
 
 use crate::similar::similar;
 
+/// What stands for the region in the catalogue's addresses.
+const REGION: &str = "${REGION}";
+
 /// Completes the document; returns what is wrong with references to the catalogue.
 pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Issue> {
     let mut issues = Vec::new();
@@ -56,7 +59,7 @@ fn nameless(name: &str, catalogue: &Catalogue) -> Issue {
         path: Path::root().name("providers").name(name),
         problem: "the catalogue does not know it, and it has no dialect".to_owned(),
         hint: format!(
-            "{hint}; for a provider of your own write dialect = \"openai\", \"anthropic\" or \"gemini\" and base_url"
+            "{hint}; for a provider of your own write dialect = \"openai\" (or \"anthropic\", \"gemini\", \"responses\", \"bedrock\", \"cohere\") and base_url"
         ),
     }
 }
@@ -78,6 +81,9 @@ fn complete(provider: &mut ProviderDocument, facts: &ProviderFacts) {
         let regional = provider.region.as_ref();
         let regional = regional.and_then(|region| facts.endpoints.get(region));
         provider.base_url = regional.or(facts.base_url.as_ref()).cloned();
+        if let (Some(address), Some(region)) = (&mut provider.base_url, &provider.region) {
+            *address = address.replace(REGION, region);
+        }
     }
     if provider.auth.is_none() {
         provider.auth = match (&facts.header, &facts.key, &provider.key) {
@@ -119,6 +125,8 @@ fn merge_quirks(
         reasoning_adaptive,
         sampling,
         structured_outputs,
+        responses,
+        completions,
     } = left;
     for (left, right) in [
         (max_completion_tokens, right.max_completion_tokens),
@@ -129,6 +137,8 @@ fn merge_quirks(
         (reasoning_adaptive, right.reasoning_adaptive),
         (sampling, right.sampling),
         (structured_outputs, right.structured_outputs),
+        (responses, right.responses),
+        (completions, right.completions),
     ] {
         *left = merge(*left, right);
     }
@@ -143,6 +153,8 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         thought_signatures,
         reasoning_adaptive,
         sampling,
+        responses,
+        completions,
     } = quirks;
     QuirksDocument {
         max_completion_tokens,
@@ -154,6 +166,8 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         sampling,
         // A capability of the model.
         structured_outputs: None,
+        responses,
+        completions,
     }
 }
 

@@ -5,9 +5,8 @@ const EMPTY = new Uint8Array(0);
 const PIECE_BYTES_MAX = 65536;
 /** How long an upstream body is read at once, at most. */
 const WHOLE_BYTES_MAX = 1 << 20;
-/** How long an event stream is quiet before it shows a sign of life, at least; at most twice that. */
+/** How long a stream is quiet before it shows a sign of life, at least; at most twice that. */
 const PULSE_MILLIS = 400;
-const PULSE = new TextEncoder().encode(":\n\n");
 /** How much of an unwanted body is read, at most. */
 const DRAIN_BYTES_MAX = 32 << 20;
 
@@ -140,18 +139,20 @@ export class Pieces {
 }
 
 /**
- * The way back to the caller of an event stream: bytes go through natively, one write at a time.
+ * The way back to the caller of a stream: bytes go through natively, one write at a time.
  *
- * While nothing is sent, an empty comment goes out now and then, which clients skip: only a write shows whether the
+ * While nothing is sent, the pulse goes out now and then, which clients skip: only a write shows whether the
  * caller is still there, and what lies between keeps a connection open on which something moves.
  */
 export class Pipe {
   #writer;
   #quiet = false;
   #waiting = 0;
-  #pulse = setInterval(() => this.#beat(), PULSE_MILLIS);
+  #pulse;
+  #timer = setInterval(() => this.#beat(), PULSE_MILLIS);
 
-  constructor() {
+  constructor(pulse) {
+    this.#pulse = new TextEncoder().encode(pulse);
     const { readable, writable } = new IdentityTransformStream();
     this.readable = readable;
     this.#writer = writable.getWriter();
@@ -178,12 +179,12 @@ export class Pipe {
   }
 
   #beat() {
-    if (this.#quiet && this.#waiting === 0) this.write(PULSE).catch(() => {});
+    if (this.#quiet && this.#waiting === 0) this.write(this.#pulse).catch(() => {});
     this.#quiet = true;
   }
 
   #still() {
-    clearInterval(this.#pulse);
+    clearInterval(this.#timer);
   }
 }
 

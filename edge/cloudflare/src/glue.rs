@@ -43,7 +43,7 @@ extern "C" {
     pub(crate) type Pipe;
 
     #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> Pipe;
+    pub(crate) fn new(pulse: &str) -> Pipe;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn readable(this: &Pipe) -> JsValue;

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue};
 use sluice_machines::ledger::{Headroom, WindowState};
 use sluice_machines::limit::{Period, Rule};
 use sluice_units::{NanoUsd, RequestId, Span};
-use sluice_wire::Drops;
+use sluice_wire::{Downstream, Drops};
 
 use crate::config::TargetRef;
 
@@ -18,9 +18,40 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// `x-request-id`.
-pub fn request(headers: &mut HeaderMap, request: &RequestId) {
+/// Asks for an error where a translation would lose something.
+pub const STRICT: &str = "x-sluice-strict";
+
+/// `x-request-id`, and the name that Anthropic's clients look for.
+pub fn request(headers: &mut HeaderMap, request: &RequestId, downstream: Downstream) {
     put(headers, "x-request-id", request.as_str());
+    if downstream == Downstream::Messages {
+        put(headers, "request-id", request.as_str());
+    }
+}
+
+/// The answer is an estimate of the gateway's.
+pub fn estimated(headers: &mut HeaderMap) {
+    put(headers, "x-sluice-estimated", "true");
+}
+
+/// What of the caller's headers goes along to a provider of the same dialect: the names of features, nothing else.
+#[must_use]
+pub fn forwarded(headers: &HeaderMap, downstream: Downstream) -> HeaderMap {
+    let names: &[&'static str] = match downstream {
+        Downstream::Messages => &["anthropic-beta", "anthropic-version"],
+        _ => &[],
+    };
+    let mut forwarded = HeaderMap::new();
+    for name in names {
+        let value = headers.get(*name).filter(|value| {
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_., ".contains(byte);
+            value.len() <= VALUE_BYTES_MAX && value.as_bytes().iter().all(is_plain)
+        });
+        if let Some(value) = value {
+            forwarded.insert(*name, value.clone());
+        }
+    }
+    forwarded
 }
 
 /// What is left of the tightest limits, under OpenAI's names and the generic ones.

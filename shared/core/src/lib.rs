@@ -16,6 +16,7 @@
     )
 )]
 
+pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod commit;

@@ -4,7 +4,7 @@
 //! randomness is a number that it is given.
 
 use sluice_units::{ProviderId, Span};
-use sluice_wire::{DecodeError, ErrorClass, UpstreamError};
+use sluice_wire::{DecodeError, Drops, ErrorClass, Malformed, UpstreamError};
 
 use crate::config::{FallbackOn, Retry};
 use crate::platform::FetchError;
@@ -28,6 +28,12 @@ pub enum Failure {
     NoKey(String),
     /// The request cannot be written in the target's dialect.
     Inexpressible(sluice_wire::EncodeError),
+    /// The request needs what only a provider of the caller's own dialect has.
+    NotPortable(Malformed),
+    /// The request would lose this on its way to the target, and the caller is strict.
+    Lossy(Drops),
+    /// The answer has lost this on its way to the caller, who is strict.
+    LossyAnswer(Drops),
 }
 
 impl Failure {
@@ -56,6 +62,9 @@ impl Failure {
             Self::Garbled(_) => "upstream_invalid_response",
             Self::NoKey(_) => "provider_key_missing",
             Self::Inexpressible(_) => "unsupported_by_target",
+            Self::NotPortable(malformed) => malformed.code,
+            Self::Lossy(_) => "lossy_translation",
+            Self::LossyAnswer(_) => "lossy_answer",
         }
         .to_owned()
     }
@@ -76,6 +85,9 @@ impl Failure {
                 Span::from_seconds(60),
             ),
             Self::Inexpressible(error) => error.clone().into(),
+            Self::NotPortable(malformed) => malformed.clone().into(),
+            Self::Lossy(drops) => Problem::lossy(drops),
+            Self::LossyAnswer(drops) => Problem::lossy_answer(provider, drops),
         }
     }
 
@@ -84,7 +96,13 @@ impl Failure {
             Self::Answered(error) => error.class.retry_same_target(),
             Self::Unreachable(_) | Self::Garbled(DecodeError::Truncated) => true,
             // What took this long has probably been worked on, and paid for.
-            Self::Timeout(_) | Self::Garbled(_) | Self::NoKey(_) | Self::Inexpressible(_) => false,
+            Self::Timeout(_)
+            | Self::Garbled(_)
+            | Self::NoKey(_)
+            | Self::Inexpressible(_)
+            | Self::NotPortable(_)
+            | Self::Lossy(_)
+            | Self::LossyAnswer(_) => false,
         }
     }
 
@@ -99,6 +117,8 @@ impl Failure {
                 }
                 _ => on.error,
             },
+            // The answer was paid for.
+            Self::LossyAnswer(_) => false,
             _ => on.error,
         }
     }

@@ -11,7 +11,7 @@ use sluice_machines::record::{Attempt, Outcome, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::Drops;
 use sluice_wire::dialect::decode_error;
-use sluice_wire::openai::chat::Answered;
+use sluice_wire::downstream::Answered;
 
 use crate::admit::Admitted;
 use crate::config::{Config, Route, TargetRef};
@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Translated, Work, dialect};
+use crate::translate::{Task, Translated, Work};
 use crate::upstream::{self, Body, Watch};
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
@@ -46,8 +46,8 @@ pub struct Run<P: Platform> {
     pub work: Work,
     /// The body as it came.
     pub body: Bytes,
-    /// What was lost when the caller's request was read.
-    pub drops: Drops,
+    /// The caller's headers that a provider of the same dialect gets.
+    pub forwarded: HeaderMap,
     /// The caller's trace context.
     pub trace: HeaderMap,
     /// The calls made so far.
@@ -164,7 +164,10 @@ impl<P: Platform> Run<P> {
         target: &TargetRef,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let (request, drops) = self.work.request(target, &self.body)?;
+        let (mut request, drops) = self.work.request(target, &self.body)?;
+        if self.work.dialect(target) == self.work.downstream().dialect() {
+            request.headers.extend(self.forwarded.clone());
+        }
         let timeouts = target.provider.timeouts;
         let every = Span::from_micros(
             self.admitted
@@ -182,7 +185,7 @@ impl<P: Platform> Run<P> {
                     .await
                     .unwrap_or_default();
                 let mut error = decode_error(
-                    dialect(target),
+                    self.work.dialect(target),
                     answer.status.as_u16(),
                     &answer.headers,
                     &body,
@@ -199,13 +202,13 @@ impl<P: Platform> Run<P> {
             deadline.set(started_at.plus(timeouts.total));
             let body =
                 upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false).await?;
+            let input = self.admitted.bound().input;
+            let answer = self.work.answer(target, &body, &self.answered(), input)?;
+            if self.work.strict && !answer.drops.is_empty() {
+                return Err(Failure::LossyAnswer(answer.drops));
+            }
             Ok(Accepted::Whole(Box::new(Whole {
-                answer: self.work.answer(
-                    target,
-                    &body,
-                    &self.answered(),
-                    self.admitted.bound().input,
-                )?,
+                answer,
                 drops,
                 first_byte_at,
             })))
@@ -236,7 +239,7 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let mut session = self.work.session(target, self.answered());
+        let mut session = self.work.session(target, &self.answered());
         let mut first = Vec::new();
         while first.is_empty() {
             match body.chunk().await.map_err(Failure::Unreachable)? {
@@ -258,18 +261,16 @@ impl<P: Platform> Run<P> {
     }
 
     fn answered(&self) -> Answered {
-        Answered {
-            id: self.admitted.draft().request.as_str().to_owned(),
-            created: self.admitted.draft().at_us.as_seconds(),
-            // The provider's own name, as on the way through in one dialect.
-            model: String::new(),
-        }
+        let draft = self.admitted.draft();
+        let id = draft.request.as_str().trim_start_matches("req_");
+        self.work.answered(id.to_owned(), draft.at_us.as_seconds())
     }
 
     fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
-            return Answer::problem(&Problem::bug("the target that served"));
+            let problem = Problem::bug("the target that served");
+            return Answer::problem(&problem, self.work.downstream());
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
@@ -281,8 +282,7 @@ impl<P: Platform> Run<P> {
     }
 
     fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
-        let mut drops = self.drops.clone();
-        drops.append(whole.drops);
+        let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
         let (usage, usage_source) = whole.answer.usage.map_or_else(
@@ -324,13 +324,9 @@ impl<P: Platform> Run<P> {
         stream: Stream<P>,
         mut head: HeaderMap,
     ) -> Answer<P> {
-        let mut drops = self.drops.clone();
-        drops.append(stream.drops);
-        headers::dropped(&mut head, &drops);
-        head.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream; charset=utf-8"),
-        );
+        headers::dropped(&mut head, &stream.drops);
+        let content_type = stream.session.downstream().content_type(true);
+        head.insert(header::CONTENT_TYPE, content_type);
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         head.insert("x-accel-buffering", HeaderValue::from_static("no"));
         let watch = Watch::new(target.provider.timeouts.idle, self.p.now());
@@ -344,7 +340,7 @@ impl<P: Platform> Run<P> {
                 body: stream.body,
                 session: stream.session,
                 watch,
-                dropped: names(&drops),
+                drops: stream.drops,
                 first_byte_at: stream.first_byte_at,
                 started_at: stream.started_at,
             })),
@@ -352,9 +348,9 @@ impl<P: Platform> Run<P> {
     }
 
     fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
-        let written = match self.work {
-            Work::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Work::Embeddings(_) => 0,
+        let written = match self.work.task {
+            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
+            Task::Embeddings(_) => 0,
         };
         let usage = Usage {
             input: crate::estimate::likely_input(self.admitted.bound().input),
@@ -382,7 +378,7 @@ impl<P: Platform> Run<P> {
             finish: None,
             error: Some(failure.code()),
             attempts: self.attempts.take(),
-            dropped: names(&self.drops),
+            dropped: Vec::new(),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         problem
@@ -414,7 +410,7 @@ impl<P: Platform> Run<P> {
             finish: None,
             error: Some(problem.code().to_owned()),
             attempts: self.attempts.take(),
-            dropped: names(&self.drops),
+            dropped: Vec::new(),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         problem
@@ -438,7 +434,7 @@ impl<P: Platform> Run<P> {
             finish: None,
             error: Some("downstream_left".to_owned()),
             attempts,
-            dropped: names(&self.drops),
+            dropped: Vec::new(),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Problem::left()

@@ -110,7 +110,7 @@ pub async fn call<P: Platform>(
         return Ok(sandbox_call(p, &request).await);
     }
     let url = format!("{}{}", provider.base_url, request.path);
-    let mut headers = request.headers;
+    let mut headers = HeaderMap::new();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -123,6 +123,8 @@ pub async fn call<P: Platform>(
         header::USER_AGENT,
         HeaderValue::from_static(concat!("sluice/", env!("CARGO_PKG_VERSION"))),
     );
+    // The dialect's own word, such as the media type of its streams.
+    headers.extend(request.headers);
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }

@@ -80,6 +80,10 @@ pub struct Target {
     pub sampling: bool,
     /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
     pub structured_outputs: bool,
+    /// Beside Chat Completions the provider serves Responses at `/responses`.
+    pub responses: bool,
+    /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
+    pub completions: bool,
 }
 
 impl Default for Target {
@@ -96,6 +100,8 @@ impl Default for Target {
             reasoning_adaptive: false,
             sampling: true,
             structured_outputs: false,
+            responses: false,
+            completions: false,
         }
     }
 }

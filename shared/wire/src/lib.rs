@@ -22,6 +22,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
 pub mod dialect;
+pub mod downstream;
 pub mod drops;
 pub mod error;
 pub mod event_stream;
@@ -34,5 +35,6 @@ pub mod sigv4;
 pub mod sse;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
+pub use downstream::Downstream;
 pub use drops::{Dropped, Drops};
 pub use error::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};

@@ -5,6 +5,7 @@
 //! Knows nothing of which provider it talks to: quirks come as data in [`crate::Target`].
 
 pub mod chat;
+pub mod completions;
 pub mod embeddings;
 pub mod error;
 pub mod models;

@@ -147,6 +147,10 @@ document! {
         sampling: Option<bool>,
         /// It can be held to a JSON schema; absent means where that is a known capability.
         structured_outputs: Option<bool>,
+        /// It serves Responses too.
+        responses: Option<bool>,
+        /// It serves legacy Completions too.
+        completions: Option<bool>,
     }
 }
 
@@ -372,6 +376,12 @@ names! {
         Anthropic = "anthropic",
         /// Google's Gemini API.
         Gemini = "gemini",
+        /// OpenAI's Responses.
+        Responses = "responses",
+        /// Amazon Bedrock's Converse.
+        Bedrock = "bedrock",
+        /// Cohere's second API.
+        Cohere = "cohere",
         /// None: the gateway answers itself.
         Sandbox = "sandbox",
     }

@@ -101,6 +101,8 @@ impl Offer {
             reasoning_adaptive: said(|quirks| quirks.reasoning_adaptive, usual.reasoning_adaptive),
             sampling: said(|quirks| quirks.sampling, usual.sampling),
             structured_outputs: said(|quirks| quirks.structured_outputs, structured),
+            responses: said(|quirks| quirks.responses, usual.responses),
+            completions: said(|quirks| quirks.completions, usual.completions),
         }
     }
 }

@@ -5,6 +5,7 @@ mod failures;
 mod keys;
 mod leases;
 mod streams;
+mod upstreams;
 mod world;
 
 use serde_json::{Value, json};

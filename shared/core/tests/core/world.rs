@@ -168,6 +168,12 @@ impl World {
         *self.shared.script.borrow_mut() = reactions.into();
     }
 
+    /// Puts a secret into the store, or another in its place.
+    pub(crate) fn secret(&self, name: &str, value: &str) {
+        let mut secrets = self.shared.secrets.borrow_mut();
+        secrets.insert(name.to_owned(), value.to_owned());
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.borrow().clone()
     }

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::error::EncodeError;
+use crate::model::Part;
 
 use super::base64;
 use super::value::inexpressible;
@@ -153,6 +154,22 @@ pub(super) fn call_signature(signature: &str) -> Option<&str> {
         Some(bare) => Some(bare),
         None if signature.contains(':') => None,
         None => Some(signature),
+    }
+}
+
+/// Whether a part carries a proof that another provider made.
+pub(crate) fn holds_foreign_proof(part: &Part) -> bool {
+    match part {
+        Part::Thinking {
+            signature: Some(signature),
+            ..
+        } => owned_signature(signature).is_none(),
+        Part::ToolCall {
+            signature: Some(signature),
+            ..
+        } => call_signature(signature).is_none(),
+        Part::RedactedThinking { .. } => true,
+        _ => false,
     }
 }
 

@@ -52,12 +52,20 @@ pub fn encode_request(
         put(&mut body, "generationConfig", generation);
     }
     own_fields(request, &mut body, &mut drops);
-    let path = if request.stream {
+    Ok((post(path(&resource, request.stream), body)?, drops))
+}
+
+/// Where a model answers.
+pub(crate) fn address(model: &str, stream: bool) -> Result<String, EncodeError> {
+    Ok(path(&names::model_resource(model)?, stream))
+}
+
+fn path(resource: &str, stream: bool) -> String {
+    if stream {
         format!("/{resource}:streamGenerateContent?alt=sse")
     } else {
         format!("/{resource}:generateContent")
-    };
-    Ok((post(path, body)?, drops))
+    }
 }
 
 const fn wants_json(format: Option<&ResponseFormat>) -> bool {

@@ -74,7 +74,7 @@ impl Check {
     ) -> Option<Offer> {
         let id = self.id(path, name, ProviderId::new);
         let Some(dialect) = document.dialect else {
-            let hint = "write dialect = \"openai\", \"anthropic\" or \"gemini\" and base_url, or the provider's name in the catalogue as catalogue = \"…\"";
+            let hint = "write dialect = \"openai\" (or \"anthropic\", \"gemini\", \"responses\", \"bedrock\", \"cohere\") and base_url, or the provider's name in the catalogue as catalogue = \"…\"";
             self.0.add(
                 path,
                 "has no dialect, and the catalogue does not know it",
@@ -234,7 +234,10 @@ impl Check {
                 Auth::None
             }
             None => match dialect {
-                DialectName::OpenAi => Auth::Bearer,
+                DialectName::OpenAi
+                | DialectName::Responses
+                | DialectName::Bedrock
+                | DialectName::Cohere => Auth::Bearer,
                 DialectName::Anthropic => header("x-api-key"),
                 DialectName::Gemini => header("x-goog-api-key"),
                 DialectName::Sandbox => Auth::None,
@@ -300,6 +303,9 @@ const fn compiled_dialect(name: DialectName) -> ProviderDialect {
         DialectName::OpenAi => ProviderDialect::Wire(Dialect::OpenAi),
         DialectName::Anthropic => ProviderDialect::Wire(Dialect::Anthropic),
         DialectName::Gemini => ProviderDialect::Wire(Dialect::Gemini),
+        DialectName::Responses => ProviderDialect::Wire(Dialect::Responses),
+        DialectName::Bedrock => ProviderDialect::Wire(Dialect::Bedrock),
+        DialectName::Cohere => ProviderDialect::Wire(Dialect::Cohere),
         DialectName::Sandbox => ProviderDialect::Sandbox,
     }
 }

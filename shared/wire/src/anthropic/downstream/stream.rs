@@ -236,6 +236,8 @@ impl StreamEncoder {
         if self.held_bytes > HELD_BYTES_MAX {
             self.over = true;
             let body = error::ErrorBody {
+                code: None,
+                param: None,
                 kind: error::kind(ErrorClass::Server),
                 message: "the provider's parallel parts are too large to put in order",
                 request_id: None,

@@ -218,6 +218,14 @@ fn an_error_and_half_an_event_are_held_back() {
 }
 
 #[test]
+fn of_an_event_that_is_held_back_nothing_goes_out() {
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\r\n\r\n";
+    let (whole, cut) = usage.split_at(usage.len() - 1);
+    let (_, out, _) = tapped(&[whole.as_bytes(), cut.as_bytes()], false);
+    assert_eq!(out, b"");
+}
+
+#[test]
 fn output_is_counted_in_passing() {
     for (name, bytes) in [
         ("stream_text", "Grüß dich 🌍".len()),
