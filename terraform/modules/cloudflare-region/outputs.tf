@@ -64,8 +64,8 @@ output "residency" {
     { for hostname, regional in cloudflare_regional_hostname.this : "regional_hostname/${regional.hostname}" => regional.region_key },
     { for binding, namespace in cloudflare_workers_kv_namespace.this : "kv_namespace/${binding}" => "anywhere" },
     { for binding in cloudflare_worker_version.this.bindings : "durable_object/${binding.name}" => "worker" if binding.type == "durable_object_namespace" },
-    { for queue in cloudflare_queue.this : "queue/${queue.queue_name}" => "anywhere" },
-    { for consumer in cloudflare_queue_consumer.this : "queue_consumer/${consumer.queue_id}" => "anywhere" },
+    { for queue, it in cloudflare_queue.this : "queue/${queue}" => "anywhere" },
+    { for queue, consumer in cloudflare_queue_consumer.this : "queue_consumer/${queue}" => "anywhere" },
     { for trigger in cloudflare_workers_cron_trigger.this : "schedules" => "anywhere" },
     { for dataset, job in cloudflare_logpush_job.this : "logpush/${dataset}" => nonsensitive(coalesce(var.logpush.jurisdiction, "anywhere")) },
     {

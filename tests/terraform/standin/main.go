@@ -113,6 +113,17 @@ func (s *standIn) ValidateDataResourceConfig(_ context.Context, request *tfproto
 	}, nil
 }
 
+// OpenTofu asks this of a mocked provider too: the state is as the schema says.
+func (s *standIn) UpgradeResourceState(_ context.Context, request *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	kind := s.schema.resources[request.TypeName].ValueType()
+	value, err := request.RawState.Unmarshal(kind)
+	if err != nil {
+		return nil, err
+	}
+	upgraded, err := tfprotov6.NewDynamicValue(kind, value)
+	return &tfprotov6.UpgradeResourceStateResponse{UpgradedState: &upgraded}, err
+}
+
 func (s *standIn) ReadResource(context.Context, *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
 	return &tfprotov6.ReadResourceResponse{Diagnostics: refusal("a read")}, nil
 }
