@@ -14,6 +14,7 @@ use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{OrgId, Span, Timestamp};
 
 use crate::config::{Config, Document};
+use crate::credentials::Tokens;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 
@@ -48,6 +49,7 @@ pub struct Isolate {
     synced_at: Cell<Option<Timestamp>>,
     syncing_since: Cell<Option<Timestamp>>,
     deferred: RefCell<BTreeMap<OrgId, Deferred>>,
+    tokens: Tokens,
 }
 
 /// The configuration that was deployed with the code.
@@ -230,6 +232,12 @@ impl Isolate {
                 detail: error,
             }),
         }
+    }
+
+    /// The access tokens that were bought.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Forgets how old the copies are: the next request asks the registry first.

@@ -16,9 +16,11 @@
     )
 )]
 
+pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod config;
+pub mod credentials;
 pub mod estimate;
 pub mod gateway;
 pub mod hash;
@@ -36,8 +38,10 @@ pub mod serve;
 pub mod session;
 pub mod settle;
 pub mod translate;
+pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod models;
 
 pub use admin::TOKEN_SECRET;
