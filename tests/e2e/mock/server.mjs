@@ -72,7 +72,7 @@ const HEADERS_OF = {
   anthropic: ['x-api-key', 'authorization', 'anthropic-version', 'anthropic-beta'],
   gemini: ['x-goog-api-key', 'x-goog-api-client', 'x-goog-user-project'],
   azure: ['api-key', 'authorization', 'x-ms-client-request-id'],
-  vertex: ['authorization', 'x-goog-api-client', 'x-goog-user-project'],
+  vertex: ['authorization', 'x-goog-api-client', 'x-goog-user-project', 'anthropic-version', 'anthropic-beta'],
   bedrock: ['authorization', 'x-amz-date', 'x-amz-content-sha256', 'x-amz-security-token'],
   mistral: ['authorization'],
   cohere: ['authorization', 'x-client-name'],
