@@ -16,7 +16,7 @@ export const UPSTREAMS = [
   { name: 'vertex-claude', title: 'Vertex AI, Claude', thoughts: true, dimensions: 8, lacks: NO_EMBEDDINGS },
   { name: 'bedrock', title: 'Bedrock (SigV4)', thoughts: true, dimensions: 8, lacks: CONVERSE },
   { name: 'bedrock-key', title: 'Bedrock (key)', thoughts: true, dimensions: 8, lacks: CONVERSE },
-  { name: 'mistral', title: 'Mistral', thoughts: true, dimensions: 8, lacks: {} },
+  { name: 'mistral', title: 'Mistral', thoughts: true, dimensions: 8, lacks: { embeddings: 'Mistral has another name for the dimensions that the row asks for' } },
   { name: 'cohere', title: 'Cohere', thoughts: true, dimensions: 256, lacks: {} },
   { name: 'ollama', title: 'Ollama', choice: false, thoughts: false, dimensions: 8, lacks: {} },
   { name: 'vllm', title: 'vLLM', thoughts: false, dimensions: 8, lacks: {} },
