@@ -125,6 +125,7 @@ fn merge_quirks(
         reasoning_adaptive,
         sampling,
         structured_outputs,
+        short_call_ids,
         responses,
         completions,
     } = left;
@@ -137,6 +138,7 @@ fn merge_quirks(
         (reasoning_adaptive, right.reasoning_adaptive),
         (sampling, right.sampling),
         (structured_outputs, right.structured_outputs),
+        (short_call_ids, right.short_call_ids),
         (responses, right.responses),
         (completions, right.completions),
     ] {
@@ -153,6 +155,7 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         thought_signatures,
         reasoning_adaptive,
         sampling,
+        short_call_ids,
         responses,
         completions,
     } = quirks;
@@ -166,6 +169,7 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         sampling,
         // A capability of the model.
         structured_outputs: None,
+        short_call_ids,
         responses,
         completions,
     }

@@ -20,6 +20,7 @@ fn flags(config: &Config, model: &str) -> Vec<&'static str> {
         ("sampling", target.sampling),
         ("structured_outputs", target.structured_outputs),
         ("responses", target.responses),
+        ("short_call_ids", target.short_call_ids),
         ("completions", target.completions),
     ];
     let on = flags.into_iter().filter(|(_, on)| *on);
@@ -94,7 +95,7 @@ fn encoders_know_what_the_catalogue_knows() {
             ),
             (
                 "mistral-small-latest",
-                "reasoning reasoning_adaptive sampling",
+                "reasoning reasoning_adaptive sampling short_call_ids",
             ),
         ],
     );

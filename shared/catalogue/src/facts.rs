@@ -76,6 +76,9 @@ pub struct Quirks {
     /// It takes temperature and its relatives.
     #[serde(skip_serializing_if = "is_default")]
     pub sampling: Option<bool>,
+    /// It takes calls' identifiers of nine letters and digits only.
+    #[serde(skip_serializing_if = "is_default")]
+    pub short_call_ids: Option<bool>,
     /// It serves Responses too.
     #[serde(skip_serializing_if = "is_default")]
     pub responses: Option<bool>,

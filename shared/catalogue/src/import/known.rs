@@ -26,6 +26,7 @@ const PLAIN: Quirks = Quirks {
     thought_signatures: None,
     reasoning_adaptive: None,
     sampling: None,
+    short_call_ids: None,
     responses: None,
     completions: None,
 };
@@ -56,9 +57,10 @@ const COMPLETIONS: Quirks = Quirks {
     completions: Some(true),
     ..PLAIN
 };
-/// Usage comes in the last chunk unasked, and unknown fields are refused.
-const NO_STREAM_OPTIONS: Quirks = Quirks {
+/// Usage comes in the last chunk unasked, unknown fields are refused, and so are others' identifiers of calls.
+const MISTRAL: Quirks = Quirks {
     stream_usage: Some(false),
+    short_call_ids: Some(true),
     ..PLAIN
 };
 
@@ -100,7 +102,7 @@ const KNOWN: [Known; 22] = [
         )
     },
     Known {
-        quirks: NO_STREAM_OPTIONS,
+        quirks: MISTRAL,
         ..openai("mistral", "https://api.mistral.ai/v1")
     },
     Known {

@@ -147,6 +147,8 @@ document! {
         sampling: Option<bool>,
         /// It can be held to a JSON schema; absent means where that is a known capability.
         structured_outputs: Option<bool>,
+        /// It takes calls' identifiers of nine letters and digits only.
+        short_call_ids: Option<bool>,
         /// It serves Responses too.
         responses: Option<bool>,
         /// It serves legacy Completions too.

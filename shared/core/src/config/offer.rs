@@ -101,6 +101,7 @@ impl Offer {
             reasoning_adaptive: said(|quirks| quirks.reasoning_adaptive, usual.reasoning_adaptive),
             sampling: said(|quirks| quirks.sampling, usual.sampling),
             structured_outputs: said(|quirks| quirks.structured_outputs, structured),
+            short_call_ids: said(|quirks| quirks.short_call_ids, usual.short_call_ids),
             responses: said(|quirks| quirks.responses, usual.responses),
             completions: said(|quirks| quirks.completions, usual.completions),
         }

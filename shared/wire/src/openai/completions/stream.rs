@@ -55,6 +55,7 @@ impl StreamEncoder {
                 PartKind::Text | PartKind::Refusal => {
                     self.texts.insert((*choice, *part));
                 }
+                PartKind::Media { .. } => self.lost("content"),
                 PartKind::ToolCall { .. } => self.lost("tool_calls"),
                 PartKind::Thinking | PartKind::RedactedThinking { .. } => self.lost("reasoning"),
             },
