@@ -125,6 +125,22 @@ fn developers_speak_as_the_system_where_nobody_knows_them() {
 }
 
 #[test]
+fn calls_get_the_identifiers_that_the_provider_takes() {
+    let edits = Edits {
+        short_call_ids: true,
+        ..Edits::default()
+    };
+    // A call and its result are given the same; what is legal stays.
+    check(
+        &edits,
+        &[(
+            r#"{"messages":[{"tool_calls":[{"id":"call_1", "type":"function"},{"id":"D681PevKs"}],"id":"call_1"},{"role":"tool","tool_call_id":"call_1","content":"call_1"}, {"tool_call_id":"D681PevKs"},{"tool_calls":null}]}"#,
+            r#"{"messages":[{"tool_calls":[{"id":"uzphom4t4", "type":"function"},{"id":"D681PevKs"}],"id":"call_1"},{"role":"tool","tool_call_id":"uzphom4t4","content":"call_1"}, {"tool_call_id":"D681PevKs"},{"tool_calls":null}]}"#,
+        )],
+    );
+}
+
+#[test]
 fn edits_follow_the_target() {
     let body = br#"{"model":"m","messages":[{"role":"developer","content":"x"}],"max_tokens":3,"stream":true,"n":1}"#;
     let (request, _) = chat::decode_request(body).unwrap();
