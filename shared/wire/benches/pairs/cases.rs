@@ -44,25 +44,25 @@ const CALLERS: [Downstream; 4] = [
 ];
 
 /// One thing that is measured.
-pub struct Case {
+pub(crate) struct Case {
     /// `request`, `answer`, `chunk` or `bytes`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Which pair, such as `anthropic to openai`: from the caller's dialect to the provider's.
-    pub name: String,
+    pub(crate) name: String,
     /// How many requests, answers, chunks or bytes one run works off.
-    pub units: usize,
+    pub(crate) units: usize,
     run: Box<dyn Fn() -> usize>,
 }
 
 impl Case {
     /// Does the work once. What comes back depends on all of it.
-    pub fn run(&self) -> usize {
+    pub(crate) fn run(&self) -> usize {
         (self.run)()
     }
 }
 
 /// Everything that is measured.
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     for caller in CALLERS {
         for dialect in Dialect::ALL {

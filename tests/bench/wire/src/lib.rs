@@ -1,7 +1,7 @@
 //! The benchmarks of `sluice-wire` as a program and as a wasm module, with a count of allocations.
 //!
-//! What is measured stands in that crate's `benches/pairs/cases.rs`; how often and how long is up to the caller:
-//! `main.rs` natively, `tests/bench/wire.mjs` for the module.
+//! What is measured stands in that crate's `benches/pairs/cases.rs`; how often and how long is decided by `native` and,
+//! for the module, by `tests/bench/wire.mjs`.
 #![expect(
     unsafe_code,
     reason = "an allocator that counts and functions that JavaScript can call are unsafe by nature"
@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
     reason = "a benchmark stops where a case is not what it should be"
 )]
 mod cases;
+pub mod native;
 
-pub use cases::{Case, all};
+use cases::Case;
 
 struct Counting;
 
