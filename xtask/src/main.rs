@@ -5,8 +5,10 @@ mod build;
 mod check;
 mod dev;
 mod fuzz;
+mod manifest;
 mod options;
 mod step;
+mod terraform;
 mod test;
 mod tools;
 
@@ -27,7 +29,9 @@ commands:
                                                 the translation alone, also in wasm: --kinds wire
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
-  test    everything: unit tests, build, end to end
+  terraform
+          tests of the Terraform modules        [needs Terraform or OpenTofu, and Go; says what it leaves out]
+  test    everything: unit tests, build, end to end, Terraform
 
 options:
   --release          build small and quick to run, slow to compile
@@ -58,6 +62,7 @@ fn run() -> Result<(), Failure> {
         "bench" => bench::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
+        "terraform" => Options::parse(&rest, &[]).and_then(|_| terraform::run()),
         "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
         "" | "help" | "-h" | "--help" => {
             println!("{HELP}");
