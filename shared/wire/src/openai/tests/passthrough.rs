@@ -4,6 +4,7 @@ use super::super::passthrough::{self, Edits, StreamTap};
 use super::{decode_stream, each};
 use crate::error::DecodeError;
 use crate::model::Event;
+use crate::sse::SseDecoder;
 use crate::{Target, openai::chat};
 
 fn rewritten(body: &str, edits: &Edits) -> String {
@@ -239,6 +240,22 @@ fn of_an_event_that_is_held_back_nothing_goes_out() {
     let (whole, cut) = usage.split_at(usage.len() - 1);
     let (_, out, _) = tapped(&[whole.as_bytes(), cut.as_bytes()], false);
     assert_eq!(out, b"");
+}
+
+#[test]
+fn a_last_event_is_ended_wherever_it_was_cut() {
+    let chunk = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    for cut in ["", "\r", "\r\n", "\n"] {
+        let (_, out, end) = tapped(&[chunk.as_bytes(), cut.as_bytes()], true);
+        assert_eq!(end, Ok(()), "{cut:?}");
+        let mut events = 0;
+        let mut decoder = SseDecoder::new();
+        let read = decoder.push(&out, |_| {
+            events += 1;
+            Ok(())
+        });
+        assert_eq!((read, events), (Ok(()), 1), "{cut:?}");
+    }
 }
 
 #[test]
