@@ -132,7 +132,7 @@ pub async fn reserve<P: Platform>(
         .note(p.now(), &caller.key().id, caller.scopes(), slice);
     let mut asks = 0_u32;
     loop {
-        if draw(p, isolate, &mut admitted, estimate) {
+        if !caller.is_strict() && draw(p, isolate, &mut admitted, estimate) {
             return Ok(admitted);
         }
         let asked = ask_ledger(p, isolate, caller, &mut admitted, estimate).await?;

@@ -20,6 +20,7 @@ use crate::secret_key;
 pub struct Caller {
     key: Rc<KeyRecord>,
     scopes: Vec<ScopeRules>,
+    is_strict: bool,
 }
 
 impl Caller {
@@ -33,6 +34,12 @@ impl Caller {
     #[must_use]
     pub fn scopes(&self) -> &[ScopeRules] {
         &self.scopes
+    }
+
+    /// Whether its requests must be on record before their provider is called.
+    #[must_use]
+    pub const fn is_strict(&self) -> bool {
+        self.is_strict
     }
 }
 
@@ -69,8 +76,14 @@ pub async fn caller<P: Platform>(
             "This API key has expired. Ask whoever gave it to you for a new one.",
         ));
     }
-    let scopes = config.scopes_for(&key).map_err(|gone| removed(&gone))?;
-    Ok(Caller { key, scopes })
+    let (scopes, is_strict) = config
+        .place_of(&key, p.now())
+        .map_err(|gone| removed(&gone))?;
+    Ok(Caller {
+        key,
+        scopes,
+        is_strict,
+    })
 }
 
 /// The key's place is gone from the configuration.

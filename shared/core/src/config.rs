@@ -14,13 +14,14 @@ mod pattern;
 mod sandbox;
 mod scopes;
 mod secrets;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{ModelId, OrgId};
+use sluice_units::{ModelId, OrgId, Timestamp};
 
 pub use compile::rules;
 pub use compiled::{
@@ -28,11 +29,11 @@ pub use compiled::{
     Retry, Route, TargetRef, Timeouts,
 };
 pub use document::{
-    AccountingDocument, AuthDocument, BudgetDocument, CapabilityName, DialectName, Document,
-    FallbackReason, GatewayDocument, KeyDefaultsDocument, LimitDocument, MemberDocument,
+    AccountingDocument, AccountingName, AuthDocument, BudgetDocument, CapabilityName, DialectName,
+    Document, FallbackReason, GatewayDocument, KeyDefaultsDocument, LimitDocument, MemberDocument,
     ModelDocument, OrgDocument, PeriodName, PriceDocument, PricesDocument, ProviderDocument,
     QuirksDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
-    TimeoutsDocument,
+    TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
@@ -144,13 +145,18 @@ impl Config {
         Ok(names)
     }
 
-    /// Every scope that applies to a key with its rules, outermost first and the key itself last.
+    /// Every scope that applies to a key with its rules as they are at this moment, outermost first and the key itself
+    /// last; and whether each of its requests must be on record before its provider is called.
     /// A key without rules of its own has those of its organisation's key defaults.
     ///
     /// # Errors
     /// [`ScopeError`] when the key names something that the configuration does not hold.
-    pub fn scopes_for(&self, key: &KeyRecord) -> Result<Vec<ScopeRules>, ScopeError> {
-        scopes::scopes(&self.orgs, key)
+    pub fn place_of(
+        &self,
+        key: &KeyRecord,
+        at: Timestamp,
+    ) -> Result<(Vec<ScopeRules>, bool), ScopeError> {
+        scopes::place(&self.orgs, key, at)
     }
 
     /// What a new key of this organisation gets; none where there is no such organisation.

@@ -211,3 +211,52 @@ fn what_is_left_of_a_limit_is_told_without_asking() {
     }
     assert_eq!(admits(&world), 2);
 }
+
+#[test]
+fn strict_accounting_puts_each_request_on_record_before_its_provider_is_called() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["teams"]["search"]["accounting"] = json!("strict");
+    });
+    let key = busy(&mut world);
+    world.slow_ledger(ROUND_TRIP);
+    for _ in 0..3 {
+        world.script(vec![answer(200, OPENAI_ANSWER)]);
+        let asked = world.now();
+        world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+        let called = world.seen().last().unwrap().at;
+        assert_eq!(called.since(asked), ROUND_TRIP);
+    }
+    assert_eq!(admits(&world), 5);
+}
+
+#[test]
+fn a_key_may_ask_for_strict_accounting_for_itself() {
+    let mut world = limited();
+    let key = world.key(&json!({"org": "acme", "accounting": "strict"}));
+    for _ in 0..4 {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 200);
+    }
+    assert_eq!(admits(&world), 4);
+}
+
+#[test]
+fn a_budget_s_day_is_the_team_s() {
+    // It is noon in UTC: in Auckland, thirteen hours ahead, a new day has just begun an hour ago.
+    let mut world = with(|config| {
+        config["zones"] = json!({"Pacific/Auckland": {"offset_minutes": 780}});
+        config["orgs"]["acme"]["teams"]["search"]["time_zone"] = json!("Pacific/Auckland");
+        config["orgs"]["acme"]["teams"]["search"]["budgets"] =
+            json!([{"usd": "0.00001", "per": "day"}]);
+    });
+    let key = key(&mut world);
+    let ask =
+        |world: &mut World| world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+    assert_eq!(ask(&mut world).status, 200);
+    let denied = ask(&mut world);
+    assert_eq!(denied.status, 429);
+    let wait: i64 = denied.header("retry-after").unwrap().parse().unwrap();
+    assert!((22 * 3_600..=23 * 3_600).contains(&wait), "{wait}");
+    world.wait(Span::from_seconds(wait));
+    assert_eq!(ask(&mut world).status, 200);
+}

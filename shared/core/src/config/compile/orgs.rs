@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use sluice_machines::limit::{Meter, Period, Rule, UtcOffset};
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
 use super::Check;
+use super::zones::Zones;
 use crate::config::Entries;
 use crate::config::compiled::KeyDefaults;
 use crate::config::document::{
-    BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName, TeamDocument,
+    AccountingName, BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName,
+    TeamDocument,
 };
 use crate::config::issue::{Issue, Path};
 use crate::config::pattern::Pattern;
 use crate::config::scopes::{Level, Org, Team};
+use crate::config::zone::Zone;
 
 const RULES_MAX: usize = 16;
 const WINDOW_DEFAULT: Span = Span::from_seconds(60);
@@ -25,12 +29,16 @@ const EXPIRY_DEFAULT: Span = Span::from_seconds(90 * 86_400);
 const EXPIRY_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(60)..=Span::from_seconds(3_650 * 86_400);
 
-pub(super) fn compile(check: &mut Check, documents: &Entries<OrgDocument>) -> BTreeMap<OrgId, Org> {
+pub(super) fn compile(
+    check: &mut Check,
+    documents: &Entries<OrgDocument>,
+    zones: &Zones,
+) -> BTreeMap<OrgId, Org> {
     let root = Path::root().name("orgs");
     let mut orgs = BTreeMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
-        let org = check.org(&path, document);
+        let org = check.org(&path, document, zones);
         if let Some(id) = check.id(&path, name, OrgId::new) {
             orgs.insert(id, org);
         }
@@ -56,13 +64,31 @@ pub fn rules(
     }
 }
 
+/// On which terms a level's rules hold.
+struct Terms {
+    zone: Arc<Zone>,
+    accounting: Option<AccountingName>,
+}
+
 impl Check {
-    fn org(&mut self, path: &Path, document: &OrgDocument) -> Org {
-        let level = self.level(path, &document.limits, &document.budgets, &document.models);
+    fn org(&mut self, path: &Path, document: &OrgDocument, zones: &Zones) -> Org {
+        let zone = path.name("time_zone");
+        let zone = self.zone_named(&zone, document.time_zone.as_deref(), zones);
+        let terms = Terms {
+            zone: zone.unwrap_or_default(),
+            accounting: document.accounting,
+        };
+        let level = self.level(
+            path,
+            &document.limits,
+            &document.budgets,
+            &document.models,
+            &terms,
+        );
         let mut teams = BTreeMap::new();
         for (name, document) in document.teams.iter() {
             let path = path.name("teams").name(name);
-            let team = self.team(&path, document);
+            let team = self.team(&path, document, &terms.zone, zones);
             if let Some(id) = self.id(&path, name, TeamId::new) {
                 teams.insert(id, team);
             }
@@ -70,7 +96,11 @@ impl Check {
         let mut users = BTreeMap::new();
         for (name, user) in document.users.iter() {
             let path = path.name("users").name(name);
-            let level = self.level(&path, &user.limits, &user.budgets, &user.models);
+            let terms = Terms {
+                zone: Arc::clone(&terms.zone),
+                accounting: user.accounting,
+            };
+            let level = self.level(&path, &user.limits, &user.budgets, &user.models, &terms);
             if let Some(id) = self.id(&path, name, UserId::new) {
                 users.insert(id, level);
             }
@@ -83,12 +113,34 @@ impl Check {
         }
     }
 
-    fn team(&mut self, path: &Path, document: &TeamDocument) -> Team {
-        let level = self.level(path, &document.limits, &document.budgets, &document.models);
+    fn team(
+        &mut self,
+        path: &Path,
+        document: &TeamDocument,
+        above: &Arc<Zone>,
+        zones: &Zones,
+    ) -> Team {
+        let zone = path.name("time_zone");
+        let zone = self.zone_named(&zone, document.time_zone.as_deref(), zones);
+        let terms = Terms {
+            zone: zone.unwrap_or_else(|| Arc::clone(above)),
+            accounting: document.accounting,
+        };
+        let level = self.level(
+            path,
+            &document.limits,
+            &document.budgets,
+            &document.models,
+            &terms,
+        );
         let mut apps = BTreeMap::new();
         for (name, app) in document.apps.iter() {
             let path = path.name("apps").name(name);
-            let level = self.level(&path, &app.limits, &app.budgets, &app.models);
+            let terms = Terms {
+                zone: Arc::clone(&terms.zone),
+                accounting: app.accounting,
+            };
+            let level = self.level(&path, &app.limits, &app.budgets, &app.models, &terms);
             if let Some(id) = self.id(&path, name, AppId::new) {
                 apps.insert(id, level);
             }
@@ -102,10 +154,13 @@ impl Check {
         limits: &[LimitDocument],
         budgets: &[BudgetDocument],
         models: &[String],
+        terms: &Terms,
     ) -> Level {
         Level {
             rules: self.rules(path, limits, budgets),
             models: models.iter().map(|text| Pattern::new(text)).collect(),
+            zone: Arc::clone(&terms.zone),
+            is_strict: terms.accounting == Some(AccountingName::Strict),
         }
     }
 
