@@ -455,7 +455,10 @@ async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Pr
         )
     })?;
     let org = OrgId::new(&org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
-    let mut replies = context.p.ledger(&org, &[ledger::Command::Standing]).await?;
+    let mut replies = context
+        .isolate
+        .ask_ledger(context.p, &org, vec![ledger::Command::Standing])
+        .await?;
     match replies.pop() {
         Some(ledger::Reply::Standing {
             scopes,

@@ -224,7 +224,7 @@ async fn ask_ledger<P: Platform>(
     let begun = isolate.leases.borrow_mut().begin(p.now(), &draft.key, name);
     let lease = begun.as_ref().map(|request| request.lease.clone());
     commands.extend(begun.map(|request| ledger::Command::Lease(Box::new(request))));
-    let asked = p.ledger(&draft.org, &commands).await;
+    let asked = isolate.ask_ledger(p, &draft.org, commands).await;
     if let Some(lease) = &lease {
         let mut leases = isolate.leases.borrow_mut();
         match asked.as_ref().ok().and_then(|replies| replies.get(1)) {

@@ -21,6 +21,7 @@ pub mod admit;
 pub mod authenticate;
 pub mod commit;
 pub mod config;
+pub mod credentials;
 pub mod estimate;
 pub mod gateway;
 pub mod hash;
@@ -39,8 +40,10 @@ pub mod serve;
 pub mod session;
 pub mod settle;
 pub mod translate;
+pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod models;
 
 pub use admin::TOKEN_SECRET;

@@ -260,3 +260,27 @@ fn a_budget_s_day_is_the_team_s() {
     world.wait(Span::from_seconds(wait));
     assert_eq!(ask(&mut world).status, 200);
 }
+
+#[test]
+fn news_of_a_revoked_key_travel_with_the_ledgers_answers() {
+    let mut world = limited();
+    let key = busy(&mut world);
+    let other = Rc::new(Isolate::new(config().to_string()));
+    let first = std::mem::replace(&mut world.isolate, other);
+    // Another isolate hears of a change from the registry, and its calls tell the ledger.
+    let revoked = world.key(&json!({"org": "acme", "team": "search"}));
+    let got = world.send(
+        "POST",
+        "/v1/chat/completions",
+        &revoked,
+        &chat("sandbox/echo"),
+    );
+    assert_eq!(got.status, 200);
+    world.isolate = first;
+    let syncs = world.registry_calls();
+    for _ in 0..2 {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 200);
+    }
+    assert!(world.registry_calls() > syncs, "it has asked what changed");
+}

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_executor::LocalPool;
+use futures_util::StreamExt;
 use futures_util::task::LocalSpawnExt;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
@@ -49,7 +50,7 @@ pub(crate) enum Reaction {
 pub(crate) fn answer(status: u16, body: &str) -> Reaction {
     Reaction::Answer {
         status,
-        headers: vec![],
+        headers: vec![("content-type", "application/json".to_owned())],
         steps: vec![Step::Send(Bytes::from(body.to_owned()))],
     }
 }
@@ -76,6 +77,12 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
+impl Seen {
+    pub(crate) fn body_json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a body in JSON")
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     now: Cell<Timestamp>,
@@ -89,6 +96,8 @@ struct Shared {
     aborted: Cell<u32>,
     ledger_failures: Cell<u32>,
     ledger_latency: Cell<Span>,
+    notices: Cell<ledger::Notices>,
+    registry_calls: Cell<u32>,
     ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
@@ -103,12 +112,17 @@ pub(crate) struct World {
     pub(crate) isolate: Rc<Isolate>,
 }
 
+/// How much a caller's network brings at once.
+const PIECE_BYTES: usize = 64;
+
 /// One request's view of the world.
 #[derive(Clone)]
 pub(crate) struct Port {
     shared: Rc<Shared>,
     spawner: futures_executor::LocalSpawner,
     body: Bytes,
+    /// How much of it was read piece by piece.
+    read: Rc<Cell<usize>>,
     left: Rc<RefCell<LeftState>>,
 }
 
@@ -196,6 +210,11 @@ impl World {
         self.shared.ledger_failures.set(times);
     }
 
+    /// How often the registry was asked.
+    pub(crate) fn registry_calls(&self) -> u32 {
+        self.shared.registry_calls.get()
+    }
+
     /// How long a call to the ledger takes, there and back.
     pub(crate) fn slow_ledger(&self, latency: Span) {
         self.shared.ledger_latency.set(latency);
@@ -224,6 +243,7 @@ impl World {
             shared: Rc::clone(&self.shared),
             spawner: self.pool.spawner(),
             body,
+            read: Rc::default(),
             left: Rc::default(),
         }
     }
@@ -515,6 +535,13 @@ impl Platform for Port {
         Ok(self.body.clone())
     }
 
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let from = self.read.get().min(self.body.len());
+        let to = from.saturating_add(PIECE_BYTES).min(self.body.len());
+        self.read.set(to);
+        Ok((from < to).then(|| self.body.slice(from..to)))
+    }
+
     async fn sleep(&self, span: Span) {
         let count = self.shared.timer_count.get();
         self.shared.timer_count.set(count + 1);
@@ -543,12 +570,18 @@ impl Platform for Port {
     }
 
     async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+        let mut body = call.body.to_vec();
+        if let Some(mut rest) = call.rest {
+            while let Some(piece) = rest.next().await {
+                body.extend(piece.map_err(|_| FetchError::Broken)?);
+            }
+        }
         self.shared.seen.borrow_mut().push(Seen {
             at: self.now(),
             method: call.method,
             url: call.url,
             headers: call.headers,
-            body: call.body,
+            body: Bytes::from(body),
         });
         let reaction = self
             .shared
@@ -581,19 +614,15 @@ impl Platform for Port {
         }
     }
 
-    async fn ledger(
-        &self,
-        org: &OrgId,
-        commands: &[ledger::Command],
-    ) -> Result<Vec<ledger::Reply>, StoreError> {
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+        let commands = &call.commands;
         let half = Span::from_micros(self.shared.ledger_latency.get().as_micros() / 2);
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        self.shared
-            .ledger_calls
-            .borrow_mut()
-            .push(commands.to_vec());
+        self.shared.ledger_calls.borrow_mut().push(commands.clone());
+        let notices = self.shared.notices.get().merge(call.notices);
+        self.shared.notices.set(notices);
         let failures = self.shared.ledger_failures.get();
         if failures > 0 {
             self.shared.ledger_failures.set(failures - 1);
@@ -619,7 +648,7 @@ impl Platform for Port {
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        Ok(replies)
+        Ok(ledger::Answer { replies, notices })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
@@ -629,6 +658,9 @@ impl Platform for Port {
                 detail: "told to fail".to_owned(),
             });
         }
+        self.shared
+            .registry_calls
+            .set(self.shared.registry_calls.get() + 1);
         let now = self.now();
         let mut store = self.shared.registry.borrow_mut();
         let rows = registry::load(command, |reads| Self::load::<RowError>(&store, reads))

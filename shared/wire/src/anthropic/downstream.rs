@@ -56,11 +56,8 @@ fn stop(finish: &Finish, drops: &mut Drops) -> (&'static str, Option<String>) {
         Finish::Length => "max_tokens",
         Finish::ContextFull => "model_context_window_exceeded",
         Finish::ToolCalls => "tool_use",
-        Finish::Refusal => "refusal",
-        Finish::ContentFilter => {
-            drops.push("finish_reason", "a safety stop is said as a refusal");
-            "refusal"
-        }
+        // Messages' word for the model's own refusal and for that of the provider's safety system.
+        Finish::Refusal | Finish::ContentFilter => "refusal",
         Finish::Pause => "pause_turn",
         Finish::Other(_) => {
             drops.push("finish_reason", "unknown to anthropic");

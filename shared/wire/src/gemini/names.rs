@@ -141,6 +141,19 @@ pub(super) fn carry(signature: &str) -> String {
     base64::encode(&bytes)
 }
 
+/// Behind the mark: what follows is no signature but encrypted reasoning.
+const REDACTED: &str = "redacted:";
+
+/// Another provider's encrypted reasoning, as Gemini's callers can carry it.
+pub(super) fn carry_redacted(data: &str) -> String {
+    carry(&format!("{REDACTED}{data}"))
+}
+
+/// The encrypted reasoning in what was carried, if it is some.
+pub(super) fn carried_redacted(carried: &str) -> Option<&str> {
+    carried.strip_prefix(REDACTED)
+}
+
 /// The signature that [`carry`] wrapped, if it did.
 pub(super) fn carried(signature: &str) -> Option<String> {
     let bytes = base64::decode(signature)?;

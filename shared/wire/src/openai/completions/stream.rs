@@ -56,6 +56,7 @@ impl StreamEncoder {
                     self.texts.insert((*choice, *part));
                 }
                 PartKind::ToolCall { .. } => self.lost("tool_calls"),
+                PartKind::Media { .. } => self.lost("content"),
                 PartKind::Thinking | PartKind::RedactedThinking { .. } => self.lost("reasoning"),
             },
             Event::Delta { choice, part, text } if self.texts.contains(&(*choice, *part)) => {
