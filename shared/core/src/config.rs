@@ -19,7 +19,6 @@ mod zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sluice_machines::limit::ScopeRules;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{ModelId, OrgId, Timestamp};
 
@@ -40,7 +39,7 @@ pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
 pub use pattern::matches as pattern_matches;
 pub use sandbox::SANDBOX;
-pub use scopes::ScopeError;
+pub use scopes::{Place, ScopeError};
 pub use secrets::without_values;
 
 use offer::Offer;
@@ -146,17 +145,11 @@ impl Config {
         Ok(names)
     }
 
-    /// Every scope that applies to a key with its rules as they are at this moment, outermost first and the key itself
-    /// last; and whether each of its requests must be on record before its provider is called.
-    /// A key without rules of its own has those of its organisation's key defaults.
+    /// A key's place at this moment. A key without rules of its own has those of its organisation's key defaults.
     ///
     /// # Errors
     /// [`ScopeError`] when the key names something that the configuration does not hold.
-    pub fn place_of(
-        &self,
-        key: &KeyRecord,
-        at: Timestamp,
-    ) -> Result<(Vec<ScopeRules>, bool), ScopeError> {
+    pub fn place_of(&self, key: &KeyRecord, at: Timestamp) -> Result<Place, ScopeError> {
         scopes::place(&self.orgs, key, at)
     }
 

@@ -18,6 +18,7 @@ use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
 use crate::lease::Leases;
+use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 
@@ -42,6 +43,8 @@ pub struct Isolate {
     tokens: Tokens,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
+    /// Who waits for a limit.
+    pub(crate) lines: RefCell<Lines>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
 }

@@ -295,6 +295,8 @@ document! {
         burst: Option<u64>,
         /// How many requests at once.
         concurrent: Option<u64>,
+        /// How long a request waits to be let in, instead of being refused.
+        queue: Option<String>,
     }
 }
 

@@ -255,7 +255,10 @@ fn scopes_come_outermost_first() {
         Some("crawler"),
         Some("ann@acme.example"),
     );
-    let scopes = config().place_of(&key, Timestamp::default()).unwrap().0;
+    let scopes = config()
+        .place_of(&key, Timestamp::default())
+        .unwrap()
+        .scopes;
     let of = |scope: &str| serde_json::from_str::<Scope>(scope).unwrap();
     let names: Vec<Scope> = scopes.iter().map(|scope| scope.scope.clone()).collect();
     assert_eq!(
@@ -345,7 +348,7 @@ fn a_key_with_rules_of_its_own_has_no_defaults() {
         config()
             .place_of(&key, Timestamp::default())
             .unwrap()
-            .0
+            .scopes
             .last()
             .unwrap()
             .rules,

@@ -284,3 +284,75 @@ fn news_of_a_revoked_key_travel_with_the_ledgers_answers() {
     }
     assert!(world.registry_calls() > syncs, "it has asked what changed");
 }
+
+/// One request at once for the organisation; others wait for five seconds.
+fn queueing() -> World {
+    with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([{"concurrent": 1, "queue": "5s"}]);
+        config["orgs"]["acme"]["teams"]["ads"] = json!({});
+    })
+}
+
+/// An answer that takes two seconds.
+fn slow() -> crate::world::Reaction {
+    let mut slow = answer(200, OPENAI_ANSWER);
+    if let crate::world::Reaction::Answer { steps, .. } = &mut slow {
+        let wait = sluice_core::sandbox::Step::Wait(Span::from_seconds(2));
+        steps.insert(0, wait);
+    }
+    slow
+}
+
+#[test]
+fn requests_wait_for_a_limit_that_lets_them_and_teams_take_turns() {
+    let mut world = queueing();
+    let search = world.key(&json!({"org": "acme", "team": "search"}));
+    let ads = world.key(&json!({"org": "acme", "team": "ads"}));
+    world.script(vec![slow(), slow(), slow()]);
+    let mut waiting = Vec::new();
+    for key in [&search, &search, &search, &ads] {
+        waiting.push(start(&mut world, key, &chat("fast")));
+        world.wait(Span::from_millis(1));
+    }
+    world.settle();
+    let statuses: Vec<u16> = waiting
+        .iter()
+        .map(|slot| slot.borrow().as_ref().unwrap().status.as_u16())
+        .collect();
+    // Each takes two seconds: there is time for three, and the other team's comes before the third of the first.
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    let refused = waiting[2].take().unwrap();
+    assert_eq!(
+        refused.json()["error"]["code"],
+        "concurrency_limit_exceeded"
+    );
+    assert_eq!(world.records("acme").len(), 3);
+    assert_eq!(world.standing("acme")["open"], 0);
+}
+
+#[test]
+fn a_caller_who_leaves_the_line_makes_room_and_leaves_nothing_behind() {
+    let mut world = queueing();
+    let key = key(&mut world);
+    world.script(vec![slow(), slow()]);
+    let first = start(&mut world, &key, &chat("fast"));
+    world.wait(Span::from_millis(1));
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str())];
+    let leave = Some(Span::from_millis(500));
+    world.start(
+        "POST",
+        "/v1/chat/completions",
+        &headers,
+        &chat("fast"),
+        leave,
+    );
+    world.wait(Span::from_millis(1));
+    let third = start(&mut world, &key, &chat("fast"));
+    world.settle();
+    for slot in [first, third] {
+        assert_eq!(slot.take().unwrap().status, 200);
+    }
+    assert_eq!(world.seen().len(), 2);
+    assert_eq!(world.records("acme").len(), 2);
+}

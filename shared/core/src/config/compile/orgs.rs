@@ -24,6 +24,7 @@ const RULES_MAX: usize = 16;
 const WINDOW_DEFAULT: Span = Span::from_seconds(60);
 const WINDOW_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(1)..=Span::from_seconds(31 * 86_400);
+const QUEUE_ALLOWED: RangeInclusive<Span> = Span::from_millis(1)..=Span::from_seconds(60);
 const LIMIT_ALLOWED: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const EXPIRY_DEFAULT: Span = Span::from_seconds(90 * 86_400);
 const EXPIRY_ALLOWED: RangeInclusive<Span> =
@@ -56,6 +57,7 @@ pub fn rules(
 ) -> Result<Vec<Rule>, Vec<Issue>> {
     let mut check = Check::default();
     let rules = check.rules(&Path::root(), limits, budgets);
+    check.refuse_queues(&Path::root(), limits);
     let issues = check.0.finish();
     if issues.is_empty() {
         Ok(rules)
@@ -159,12 +161,14 @@ impl Check {
         Level {
             rules: self.rules(path, limits, budgets),
             models: models.iter().map(|text| Pattern::new(text)).collect(),
+            queues: self.queues(path, limits),
             zone: Arc::clone(&terms.zone),
             is_strict: terms.accounting == Some(AccountingName::Strict),
         }
     }
 
     fn key_defaults(&mut self, path: &Path, document: &KeyDefaultsDocument) -> KeyDefaults {
+        self.refuse_queues(path, &document.limits);
         KeyDefaults {
             rules: self.rules(path, &document.limits, &document.budgets),
             expires_after: self.span(
@@ -174,6 +178,36 @@ impl Check {
                 &EXPIRY_ALLOWED,
             ),
         }
+    }
+
+    /// A key's own limits refuse: others would have to wait behind a single key.
+    fn refuse_queues(&mut self, path: &Path, limits: &[LimitDocument]) {
+        for (index, limit) in limits.iter().enumerate() {
+            if limit.queue.is_some() {
+                self.0.add(
+                    &path.name("limits").index(index).name("queue"),
+                    "stands at a key's own limit",
+                    "limits of organisations, teams, apps and users can queue",
+                );
+            }
+        }
+    }
+
+    /// The limits that requests wait for, and how long.
+    fn queues(&mut self, path: &Path, limits: &[LimitDocument]) -> Vec<(Rule, Span)> {
+        let mut queues = Vec::new();
+        for (index, limit) in limits.iter().enumerate() {
+            let Some(queue) = limit.queue.as_deref() else {
+                continue;
+            };
+            let path = path.name("limits").index(index);
+            let wait = self.span(&path.name("queue"), Some(queue), Span::ZERO, &QUEUE_ALLOWED);
+            // What is wrong with the limit itself has been told.
+            if let Some(rule) = Self::default().limit(&path, limit) {
+                queues.push((rule, wait));
+            }
+        }
+        queues
     }
 
     fn rules(
