@@ -169,7 +169,7 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         tokens,
         per: Some(per.to_owned()),
         burst,
-        concurrent: None,
+        ..LimitDocument::default()
     })
 }
 
