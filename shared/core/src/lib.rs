@@ -19,6 +19,7 @@
 pub mod address;
 pub mod admit;
 pub mod authenticate;
+pub mod commit;
 pub mod config;
 pub mod credentials;
 pub mod estimate;
@@ -27,6 +28,7 @@ pub mod hash;
 pub mod headers;
 pub mod health;
 pub mod isolate;
+pub mod lease;
 pub mod plan;
 pub mod platform;
 pub mod price;

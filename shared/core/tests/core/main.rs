@@ -4,6 +4,7 @@ mod admission;
 mod callers;
 mod failures;
 mod keys;
+mod leases;
 mod streams;
 mod upstreams;
 mod world;
