@@ -100,13 +100,7 @@ impl Downstream {
             return false;
         }
         match self {
-            Self::ChatCompletions => parts(request).all(|part| match part {
-                Part::Thinking { .. } | Part::RedactedThinking { .. } => target.reasoning_content,
-                Part::ToolCall { signature, .. } => {
-                    signature.is_none() || target.thought_signatures
-                }
-                _ => true,
-            }),
+            Self::ChatCompletions => openai::chat::suits(request, target),
             Self::Completions => target.completions,
             // Its own rewriting takes foreign proofs out.
             Self::Responses => true,
