@@ -27,6 +27,13 @@ test("every file is formatted", (t) => {
   assert.equal(done.status, 0, done.stdout);
 });
 
+test("tflint finds nothing", (t) => {
+  const words = ["--recursive", `--config=${join(MODULES, ".tflint.hcl")}`, "--no-color"];
+  const done = spawnSync("tflint", words, { cwd: MODULES, env: quiet(), encoding: "utf8" });
+  if (done.error) return t.skip("no tflint on the PATH; `go install github.com/terraform-linters/tflint@v0.64.0` makes it");
+  assert.equal(done.status, 0, done.stdout + done.stderr);
+});
+
 for (const folder of [".", ...SUBJECTS]) {
   test(`${folder} is valid`, { skip }, () => {
     init(folder);
