@@ -4,6 +4,7 @@ use super::super::passthrough::{self, Edits, StreamTap};
 use super::{decode_stream, each};
 use crate::error::{DecodeError, ErrorClass};
 use crate::model::Event;
+use crate::sse::SseDecoder;
 use crate::{Target, openai::chat};
 
 fn rewritten(body: &str, edits: &Edits) -> String {
@@ -152,6 +153,22 @@ fn developers_speak_as_the_system_where_nobody_knows_them() {
 }
 
 #[test]
+fn calls_get_the_identifiers_that_the_provider_takes() {
+    let edits = Edits {
+        short_call_ids: true,
+        ..Edits::default()
+    };
+    // A call and its result are given the same; what is legal stays.
+    check(
+        &edits,
+        &[(
+            r#"{"messages":[{"tool_calls":[{"id":"call_1", "type":"function"},{"id":"D681PevKs"}],"id":"call_1"},{"role":"tool","tool_call_id":"call_1","content":"call_1"}, {"tool_call_id":"D681PevKs"},{"tool_calls":null}]}"#,
+            r#"{"messages":[{"tool_calls":[{"id":"uzphom4t4", "type":"function"},{"id":"D681PevKs"}],"id":"call_1"},{"role":"tool","tool_call_id":"uzphom4t4","content":"call_1"}, {"tool_call_id":"D681PevKs"},{"tool_calls":null}]}"#,
+        )],
+    );
+}
+
+#[test]
 fn edits_follow_the_target() {
     let body = br#"{"model":"m","messages":[{"role":"developer","content":"x"}],"max_tokens":3,"stream":true,"n":1}"#;
     let (request, _) = chat::decode_request(body).unwrap();
@@ -260,6 +277,22 @@ fn of_an_event_that_is_held_back_nothing_goes_out() {
     let (whole, cut) = usage.split_at(usage.len() - 1);
     let (_, out, _) = tapped(&[whole.as_bytes(), cut.as_bytes()], false);
     assert_eq!(out, b"");
+}
+
+#[test]
+fn a_last_event_is_ended_wherever_it_was_cut() {
+    let chunk = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    for cut in ["", "\r", "\r\n", "\n"] {
+        let (_, out, end) = tapped(&[chunk.as_bytes(), cut.as_bytes()], true);
+        assert_eq!(end, Ok(()), "{cut:?}");
+        let mut events = 0;
+        let mut decoder = SseDecoder::new();
+        let read = decoder.push(&out, |_| {
+            events += 1;
+            Ok(())
+        });
+        assert_eq!((read, events), (Ok(()), 1), "{cut:?}");
+    }
 }
 
 #[test]
