@@ -14,6 +14,7 @@ mod shape;
 mod similar;
 pub mod source;
 mod sync;
+mod zones;
 
 use std::fmt;
 use std::path::PathBuf;
