@@ -5,7 +5,7 @@
 //! (the same with their signatures, and redacted ones) on assistant messages; and
 //! `extra_content.google.thought_signature` on tool calls. So what one provider signs can come back to it.
 
-mod answer;
+pub(crate) mod answer;
 mod assembly;
 mod frames;
 pub(crate) mod message;

@@ -171,8 +171,35 @@ impl Writer<'_> {
         if !calls.is_empty() {
             fields.push(("tool_calls", Value::Array(calls)));
         }
-        self.push("assistant", message.name.as_deref(), fields);
+        if !self.goes_on(&mut fields) {
+            self.push("assistant", message.name.as_deref(), fields);
+        }
         Ok(())
+    }
+
+    /// Puts a turn of the assistant's into the one before, where calls wait for their results: OpenAI takes nothing
+    /// between a call and its result.
+    fn goes_on(&mut self, fields: &mut Vec<(&str, Value)>) -> bool {
+        let waiting = self.messages.last_mut().and_then(Value::as_object_mut);
+        let Some(last) = waiting.filter(|last| last.contains_key("tool_calls")) else {
+            return false;
+        };
+        for (key, value) in fields.drain(..) {
+            match (last.get_mut(key), value) {
+                (_, Value::Null) => {}
+                (Some(Value::String(text)), Value::String(more)) => {
+                    if !text.is_empty() && !more.is_empty() {
+                        text.push('\n');
+                    }
+                    text.push_str(&more);
+                }
+                (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
+                (_, value) => {
+                    last.insert(key.to_owned(), value);
+                }
+            }
+        }
+        true
     }
 
     fn call(&mut self, part: &Part, at: usize, number: usize) -> Option<Value> {
@@ -273,7 +300,12 @@ impl Writer<'_> {
                 source,
                 name,
                 cache,
-            } => (cache, document(source, name.as_deref())),
+            } => {
+                let Some(file) = document(source, name.as_deref(), self.target) else {
+                    return refuse("files go inline, or by an identifier of the provider's");
+                };
+                (cache, file)
+            }
             Part::Refusal { text } => (&None, json!({"type": "text", "text": text})),
             Part::Thinking { .. } | Part::RedactedThinking { .. } => {
                 return refuse("thoughts belong to the assistant");
@@ -333,10 +365,17 @@ pub(crate) fn titled(name: Option<&str>, text: &str) -> String {
 
 fn address(source: &Source) -> Option<String> {
     match source {
-        Source::Url(url) => Some(url.clone()),
+        Source::Url(url) if is_web(url) => Some(url.clone()),
         Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
-        Source::FileId(_) | Source::Text(_) => None,
+        Source::Url(_) | Source::FileId(_) | Source::Text(_) => None,
     }
+}
+
+/// An address that anybody can fetch, or that holds what it means.
+pub(crate) fn is_web(url: &str) -> bool {
+    ["http://", "https://", "data:"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
 }
 
 fn audio(source: &Source) -> Option<Value> {
@@ -351,11 +390,15 @@ fn audio(source: &Source) -> Option<Value> {
     Some(json!({"data": data, "format": format}))
 }
 
-fn document(source: &Source, name: Option<&str>) -> Value {
+/// A file. `None`: OpenAI itself takes none by its address, as some compatible providers do.
+fn document(source: &Source, name: Option<&str>, target: &Target) -> Option<Value> {
     let mut file = Map::new();
     match source {
+        Source::Url(url) if target.max_completion_tokens || !is_web(url) => return None,
         // A text is not taken as a file: it goes as one, under its name.
-        Source::Text(text) => return json!({"type": "text", "text": titled(name, text)}),
+        Source::Text(text) => {
+            return Some(json!({"type": "text", "text": titled(name, text)}));
+        }
         Source::FileId(id) => file.insert("file_id".to_owned(), id.as_str().into()),
         Source::Url(url) => file.insert("file_data".to_owned(), url.as_str().into()),
         Source::Base64 { media_type, data } => {
@@ -368,5 +411,5 @@ fn document(source: &Source, name: Option<&str>) -> Value {
     if let Some(name) = name {
         file.insert("filename".to_owned(), name.into());
     }
-    json!({"type": "file", "file": file})
+    Some(json!({"type": "file", "file": file}))
 }
