@@ -25,7 +25,10 @@ const PROVIDERS = {
   'mock-bedrock': { dialect: 'bedrock', path: '/bedrock', key: 'MOCK_BEDROCK_KEY' },
   'mock-bedrock-signed': { dialect: 'bedrock', path: '/bedrock', auth: 'sigv4', aws: { region: 'us-east-1', access_key_id: 'MOCK_AWS_ID', secret_access_key: 'MOCK_AWS_SECRET' } },
   'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
-  'mock-mistral': { dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY', quirks: { stream_usage: false } },
+  'mock-mistral': {
+    dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY',
+    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, assistant_prefix: true, strict_fields: true, fields_refused: ['user', 'logit_bias', 'logprobs', 'top_logprobs', 'top_k'] },
+  },
   'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none', quirks: { max_completion_tokens: false, developer_role: false } },
   'mock-vllm': { dialect: 'openai', path: '/vllm/v1', key: 'MOCK_VLLM_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-wrong-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_WRONG_KEY' },

@@ -84,6 +84,8 @@ pub struct Target {
     pub structured_outputs: bool,
     /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
     pub short_call_ids: bool,
+    /// The provider serves Chat Completions for this model; otherwise Responses alone.
+    pub chat_completions: bool,
     /// Beside Chat Completions the provider serves Responses at `/responses`.
     pub responses: bool,
     /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
@@ -120,6 +122,7 @@ impl Default for Target {
             sampling: true,
             structured_outputs: false,
             short_call_ids: false,
+            chat_completions: true,
             responses: false,
             completions: false,
             reasoning_key: false,
