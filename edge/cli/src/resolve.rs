@@ -2,15 +2,17 @@
 
 use sluice_catalogue::{Ability, Catalogue, ModelFacts, Prices, ProviderFacts, Quirks, Tier};
 use sluice_core::config::{
-    AuthDocument, CapabilityName, DialectName, Document, Entries, Issue, ModelDocument, Path,
-    PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, SANDBOX, TierDocument,
-    pattern_matches,
+    AuthDocument, CapabilityName, DialectName, Document, Entries, Issue, KeyDocument,
+    ModelDocument, Path, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, SANDBOX,
+    TierDocument, pattern_matches,
 };
 
 use crate::similar::similar;
 
 /// What stands for the region in the catalogue's addresses.
 const REGION: &str = "${REGION}";
+/// What stands for the account's own name in Azure's.
+const AZURE_RESOURCE: &str = "${AZURE_RESOURCE_NAME}";
 
 /// Completes the document; returns what is wrong with references to the catalogue.
 pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Issue> {
@@ -81,19 +83,29 @@ fn complete(provider: &mut ProviderDocument, facts: &ProviderFacts) {
         let regional = provider.region.as_ref();
         let regional = regional.and_then(|region| facts.endpoints.get(region));
         provider.base_url = regional.or(facts.base_url.as_ref()).cloned();
-        if let (Some(address), Some(region)) = (&mut provider.base_url, &provider.region) {
-            *address = address.replace(REGION, region);
+        for (place, written) in [
+            (REGION, &provider.region),
+            (AZURE_RESOURCE, &provider.azure.resource),
+        ] {
+            if let (Some(address), Some(written)) = (&mut provider.base_url, written) {
+                *address = address.replace(place, written);
+            }
         }
     }
     if provider.auth.is_none() {
         provider.auth = match (&facts.header, &facts.key, &provider.key) {
+            _ if facts.service_account => Some(AuthDocument::ServiceAccount),
             (Some(header), _, _) => Some(AuthDocument::Header(header.clone())),
             (None, None, None) => Some(AuthDocument::None),
             _ => None,
         };
     }
-    if provider.key.is_none() && provider.auth != Some(AuthDocument::None) {
-        provider.key.clone_from(&facts.key);
+    let keyless = matches!(
+        provider.auth,
+        Some(AuthDocument::None | AuthDocument::SigV4)
+    );
+    if provider.key.is_none() && !keyless {
+        provider.key = facts.key.clone().map(|key| KeyDocument(vec![key]));
     }
     fill_quirks(&mut provider.quirks, &quirks_document(facts.quirks));
 }
@@ -240,6 +252,7 @@ fn model_document(facts: &ModelFacts) -> ModelDocument {
         context_tokens: facts.context,
         output_tokens_max: facts.output,
         capabilities: Some(capabilities.collect()),
+        deployment: None,
         quirks: quirks_document(facts.quirks),
     }
 }

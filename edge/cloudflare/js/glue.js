@@ -89,7 +89,21 @@ export function respond(resolve, status, headers, body) {
   resolve(new Response(empty ? null : body, { status, headers: pairs(headers) }));
 }
 
-/** Calls a provider. */
+/** The pieces of a request's body, one after another; undefined at the end. */
+export class Upload {
+  #reader;
+
+  constructor(request) {
+    this.#reader = request.body?.getReader();
+  }
+
+  next() {
+    if (this.#reader === undefined) return Promise.resolve(undefined);
+    return this.#reader.read().then(({ done, value }) => (done ? undefined : value));
+  }
+}
+
+/** Calls a provider; the body is bytes or a stream. */
 export function call(method, url, headers, body, signal) {
   return fetch(url, {
     method,
@@ -149,10 +163,12 @@ export class Pipe {
   #quiet = false;
   #waiting = 0;
   #pulse;
-  #timer = setInterval(() => this.#beat(), PULSE_MILLIS);
+  #timer;
 
+  /** No pulse where it is empty. */
   constructor(pulse) {
     this.#pulse = new TextEncoder().encode(pulse);
+    if (pulse !== "") this.#timer = setInterval(() => this.#beat(), PULSE_MILLIS);
     const { readable, writable } = new IdentityTransformStream();
     this.readable = readable;
     this.#writer = writable.getWriter();
@@ -200,6 +216,21 @@ export class Timer {
 
   cancel() {
     clearTimeout(this.#id);
+  }
+}
+
+/** A wait that any request can end; whoever waits goes on in its own request's context. */
+export class Signal {
+  #resolve;
+
+  constructor() {
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  wake() {
+    this.#resolve();
   }
 }
 

@@ -36,6 +36,8 @@ line! {
         key: Option<String>,
         /// The header that carries the key, where it is not the dialect's own.
         header: Option<String>,
+        /// The key is a Google service account's.
+        service_account: bool,
         /// Where it departs from its dialect.
         quirks: Quirks,
         /// Its addresses by region.

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use sluice_wire::Downstream;
 use sluice_wire::gemini::downstream::Framing;
+use sluice_wire::openai::direct;
 
 use crate::problem::Problem;
 
@@ -26,6 +27,8 @@ pub enum Endpoint<'a> {
     CountTokens(Named<'a>),
     /// Vectors.
     Embeddings,
+    /// What only providers of the caller's own dialect have.
+    Direct(direct::Endpoint),
     /// The models that the caller may use.
     Models,
     /// One of them.
@@ -88,6 +91,7 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
         "/v1/messages/count_tokens" => (Endpoint::CountTokens(Named::default()), &[Method::POST]),
         "/v1/embeddings" => (Endpoint::Embeddings, &[Method::POST]),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, &[Method::GET]),
+        _ if let Some(endpoint) = direct(path) => (Endpoint::Direct(endpoint), &[Method::POST]),
         // It looks at its methods itself.
         _ if path.starts_with("/admin/") => return Ok(Endpoint::Admin),
         _ => match gemini_method(path).and_then(gemini_endpoint) {
@@ -100,6 +104,20 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
     };
     allow(head, methods)?;
     Ok(endpoint)
+}
+
+fn direct(path: &str) -> Option<direct::Endpoint> {
+    Some(match path.strip_prefix("/v1")? {
+        "/images/generations" => direct::Endpoint::Images,
+        "/images/edits" => direct::Endpoint::ImageEdits,
+        "/images/variations" => direct::Endpoint::ImageVariations,
+        "/audio/speech" => direct::Endpoint::Speech,
+        "/audio/transcriptions" => direct::Endpoint::Transcriptions,
+        "/audio/translations" => direct::Endpoint::Translations,
+        "/moderations" => direct::Endpoint::Moderations,
+        "/rerank" => direct::Endpoint::Rerank,
+        _ => return None,
+    })
 }
 
 fn model(path: &str) -> Option<&str> {

@@ -10,19 +10,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_machines::record::Operation;
 use sluice_units::{ModelId, RequestId, Timestamp, Tokens};
 use sluice_wire::model::ChatRequest;
+use sluice_wire::openai::direct;
 use sluice_wire::responses::Echo;
 use sluice_wire::{Downstream, Drops, Malformed, anthropic, gemini, openai};
 
 use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
 use crate::authenticate::{self, Caller};
-use crate::config::{CapabilityName, Config, ProviderDialect, Route, TargetRef};
+use crate::config::{Config, ProviderDialect, Route, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::serve::Run;
-use crate::translate::{Chat, Task, Work};
+use crate::translate::{Chat, Direct, Task, Work};
+use crate::upload::{self, Upload};
 use crate::{admin, estimate, headers, health, sandbox, secret_key};
 
 /// The status in the record of a request whose caller went away; nobody ever sees it.
@@ -149,6 +151,7 @@ async fn dispatch<P: Platform>(
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => context.count_tokens(&named).await,
         Endpoint::Embeddings => context.embeddings().await,
+        Endpoint::Direct(endpoint) => context.direct(endpoint).await,
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
@@ -159,7 +162,7 @@ async fn dispatch<P: Platform>(
 }
 
 impl<P: Platform> Context<'_, P> {
-    async fn caller(&self) -> Result<Caller, Problem> {
+    pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
         authenticate::caller(self.p, self.isolate, &self.config, self.head).await
     }
 
@@ -171,11 +174,7 @@ impl<P: Platform> Context<'_, P> {
                 "request_too_large",
                 format!("The request's body is larger than {bytes_max} bytes, which is the most that this gateway takes."),
             ),
-            ReceiveError::Incomplete => Problem::invalid(
-                StatusCode::BAD_REQUEST,
-                "incomplete_body",
-                "The request's body ended before it was complete.",
-            ),
+            ReceiveError::Incomplete | ReceiveError::Refused => upload::incomplete(),
         })
     }
 
@@ -218,6 +217,34 @@ impl<P: Platform> Context<'_, P> {
         let work = Work {
             task: Task::Embeddings(Box::new(request)),
             unread,
+            strict: self.is_strict(&caller)?,
+        };
+        self.serve(&caller, route, model, work, body).await
+    }
+
+    async fn direct(&self, endpoint: direct::Endpoint) -> Result<Answer<P>, Problem> {
+        let caller = self.caller().await?;
+        let content_type = self.head.headers.get(header::CONTENT_TYPE);
+        let is_form = content_type.is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
+        let (facts, upload, body) = if is_form || endpoint.wants_form() {
+            let held_bytes_max = self.config.gateway.request_bytes_max;
+            let upload = Upload::begin(self.p, &self.head.headers, held_bytes_max).await?;
+            let (model, bytes_max) = (upload.model(), upload.bytes_max());
+            let facts = upload.with_form(|form| endpoint.read_form(form, model, bytes_max));
+            let facts = facts.ok_or_else(|| Problem::bug("a form that was just read"))?;
+            (facts, Some(upload), Bytes::new())
+        } else {
+            let body = self.body().await?;
+            (endpoint.read(&body)?, None, body)
+        };
+        let (route, model) = self.route(&caller, &facts.model)?;
+        let work = Work {
+            task: Task::Direct(Box::new(Direct {
+                endpoint,
+                facts,
+                upload,
+            })),
+            unread: Drops::new(),
             strict: self.is_strict(&caller)?,
         };
         self.serve(&caller, route, model, work, body).await
@@ -276,10 +303,7 @@ impl<P: Platform> Context<'_, P> {
         let ask = Ask {
             request: self.request.clone(),
             at: self.at,
-            operation: match work.task {
-                Task::Chat(_) => Operation::Chat,
-                Task::Embeddings(_) => Operation::Embeddings,
-            },
+            operation: operation(&work.task),
             model,
             stream: work.streams(),
             route: &route,
@@ -301,7 +325,11 @@ impl<P: Platform> Context<'_, P> {
         run.serve().await
     }
 
-    fn route(&self, caller: &Caller, name: &str) -> Result<(Arc<Route>, ModelId), Problem> {
+    pub(crate) fn route(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<(Arc<Route>, ModelId), Problem> {
         let unknown = || {
             Problem::invalid(
                 StatusCode::NOT_FOUND,
@@ -322,82 +350,23 @@ impl<P: Platform> Context<'_, P> {
             Err(unknown())
         }
     }
-
-    async fn models(&self) -> Result<Answer<P>, Problem> {
-        let caller = self.caller().await?;
-        let names = self
-            .config
-            .models_for(caller.key())
-            .map_err(|gone| authenticate::removed(&gone))?;
-        Ok(Answer::json(StatusCode::OK, self.list(&names)))
-    }
-
-    fn list(&self, names: &[String]) -> Vec<u8> {
-        match self.downstream {
-            Downstream::ChatCompletions | Downstream::Completions | Downstream::Responses => {
-                let models: Vec<_> = names.iter().map(|name| openai_model(name)).collect();
-                openai::models::encode_list(&models)
-            }
-            Downstream::Messages => {
-                let models: Vec<_> = names.iter().map(|name| anthropic_model(name)).collect();
-                anthropic::encode_models(&models)
-            }
-            Downstream::GenerateContent(_) => {
-                let models: Vec<_> = names.iter().map(|name| self.gemini_model(name)).collect();
-                gemini::downstream::encode_models(&models)
-            }
-        }
-    }
-
-    async fn model(&self, name: &str) -> Result<Answer<P>, Problem> {
-        let caller = self.caller().await?;
-        let (route, _) = self.route(&caller, name)?;
-        let body = match self.downstream {
-            Downstream::ChatCompletions | Downstream::Completions | Downstream::Responses => {
-                let owned_by = route
-                    .targets
-                    .first()
-                    .map_or("sluice", |target| target.provider.id.as_str());
-                openai::models::encode(&openai::models::Model {
-                    owned_by,
-                    ..openai_model(name)
-                })
-            }
-            Downstream::Messages => anthropic::encode_model(&anthropic_model(name)),
-            Downstream::GenerateContent(_) => {
-                gemini::downstream::encode_model(&self.gemini_model(name))
-            }
-        };
-        Ok(Answer::json(StatusCode::OK, body))
-    }
-
-    fn gemini_model(&self, name: &str) -> gemini::downstream::ListedModel {
-        let route = self.config.resolve_model(name);
-        let target = route.as_ref().and_then(|route| route.targets.first());
-        let limit =
-            |read: fn(&TargetRef) -> Option<Tokens>| target.and_then(read).map(Tokens::count);
-        gemini::downstream::ListedModel {
-            name: name.to_owned(),
-            input_tokens_max: limit(|target| target.context_tokens),
-            output_tokens_max: limit(|target| target.output_tokens_max),
-            embeds: target.is_some_and(|target| !target.capabilities.has(CapabilityName::Chat)),
-        }
-    }
 }
 
-const fn openai_model(name: &str) -> openai::models::Model<'_> {
-    openai::models::Model {
-        id: name,
-        created: 0,
-        owned_by: "sluice",
-    }
-}
-
-const fn anthropic_model(name: &str) -> anthropic::Model<'_> {
-    anthropic::Model {
-        id: name,
-        display_name: name,
-        created_at: Timestamp::from_micros(0),
+const fn operation(task: &Task) -> Operation {
+    match task {
+        Task::Chat(_) => Operation::Chat,
+        Task::Embeddings(_) => Operation::Embeddings,
+        Task::Direct(direct) => match direct.endpoint {
+            direct::Endpoint::Images
+            | direct::Endpoint::ImageEdits
+            | direct::Endpoint::ImageVariations => Operation::Images,
+            direct::Endpoint::Speech => Operation::Speech,
+            direct::Endpoint::Transcriptions | direct::Endpoint::Translations => {
+                Operation::Transcription
+            }
+            direct::Endpoint::Moderations => Operation::Moderation,
+            direct::Endpoint::Rerank => Operation::Rerank,
+        },
     }
 }
 
@@ -406,6 +375,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
     let input = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
         Task::Embeddings(request) => estimate::embeddings_input(request),
+        Task::Direct(direct) => direct.facts.input,
     };
     let bound = |target: &TargetRef| {
         if target.provider.dialect == ProviderDialect::Sandbox
@@ -429,6 +399,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
                 most.map(|most| Tokens::new(most.saturating_mul(choices)))
             }
             Task::Embeddings(_) => Some(Tokens::ZERO),
+            Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
         };
         Bound { input, output }
     };

@@ -29,6 +29,32 @@ pub fn request(headers: &mut HeaderMap, request: &RequestId, downstream: Downstr
     }
 }
 
+/// Whether a provider's answer is JSON.
+#[must_use]
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}
+
+/// The `content-type` of a provider's answer that passes through: nothing that a browser would run.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> HeaderValue {
+    const PASSED: [&[u8]; 7] = [
+        b"audio/",
+        b"image/png",
+        b"image/jpeg",
+        b"image/webp",
+        b"text/event-stream",
+        b"text/plain",
+        b"text/vtt",
+    ];
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type
+        .filter(|value| PASSED.iter().any(|kind| value.as_bytes().starts_with(kind)))
+        .cloned()
+        .unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"))
+}
+
 /// The answer is an estimate of the gateway's.
 pub fn estimated(headers: &mut HeaderMap) {
     put(headers, "x-sluice-estimated", "true");
@@ -89,15 +115,10 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
         .iter()
         .map(|budget| {
             let (period, limit) = match budget.rule {
-                Rule::Budget {
-                    limit,
-                    period: Period::Day,
-                } => ("day", limit),
-                Rule::Budget {
-                    limit,
-                    period: Period::Month,
-                } => ("month", limit),
-                Rule::Window { .. } => ("", NanoUsd::ZERO),
+                Rule::Budget { limit, period, .. } => (period_word(period), limit),
+                Rule::Window { .. } | Rule::Gcra { .. } | Rule::Concurrency { .. } => {
+                    ("", NanoUsd::ZERO)
+                }
             };
             format!(
                 "{}; period={period}; limit={limit}; spent={}; reserved={}",
@@ -113,6 +134,13 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
             "x-sluice-budget-warning",
             &bounded(warnings.join(", ")),
         );
+    }
+}
+
+const fn period_word(period: Period) -> &'static str {
+    match period {
+        Period::Day => "day",
+        Period::Month => "month",
     }
 }
 

@@ -26,10 +26,17 @@ pub enum Failure {
     Garbled(DecodeError),
     /// The gateway has no key for the provider.
     NoKey(String),
+    /// The gateway's key for the provider, a secret of this name, is of no use.
+    BadKey {
+        /// The secret's name.
+        name: String,
+        /// What is wrong with it; nothing of it.
+        why: String,
+    },
     /// The request cannot be written in the target's dialect.
     Inexpressible(sluice_wire::EncodeError),
-    /// The request needs what only a provider of the caller's own dialect has.
-    NotPortable(Malformed),
+    /// The request needs what only a provider of the caller's own dialect has, or its body turned out wrong.
+    Refused(Malformed),
     /// The request would lose this on its way to the target, and the caller is strict.
     Lossy(Drops),
     /// The answer has lost this on its way to the caller, who is strict.
@@ -61,8 +68,9 @@ impl Failure {
             Self::Garbled(DecodeError::Truncated) => "upstream_truncated",
             Self::Garbled(_) => "upstream_invalid_response",
             Self::NoKey(_) => "provider_key_missing",
+            Self::BadKey { .. } => "provider_key_invalid",
             Self::Inexpressible(_) => "unsupported_by_target",
-            Self::NotPortable(malformed) => malformed.code,
+            Self::Refused(malformed) => malformed.code,
             Self::Lossy(_) => "lossy_translation",
             Self::LossyAnswer(_) => "lossy_answer",
         }
@@ -84,8 +92,15 @@ impl Failure {
                 ),
                 Span::from_seconds(60),
             ),
+            Self::BadKey { name, why } => Problem::unavailable(
+                "provider_key_invalid",
+                format!(
+                    "The gateway's key for the provider {provider}, the secret {name}, cannot be used: {why}."
+                ),
+                Span::from_seconds(60),
+            ),
             Self::Inexpressible(error) => error.clone().into(),
-            Self::NotPortable(malformed) => malformed.clone().into(),
+            Self::Refused(malformed) => malformed.clone().into(),
             Self::Lossy(drops) => Problem::lossy(drops),
             Self::LossyAnswer(drops) => Problem::lossy_answer(provider, drops),
         }
@@ -99,8 +114,9 @@ impl Failure {
             Self::Timeout(_)
             | Self::Garbled(_)
             | Self::NoKey(_)
+            | Self::BadKey { .. }
             | Self::Inexpressible(_)
-            | Self::NotPortable(_)
+            | Self::Refused(_)
             | Self::Lossy(_)
             | Self::LossyAnswer(_) => false,
         }

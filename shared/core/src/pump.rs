@@ -46,14 +46,10 @@ enum Interruption {
 }
 
 impl<P: Platform> Pump<P> {
-    /// What may be sent at any time without meaning anything: a sign of life in a silent answer.
+    /// What may be sent at any time without meaning anything: a sign of life in a silent answer. Empty: nothing may.
     #[must_use]
-    pub const fn pulse(&self) -> &'static str {
-        if self.session.downstream().streams_events() {
-            ":\n\n"
-        } else {
-            "\n"
-        }
+    pub fn pulse(&self) -> &'static str {
+        self.session.pulse()
     }
 
     /// Sends the whole answer to the caller, or as much as there is, and settles.
@@ -157,9 +153,12 @@ impl<P: Platform> Pump<P> {
         match (failure, self.run.route.targets.get(self.index)) {
             (Some(failure), Some(target)) => {
                 let problem = failure.problem(&target.provider.id);
-                self.session.interrupt(&problem, &mut last);
+                if !self.session.interrupt(&problem, &mut last) {
+                    // Without an end in good order the caller knows that something is missing.
+                    return Err(());
+                }
             }
-            (None, Some(target)) if self.session.downstream().streams_events() => {
+            (None, Some(target)) if self.session.streams_events() => {
                 let draft = self.run.admitted.draft();
                 let (usage, _) = self
                     .session

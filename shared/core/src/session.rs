@@ -7,6 +7,7 @@ use sluice_machines::record::UsageSource;
 use sluice_units::{Tokens, Usage};
 use sluice_wire::downstream::{Answered, EventTap, StreamEncoder};
 use sluice_wire::model::{Event, Finish};
+use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::StreamTap;
 use sluice_wire::{
     DecodeError, Dialect, Downstream, Drops, StreamDecoder, UpstreamError, responses,
@@ -30,6 +31,7 @@ enum Mode {
     Chat(Box<StreamTap>),
     Responses(Box<responses::passthrough::StreamTap>),
     Watch(Box<EventTap>, Vec<Event>),
+    Raw(Box<direct::Tap>),
     Transcode(Box<Transcoder>),
 }
 
@@ -54,6 +56,8 @@ pub struct Seen {
     pub complete: bool,
     /// The last event was there: nothing more is to be read.
     pub ended: bool,
+    /// What is charged where the provider never says, if not what was written.
+    pub otherwise: Option<Usage>,
 }
 
 impl Session {
@@ -75,6 +79,19 @@ impl Session {
             mode,
             downstream,
             seen: Seen::default(),
+        }
+    }
+
+    /// A session of an answer that passes through, whatever it is. `otherwise` is charged where it never says.
+    #[must_use]
+    pub fn raw(is_events: bool, otherwise: Usage) -> Self {
+        Self {
+            mode: Mode::Raw(Box::new(direct::Tap::new(is_events))),
+            downstream: Downstream::ChatCompletions,
+            seen: Seen {
+                otherwise: Some(otherwise),
+                ..Seen::default()
+            },
         }
     }
 
@@ -122,6 +139,11 @@ impl Session {
                 self.seen.note_all(events)?;
                 outcome.map_err(Failure::Garbled)
             }
+            Mode::Raw(tap) => {
+                let outcome = tap.push(bytes, out);
+                self.seen.usage = tap.usage();
+                outcome.map_err(Failure::Garbled)
+            }
             Mode::Transcode(transcoder) => {
                 let outcome = transcoder.decoder.push(bytes, &mut transcoder.events);
                 transcoder.encode(&mut self.seen, out)?;
@@ -158,6 +180,13 @@ impl Session {
                 self.seen.note_all(events)?;
                 outcome.map_err(Failure::Garbled)?;
             }
+            Mode::Raw(tap) => {
+                tap.finish(out).map_err(Failure::Garbled)?;
+                self.seen.usage = tap.usage();
+                // The end of the connection is the only end that it has.
+                self.seen.complete = true;
+                self.seen.ended = true;
+            }
             Mode::Transcode(transcoder) => {
                 let outcome = transcoder.decoder.finish(&mut transcoder.events);
                 transcoder.encode(&mut self.seen, out)?;
@@ -171,14 +200,37 @@ impl Session {
         }
     }
 
-    /// Ends the caller's stream with an error event.
-    pub fn interrupt(&mut self, problem: &Problem, out: &mut Vec<u8>) {
+    /// Whether the answer is one of events, between which comments may stand and which can end with an error.
+    #[must_use]
+    pub fn streams_events(&self) -> bool {
+        match &self.mode {
+            Mode::Raw(tap) => tap.is_events(),
+            _ => self.downstream.streams_events(),
+        }
+    }
+
+    /// What may be sent at any time without meaning anything; empty where there is no such thing.
+    #[must_use]
+    pub fn pulse(&self) -> &'static str {
+        match &self.mode {
+            Mode::Raw(tap) if !tap.is_events() => "",
+            _ if self.streams_events() => ":\n\n",
+            _ => "\n",
+        }
+    }
+
+    /// Ends the caller's stream with an error. `false`: there is no word for one, and the answer must be broken off.
+    pub fn interrupt(&mut self, problem: &Problem, out: &mut Vec<u8>) -> bool {
         let fault = problem.fault();
         match &mut self.mode {
+            Mode::Raw(tap) if !tap.is_events() => return false,
             Mode::Responses(tap) => tap.fail(&fault.upstream(), out),
             Mode::Transcode(transcoder) => transcoder.encoder.fail(&fault, out),
-            Mode::Chat(_) | Mode::Watch(..) => self.downstream.interrupt(&fault, out),
+            Mode::Chat(_) | Mode::Watch(..) | Mode::Raw(_) => {
+                self.downstream.interrupt(&fault, out);
+            }
         }
+        true
     }
 
     /// The caller's language.
@@ -198,7 +250,7 @@ impl Session {
     pub fn drops(&self) -> Drops {
         match &self.mode {
             Mode::Transcode(transcoder) => transcoder.drops(),
-            Mode::Chat(_) | Mode::Responses(_) | Mode::Watch(..) => Drops::new(),
+            Mode::Chat(_) | Mode::Responses(_) | Mode::Watch(..) | Mode::Raw(_) => Drops::new(),
         }
     }
 }
@@ -219,7 +271,7 @@ impl Transcoder {
             seen.note(&event)?;
             self.encoder.push(&event, out);
         }
-        let lost = !self.decoder.drops().is_empty() || !self.encoder.drops().is_empty();
+        let lost = self.decoder.drops().lose_content() || self.encoder.drops().lose_content();
         if self.strict && lost {
             return Err(Failure::LossyAnswer(self.drops()));
         }
@@ -283,11 +335,11 @@ impl Seen {
                 UsageSource::Estimated,
             ),
             None => (
-                Usage {
+                self.otherwise.unwrap_or_else(|| Usage {
                     input: estimate::likely_input(input_bound),
                     output: written,
                     ..Usage::default()
-                },
+                }),
                 UsageSource::Estimated,
             ),
         }

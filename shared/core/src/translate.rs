@@ -6,20 +6,25 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use http::header;
 use sluice_units::{Tokens, Usage};
 use sluice_wire::dialect::{
     decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
 };
 use sluice_wire::downstream::Answered;
 use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest};
+use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
-use sluice_wire::{DecodeError, Dialect, Downstream, Drops, UpstreamRequest, openai, responses};
+use sluice_wire::{
+    DecodeError, Dialect, Downstream, Drops, EncodeError, UpstreamRequest, openai, responses,
+};
 
 use crate::config::{ProviderDialect, TargetRef};
 use crate::estimate;
 use crate::plan::Failure;
 use crate::session::{Session, finish_word};
+use crate::upload::Upload;
 
 /// What is asked of the provider.
 #[derive(Debug)]
@@ -39,6 +44,19 @@ pub enum Task {
     Chat(Box<Chat>),
     /// Vectors.
     Embeddings(Box<EmbeddingsRequest>),
+    /// What only providers of the caller's own dialect have.
+    Direct(Box<Direct>),
+}
+
+/// A request that passes through.
+#[derive(Debug)]
+pub struct Direct {
+    /// Where to.
+    pub endpoint: direct::Endpoint,
+    /// What governs it.
+    pub facts: direct::Facts,
+    /// The body, where it is a form that is not held.
+    pub upload: Option<Upload>,
 }
 
 /// The next turn of a conversation.
@@ -77,7 +95,16 @@ impl Work {
     pub fn downstream(&self) -> Downstream {
         match &self.task {
             Task::Chat(chat) => chat.downstream,
-            Task::Embeddings(_) => Downstream::ChatCompletions,
+            Task::Embeddings(_) | Task::Direct(_) => Downstream::ChatCompletions,
+        }
+    }
+
+    /// The form that is sent on as it comes, where the body is one.
+    #[must_use]
+    pub fn upload(&self) -> Option<&Upload> {
+        match &self.task {
+            Task::Direct(direct) => direct.upload.as_ref(),
+            Task::Chat(_) | Task::Embeddings(_) => None,
         }
     }
 
@@ -89,7 +116,7 @@ impl Work {
             created,
             echo: match &self.task {
                 Task::Chat(chat) => chat.echo.clone(),
-                Task::Embeddings(_) => None,
+                Task::Embeddings(_) | Task::Direct(_) => None,
             },
         }
     }
@@ -97,7 +124,7 @@ impl Work {
     /// The request in the target's dialect, and all that was lost on the way; `body` is what the caller sent.
     ///
     /// # Errors
-    /// [`Failure::Inexpressible`] and [`Failure::NotPortable`] when it cannot be said, [`Failure::Lossy`] when something
+    /// [`Failure::Inexpressible`] and [`Failure::Refused`] when it cannot be said, [`Failure::Lossy`] when something
     /// is lost and the caller is strict.
     pub fn request(
         &self,
@@ -121,6 +148,7 @@ impl Work {
                 encode_embeddings(dialect(target), embeddings, &target.wire)
                     .map_err(Failure::Inexpressible)?
             }
+            Task::Direct(direct) => return Ok((direct.write(target, body)?, Drops::new())),
         };
         let mut drops = self.unread.clone();
         drops.append(more);
@@ -142,6 +170,12 @@ impl Work {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
             Task::Embeddings(request) => embeddings_answer(target, request, body, input_bound),
+            Task::Direct(_) => Ok(Translated {
+                body: body.clone(),
+                usage: direct::used(body),
+                finish: None,
+                drops: Drops::new(),
+            }),
         };
         outcome.map_err(|error| {
             error_in_answer(self.dialect(target), body)
@@ -169,8 +203,32 @@ impl Work {
     pub fn dialect(&self, target: &TargetRef) -> Dialect {
         match &self.task {
             Task::Chat(chat) => chat.dialect(target),
-            Task::Embeddings(_) => dialect(target),
+            Task::Embeddings(_) | Task::Direct(_) => dialect(target),
         }
+    }
+}
+
+impl Direct {
+    fn write(&self, target: &TargetRef, body: &Bytes) -> Result<UpstreamRequest, Failure> {
+        let dialect = dialect(target);
+        let is_sandbox = target.provider.dialect == ProviderDialect::Sandbox;
+        if is_sandbox || !self.endpoint.is_at(dialect) {
+            return Err(Failure::Inexpressible(EncodeError {
+                dialect: dialect.name(),
+                field: "model".to_owned(),
+                reason: format!("{} has no {}", target.provider.id, self.endpoint.path()),
+            }));
+        }
+        Ok(match &self.upload {
+            None => self.endpoint.request(body, &target.wire.model),
+            // The beginning and the rest are put in when the call is made.
+            Some(upload) => {
+                let mut request = self.endpoint.post(Bytes::new());
+                let content_type = upload.content_type().clone();
+                request.headers.insert(header::CONTENT_TYPE, content_type);
+                request
+            }
+        })
     }
 }
 
@@ -206,7 +264,7 @@ impl Chat {
             dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
         if leaves && !request.extra.is_empty() {
             let left = self.downstream.leave(request.to_mut());
-            drops.append(left.map_err(Failure::NotPortable)?);
+            drops.append(left.map_err(Failure::Refused)?);
         }
         let (request, more) =
             encode_chat(dialect, &request, &target.wire).map_err(Failure::Inexpressible)?;

@@ -58,8 +58,10 @@ impl Dialect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Target {
-    /// The model's name at the provider.
+    /// What calls name the model.
     pub model: String,
+    /// The model's own name, where calls name a deployment or a profile of it.
+    pub family: Option<String>,
     /// The most output tokens that the model can write, where known; the default where a dialect requires a limit.
     pub output_tokens_max: Option<u64>,
     /// The provider reads `max_completion_tokens` (OpenAI itself); otherwise `max_tokens` is sent.
@@ -92,6 +94,7 @@ impl Default for Target {
     fn default() -> Self {
         Self {
             model: String::new(),
+            family: None,
             output_tokens_max: None,
             max_completion_tokens: false,
             stream_usage: true,
@@ -106,6 +109,14 @@ impl Default for Target {
             responses: false,
             completions: false,
         }
+    }
+}
+
+impl Target {
+    /// The name that tells what the model is.
+    #[must_use]
+    pub fn known_as(&self) -> &str {
+        self.family.as_deref().unwrap_or(&self.model)
     }
 }
 

@@ -28,11 +28,13 @@ pub mod drops;
 pub mod error;
 pub mod event_stream;
 pub mod gemini;
+pub mod hosting;
 pub mod json;
 mod kinds;
 pub mod model;
 pub mod openai;
 pub mod responses;
+pub mod service_account;
 pub mod sigv4;
 pub mod sse;
 
@@ -40,3 +42,4 @@ pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
 pub use downstream::Downstream;
 pub use drops::{Dropped, Drops};
 pub use error::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
+pub use hosting::Hosting;

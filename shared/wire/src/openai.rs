@@ -6,8 +6,10 @@
 
 pub mod chat;
 pub mod completions;
+pub mod direct;
 pub mod embeddings;
 pub mod error;
+pub mod form;
 pub mod models;
 pub mod passthrough;
 

@@ -1,48 +1,51 @@
 //! Whole answers: what can be read can be written for every caller.
 
 use bytes::Bytes;
+use sluice_wire::dialect::{decode_chat, error_in_answer};
 use sluice_wire::model::ChatResponse;
-use sluice_wire::{openai as wire_openai, responses as wire_responses};
+use sluice_wire::{Dialect, json, openai as wire_openai, responses as wire_responses};
 
 use crate::assertions::{has_strict_arguments, is_bounded, is_json, is_report, is_strict_json};
-use crate::dialects::{CALLERS, Provider, provider};
+use crate::dialects::{CALLERS, answered};
 
 pub(crate) fn openai(body: &[u8]) {
-    check(provider("openai"), body);
+    check(Dialect::OpenAi, body);
     // One that goes through as it is.
     let looked = wire_openai::passthrough::look(&Bytes::copy_from_slice(body));
-    if looked.is_ok() {
+    // A provider may say a key twice, and what goes through keeps that.
+    if looked.is_ok() && json::parse(body).is_ok() {
         let shown = wire_openai::passthrough::rewrite_model_in_response(body, "shown");
-        is_json_again(body, &shown);
+        is_strict_json(&shown, "the rewritten answer");
     }
 }
 
 pub(crate) fn responses(body: &[u8]) {
-    check(provider("responses"), body);
+    check(Dialect::Responses, body);
     let _ = wire_responses::passthrough::look(&Bytes::copy_from_slice(body));
 }
 
 pub(crate) fn anthropic(body: &[u8]) {
-    check(provider("anthropic"), body);
+    check(Dialect::Anthropic, body);
 }
 
 pub(crate) fn gemini(body: &[u8]) {
-    check(provider("gemini"), body);
+    check(Dialect::Gemini, body);
 }
 
 pub(crate) fn bedrock(body: &[u8]) {
-    check(provider("bedrock"), body);
+    check(Dialect::Bedrock, body);
 }
 
 pub(crate) fn cohere(body: &[u8]) {
-    check(provider("cohere"), body);
+    check(Dialect::Cohere, body);
 }
 
-fn check(provider: &Provider, body: &[u8]) {
-    let Ok((response, drops)) = (provider.answer)(body) else {
+fn check(dialect: Dialect, body: &[u8]) {
+    let _ = error_in_answer(dialect, body);
+    let Ok((response, drops)) = decode_chat(dialect, body) else {
         return;
     };
-    is_report(&drops, provider.name);
+    is_report(&drops, dialect.name());
     write(&response, body);
 }
 
@@ -50,20 +53,14 @@ fn check(provider: &Provider, body: &[u8]) {
 pub(crate) fn write(response: &ChatResponse, input: &[u8]) {
     let mut choices = response.choices.iter();
     let is_strict = choices.all(|choice| has_strict_arguments(&choice.parts));
-    for caller in &CALLERS {
-        let (body, drops) = (caller.answer)(response);
-        is_json(&body, caller.name);
+    for caller in CALLERS {
+        let what = format!("{caller:?}");
+        let (body, drops) = caller.encode_response(response, &answered());
+        is_json(&body, &what);
         if is_strict {
-            is_strict_json(&body, caller.name);
+            is_strict_json(&body, &what);
         }
-        is_bounded(body.len(), input, caller.name);
-        is_report(&drops, caller.name);
-    }
-}
-
-/// Strict where the original is: a provider may say a key twice, and what goes through keeps that.
-fn is_json_again(body: &[u8], rewritten: &[u8]) {
-    if sluice_wire::json::parse(body).is_ok() {
-        is_strict_json(rewritten, "the rewritten answer");
+        is_bounded(body.len(), input, &what);
+        is_report(&drops, &what);
     }
 }

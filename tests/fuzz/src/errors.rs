@@ -4,21 +4,26 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sluice_units::Span;
+use sluice_wire::dialect::decode_error;
+use sluice_wire::downstream::{Downstream, Fault, StreamEncoder};
 use sluice_wire::error::MESSAGE_BYTES_MAX;
 use sluice_wire::model::Event;
-use sluice_wire::{UpstreamError, anthropic, gemini};
+use sluice_wire::{Dialect, UpstreamError};
 
 use crate::assertions::{is_strict_json, whole_events};
-use crate::dialects::{CALLERS, PROVIDERS};
+use crate::dialects::{CALLERS, answered};
 
-/// The longest code or field name that is kept, in bytes.
-const WORD_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// The longest wait that is believed, in seconds: a day and a fraction.
+const WAIT_SECONDS_MAX: i64 = 86_401;
 
 pub(crate) fn check(bytes: &[u8]) {
     let (status, headers, body) = parts(bytes);
-    for provider in &PROVIDERS {
-        let error = (provider.error)(status, &headers, body);
-        check_error(&error, provider.name);
+    for dialect in Dialect::ALL {
+        let error = decode_error(dialect, status, &headers, body);
+        is_bounded(&error, dialect);
+        for caller in CALLERS {
+            tell(caller, &error);
+        }
     }
 }
 
@@ -43,42 +48,40 @@ fn parts(bytes: &[u8]) -> (u16, HeaderMap, &[u8]) {
     (status.unwrap_or(500), headers, body)
 }
 
-fn check_error(error: &UpstreamError, dialect: &str) {
-    assert!(error.message.len() <= MESSAGE_BYTES_MAX, "{dialect}");
-    for word in [&error.code, &error.param].into_iter().flatten() {
-        assert!(
-            word.len() <= WORD_BYTES_MAX,
-            "{dialect}: {} bytes",
-            word.len()
-        );
+fn is_bounded(error: &UpstreamError, dialect: Dialect) {
+    let words = [&error.code, &error.param].into_iter().flatten();
+    for text in words.chain([&error.message]) {
+        assert!(text.len() <= MESSAGE_BYTES_MAX, "{dialect:?}: {text}");
     }
-    assert!(
-        error.retry_after.is_none_or(|span| span >= Span::ZERO),
-        "{dialect}: {error:?}"
-    );
-    is_strict_json(
-        &anthropic::error::encode_upstream(error, Some("req_1")),
-        dialect,
-    );
-    let answer = gemini::downstream::ErrorAnswer {
+    if let Some(wait) = error.retry_after {
+        let is_believed = wait >= Span::ZERO && wait <= Span::from_seconds(WAIT_SECONDS_MAX);
+        assert!(is_believed, "{dialect:?}: {wait:?}");
+    }
+}
+
+/// As the provider's word in mid-stream, and as the gateway's.
+fn tell(caller: Downstream, error: &UpstreamError) {
+    let what = format!("{caller:?}");
+    let fault = Fault {
         status: error.status,
+        kind: "server_error",
         code: error.code.as_deref().unwrap_or("upstream_error"),
         message: &error.message,
         param: error.param.as_deref(),
         retry_after: error.retry_after,
     };
-    is_strict_json(&gemini::downstream::encode_error(&answer), dialect);
-    for caller in &CALLERS {
-        let mut out = Vec::new();
-        (caller.stream)()(&Event::Failed(error.clone()), &mut out);
-        if caller.name == "gemini array" {
-            is_strict_json(&out, caller.name);
+    is_strict_json(&caller.encode_error(&fault), &what);
+    let mut said = Vec::new();
+    StreamEncoder::new(caller, &answered(), true).push(&Event::Failed(error.clone()), &mut said);
+    let mut failed = Vec::new();
+    StreamEncoder::new(caller, &answered(), true).fail(&fault, &mut failed);
+    for stream in [said, failed] {
+        if !caller.streams_events() {
+            is_strict_json(&stream, &what);
             continue;
         }
-        let written = whole_events(&out, caller.name);
-        assert!(!written.is_empty(), "{} is not told", caller.name);
-        for data in written {
-            is_strict_json(&data, caller.name);
-        }
+        let written = whole_events(&stream, &what);
+        assert!(!written.is_empty(), "{what} is not told");
+        written.iter().for_each(|data| is_strict_json(data, &what));
     }
 }

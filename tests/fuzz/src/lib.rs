@@ -125,5 +125,11 @@ pub const TARGETS: &[Target] = &[
         through::responses,
         &[Kind::Stream("responses")],
     ),
+    Target::new(
+        "through_anthropic",
+        through::anthropic,
+        &[Kind::Stream("anthropic")],
+    ),
+    Target::new("through_gemini", through::gemini, &[Kind::Stream("gemini")]),
     Target::new("errors", errors::check, &[Kind::Headed]),
 ];

@@ -1,39 +1,40 @@
 //! Streamed answers: any cut gives the same events in the promised order, and every caller gets a legal stream.
 
 use serde_json::Value;
-use sluice_wire::DecodeError;
+use sluice_wire::downstream::{Downstream, Fault, StreamEncoder};
 use sluice_wire::event_stream::{HeaderValue, Message, write_message};
 use sluice_wire::model::{Collector, Event};
+use sluice_wire::{DecodeError, Dialect, StreamDecoder};
 
 use crate::answers;
-use crate::assertions::{is_bounded, is_json, whole_events};
-use crate::dialects::{CALLERS, Caller, Provider, provider};
+use crate::assertions::{is_bounded, is_json, is_report, whole_events};
+use crate::dialects::{CALLERS, answered};
 use crate::order::Order;
 use crate::splits;
 
 pub(crate) fn openai(bytes: &[u8]) {
-    check(provider("openai"), bytes);
+    check(Dialect::OpenAi, bytes);
 }
 
 pub(crate) fn responses(bytes: &[u8]) {
-    check(provider("responses"), bytes);
+    check(Dialect::Responses, bytes);
 }
 
 pub(crate) fn anthropic(bytes: &[u8]) {
-    check(provider("anthropic"), bytes);
+    check(Dialect::Anthropic, bytes);
 }
 
 pub(crate) fn gemini(bytes: &[u8]) {
-    check(provider("gemini"), bytes);
+    check(Dialect::Gemini, bytes);
 }
 
 pub(crate) fn cohere(bytes: &[u8]) {
-    check(provider("cohere"), bytes);
+    check(Dialect::Cohere, bytes);
 }
 
 /// The bytes as they are, and as lines of payloads that are framed with the right checksums.
 pub(crate) fn bedrock(bytes: &[u8]) {
-    check(provider("bedrock"), bytes);
+    check(Dialect::Bedrock, bytes);
     let mut framed = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n') {
         if let Ok(Value::Object(event)) = serde_json::from_slice(line)
@@ -42,7 +43,7 @@ pub(crate) fn bedrock(bytes: &[u8]) {
             frame(kind, payload, &mut framed);
         }
     }
-    check(provider("bedrock"), &framed);
+    check(Dialect::Bedrock, &framed);
 }
 
 fn frame(kind: &str, payload: &Value, out: &mut Vec<u8>) {
@@ -68,88 +69,103 @@ fn frame(kind: &str, payload: &Value, out: &mut Vec<u8>) {
 }
 
 /// What a decoder says of a stream.
-fn decode(provider: &Provider, pieces: &[&[u8]]) -> (Vec<Event>, Result<(), DecodeError>) {
-    let mut decoder = (provider.stream)();
+fn decode(dialect: Dialect, pieces: &[&[u8]]) -> (Vec<Event>, Result<(), DecodeError>) {
+    let mut decoder = StreamDecoder::new(dialect);
     let mut events = Vec::new();
-    for piece in pieces {
-        if let Err(error) = decoder.push(piece, &mut events) {
-            return (events, Err(error));
-        }
-    }
-    let outcome = decoder.finish(&mut events);
+    let pushed = pieces
+        .iter()
+        .try_for_each(|piece| decoder.push(piece, &mut events));
+    let outcome = pushed.and_then(|()| decoder.finish(&mut events));
+    is_report(decoder.drops(), dialect.name());
     (events, outcome)
 }
 
-fn check(provider: &Provider, bytes: &[u8]) {
-    let (events, outcome) = decode(provider, &[bytes]);
+fn check(dialect: Dialect, bytes: &[u8]) {
+    let said = decode(dialect, &[bytes]);
     for pieces in splits::all(bytes) {
-        let again = decode(provider, &pieces);
-        assert_eq!(
-            again,
-            (events.clone(), outcome.clone()),
-            "cut in {}",
-            pieces.len()
-        );
+        assert_eq!(decode(dialect, &pieces), said, "cut in {}", pieces.len());
     }
+    let (events, outcome) = said;
     let mut order = Order::default();
-    for event in &events {
-        order.push(event);
-    }
+    events.iter().for_each(|event| order.push(event));
     if outcome.is_ok() {
-        assert!(
-            order.is_over(),
-            "a stream that ended well has an end: {events:?}"
-        );
+        assert!(order.is_over(), "no end of what ended well: {events:?}");
     }
-    for caller in &CALLERS {
+    for caller in CALLERS {
         write(caller, &events, bytes);
     }
     let mut collector = Collector::new();
-    for event in events {
-        collector.push(event);
-    }
+    events.into_iter().for_each(|event| collector.push(event));
     if let Ok(response) = collector.finish() {
         answers::write(&response, bytes);
     }
 }
 
-/// Each event alone leaves the stream at an event's border, so that it may break off there.
-fn write(caller: &Caller, events: &[Event], input: &[u8]) {
-    let mut encoder = (caller.stream)();
+/// A caller's stream is legal to its end, and when the gateway breaks it off half-way.
+fn write(caller: Downstream, events: &[Event], input: &[u8]) {
+    let mut encoder = StreamEncoder::new(caller, &answered(), true);
     let mut out = Vec::new();
-    for event in events {
-        encoder(event, &mut out);
+    events
+        .iter()
+        .for_each(|event| encoder.push(event, &mut out));
+    is_bounded(out.len(), input, "a stream");
+    is_report(encoder.drops(), "a stream");
+    let last = events
+        .last()
+        .filter(|event| matches!(event, Event::End | Event::Failed(_)));
+    is_stream(caller, &out, last.is_some());
+    if let Some(last) = last {
+        ends_with(caller, &out, last);
     }
-    is_bounded(out.len(), input, caller.name);
-    let ended = matches!(events.last(), Some(Event::End | Event::Failed(_)));
-    if caller.name == "gemini array" {
-        if ended {
-            is_json(&out, caller.name);
+    let mut encoder = StreamEncoder::new(caller, &answered(), true);
+    let mut out = Vec::new();
+    let half = events.len().div_ceil(2).min(events.len().saturating_sub(1));
+    let begun = events.iter().take(half);
+    begun.for_each(|event| encoder.push(event, &mut out));
+    let fault = Fault {
+        status: 502,
+        kind: "server_error",
+        code: "upstream_failed",
+        message: "The provider broke off.",
+        param: None,
+        retry_after: None,
+    };
+    encoder.fail(&fault, &mut out);
+    is_stream(caller, &out, true);
+    assert!(
+        String::from_utf8_lossy(&out).contains("broke off"),
+        "{caller:?} is not told"
+    );
+}
+
+fn is_stream(caller: Downstream, out: &[u8], is_over: bool) {
+    let what = format!("{caller:?}");
+    if !caller.streams_events() {
+        if is_over {
+            is_json(out, &what);
         }
         return;
     }
-    let written = whole_events(&out, caller.name);
+    let written = whole_events(out, &what);
     for (at, data) in written.iter().enumerate() {
         if data == b"[DONE]" {
-            assert_eq!(at + 1, written.len(), "{} goes on", caller.name);
+            assert_eq!(at + 1, written.len(), "{what} goes on");
         } else {
-            is_json(data, caller.name);
+            is_json(data, &what);
         }
     }
-    if ended {
-        let last = written
-            .last()
-            .map(|data| String::from_utf8_lossy(data).into_owned());
-        let last = last.unwrap_or_default();
-        let is_end = match (caller.name, events.last()) {
-            ("openai", Some(Event::End)) => last == "[DONE]",
-            ("anthropic", Some(Event::End)) => last.contains("message_stop"),
-            ("responses", Some(Event::End)) => {
-                last.contains("\"response.completed\"") || last.contains("\"response.incomplete\"")
-            }
-            ("gemini", Some(Event::End)) => last.contains("\"candidates\""),
-            _ => last.contains("\"error\""),
-        };
-        assert!(is_end, "{} ends with {last:?}", caller.name);
-    }
+}
+
+fn ends_with(caller: Downstream, out: &[u8], last: &Event) {
+    let text = String::from_utf8_lossy(out);
+    let tail = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
+    let words: &[&str] = match (caller, last) {
+        (_, Event::Failed(_)) => &["\"error\""],
+        (Downstream::ChatCompletions, _) => &["data: [DONE]"],
+        (Downstream::Responses, _) => &["event: response.completed", "event: response.incomplete"],
+        (Downstream::Messages, _) => &["event: message_stop"],
+        (Downstream::GenerateContent(_), _) => &["\"candidates\""],
+    };
+    let is_end = words.iter().any(|word| tail.contains(word));
+    assert!(is_end, "{caller:?} ends with {tail}");
 }

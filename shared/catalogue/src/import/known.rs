@@ -15,6 +15,7 @@ pub(super) struct Known {
     pub(super) base_url: Option<&'static str>,
     pub(super) key: Option<&'static str>,
     pub(super) header: Option<&'static str>,
+    pub(super) service_account: bool,
     pub(super) quirks: Quirks,
 }
 
@@ -72,11 +73,22 @@ const fn openai(id: &'static str, base_url: &'static str) -> Known {
         base_url: Some(base_url),
         key: None,
         header: None,
+        service_account: false,
         quirks: PLAIN,
     }
 }
 
-const KNOWN: [Known; 22] = [
+/// Google's cloud: the address follows from the account's project.
+const fn vertex(id: &'static str) -> Known {
+    Known {
+        base_url: None,
+        key: Some("GOOGLE_SERVICE_ACCOUNT"),
+        service_account: true,
+        ..openai(id, "")
+    }
+}
+
+const KNOWN: [Known; 24] = [
     Known {
         quirks: NEWEST,
         ..openai("openai", "https://api.openai.com/v1")
@@ -123,6 +135,15 @@ const KNOWN: [Known; 22] = [
     Known {
         dialect: "cohere",
         ..openai("cohere", "https://api.cohere.com/v2")
+    },
+    Known {
+        aliases: &["vertex"],
+        dialect: "gemini",
+        ..vertex("google-vertex")
+    },
+    Known {
+        dialect: "anthropic",
+        ..vertex("google-vertex-anthropic")
     },
     Known {
         aliases: &["bedrock"],

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sluice_units::Span;
 
-use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
+use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError, WAIT_SECONDS_MAX, kept};
 
 /// The status of an error that came in mid-stream.
 const STATUS_IN_STREAM: u16 = 200;
@@ -55,14 +55,14 @@ fn plain(body: &[u8]) -> WireError {
 }
 
 fn classified(status: u16, error: WireError) -> UpstreamError {
-    let message = bounded(error.message.unwrap_or_default());
+    let message = kept(&error.message.unwrap_or_default());
     let class = class(status, error.kind.as_deref(), &message);
     UpstreamError {
         class,
         status,
         param: param(class, &message),
         message,
-        code: error.kind,
+        code: error.kind.map(|kind| kept(&kind)),
         retry_after: None,
     }
 }
@@ -144,20 +144,11 @@ fn param(class: ErrorClass, message: &str) -> Option<String> {
     (!field.is_empty() && field.bytes().all(is_path)).then(|| field.to_owned())
 }
 
-pub(crate) fn bounded(mut message: String) -> String {
-    let mut end = message.len().min(MESSAGE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    message.truncate(end);
-    message
-}
-
 /// `retry-after` in whole seconds. A date cannot be read without a clock and counts as absent.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Span> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let seconds: i64 = seconds.trim().parse().ok()?;
-    (seconds >= 0).then(|| Span::from_seconds(seconds))
+    (seconds >= 0).then(|| Span::from_seconds(seconds.min(WAIT_SECONDS_MAX)))
 }
 
 /// An error as Anthropic's clients expect it.

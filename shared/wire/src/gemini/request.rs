@@ -26,8 +26,8 @@ pub fn encode_request(
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
     let mut drops = Drops::new();
     let resource = names::model_resource(&target.model)?;
-    let said = contents::encode(request, names::generation(&target.model), &mut drops)?;
-    let mut tools = config::tools(request, &target.model, &mut drops)?;
+    let said = contents::encode(request, names::generation(target.known_as()), &mut drops)?;
+    let mut tools = config::tools(request, target.known_as(), &mut drops)?;
     let mut system = said.system;
     let format = request.format.as_ref();
     let format = if !tools.tools.is_empty() && wants_json(format) {
@@ -84,7 +84,7 @@ fn beside_tools<'a>(
     system: &mut Vec<Value>,
     drops: &mut Drops,
 ) -> Option<&'a ResponseFormat> {
-    if config::mixes_functions_and_json(&target.model) {
+    if config::mixes_functions_and_json(target.known_as()) {
         return request.format.as_ref();
     }
     if request.tool_choice == Some(ToolChoice::None) {

@@ -1,4 +1,4 @@
-//! Hands one property to libFuzzer: the target that `SLUICE_FUZZ_TARGET` names.
+//! Hands one property to libFuzzer: the target that `SLUICE_FUZZ_TARGET` names. Without it, lists the targets.
 //!
 //! Before the fuzzer reads its corpus, the target's seeds are written to the folder that `SLUICE_FUZZ_SEEDS` names.
 //! Knows nothing of what is asserted.
@@ -6,11 +6,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::{env, fs, io};
+use std::{env, fs, io, process};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use sluice_fuzz::Target;
 use sluice_fuzz::mutation::Mutator;
+use sluice_fuzz::{TARGETS, Target};
 
 /// How many mutants of eight are made by libFuzzer, which knows bytes only.
 const BLIND_OF_EIGHT: u32 = 2;
@@ -23,10 +23,17 @@ struct Fuzzing {
 fn fuzzing() -> &'static Fuzzing {
     static FUZZING: OnceLock<Fuzzing> = OnceLock::new();
     FUZZING.get_or_init(|| {
-        let name = env::var("SLUICE_FUZZ_TARGET").expect("SLUICE_FUZZ_TARGET names a target");
+        let Ok(name) = env::var("SLUICE_FUZZ_TARGET") else {
+            TARGETS
+                .iter()
+                .for_each(|target| println!("{}", target.name));
+            process::exit(0);
+        };
         let target = Target::named(&name).unwrap_or_else(|| panic!("no target {name:?}"));
         let seeds = target.seeds();
-        let folder = PathBuf::from(env::var_os("SLUICE_FUZZ_SEEDS").expect("SLUICE_FUZZ_SEEDS names a folder"));
+        let folder = PathBuf::from(
+            env::var_os("SLUICE_FUZZ_SEEDS").expect("SLUICE_FUZZ_SEEDS names a folder"),
+        );
         write(&folder, &seeds).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Fuzzing {
             target,

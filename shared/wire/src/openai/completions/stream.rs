@@ -55,8 +55,8 @@ impl StreamEncoder {
                 PartKind::Text | PartKind::Refusal => {
                     self.texts.insert((*choice, *part));
                 }
-                PartKind::Media { .. } => self.lost("content"),
                 PartKind::ToolCall { .. } => self.lost("tool_calls"),
+                PartKind::Media { .. } => self.lost("content"),
                 PartKind::Thinking | PartKind::RedactedThinking { .. } => self.lost("reasoning"),
             },
             Event::Delta { choice, part, text } if self.texts.contains(&(*choice, *part)) => {
