@@ -64,7 +64,8 @@ fn requests() -> String {
 
 fn answers() -> String {
     let names = Downstream::ALL.map(Downstream::name);
-    let rows = answered().into_iter().map(|(what, response)| {
+    let all = answered().into_iter().chain(ended());
+    let rows = all.map(|(what, response)| {
         let verdicts = Downstream::ALL.map(|downstream| verdict(&downstream.answer(&response).1));
         (what, verdicts.into())
     });
@@ -573,6 +574,12 @@ fn answered() -> Vec<(&'static str, ChatResponse)> {
         ("images", answer(vec![image(inline("image/png"), None)])),
         ("log-probabilities", chosen),
         ("several choices", twice),
+    ]
+}
+
+/// How an answer can end, and what it can have used.
+fn ended() -> Vec<(&'static str, ChatResponse)> {
+    vec![
         (
             "end: stop sequence",
             ending(Finish::StopSequence(Some("END".to_owned()))),
