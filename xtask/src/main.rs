@@ -27,6 +27,7 @@ commands:
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
+                                                the translation alone, also in wasm: --kinds wire
   bless   write anew what tests compare with: snapshots, and the tables of docs/dialects.md
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences

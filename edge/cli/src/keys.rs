@@ -74,6 +74,9 @@ pub(crate) struct Create {
     /// Refuse its requests where a translation between APIs would lose something
     #[arg(long)]
     strict: bool,
+    /// Put each of its requests on record before its provider is called, which costs a round trip to the ledger
+    #[arg(long)]
+    accounting_strict: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -122,6 +125,9 @@ fn creation(create: &Create) -> Value {
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
     }
+    if create.accounting_strict {
+        fields.insert("accounting".to_owned(), json!("strict"));
+    }
     if create.strict {
         fields.insert("strict".to_owned(), json!(true));
     }
@@ -163,7 +169,7 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         tokens,
         per: Some(per.to_owned()),
         burst,
-        concurrent: None,
+        ..LimitDocument::default()
     })
 }
 

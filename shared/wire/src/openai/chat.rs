@@ -11,6 +11,7 @@ mod frames;
 pub(crate) mod message;
 pub(crate) mod part;
 mod piece;
+mod quirks;
 pub(crate) mod request;
 mod stream;
 pub(crate) mod tools;
@@ -20,6 +21,7 @@ pub(crate) mod write_message;
 
 pub use answer::{decode_response, encode_response};
 pub use frames::StreamEncoder;
+pub use quirks::suits;
 pub use request::decode_request;
 pub use stream::StreamDecoder;
 pub use write::encode_request;

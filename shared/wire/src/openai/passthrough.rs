@@ -30,6 +30,8 @@ pub struct Edits {
     pub model: Option<String>,
     /// Ask for usage at the end of the stream.
     pub include_usage: bool,
+    /// The provider refuses `stream_options`.
+    pub no_stream_options: bool,
     /// The one name for the limit on output tokens that the provider reads.
     pub limit_key: Option<&'static str>,
     /// The provider knows no `developer` role.
@@ -49,6 +51,7 @@ impl Edits {
         Self {
             model: Some(target.model.clone()),
             include_usage: request.stream && target.stream_usage,
+            no_stream_options: !target.stream_usage,
             limit_key: request.output_tokens_max.map(|_| {
                 if target.max_completion_tokens {
                     LIMIT_KEYS[1]
@@ -79,6 +82,9 @@ pub fn rewrite_request(body: &[u8], edits: &Edits) -> Vec<u8> {
     }
     if edits.include_usage {
         include_usage(body, &members, &mut changes);
+    }
+    if edits.no_stream_options {
+        changes.remove(&members, "stream_options");
     }
     if let Some(wanted) = edits.limit_key {
         rename_limit(body, &members, wanted, &mut changes);
@@ -126,6 +132,23 @@ impl Changes {
         match members.iter().find(|member| member.key == key) {
             Some(member) => self.replaced.push((member.value.clone(), json)),
             None => self.added.push(format!("{}:{json}", Value::from(key))),
+        }
+    }
+
+    /// Takes out a top-level member that others stand beside.
+    fn remove(&mut self, members: &[Member<'_>], key: &str) {
+        let Some(at) = members.iter().position(|member| member.key == key) else {
+            return;
+        };
+        let end = |at: usize| members.get(at).map(|member| member.value.end);
+        let start = |at: usize| members.get(at).map(|member| member.name.start);
+        // With the comma before it, or, if it is the first, with the one behind it.
+        let range = match at.checked_sub(1) {
+            Some(before) => end(before).zip(end(at)),
+            None => start(at).zip(start(at.saturating_add(1))),
+        };
+        if let Some((from, to)) = range {
+            self.replaced.push((from..to, String::new()));
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value, json};
 
 use super::answer::{encode_call, encode_thoughts, signed};
+use super::quirks;
 use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{CacheMark, Message, Part, Role, Source};
@@ -134,23 +135,39 @@ impl Writer<'_> {
                 other => texts.push(self.part(other, at)?),
             }
         }
+        if self.target.strict_fields
+            && let Some(text) = refusal.take()
+        {
+            texts.push(json!({"type": "text", "text": text}));
+        }
+        let as_parts = self.target.thinking_chunks && self.target.reasoning;
+        let as_field = self.target.reasoning_content || self.target.reasoning_key;
+        if thinks && as_parts {
+            texts.splice(0..0, quirks::chunks(&message.parts));
+        }
         let silent = texts.is_empty() && (!calls.is_empty() || refusal.is_some());
         let content = if silent { Value::Null } else { content(texts) };
         let mut fields = vec![("content", content)];
         fields.extend(refusal.map(|text| ("refusal", text.into())));
         let mut thoughts = Map::new();
-        if thinks && self.target.reasoning_content {
+        if thinks && as_field {
             encode_thoughts(&message.parts, &mut thoughts);
             // A foreign signature would be refused, and is another provider's business.
             thoughts.shift_remove("thinking_blocks");
         }
-        if thinks {
+        let told = as_parts || as_field;
+        if thinks && (!told || message.parts.iter().any(is_proven)) {
             let field = format!("messages[{at}].thinking_blocks");
             self.drops
                 .push(field, "signed thoughts stay with who signed them");
         }
         let thoughts = thoughts.shift_remove("reasoning_content");
-        fields.extend(thoughts.map(|text| ("reasoning_content", text)));
+        let key = if self.target.reasoning_key {
+            "reasoning"
+        } else {
+            "reasoning_content"
+        };
+        fields.extend(thoughts.map(|text| (key, text)));
         if !calls.is_empty() {
             fields.push(("tool_calls", Value::Array(calls)));
         }
@@ -197,7 +214,7 @@ impl Writer<'_> {
             return None;
         };
         self.note_cache(*cache, at);
-        let made_up = format!("call_{at}_{number}");
+        let made_up = ids::for_chat(&format!("call_{at}_{number}"), self.target).into_owned();
         if id.is_empty() {
             self.made_up.push_back((name.clone(), made_up.clone()));
         }
@@ -233,9 +250,10 @@ impl Writer<'_> {
             .made_up
             .iter()
             .position(|(called, _)| name.is_none_or(|name| name == called));
-        found
-            .and_then(|at| self.made_up.remove(at))
-            .map_or_else(|| "call_unknown".to_owned(), |(_, id)| id)
+        found.and_then(|at| self.made_up.remove(at)).map_or_else(
+            || ids::for_chat("call_unknown", self.target).into_owned(),
+            |(_, id)| id,
+        )
     }
 
     fn part(&mut self, part: &Part, at: usize) -> Result<Value, EncodeError> {
@@ -305,6 +323,15 @@ impl Writer<'_> {
             let field = format!("messages[{at}].content.cache_control");
             self.drops.push(field, "openai caches by itself");
         }
+    }
+}
+
+/// Thoughts with a proof that only their maker can check.
+const fn is_proven(part: &Part) -> bool {
+    match part {
+        Part::Thinking { signature, .. } => signature.is_some(),
+        Part::RedactedThinking { .. } => true,
+        _ => false,
     }
 }
 
