@@ -253,6 +253,11 @@ pub fn decode_error(
 #[must_use]
 pub fn error_in_answer(dialect: Dialect, body: &[u8]) -> Option<UpstreamError> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    if dialect == Dialect::Cohere
+        && let Some(failure) = cohere::error::in_answer(&value)
+    {
+        return Some(failure);
+    }
     let holds_error = value.get("error").is_some_and(|error| !error.is_null());
     holds_error.then(|| decode_error(dialect, 200, &HeaderMap::new(), body))
 }
