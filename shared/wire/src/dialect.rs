@@ -88,6 +88,20 @@ pub struct Target {
     pub responses: bool,
     /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
     pub completions: bool,
+    /// The provider takes its thoughts back as `reasoning` (Cerebras, Groq, OpenRouter).
+    pub reasoning_key: bool,
+    /// The provider thinks in parts of the content, and takes them back so (Mistral).
+    pub thinking_chunks: bool,
+    /// The provider calls a seed `random_seed` (Mistral).
+    pub random_seed: bool,
+    /// The provider wants a last turn of the assistant's marked as a `prefix` (Mistral, DeepSeek).
+    pub assistant_prefix: bool,
+    /// The provider refuses fields that it does not know (Mistral): every request is written anew.
+    pub strict_fields: bool,
+    /// The provider can be held to a JSON schema by `response_format`; otherwise the schema stands among the instructions.
+    pub json_schema: bool,
+    /// Top-level fields that the provider refuses; they are left out.
+    pub fields_refused: Vec<String>,
 }
 
 impl Default for Target {
@@ -108,6 +122,13 @@ impl Default for Target {
             short_call_ids: false,
             responses: false,
             completions: false,
+            reasoning_key: false,
+            thinking_chunks: false,
+            random_seed: false,
+            assistant_prefix: false,
+            strict_fields: false,
+            json_schema: true,
+            fields_refused: Vec::new(),
         }
     }
 }

@@ -8,4 +8,5 @@
 )]
 
 mod pairs;
+mod replay;
 mod support;

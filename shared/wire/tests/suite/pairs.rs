@@ -1,4 +1,4 @@
 //! Every dialect of callers with every dialect of providers, over a set of conversations.
 
-mod answers;
-mod requests;
+pub(crate) mod answers;
+pub(crate) mod requests;

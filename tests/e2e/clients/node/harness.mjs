@@ -5,6 +5,8 @@ import fs from 'node:fs';
 import process from 'node:process';
 
 export const { SLUICE_URL: URL_OF_GATEWAY, SLUICE_KEY: KEY, SLUICE_OTHER_KEY: OTHER_KEY, MATRIX_MOCKS: MOCKS, MATRIX_FEATURE: FEATURE } = process.env;
+/** With the other key, what its owner may not ask for. */
+export const FORBIDDEN = { 'x-sluice-strict': 'false' };
 /** No cell takes longer. */
 const CELL_MS_MAX = 30_000;
 
