@@ -48,6 +48,9 @@ pub struct Record {
     pub usage_source: UsageSource,
     /// What is charged, in nano-dollars. In a correction: the difference to what was charged before, which may be negative.
     pub cost_nano_usd: NanoUsd,
+    /// Nothing covered the reservation: the ledger heard of it when the lease that it was drawn from was over.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub overrun: bool,
     /// From arrival to the last byte, in microseconds.
     pub latency_us: Span,
     /// From arrival to the first byte, in microseconds.
@@ -71,6 +74,14 @@ pub struct Record {
     /// Fields that the translation could not express.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub dropped: Vec<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference to it"
+)]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Why a record was written.

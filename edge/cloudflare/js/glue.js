@@ -202,6 +202,21 @@ export class Timer {
   }
 }
 
+/** A wait that any request can end; whoever waits goes on in its own request's context. */
+export class Signal {
+  #resolve;
+
+  constructor() {
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  wake() {
+    this.#resolve();
+  }
+}
+
 /** Asks a Durable Object by its name. */
 export const ask = (namespace, name, text) => namespace.get(namespace.idFromName(name)).call(text);
 

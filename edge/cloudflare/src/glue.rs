@@ -68,6 +68,18 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn cancel(this: &Timer);
 
+    #[derive(Clone)]
+    pub(crate) type Signal;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new() -> Signal;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn done(this: &Signal) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn wake(this: &Signal);
+
     #[wasm_bindgen(catch)]
     pub(crate) fn ask(namespace: &JsValue, name: &str, text: &str) -> Result<Promise, JsValue>;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use js_sys::{Promise, Reflect, Uint8Array};
 use sluice_core::platform::{
-    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall,
+    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
@@ -147,6 +147,16 @@ impl Platform for Worker {
         let left = self.0.left.get_or_init(|| glue::left(&self.0.request));
         // This promise is never rejected either.
         let _ = JsFuture::from(left.clone()).await;
+    }
+
+    /// The platform ties a task to the request whose event it wakes in: so a wait goes through a promise, which
+    /// brings it back to its own.
+    async fn woken(&self, hand_out: impl FnOnce(Wake)) {
+        let signal = glue::Signal::new();
+        let done = signal.done();
+        hand_out(Box::new(move || signal.wake()));
+        // Never rejected.
+        let _ = JsFuture::from(done).await;
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {

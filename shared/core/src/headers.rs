@@ -58,15 +58,10 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
         .iter()
         .map(|budget| {
             let (period, limit) = match budget.rule {
-                Rule::Budget {
-                    limit,
-                    period: Period::Day,
-                } => ("day", limit),
-                Rule::Budget {
-                    limit,
-                    period: Period::Month,
-                } => ("month", limit),
-                Rule::Window { .. } => ("", NanoUsd::ZERO),
+                Rule::Budget { limit, period, .. } => (period_word(period), limit),
+                Rule::Window { .. } | Rule::Gcra { .. } | Rule::Concurrency { .. } => {
+                    ("", NanoUsd::ZERO)
+                }
             };
             format!(
                 "{}; period={period}; limit={limit}; spent={}; reserved={}",
@@ -82,6 +77,13 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
             "x-sluice-budget-warning",
             &bounded(warnings.join(", ")),
         );
+    }
+}
+
+const fn period_word(period: Period) -> &'static str {
+    match period {
+        Period::Day => "day",
+        Period::Month => "month",
     }
 }
 

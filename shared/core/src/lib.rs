@@ -18,6 +18,7 @@
 
 pub mod admit;
 pub mod authenticate;
+pub mod commit;
 pub mod config;
 pub mod estimate;
 pub mod gateway;
@@ -25,6 +26,7 @@ pub mod hash;
 pub mod headers;
 pub mod health;
 pub mod isolate;
+pub mod lease;
 pub mod plan;
 pub mod platform;
 pub mod price;

@@ -3,7 +3,10 @@
 //! One value of the platform serves one request; a clone of it serves that request's background work.
 //! A port does what it says and nothing else: no retries, no caching, no interpretation. Those are the core's.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -44,6 +47,33 @@ pub trait Platform: Clone + 'static {
     /// Returns when the downstream has gone away; never returns while it is there.
     async fn left(&self);
 
+    /// Returns when the waker that is handed out at once has been called, by this request or by another.
+    ///
+    /// A runtime that ties what a request waits for to that request overrides it.
+    async fn woken(&self, hand_out: impl FnOnce(Wake)) {
+        let state: Rc<RefCell<(bool, Option<Waker>)>> = Rc::default();
+        let told = Rc::clone(&state);
+        hand_out(Box::new(move || {
+            let waker = {
+                let mut told = told.borrow_mut();
+                told.0 = true;
+                told.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }));
+        poll_fn(|context| {
+            let mut state = state.borrow_mut();
+            if state.0 {
+                return Poll::Ready(());
+            }
+            state.1 = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Runs `work` beside the request, and after it if need be.
     fn spawn(&self, work: impl Future<Output = ()> + 'static);
 
@@ -70,6 +100,9 @@ pub trait Platform: Clone + 'static {
     /// One line for the operator's log. Never holds a secret or a caller's content.
     fn log(&self, level: Level, line: &str);
 }
+
+/// Ends a wait.
+pub type Wake = Box<dyn FnOnce()>;
 
 /// A call to a provider. The address comes from the configuration alone.
 #[derive(Debug)]

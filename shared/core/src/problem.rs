@@ -87,6 +87,13 @@ impl Problem {
         problem
     }
 
+    /// The caller has gone away; nobody ever sees this.
+    #[must_use]
+    pub fn left() -> Self {
+        let after = Span::from_seconds(1);
+        Self::unavailable("downstream_left", "The caller went away.", after)
+    }
+
     /// A state that cannot be.
     #[must_use]
     pub fn bug(what: &'static str) -> Self {
@@ -168,43 +175,7 @@ impl Problem {
     /// A limit or budget forbids it.
     #[must_use]
     pub fn denied(denial: &Denial) -> Self {
-        let scope = scope_words(&denial.scope);
-        let (kind, code, what) = match denial.rule {
-            Rule::Window {
-                meter,
-                limit,
-                window,
-            } => {
-                let (kind, noun) = match meter {
-                    Meter::Requests => ("requests", "requests"),
-                    Meter::Tokens => ("tokens", "tokens"),
-                };
-                let every = window_words(window);
-                (
-                    kind,
-                    "rate_limit_exceeded",
-                    format!(
-                        "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {}, requested {}.",
-                        denial.used, denial.asked
-                    ),
-                )
-            }
-            Rule::Budget { limit, period } => {
-                let every = match period {
-                    Period::Day => "daily",
-                    Period::Month => "monthly",
-                };
-                (
-                    "insufficient_quota",
-                    "budget_exceeded",
-                    format!(
-                        "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
-                        dollars(denial.used),
-                        dollars(denial.asked)
-                    ),
-                )
-            }
-        };
+        let (kind, code, what) = denied_words(denial);
         let advice = match denial.retry_after {
             Some(after) => format!(" Try again in {} s.", after.as_seconds_ceil()),
             None => {
@@ -221,7 +192,7 @@ impl Problem {
         );
         problem.retry_after = denial.retry_after;
         problem.headroom = Some(Box::new(denial.headroom.clone()));
-        problem.retry = matches!(denial.rule, Rule::Window { .. }) && denial.retry_after.is_some();
+        problem.retry = !matches!(denial.rule, Rule::Budget { .. }) && denial.retry_after.is_some();
         problem
     }
 
@@ -357,6 +328,63 @@ fn upstream_rendering(class: ErrorClass) -> (StatusCode, &'static str, &'static 
             "upstream_timeout",
         ),
         ErrorClass::Server => (StatusCode::BAD_GATEWAY, SERVER_ERROR, "upstream_error"),
+    }
+}
+
+/// The type, the code and the sentence for a denial.
+fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
+    const CODE: &str = "rate_limit_exceeded";
+    let scope = scope_words(&denial.scope);
+    let (used, asked) = (denial.used, denial.asked);
+    match denial.rule {
+        Rule::Window {
+            meter,
+            limit,
+            window,
+        } => {
+            let (noun, every) = (meter_word(meter), window_words(window));
+            let what = format!(
+                "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {used}, requested {asked}."
+            );
+            (noun, CODE, what)
+        }
+        Rule::Gcra {
+            meter,
+            limit,
+            window,
+            burst,
+        } => {
+            let (noun, every) = (meter_word(meter), window_words(window));
+            let what = format!(
+                "Rate limit reached for {scope}: {limit} {noun} per {every}, {burst} at once. Of the burst {used} are used, requested {asked}."
+            );
+            (noun, CODE, what)
+        }
+        Rule::Concurrency { limit } => {
+            let what = format!(
+                "Concurrency limit reached for {scope}: {limit} requests at once, of which {used} are in flight or held."
+            );
+            ("requests", "concurrency_limit_exceeded", what)
+        }
+        Rule::Budget { limit, period, .. } => {
+            let every = match period {
+                Period::Day => "daily",
+                Period::Month => "monthly",
+            };
+            let what = format!(
+                "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
+                dollars(used),
+                dollars(asked)
+            );
+            ("insufficient_quota", "budget_exceeded", what)
+        }
+    }
+}
+
+const fn meter_word(meter: Meter) -> &'static str {
+    match meter {
+        Meter::Requests => "requests",
+        Meter::Tokens => "tokens",
     }
 }
 

@@ -19,7 +19,7 @@ use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
 use crate::plan::{Failure, Next, Plan};
-use crate::platform::Platform;
+use crate::platform::{Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::session::Session;
@@ -80,7 +80,12 @@ impl<P: Platform> Run<P> {
     pub async fn serve(self) -> Result<Answer<P>, Problem> {
         let p = self.p.clone();
         let outcome = {
-            let attempts = std::pin::pin!(self.attempts());
+            let attempts = std::pin::pin!(async {
+                let outcome = self.attempts().await;
+                // Nothing reaches the caller that is not on record.
+                let is_durable = outcome.is_err() || self.admitted.committed(&p).await;
+                (outcome, is_durable)
+            });
             let left = std::pin::pin!(p.left());
             match select(attempts, left).await {
                 Either::Left((outcome, _)) => Some(outcome),
@@ -88,8 +93,9 @@ impl<P: Platform> Run<P> {
             }
         };
         match outcome {
-            Some(Ok((index, accepted))) => Ok(self.answer(index, accepted)),
-            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
+            Some((Ok((index, accepted)), true)) => Ok(self.answer(index, accepted)),
+            Some((Ok((index, accepted)), false)) => Err(self.withhold(index, accepted)),
+            Some((Err((index, failure)), _)) => Err(self.fail(index, &failure)),
             None => Err(self.leave()),
         }
     }
@@ -382,6 +388,38 @@ impl<P: Platform> Run<P> {
         problem
     }
 
+    /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
+    fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
+        let bound = self.admitted.bound().input;
+        let (usage, usage_source) = match &accepted {
+            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
+                || self.estimated(&whole.answer.body),
+                |usage| (usage, UsageSource::Provider),
+            ),
+            Accepted::Stream(stream) => stream.session.seen().usage_or_estimate(bound),
+        };
+        // A stream that still flows is broken off here.
+        drop(accepted);
+        let problem = Problem::from(StoreError::Unavailable {
+            store: "ledger",
+            detail: String::new(),
+        });
+        let ending = Ending {
+            outcome: Outcome::Failed,
+            status: problem.status().as_u16(),
+            target: self.route.targets.get(index),
+            usage,
+            usage_source,
+            first_byte_at: None,
+            finish: None,
+            error: Some(problem.code().to_owned()),
+            attempts: self.attempts.take(),
+            dropped: names(&self.drops),
+        };
+        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        problem
+    }
+
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     fn leave(self) -> Problem {
         let attempts = self.attempts.take();
@@ -403,11 +441,7 @@ impl<P: Platform> Run<P> {
             dropped: names(&self.drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
-        Problem::unavailable(
-            "downstream_left",
-            "The caller went away.",
-            Span::from_seconds(1),
-        )
+        Problem::left()
     }
 }
 

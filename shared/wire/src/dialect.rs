@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError, UpstreamError};
 use crate::model::{ChatRequest, ChatResponse, EmbeddingsRequest, EmbeddingsResponse, Event};
-use crate::{Drops, anthropic, gemini, openai};
+use crate::{Drops, anthropic, bedrock, cohere, gemini, openai, responses};
 
 /// A wire language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,11 +21,24 @@ pub enum Dialect {
     Anthropic,
     /// Google's Gemini API, `generateContent`.
     Gemini,
+    /// OpenAI's Responses.
+    Responses,
+    /// Amazon Bedrock's Converse.
+    Bedrock,
+    /// Cohere's second API.
+    Cohere,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 6] = [
+        Self::OpenAi,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Responses,
+        Self::Bedrock,
+        Self::Cohere,
+    ];
 
     /// The name in configuration, headers and records.
     #[must_use]
@@ -34,6 +47,9 @@ impl Dialect {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Responses => "responses",
+            Self::Bedrock => "bedrock",
+            Self::Cohere => "cohere",
         }
     }
 }
@@ -110,6 +126,9 @@ pub fn encode_chat(
         Dialect::OpenAi => openai::chat::encode_request(request, target),
         Dialect::Anthropic => anthropic::encode_request(request, target),
         Dialect::Gemini => gemini::encode_request(request, target),
+        Dialect::Responses => responses::encode_request(request, target),
+        Dialect::Bedrock => bedrock::encode_request(request, target),
+        Dialect::Cohere => cohere::encode_request(request, target),
     }
 }
 
@@ -122,6 +141,9 @@ pub fn decode_chat(dialect: Dialect, body: &[u8]) -> Result<(ChatResponse, Drops
         Dialect::OpenAi => openai::chat::decode_response(body),
         Dialect::Anthropic => anthropic::decode_response(body),
         Dialect::Gemini => gemini::decode_response(body),
+        Dialect::Responses => responses::decode_response(body),
+        Dialect::Bedrock => bedrock::decode_response(body),
+        Dialect::Cohere => cohere::decode_response(body),
     }
 }
 
@@ -136,12 +158,13 @@ pub fn encode_embeddings(
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
     match dialect {
         Dialect::OpenAi => openai::embeddings::encode_request(request, target),
-        Dialect::Anthropic => Err(EncodeError {
+        Dialect::Gemini => gemini::embeddings::encode_request(request, target),
+        Dialect::Cohere => cohere::embeddings::encode_request(request, target),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => Err(EncodeError {
             dialect: dialect.name(),
             field: "input".to_owned(),
             reason: "the dialect has no embeddings".to_owned(),
         }),
-        Dialect::Gemini => gemini::embeddings::encode_request(request, target),
     }
 }
 
@@ -156,11 +179,12 @@ pub fn decode_embeddings(
 ) -> Result<EmbeddingsResponse, DecodeError> {
     match dialect {
         Dialect::OpenAi => openai::embeddings::decode_response(body),
-        Dialect::Anthropic => Err(DecodeError::Shape {
+        Dialect::Gemini => gemini::embeddings::decode_response(request, body),
+        Dialect::Cohere => cohere::embeddings::decode_response(request, body),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => Err(DecodeError::Shape {
             dialect: dialect.name(),
             detail: "the dialect has no embeddings".to_owned(),
         }),
-        Dialect::Gemini => gemini::embeddings::decode_response(request, body),
     }
 }
 
@@ -173,9 +197,11 @@ pub fn decode_error(
     body: &[u8],
 ) -> UpstreamError {
     match dialect {
-        Dialect::OpenAi => openai::error::decode(status, headers, body),
+        Dialect::OpenAi | Dialect::Responses => openai::error::decode(status, headers, body),
         Dialect::Anthropic => anthropic::error::decode(status, headers, body),
         Dialect::Gemini => gemini::error::decode(status, headers, body),
+        Dialect::Bedrock => bedrock::error::decode(status, headers, body),
+        Dialect::Cohere => cohere::error::decode(status, headers, body),
     }
 }
 
@@ -196,6 +222,12 @@ pub enum StreamDecoder {
     Anthropic(anthropic::StreamDecoder),
     /// Gemini's chunks.
     Gemini(gemini::StreamDecoder),
+    /// The events of Responses.
+    Responses(responses::StreamDecoder),
+    /// Bedrock's binary frames.
+    Bedrock(bedrock::StreamDecoder),
+    /// Cohere's events.
+    Cohere(cohere::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -206,6 +238,9 @@ impl StreamDecoder {
             Dialect::OpenAi => Self::OpenAi(openai::chat::StreamDecoder::new()),
             Dialect::Anthropic => Self::Anthropic(anthropic::StreamDecoder::new()),
             Dialect::Gemini => Self::Gemini(gemini::StreamDecoder::new()),
+            Dialect::Responses => Self::Responses(responses::StreamDecoder::new()),
+            Dialect::Bedrock => Self::Bedrock(bedrock::StreamDecoder::new()),
+            Dialect::Cohere => Self::Cohere(cohere::StreamDecoder::new()),
         }
     }
 
@@ -218,6 +253,9 @@ impl StreamDecoder {
             Self::OpenAi(decoder) => decoder.push(bytes, events),
             Self::Anthropic(decoder) => decoder.push(bytes, events),
             Self::Gemini(decoder) => decoder.push(bytes, events),
+            Self::Responses(decoder) => decoder.push(bytes, events),
+            Self::Bedrock(decoder) => decoder.push(bytes, events),
+            Self::Cohere(decoder) => decoder.push(bytes, events),
         }
     }
 
@@ -230,6 +268,24 @@ impl StreamDecoder {
             Self::OpenAi(decoder) => decoder.finish(events),
             Self::Anthropic(decoder) => decoder.finish(events),
             Self::Gemini(decoder) => decoder.finish(events),
+            Self::Responses(decoder) => decoder.finish(events),
+            Self::Bedrock(decoder) => decoder.finish(events),
+            Self::Cohere(decoder) => decoder.finish(events),
+        }
+    }
+
+    /// What the provider said and the neutral model cannot hold, so far.
+    #[must_use]
+    pub const fn drops(&self) -> &Drops {
+        /// Gemini's decoder drops nothing.
+        static NOTHING: Drops = Drops::new();
+        match self {
+            Self::OpenAi(decoder) => decoder.drops(),
+            Self::Anthropic(decoder) => decoder.drops(),
+            Self::Gemini(_) => &NOTHING,
+            Self::Responses(decoder) => decoder.drops(),
+            Self::Bedrock(decoder) => decoder.drops(),
+            Self::Cohere(decoder) => decoder.drops(),
         }
     }
 }

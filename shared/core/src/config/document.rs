@@ -316,14 +316,18 @@ document! {
 }
 
 document! {
-    /// So many requests, or so many tokens, within any stretch of a time.
+    /// So many requests, or so many tokens, within a time; or so many requests at once.
     LimitDocument {
         /// How many requests.
         requests: Option<u64>,
         /// How many tokens, input and output together.
         tokens: Option<u64>,
-        /// Within how long.
+        /// Within how long: any stretch of it, unless `burst` makes it a steady rate.
         per: Option<String>,
+        /// A steady rate, and so many at once after a rest.
+        burst: Option<u64>,
+        /// How many requests at once.
+        concurrent: Option<u64>,
     }
 }
 

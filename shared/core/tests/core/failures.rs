@@ -223,7 +223,10 @@ fn a_settlement_that_fails_is_sent_again() {
     assert_eq!(got.take().unwrap().status, 200);
     assert_eq!(world.records("acme").len(), 1);
     assert!(
-        world.log().iter().any(|line| line.contains("settling")),
+        world
+            .log()
+            .iter()
+            .any(|line| line.contains("was not reached")),
         "{:?}",
         world.log()
     );

@@ -3,6 +3,7 @@
 mod admission;
 mod failures;
 mod keys;
+mod leases;
 mod streams;
 mod world;
 

@@ -88,6 +88,8 @@ struct Shared {
     seen: RefCell<Vec<Seen>>,
     aborted: Cell<u32>,
     ledger_failures: Cell<u32>,
+    ledger_latency: Cell<Span>,
+    ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
     secrets: RefCell<BTreeMap<String, String>>,
@@ -186,6 +188,16 @@ impl World {
 
     pub(crate) fn fail_ledger(&self, times: u32) {
         self.shared.ledger_failures.set(times);
+    }
+
+    /// How long a call to the ledger takes, there and back.
+    pub(crate) fn slow_ledger(&self, latency: Span) {
+        self.shared.ledger_latency.set(latency);
+    }
+
+    /// The calls to the ledger so far, each with its commands.
+    pub(crate) fn ledger_calls(&self) -> Vec<Vec<ledger::Command>> {
+        self.shared.ledger_calls.borrow().clone()
     }
 
     /// The next call succeeds, and those after it fail.
@@ -568,6 +580,14 @@ impl Platform for Port {
         org: &OrgId,
         commands: &[ledger::Command],
     ) -> Result<Vec<ledger::Reply>, StoreError> {
+        let half = Span::from_micros(self.shared.ledger_latency.get().as_micros() / 2);
+        if half > Span::ZERO {
+            self.sleep(half).await;
+        }
+        self.shared
+            .ledger_calls
+            .borrow_mut()
+            .push(commands.to_vec());
         let failures = self.shared.ledger_failures.get();
         if failures > 0 {
             self.shared.ledger_failures.set(failures - 1);
@@ -579,13 +599,20 @@ impl Platform for Port {
         self.shared
             .ledger_failures
             .set(self.shared.ledger_failures_after_one.take());
-        let now = self.now();
-        let mut ledgers = self.shared.ledgers.borrow_mut();
-        let store = ledgers.entry(org.clone()).or_default();
-        let rows = ledger::load(now, commands, |reads| Self::load::<RowError>(store, reads))
-            .expect("readable rows");
-        let (replies, writes) = ledger::decide_batch(&rows, now, commands).expect("readable rows");
-        store.apply(&writes);
+        let replies = {
+            let now = self.now();
+            let mut ledgers = self.shared.ledgers.borrow_mut();
+            let store = ledgers.entry(org.clone()).or_default();
+            let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
+                .expect("readable rows");
+            let (replies, writes) =
+                ledger::decide_batch(&rows, now, commands).expect("readable rows");
+            store.apply(&writes);
+            replies
+        };
+        if half > Span::ZERO {
+            self.sleep(half).await;
+        }
         Ok(replies)
     }
 
