@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod dev;
 mod options;
+mod sim;
 mod step;
 mod test;
 mod tools;
@@ -23,8 +24,10 @@ commands:
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
+  sim     run the core in a simulated world,    [--requests N] [--seed S] [--threads N] [--log]
+          with faults, and check what must hold
   check   format, lints, licences
-  test    everything: unit tests, build, end to end
+  test    everything: unit tests, simulation, build, end to end
 
 options:
   --release          build small and quick to run, slow to compile
@@ -53,6 +56,7 @@ fn run() -> Result<(), Failure> {
         "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
+        "sim" => sim::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
         "" | "help" | "-h" | "--help" => {

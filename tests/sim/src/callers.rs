@@ -52,7 +52,12 @@ pub(crate) async fn crowd(world: Rc<World>, count: usize, rate: u64) {
 fn send(world: &Rc<World>) {
     let rng = &world.rng;
     let kind = match rng.below(20) {
-        _ if world.faults.strikes(Fault::CallerWrong, world.weather.caller_wrong) => Kind::Wrong,
+        _ if world
+            .faults
+            .strikes(Fault::CallerWrong, world.weather.caller_wrong) =>
+        {
+            Kind::Wrong
+        }
         0..=8 => Kind::Chat,
         9..=17 => Kind::Stream,
         _ => Kind::Embedding,
@@ -62,18 +67,27 @@ fn send(world: &Rc<World>) {
     let number = world.facts.borrow().len();
     world.facts.borrow_mut().push(Fact {
         key,
+        place: Rc::clone(&place),
         arrived: world.now(),
         name: None,
         calls: Vec::new(),
         is_delivered: false,
     });
     let (head, body) = request(world, number, kind);
-    world.log(|| format!("request {number}: {kind:?} with key_{key} at {}", place.name));
+    world.log(|| {
+        format!(
+            "request {number}: {kind:?} with key_{key} at {}",
+            place.name
+        )
+    });
     let connection = Rc::new(Connection::default());
     if rng.chance(100_000) {
         connection.reading_ms.set(rng.between(1, 400));
     }
-    if world.faults.strikes(Fault::CallerLeft, world.weather.caller_left) {
+    if world
+        .faults
+        .strikes(Fault::CallerLeft, world.weather.caller_left)
+    {
         leave_later(world, &connection);
     }
     let port = Port::new(world, &place, number, body, &connection);
@@ -113,9 +127,7 @@ fn request(world: &World, number: usize, kind: Kind) -> (Parts, Bytes) {
         }
         _ => {
             let stream = match (kind, rng.chance(500_000)) {
-                (Kind::Stream, true) => {
-                    r#","stream":true,"stream_options":{"include_usage":true}"#
-                }
+                (Kind::Stream, true) => r#","stream":true,"stream_options":{"include_usage":true}"#,
                 (Kind::Stream, false) => r#","stream":true"#,
                 _ => "",
             };
@@ -224,7 +236,9 @@ impl Visit {
         if said.as_ref() == Some(&understood.text) {
             return Ok(());
         }
-        Err(format!("the model said {said:?}, the caller read {understood:?}"))
+        Err(format!(
+            "the model said {said:?}, the caller read {understood:?}"
+        ))
     }
 }
 

@@ -132,7 +132,8 @@ impl Events {
     }
 
     fn comment(&mut self) {
-        self.text.push_str(&format!(": ping{}{}", self.end, self.end));
+        self.text
+            .push_str(&format!(": ping{}{}", self.end, self.end));
     }
 }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sluice_core::hash::sha256_hex;
 use sluice_core::secret_key;
-use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules};
+use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
@@ -23,6 +23,8 @@ pub(crate) const TEAMS: usize = 2;
 const USERS: usize = 2;
 /// Keys that exist from the beginning.
 pub(crate) const KEYS: usize = 12;
+/// Keys that anybody uses have smaller numbers.
+pub(crate) const KEYS_MAX: usize = 1_000_000;
 
 /// One virtual key, and what the world knows of it.
 #[derive(Debug)]
@@ -136,7 +138,8 @@ impl Version {
         if known.len() <= number {
             known.resize(number + 1, None);
         }
-        let scopes = known[number].get_or_insert_with(|| Rc::new(self.orgs[key.org].scopes_of(key)));
+        let scopes =
+            known[number].get_or_insert_with(|| Rc::new(self.orgs[key.org].scopes_of(key)));
         Rc::clone(scopes)
     }
 }
@@ -193,12 +196,29 @@ fn rules(rng: &Rng, rate: u64) -> Vec<Rule> {
     for (meter, each) in [(Meter::Requests, 1), (Meter::Tokens, 150)] {
         if rng.chance(350_000) {
             let seconds = *rng.pick(&[1, 10, 60]);
-            rules.push(Rule::Window {
-                meter,
-                limit: around(rng, rate * seconds * each),
-                window: Span::from_seconds(seconds as i64),
+            let limit = around(rng, rate * seconds * each);
+            let window = Span::from_seconds(seconds as i64);
+            rules.push(if rng.chance(300_000) {
+                Rule::Gcra {
+                    meter,
+                    limit,
+                    window,
+                    burst: around(rng, rate * each),
+                }
+            } else {
+                Rule::Window {
+                    meter,
+                    limit,
+                    window,
+                }
             });
         }
+    }
+    if rng.chance(150_000) {
+        // A request takes about half a second.
+        rules.push(Rule::Concurrency {
+            limit: around(rng, rate / 2),
+        });
     }
     if rng.chance(350_000) {
         // About what a minute of traffic costs.
@@ -206,6 +226,7 @@ fn rules(rng: &Rng, rate: u64) -> Vec<Rule> {
         rules.push(Rule::Budget {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
+            offset: UtcOffset::UTC,
         });
     }
     rules
@@ -280,23 +301,34 @@ pub(crate) fn price(provider: &str, model: &str) -> (i64, i64) {
 }
 
 fn limit(rule: &Rule) -> Option<Value> {
-    let Rule::Window {
-        meter,
-        limit,
-        window,
-    } = *rule
-    else {
-        return None;
+    let (meter, limit, window, burst) = match *rule {
+        Rule::Window {
+            meter,
+            limit,
+            window,
+        } => (meter, limit, window, None),
+        Rule::Gcra {
+            meter,
+            limit,
+            window,
+            burst,
+        } => (meter, limit, window, Some(burst)),
+        Rule::Concurrency { limit } => return Some(json!({"concurrent": limit})),
+        Rule::Budget { .. } => return None,
     };
-    let per = format!("{}s", window.as_seconds_ceil());
-    Some(match meter {
-        Meter::Requests => json!({"requests": limit, "per": per}),
-        Meter::Tokens => json!({"tokens": limit, "per": per}),
-    })
+    let meter = match meter {
+        Meter::Requests => "requests",
+        Meter::Tokens => "tokens",
+    };
+    let mut value = json!({meter: limit, "per": format!("{}s", window.as_seconds_ceil())});
+    if let Some(burst) = burst {
+        value["burst"] = json!(burst);
+    }
+    Some(value)
 }
 
 fn budget(rule: &Rule) -> Option<Value> {
-    let Rule::Budget { limit, period } = *rule else {
+    let Rule::Budget { limit, period, .. } = *rule else {
         return None;
     };
     let per = match period {

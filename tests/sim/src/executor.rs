@@ -332,10 +332,13 @@ mod tests {
     #[test]
     fn a_moment_that_does_not_pass_is_noticed() {
         let executor = executor(1);
-        executor.spawn(Group::WORLD, std::future::poll_fn(|context| {
-            context.waker().wake_by_ref();
-            Poll::<()>::Pending
-        }));
+        executor.spawn(
+            Group::WORLD,
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                Poll::<()>::Pending
+            }),
+        );
         let stuck = (0..=STEPS_PER_MOMENT_MAX).any(|_| executor.step() == Step::Stuck);
         assert!(stuck);
     }

@@ -84,7 +84,9 @@ pub(crate) fn whole(status: u16, body: &[u8]) -> Result<Understood, String> {
         (Some("chat.completion"), None) => {
             let text = chunk.choices.first().and_then(message);
             Ok(Understood {
-                text: text.ok_or("an answer without a message")?.unwrap_or_default(),
+                text: text
+                    .ok_or("an answer without a message")?
+                    .unwrap_or_default(),
                 is_complete: true,
                 error: None,
             })
@@ -128,7 +130,10 @@ pub(crate) fn stream(body: &[u8], end: End) -> Result<Understood, String> {
         }
         for choice in &chunk.choices {
             has_finish |= choice.finish_reason.is_some();
-            let content = choice.delta.as_ref().and_then(|delta| delta.content.as_ref());
+            let content = choice
+                .delta
+                .as_ref()
+                .and_then(|delta| delta.content.as_ref());
             understood.text.extend(content.map(String::as_str));
         }
     }
@@ -144,7 +149,10 @@ struct Lines<'a>(&'a [u8]);
 impl<'a> Lines<'a> {
     /// The next line, if it has an end.
     fn line(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
+        let end = self
+            .0
+            .iter()
+            .position(|byte| matches!(byte, b'\n' | b'\r'))?;
         let (line, rest) = self.0.split_at(end);
         let both = rest.starts_with(b"\r\n");
         self.0 = &rest[if both { 2 } else { 1 }..];
@@ -163,7 +171,11 @@ impl<'a> Lines<'a> {
                     data.push(b'\n');
                 }
                 data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
-            } else if !(line.starts_with(b":") || line.starts_with(b"event:")) {
+            } else if !(line.starts_with(b":")
+                || line.starts_with(b"event:")
+                // A line that the provider never finished is a field that nobody knows.
+                || b"data:".starts_with(line))
+            {
                 return Err(format!("a stray line: {}", String::from_utf8_lossy(line)));
             }
         }

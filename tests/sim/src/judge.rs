@@ -1,22 +1,27 @@
 //! The judge: looks at what one ledger is told, what it answers and what it writes, and knows what must be true.
 //!
+//! A lease counts at every scope as if all of it were charged now, until it is drawn, given back or over.
 //! It shares no code with the ledger's decisions. It keeps every request's life by itself and follows this table:
 //!
 //! | command | open | settled, released | expired | corrected |
 //! |---|---|---|---|---|
 //! | `Admit` | admitted, no charge | new | done | done |
+//! | `Intent`, seen before | done, no charge | done | done | done |
 //! | `Extend` | done | unknown | unknown | unknown |
 //! | `Settle` | done, one record | unknown | done, one correction | done, nothing |
 //! | `Release` | done, no record | unknown | done, one correction | done, nothing |
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_machines::ledger::{Admission, Command, Denial, Reply, SUB_BUCKETS, ScopeStanding};
-use sluice_machines::limit::{Amount, Rule, Scope, ScopeRules};
+use sluice_machines::ledger::{
+    Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Reply,
+    SUB_BUCKETS, ScopeStanding,
+};
+use sluice_machines::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{Record, RecordKind};
 use sluice_machines::rows::WriteSet;
-use sluice_units::{NanoUsd, RequestId, Span, Timestamp};
+use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
 
 mod scope;
 
@@ -55,8 +60,28 @@ struct Life {
     state: State,
 }
 
+/// What one isolate holds.
+#[derive(Debug)]
+struct Lease {
+    rules: Vec<ScopeRules>,
+    number: u64,
+    /// The last intent.
+    mark: u64,
+    until: Timestamp,
+    rest: Slice,
+}
+
 /// A record that must be queued in this commit.
 type Due = (RequestId, RecordKind, NanoUsd);
+
+/// What a commit brought.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// The records that were queued.
+    pub(crate) records: Vec<Record>,
+    /// Who was let in out of a lease: under which rules, and whether nothing covered it.
+    pub(crate) drawn: Vec<(RequestId, Vec<ScopeRules>, bool)>,
+}
 
 /// The judge of one organisation's ledger.
 #[derive(Debug, Default)]
@@ -64,6 +89,8 @@ pub(crate) struct Judge {
     lives: Vec<Life>,
     by_request: BTreeMap<RequestId, usize>,
     open: BTreeSet<usize>,
+    leases: Vec<Lease>,
+    by_lease: BTreeMap<LeaseId, usize>,
     names: BTreeMap<Scope, usize>,
     scopes: Vec<ScopeLog>,
     /// The text of every record, in the order of their numbers.
@@ -86,7 +113,7 @@ impl Judge {
         commands: &[Command],
         replies: &[Reply],
         writes: &WriteSet,
-    ) -> Result<Vec<Record>, String> {
+    ) -> Result<News, String> {
         ensure!(
             self,
             commands.len() == replies.len(),
@@ -94,15 +121,23 @@ impl Judge {
             commands.len(),
             replies.len()
         );
-        let changes_nothing = |reply: &Reply| matches!(reply, Reply::Denied(_) | Reply::Unknown);
+        let changes_nothing = |reply: &Reply| match reply {
+            Reply::Leased(grant) => grant.rest.is_none() && grant.life == Span::ZERO,
+            reply => matches!(reply, Reply::Denied(_) | Reply::Unknown),
+        };
         ensure!(
             self,
             writes.is_empty() || !replies.iter().all(changes_nothing),
             "a denial wrote {writes:?}"
         );
         let mut due = Vec::new();
+        let mut drawn = Vec::new();
         for (command, reply) in commands.iter().zip(replies) {
-            self.command(now, command, reply, &mut due)?;
+            match command {
+                Command::Lease(request) => self.lease(now, request, reply)?,
+                Command::Intent(intent) => drawn.extend(self.intent(now, intent, reply)?),
+                command => self.command(now, command, reply, &mut due)?,
+            }
         }
         let queued = self.queued(writes)?;
         ensure!(
@@ -110,7 +145,10 @@ impl Judge {
             queued.iter().map(key).eq(due.iter().cloned()),
             "records due {due:?}, queued {queued:?}"
         );
-        Ok(queued)
+        Ok(News {
+            records: queued,
+            drawn,
+        })
     }
 
     fn command(
@@ -124,7 +162,7 @@ impl Judge {
             Command::Admit(admission) => &admission.draft.request,
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
-            Command::Standing => return Ok(()),
+            Command::Standing | Command::Lease(_) | Command::Intent(_) => return Ok(()),
         };
         let known = self.by_request.get(request).copied();
         let state = known.map(|life| self.lives[life].state);
@@ -174,12 +212,12 @@ impl Judge {
         };
         let (kind, cost) = match life.state {
             State::Open { .. } => {
-                self.close(index, is, ends);
+                self.close(now, index, is, ends);
                 (RecordKind::Settled, is.cost)
             }
             State::Expired => {
                 self.lives[index].state = State::Corrected;
-                self.each_scope(index, |log, at| log.replace(at, index, held, is));
+                self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
                 (RecordKind::Correction, is.cost.minus(held.cost))
             }
             _ => return,
@@ -189,12 +227,12 @@ impl Judge {
         }
     }
 
-    fn close(&mut self, index: usize, is: Amount, state: State) {
+    fn close(&mut self, now: Timestamp, index: usize, is: Amount, state: State) {
         self.open.remove(&index);
         let held = self.lives[index].estimate;
         self.lives[index].state = state;
         self.each_scope(index, |log, at| {
-            log.close(at, index, held, is);
+            log.close(now, at, index, held, is);
             if state == State::Released {
                 log.uncount(index);
             }
@@ -208,15 +246,17 @@ impl Judge {
         }
     }
 
-    fn admission(&mut self, now: Timestamp, admission: &Admission, reply: &Reply) -> Verdict {
-        let scopes: Vec<usize> = admission
-            .scopes
-            .iter()
-            .map(|rules| self.scope(&rules.scope))
-            .collect();
+    /// The scopes of these rules, and the time at which they are looked at: none of them has passed it.
+    fn look(&mut self, now: Timestamp, rules: &[ScopeRules]) -> (Vec<usize>, Timestamp) {
+        let scopes: Vec<usize> = rules.iter().map(|rules| self.scope(&rules.scope)).collect();
         let at = scopes
             .iter()
             .fold(now, |at, scope| at.max(self.scopes[*scope].at));
+        (scopes, at)
+    }
+
+    fn admission(&mut self, now: Timestamp, admission: &Admission, reply: &Reply) -> Verdict {
+        let (scopes, at) = self.look(now, &admission.scopes);
         match reply {
             Reply::Admitted(_) => {
                 for (index, ScopeRules { scope, rules }) in scopes.iter().zip(&admission.scopes) {
@@ -230,7 +270,9 @@ impl Judge {
                         );
                     }
                 }
-                self.admit(now, at, admission, scopes);
+                let deadline = now.plus(admission.ttl);
+                let (rules, request) = (&admission.scopes, &admission.draft.request);
+                self.admit((at, deadline), rules, admission.estimate, request);
                 Ok(())
             }
             Reply::Denied(denial) => self.denial(at, denial),
@@ -238,22 +280,175 @@ impl Judge {
         }
     }
 
-    fn admit(&mut self, now: Timestamp, at: Timestamp, admission: &Admission, scopes: Vec<usize>) {
+    fn admit(
+        &mut self,
+        (at, deadline): (Timestamp, Timestamp),
+        rules: &[ScopeRules],
+        estimate: Amount,
+        request: &RequestId,
+    ) {
         let index = self.lives.len();
-        for (scope, of) in scopes.iter().zip(&admission.scopes) {
-            self.scopes[*scope].admit(at, index, &of.rules, admission.estimate);
+        let scopes: Vec<usize> = rules.iter().map(|of| self.scope(&of.scope)).collect();
+        for (scope, of) in scopes.iter().zip(rules) {
+            self.scopes[*scope].admit(at, index, &of.rules, estimate);
         }
         self.lives.push(Life {
             scopes,
             at,
-            estimate: admission.estimate,
-            state: State::Open {
-                deadline: now.plus(admission.ttl),
-            },
+            estimate,
+            state: State::Open { deadline },
         });
         self.open.insert(index);
-        let request = admission.draft.request.clone();
-        self.by_request.insert(request, index);
+        self.by_request.insert(request.clone(), index);
+    }
+
+    /// What stands against each rule of these scopes.
+    fn measure(&mut self, at: Timestamp, rules: &[ScopeRules]) -> Vec<u64> {
+        let mut used = Vec::new();
+        for ScopeRules { scope, rules } in rules {
+            let index = self.scope(scope);
+            let log = &self.scopes[index];
+            used.extend(rules.iter().map(|rule| log.used(at, rule, Span::ZERO)));
+        }
+        used
+    }
+
+    /// No rule may be fuller than it was, unless it is within its limit.
+    fn is_within(
+        &mut self,
+        at: Timestamp,
+        rules: &[ScopeRules],
+        before: &[u64],
+        what: &str,
+    ) -> Verdict {
+        let after = self.measure(at, rules);
+        let all = rules
+            .iter()
+            .flat_map(|of| of.rules.iter().map(|rule| (&of.scope, rule)));
+        for ((scope, rule), (before, after)) in all.zip(before.iter().zip(after)) {
+            ensure!(
+                self,
+                after <= limit(rule).max(*before),
+                "{what} puts {scope:?} over {rule:?}: from {before} to {after}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Follows a lease through a command, and sees to it that what it now holds fits.
+    fn lease(&mut self, now: Timestamp, request: &LeaseRequest, reply: &Reply) -> Verdict {
+        let Reply::Leased(Grant { rest, life, .. }) = reply else {
+            return Err(format!("a lease was answered {reply:?}"));
+        };
+        let (_, at) = self.look(now, &request.scopes);
+        let known = self.by_lease.get(&request.lease).copied();
+        let known = known.filter(|lease| self.leases[*lease].until.plus(LEASE_KEPT) > now);
+        if let Some(lease) = known {
+            let lease = &self.leases[lease];
+            if request.number <= lease.number {
+                ensure!(
+                    self,
+                    *rest == lease.rest,
+                    "{} holds {:?}, and was told {rest:?}",
+                    request.lease,
+                    lease.rest
+                );
+                return Ok(());
+            }
+        }
+        if rest.is_none() && known.is_none() {
+            return Ok(());
+        }
+        let old = known.map_or(Vec::new(), |lease| self.leases[lease].rules.clone());
+        let at = at.max(self.look(now, &old).1);
+        let before = self.measure(at, &request.scopes);
+        let until = match known {
+            Some(lease) if rest.is_none() => self.leases[lease].until,
+            Some(lease) if *life == Span::ZERO => self.leases[lease].until,
+            _ => at.plus(*life).plus(LEASE_GRACE),
+        };
+        let lease = Lease {
+            rules: request.scopes.clone(),
+            number: request.number,
+            mark: known.map_or(0, |lease| self.leases[lease].mark),
+            until,
+            rest: *rest,
+        };
+        let index = known.unwrap_or(self.leases.len());
+        if known.is_none() {
+            self.leases.push(lease);
+            self.by_lease.insert(request.lease.clone(), index);
+        } else {
+            self.leases[index] = lease;
+        }
+        for of in &old {
+            let scope = self.scope(&of.scope);
+            self.scopes[scope].hold(index, until, Slice::NONE);
+        }
+        for of in &request.scopes {
+            let scope = self.scope(&of.scope);
+            let log = &mut self.scopes[scope];
+            log.at = log.at.max(at);
+            log.hold(index, until, *rest);
+        }
+        self.is_within(at, &request.scopes, &before, "a lease")
+    }
+
+    /// Follows a request that an isolate let in.
+    fn intent(
+        &mut self,
+        now: Timestamp,
+        intent: &Intent,
+        reply: &Reply,
+    ) -> Result<Option<(RequestId, Vec<ScopeRules>, bool)>, String> {
+        let request = &intent.draft.request;
+        let known = self.by_lease.get(&intent.lease).copied();
+        let Some(index) = known else {
+            ensure!(
+                self,
+                *reply == Reply::Unknown,
+                "an intent of no lease was answered {reply:?}"
+            );
+            return Ok(None);
+        };
+        let lease = &self.leases[index];
+        if *reply == Reply::Unknown {
+            ensure!(
+                self,
+                lease.until.plus(LEASE_KEPT) <= now,
+                "{} was forgotten",
+                intent.lease
+            );
+            return Ok(None);
+        }
+        ensure!(
+            self,
+            *reply == Reply::Done,
+            "an intent was answered {reply:?}"
+        );
+        let lease = &self.leases[index];
+        if intent.sequence <= lease.mark {
+            return Ok(None);
+        }
+        let rules = lease.rules.clone();
+        let (_, at) = self.look(now, &rules);
+        let before = self.measure(at, &rules);
+        let drawn = Slice::of(intent.estimate);
+        let lease = &mut self.leases[index];
+        let is_overrun = at >= lease.until || !lease.rest.covers(drawn);
+        lease.mark = intent.sequence;
+        lease.rest = lease.rest.minus(lease.rest.min(drawn));
+        let (until, rest) = (lease.until, lease.rest);
+        let deadline = now.plus(intent.ttl);
+        self.admit((at, deadline), &rules, intent.estimate, request);
+        for of in &rules {
+            let scope = self.scope(&of.scope);
+            self.scopes[scope].hold(index, until, rest);
+        }
+        if !is_overrun {
+            self.is_within(at, &rules, &before, "an intent")?;
+        }
+        Ok(Some((request.clone(), rules, is_overrun)))
     }
 
     /// A denial must have a reason. A window's oldest sub-bucket counts in full, so it may be up to one too strict.
@@ -266,16 +461,19 @@ impl Judge {
             ..
         } = denial;
         let longer = match rule {
-            Rule::Window { window, .. } => {
-                Span::from_micros(window.as_micros() / SUB_BUCKETS + 1)
-            }
-            Rule::Budget { .. } => Span::ZERO,
+            Rule::Window { window, .. } => Span::from_micros(window.as_micros() / SUB_BUCKETS + 1),
+            _ => Span::ZERO,
+        };
+        // Each charge to a rate is rounded up to a whole microsecond.
+        let rounding = match rule {
+            Rule::Gcra { burst, .. } => 2 + burst / 50,
+            _ => 0,
         };
         let index = self.scope(scope);
         let most = self.scopes[index].used(at, rule, longer);
         ensure!(
             self,
-            *used <= most && used + asked > limit(rule),
+            *used <= most + rounding && used + asked > limit(rule),
             "denied without a reason: {denial:?}; used at most {most}"
         );
         Ok(())
@@ -310,7 +508,7 @@ impl Judge {
                 "{} expired as {record:?}",
                 record.request
             );
-            self.close(life, estimate, State::Expired);
+            self.close(now, life, estimate, State::Expired);
         }
         Ok(())
     }
@@ -372,7 +570,11 @@ impl Judge {
             standing.reserved.as_nanos(),
             standing.requests_total as i64,
             standing.tokens_total as i64,
+            standing.leased.requests as i64,
+            standing.leased.tokens.count() as i64,
+            standing.leased.cost.as_nanos(),
         ];
+        let leased = log.leased(now);
         let expected = [
             log.day(now).spent,
             log.month(now).spent,
@@ -380,6 +582,9 @@ impl Judge {
             log.total.reserved,
             log.requests as i64,
             log.tokens as i64,
+            leased.requests as i64,
+            leased.tokens.count() as i64,
+            leased.cost.as_nanos(),
         ];
         let is_org = standing.scope == Scope::Org;
         let total = log.total.spent;
@@ -400,7 +605,12 @@ impl Judge {
 
     /// The world has come to rest: nothing is open, and every record is in the bucket, once, in order.
     pub(crate) fn at_rest(&mut self, objects: &[(String, String)]) -> Verdict {
-        ensure!(self, self.open.is_empty(), "{} reservations leaked", self.open.len());
+        ensure!(
+            self,
+            self.open.is_empty(),
+            "{} reservations leaked",
+            self.open.len()
+        );
         let mut shipped = 0;
         for (number, (name, text)) in objects.iter().enumerate() {
             ensure!(
@@ -431,23 +641,21 @@ impl Judge {
 }
 
 fn key(record: &Record) -> Due {
-    (
-        record.request.clone(),
-        record.kind,
-        record.cost_nano_usd,
-    )
+    (record.request.clone(), record.kind, record.cost_nano_usd)
 }
 
 fn limit(rule: &Rule) -> u64 {
     match *rule {
-        Rule::Window { limit, .. } => limit,
+        Rule::Window { limit, .. } | Rule::Concurrency { limit } => limit,
+        Rule::Gcra { burst, .. } => burst,
         Rule::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
     }
 }
 
 fn asked(rule: &Rule, estimate: Amount) -> u64 {
     match *rule {
-        Rule::Window { meter, .. } => scope::quantity(meter, estimate),
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => scope::quantity(meter, estimate),
+        Rule::Concurrency { .. } => 1,
         Rule::Budget { .. } => u64::try_from(estimate.cost.as_nanos()).unwrap_or(0),
     }
 }

@@ -92,7 +92,7 @@ impl LedgerObject {
         if world.rng.below(TEXT_EACH) == 0 {
             world.require(survives_text(commands));
         }
-        let rows = ledger::load(now, commands, |reads| self.read(reads)).map_err(broken)?;
+        let rows = ledger::load(commands, |reads| self.read(reads)).map_err(broken)?;
         let (replies, writes) = ledger::decide_batch(&rows, now, commands).map_err(broken)?;
         if let Err(refused) = self.commit(world, &writes) {
             world.log(|| format!("ledger {} refuses a commit", self.org));
@@ -115,6 +115,8 @@ impl LedgerObject {
         for (command, reply) in commands.iter().zip(replies) {
             let (verb, request) = match command {
                 Command::Admit(admission) => ("admit", admission.draft.request.as_str()),
+                Command::Lease(request) => ("lease", request.lease.as_str()),
+                Command::Intent(intent) => ("intent", intent.draft.request.as_str()),
                 Command::Extend { request, .. } => ("extend", request.as_str()),
                 Command::Settle { record, .. } => ("settle", record.request.as_str()),
                 Command::Release { request } => ("release", request.as_str()),
@@ -123,6 +125,7 @@ impl LedgerObject {
             let outcome = match reply {
                 Reply::Admitted(_) => "admitted".to_owned(),
                 Reply::Denied(denial) => format!("denied by {:?} {:?}", denial.scope, denial.rule),
+                Reply::Leased(grant) => format!("{:?} for {:?}", grant.rest, grant.life),
                 Reply::Done => "done".to_owned(),
                 Reply::Unknown => "unknown".to_owned(),
                 Reply::Standing { .. } => "stands".to_owned(),
@@ -136,7 +139,7 @@ impl LedgerObject {
     pub(crate) fn check(&self, world: &World) {
         let now = self.now(world);
         let commands = [Command::Standing];
-        let rows = ledger::load(now, &commands, |reads| self.read(reads));
+        let rows = ledger::load(&commands, |reads| self.read(reads));
         let reply = rows.and_then(|rows| ledger::decide(&rows, now, &commands[0]));
         let verdict = match reply {
             Ok((reply, _)) => self.judge.borrow_mut().standing(now, &reply),
@@ -222,9 +225,7 @@ impl LedgerObject {
 
     fn expire(&self, world: &World) -> Result<(), String> {
         let now = self.now(world);
-        let mut rows = self.load(&ledger::expire_reads());
-        let scopes = ledger::expire_scope_reads(&rows, now).map_err(broken)?;
-        rows.extend(self.read(&scopes).map_err(broken)?);
+        let rows = ledger::load_due(now, |reads| self.read(reads)).map_err(broken)?;
         let writes = ledger::expire(&rows, now).map_err(broken)?;
         self.commit(world, &writes)?;
         let verdict = self.judge.borrow_mut().expired(now, &writes);

@@ -71,7 +71,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         });
     }
-    let threads = options.threads.map_or_else(cores, |threads| threads as usize);
+    let threads = options
+        .threads
+        .map_or_else(cores, |threads| threads as usize);
     let begun = Instant::now();
     let shown = AtomicU64::new(0);
     let summary = sluice_sim::seeds(first, options.seeds(), threads, |requests| {

@@ -23,10 +23,18 @@ const TRIES_MAX: usize = 8;
 /// Starts all of it. `rate` is what new limits are made to fit.
 pub(crate) fn begin(world: &Rc<World>, rate: u64) {
     let weather = world.weather;
-    every(world, weather.eviction_every_ms, |world| async move { evict(&world) });
-    every(world, weather.object_crash_every_ms, |world| async move { crash(&world) });
-    every(world, weather.region_cut_every_ms, |world| async move { cut(&world) });
-    every(world, weather.clock_step_every_ms, |world| async move { step_clock(&world) });
+    every(world, weather.eviction_every_ms, |world| async move {
+        evict(&world)
+    });
+    every(world, weather.object_crash_every_ms, |world| async move {
+        crash(&world)
+    });
+    every(world, weather.region_cut_every_ms, |world| async move {
+        cut(&world)
+    });
+    every(world, weather.clock_step_every_ms, |world| async move {
+        step_clock(&world)
+    });
     every(world, weather.admin_every_ms, move |world| async move {
         administer(&world, rate).await;
     });

@@ -10,8 +10,8 @@ use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamCall,
 };
 use sluice_core::secret_key;
-use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::ledger;
+use sluice_machines::registry::{self, KeyRecord};
 use sluice_units::{OrgId, RequestId, Secret, Span, Timestamp};
 
 use crate::faults::Fault;
@@ -156,7 +156,7 @@ impl Platform for Port {
         for command in commands {
             if let ledger::Command::Admit(admission) = command {
                 may_return = false;
-                world.asked_admission(&self.0.place, self.0.number, admission);
+                world.lets_in(&self.0.place, self.0.number, &admission.scopes);
             }
         }
         let (commands, living) = (commands.to_vec(), Rc::clone(&object));
@@ -229,7 +229,10 @@ impl Sink for Downstream {
             return Err(Left);
         }
         self.world.delivers(self.number);
-        self.connection.received.borrow_mut().extend_from_slice(&bytes);
+        self.connection
+            .received
+            .borrow_mut()
+            .extend_from_slice(&bytes);
         Ok(())
     }
 

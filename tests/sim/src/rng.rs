@@ -25,8 +25,7 @@ impl Rng {
         let [a, b, c, d] = self.0.get();
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let (c, d) = (c ^ a, d ^ b);
-        self.0
-            .set([a ^ d, b ^ c, c ^ (b << 17), d.rotate_left(45)]);
+        self.0.set([a ^ d, b ^ c, c ^ (b << 17), d.rotate_left(45)]);
         result
     }
 

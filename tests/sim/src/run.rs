@@ -145,7 +145,10 @@ impl Summary {
             *self.faults.entry(fault).or_default() += count;
         }
         if let Some(violation) = report.violation {
-            let earlier = self.failed.as_ref().is_some_and(|(seed, _)| *seed < report.seed);
+            let earlier = self
+                .failed
+                .as_ref()
+                .is_some_and(|(seed, _)| *seed < report.seed);
             if !earlier {
                 self.failed = Some((report.seed, violation));
             }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sluice_core::isolate::Isolate;
-use sluice_machines::ledger::Admission;
+use sluice_machines::ledger::LEASE_GRACE;
+use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
-use sluice_machines::registry::{Command, Reply};
+use sluice_machines::registry::{CHANGES_MAX, Command, Reply};
 use sluice_units::{OrgId, RequestId, Span, Timestamp};
 
 use crate::bucket::Bucket;
@@ -15,7 +16,7 @@ use crate::clock::Clock;
 use crate::economy::{self, Key, ORGS, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
-use crate::judge::Verdict;
+use crate::judge::{News, Verdict};
 use crate::ledger::LedgerObject;
 use crate::network::Region;
 use crate::provider::CallFact;
@@ -39,9 +40,9 @@ pub(crate) struct Place {
 }
 
 /// What the world knows of one request.
-#[derive(Debug)]
 pub(crate) struct Fact {
     pub(crate) key: usize,
+    pub(crate) place: Rc<Place>,
     pub(crate) arrived: Timestamp,
     pub(crate) name: Option<RequestId>,
     pub(crate) calls: Vec<CallFact>,
@@ -147,6 +148,19 @@ impl World {
             let place = self.place(number, region);
             self.places.borrow_mut().push(place);
         }
+        // An old registry, which has forgotten its first changes.
+        if self.rng.chance(125_000) {
+            for number in 0..CHANGES_MAX as usize + 100 {
+                let number = economy::KEYS_MAX + number;
+                let key = Key::new(&self.rng, number, self.now());
+                let key = Box::new(key.record);
+                while self
+                    .registry
+                    .call(self, &Command::CreateKey { key: key.clone() })
+                    .is_err()
+                {}
+            }
+        }
         for number in 0..economy::KEYS {
             let key = Key::new(&self.rng, number, self.now());
             let command = Command::CreateKey {
@@ -239,7 +253,10 @@ impl World {
     }
 
     pub(crate) fn checks(&self) -> u64 {
-        let judged = self.ledgers.iter().map(|ledger| ledger.judge.borrow().checks);
+        let judged = self
+            .ledgers
+            .iter()
+            .map(|ledger| ledger.judge.borrow().checks);
         self.checks.get() + judged.sum::<u64>()
     }
 
@@ -269,11 +286,13 @@ impl World {
         base.plus(place.clock.set_back().min(STALE_MAX))
     }
 
-    /// An isolate asks for an admission under these rules: they must be the key's, and not out of date.
-    pub(crate) fn asked_admission(&self, place: &Place, number: usize, admission: &Admission) {
+    /// A request is let in under these rules: they must be the key's, and not out of date.
+    pub(crate) fn lets_in(&self, place: &Place, number: usize, rules: &[ScopeRules]) {
         let facts = self.facts.borrow();
         let holders = self.holders.borrow();
-        let Some(fact) = facts.get(number) else { return };
+        let Some(fact) = facts.get(number) else {
+            return;
+        };
         let holder = &holders[fact.key];
         let oldest = fact.arrived.minus(self.stale_max(place));
         let fits = self
@@ -282,13 +301,12 @@ impl World {
             .iter()
             .rev()
             .take_while(|reign| reign.until.is_none_or(|until| until >= oldest))
-            .any(|reign| *reign.version.scopes_of(fact.key, &holder.key) == admission.scopes);
+            .any(|reign| *reign.version.scopes_of(fact.key, &holder.key) == rules);
         self.require(if fits {
             Ok(())
         } else {
             Err(format!(
-                "request {number} is admitted under rules that do not hold: {:?}",
-                admission.scopes
+                "request {number} is admitted under rules that do not hold: {rules:?}"
             ))
         });
     }
@@ -296,12 +314,15 @@ impl World {
     /// A provider is called for a request: its key must be good.
     pub(crate) fn asked_upstream(&self, place: &Place, number: usize) {
         let facts = self.facts.borrow();
-        let Some(fact) = facts.get(number) else { return };
+        let Some(fact) = facts.get(number) else {
+            return;
+        };
         let revoked_at = self.holders.borrow()[fact.key].revoked_at;
-        let is_late =
-            revoked_at.is_some_and(|at| at.plus(self.stale_max(place)) < fact.arrived);
+        let is_late = revoked_at.is_some_and(|at| at.plus(self.stale_max(place)) < fact.arrived);
         self.require(if is_late {
-            Err(format!("request {number} came long after its key was revoked"))
+            Err(format!(
+                "request {number} came long after its key was revoked"
+            ))
         } else {
             Ok(())
         });
@@ -317,7 +338,9 @@ impl World {
     /// Something of an answer reaches the caller: the ledger must know of the request by now.
     pub(crate) fn delivers(&self, number: usize) {
         let mut facts = self.facts.borrow_mut();
-        let Some(fact) = facts.get_mut(number) else { return };
+        let Some(fact) = facts.get_mut(number) else {
+            return;
+        };
         if fact.is_delivered {
             return;
         }
@@ -330,7 +353,9 @@ impl World {
         self.require(if is_durable {
             Ok(())
         } else {
-            Err(format!("request {number} is answered and nothing is durable"))
+            Err(format!(
+                "request {number} is answered and nothing is durable"
+            ))
         });
     }
 
@@ -340,7 +365,9 @@ impl World {
         match (command, reply) {
             (Command::RevokeKey { id }, _) => {
                 let mut holders = self.holders.borrow_mut();
-                let found = holders.iter_mut().find(|holder| holder.key.record.id == *id);
+                let found = holders
+                    .iter_mut()
+                    .find(|holder| holder.key.record.id == *id);
                 if let Some(holder) = found {
                     self.log(|| format!("{id} is revoked"));
                     holder.revoked_at.get_or_insert(now);
@@ -371,16 +398,40 @@ impl World {
         }
     }
 
-    /// A ledger has carried out a batch and queued these records.
-    pub(crate) fn settled(&self, org: usize, judged: Result<Vec<Record>, String>) {
-        match judged {
-            Ok(records) => {
-                for record in &records {
-                    self.require(self.is_true(org, record));
-                }
-            }
-            Err(what) => self.require(Err(what)),
+    /// A ledger has carried out a batch.
+    pub(crate) fn settled(&self, org: usize, judged: Result<News, String>) {
+        let news = match judged {
+            Ok(news) => news,
+            Err(what) => return self.require(Err(what)),
+        };
+        for record in &news.records {
+            self.require(self.is_true(org, record));
         }
+        for (request, rules, is_overrun) in &news.drawn {
+            let number = self.names.borrow().get(request).copied();
+            let place = number.and_then(|number| {
+                let facts = self.facts.borrow();
+                facts.get(number).map(|fact| Rc::clone(&fact.place))
+            });
+            let (Some(number), Some(place)) = (number, place) else {
+                self.require(Err(format!("{request} is nobody's")));
+                continue;
+            };
+            self.lets_in(&place, number, rules);
+            self.require(self.may_overrun(number, *is_overrun));
+        }
+    }
+
+    /// An intent is covered by its lease, unless word of it came late.
+    fn may_overrun(&self, number: usize, is_overrun: bool) -> Verdict {
+        let facts = self.facts.borrow();
+        let late = self.now().since(facts[number].arrived);
+        if is_overrun && late < LEASE_GRACE && self.weather.clock_step_every_ms == 0 {
+            return Err(format!(
+                "request {number} came in time and nothing covered it"
+            ));
+        }
+        Ok(())
     }
 
     /// A record says what happened.
