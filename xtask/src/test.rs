@@ -6,7 +6,7 @@ use crate::build;
 use crate::options::Options;
 use crate::sim;
 use crate::step::{self, Failure, step};
-use crate::tools;
+use crate::{terraform, tools};
 
 /// Runs every test; the first that fails ends it.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -25,5 +25,6 @@ pub(crate) fn run() -> Result<(), Failure> {
     })?;
     step("end-to-end tests on workerd", || {
         step::run(Command::new("node").arg("tests/e2e/run.mjs"))
-    })
+    })?;
+    step("tests of the Terraform modules", terraform::run)
 }

@@ -104,6 +104,16 @@ pub enum Operation {
     Chat,
     /// Vectors.
     Embeddings,
+    /// Pictures, made or changed.
+    Images,
+    /// A text that is said.
+    Speech,
+    /// What is said, written down.
+    Transcription,
+    /// A judgement of texts or pictures.
+    Moderation,
+    /// Documents in the order of what they say to a query.
+    Rerank,
 }
 
 /// Where a record's token counts come from.

@@ -71,6 +71,9 @@ pub(crate) struct Create {
     /// Instead of key_defaults, as for --limit.
     #[arg(long = "budget", value_name = "BUDGET", value_parser = budget)]
     budgets: Vec<BudgetDocument>,
+    /// Refuse its requests where a translation between APIs would lose something
+    #[arg(long)]
+    strict: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -118,6 +121,9 @@ fn creation(create: &Create) -> Value {
     let mut fields: Map<String, Value> = said.collect();
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
+    }
+    if create.strict {
+        fields.insert("strict".to_owned(), json!(true));
     }
     if !create.limits.is_empty() {
         fields.insert("limits".to_owned(), json!(create.limits));

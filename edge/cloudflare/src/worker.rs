@@ -41,6 +41,7 @@ struct Inner {
     context: JsValue,
     region: Region,
     left: OnceCell<Promise>,
+    upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
@@ -53,6 +54,7 @@ impl Worker {
             context,
             region,
             left: OnceCell::new(),
+            upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
     }
@@ -134,6 +136,23 @@ impl Platform for Worker {
         }
         let bytes: Uint8Array = received.unchecked_into();
         Ok(Bytes::from(bytes.to_vec()))
+    }
+
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let incomplete = |_| ReceiveError::Incomplete;
+        let upload = match self.0.upload.get() {
+            Some(upload) => upload,
+            None => {
+                let upload = glue::Upload::new(&self.0.request).map_err(incomplete)?;
+                self.0.upload.get_or_init(|| upload)
+            }
+        };
+        let piece = JsFuture::from(upload.next()).await.map_err(incomplete)?;
+        if piece.is_undefined() {
+            return Ok(None);
+        }
+        let piece: Uint8Array = piece.unchecked_into();
+        Ok(Some(Bytes::from(piece.to_vec())))
     }
 
     async fn sleep(&self, span: Span) {

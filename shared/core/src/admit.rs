@@ -135,9 +135,9 @@ pub async fn reserve<P: Platform>(
         if draw(p, isolate, &mut admitted, estimate) {
             return Ok(admitted);
         }
-        let denial = match ask_ledger(p, isolate, caller, &mut admitted, estimate).await? {
-            None => return Ok(admitted),
-            Some(denial) => denial,
+        let asked = ask_ledger(p, isolate, caller, &mut admitted, estimate).await?;
+        let Some(denial) = asked else {
+            return Ok(admitted);
         };
         asks = asks.saturating_add(1);
         let wait = denial

@@ -16,6 +16,7 @@ use sluice_units::{OrgId, Span, Timestamp};
 
 use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
+use crate::credentials::Tokens;
 use crate::lease::Leases;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
@@ -40,6 +41,7 @@ pub struct Isolate {
     sequence: Cell<u64>,
     synced_at: Cell<Option<Timestamp>>,
     syncing_since: Cell<Option<Timestamp>>,
+    tokens: Tokens,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
     /// What goes to the ledgers.
@@ -220,6 +222,12 @@ impl Isolate {
                 detail: error,
             }),
         }
+    }
+
+    /// The access tokens that were bought.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Forgets how old the copies are: the next request asks the registry first.

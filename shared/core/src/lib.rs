@@ -16,10 +16,12 @@
     )
 )]
 
+pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod commit;
 pub mod config;
+pub mod credentials;
 pub mod estimate;
 pub mod gateway;
 pub mod hash;
@@ -38,8 +40,10 @@ pub mod serve;
 pub mod session;
 pub mod settle;
 pub mod translate;
+pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod models;
 
 pub use admin::TOKEN_SECRET;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use futures_util::stream::LocalBoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
@@ -40,6 +41,12 @@ pub trait Platform: Clone + 'static {
     /// # Errors
     /// [`ReceiveError`], also when the body is larger than `bytes_max` (found out as early as can be).
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError>;
+
+    /// The next piece of the request's body, for bodies that are not read whole; `None` at the end. Never an empty piece.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Incomplete`].
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError>;
 
     /// Returns after `span`.
     async fn sleep(&self, span: Span);
@@ -105,7 +112,6 @@ pub trait Platform: Clone + 'static {
 pub type Wake = Box<dyn FnOnce()>;
 
 /// A call to a provider. The address comes from the configuration alone.
-#[derive(Debug)]
 pub struct UpstreamCall {
     /// The method.
     pub method: Method,
@@ -113,9 +119,14 @@ pub struct UpstreamCall {
     pub url: String,
     /// The headers, the provider's key among them (marked sensitive).
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, or its beginning.
     pub body: Bytes,
+    /// What follows the beginning, a piece at a time; an error ends the call.
+    pub rest: Option<Rest>,
 }
+
+/// What follows the beginning of a body.
+pub type Rest = LocalBoxStream<'static, Result<Bytes, ReceiveError>>;
 
 /// A provider's answer.
 #[derive(Debug)]
@@ -174,6 +185,9 @@ pub enum ReceiveError {
     /// The caller went away before it was complete.
     #[error("the request's body is incomplete")]
     Incomplete,
+    /// It is not what it says that it is.
+    #[error("the request's body is wrong")]
+    Refused,
 }
 
 /// Why a call to a provider brought no answer.

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_machines::ledger::{Denial, Headroom};
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
 use sluice_units::{NanoUsd, ProviderId, Span};
-use sluice_wire::openai;
-use sluice_wire::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
+use sluice_wire::downstream::Fault;
+use sluice_wire::{DecodeError, Drops, EncodeError, ErrorClass, Malformed, UpstreamError};
 
 use crate::platform::{FetchError, StoreError};
 
@@ -172,6 +172,40 @@ impl Problem {
         )
     }
 
+    /// The request would lose something on its way, and its caller wants none of that.
+    #[must_use]
+    pub fn lossy(drops: &Drops) -> Self {
+        let problem = Self::invalid(
+            StatusCode::BAD_REQUEST,
+            "lossy_translation",
+            format!(
+                "No target of this model can take all of the request, and strict translation was asked for. Lost would be: {}. Leave these out, choose another model, or do without strict translation.",
+                named(drops)
+            ),
+        );
+        match drops.as_slice().first() {
+            Some(first) => problem.with_param(first.field.clone()),
+            None => problem,
+        }
+    }
+
+    /// The answer has lost something on its way, and its caller wants none of that.
+    #[must_use]
+    pub fn lossy_answer(provider: &ProviderId, drops: &Drops) -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_GATEWAY,
+            Party::Gateway,
+            SERVER_ERROR,
+            "lossy_answer",
+            format!(
+                "The answer of the provider {provider} cannot be told in full in this API, and strict translation was asked for. Lost would be: {}.",
+                named(drops)
+            ),
+        );
+        problem.retry = false;
+        problem
+    }
+
     /// A limit or budget forbids it.
     #[must_use]
     pub fn denied(denial: &Denial) -> Self {
@@ -240,15 +274,17 @@ impl Problem {
         &self.message
     }
 
-    /// The error as OpenAI writes it, without the status.
+    /// The same as the wire dialects write it.
     #[must_use]
-    pub fn body(&self) -> Vec<u8> {
-        openai::error::encode(&openai::error::ErrorBody {
-            message: &self.message,
+    pub fn fault(&self) -> Fault<'_> {
+        Fault {
+            status: self.status.as_u16(),
             kind: self.kind,
+            code: &self.code,
+            message: &self.message,
             param: self.param.as_deref(),
-            code: Some(&self.code),
-        })
+            retry_after: self.retry_after,
+        }
     }
 
     /// Adds what is left of the limits, `Retry-After` (and its finer cousin), and tells OpenAI's clients whether a retry makes sense.
@@ -386,6 +422,18 @@ const fn meter_word(meter: Meter) -> &'static str {
         Meter::Requests => "requests",
         Meter::Tokens => "tokens",
     }
+}
+
+/// What was lost, and why, in a sentence's middle.
+fn named(drops: &Drops) -> String {
+    const NAMED_MAX: usize = 8;
+    let named: Vec<String> = drops
+        .as_slice()
+        .iter()
+        .take(NAMED_MAX)
+        .map(|dropped| format!("{} ({})", dropped.field, dropped.reason))
+        .collect();
+    named.join(", ")
 }
 
 fn scope_words(scope: &Scope) -> String {

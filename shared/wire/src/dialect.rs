@@ -58,8 +58,10 @@ impl Dialect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Target {
-    /// The model's name at the provider.
+    /// What calls name the model.
     pub model: String,
+    /// The model's own name, where calls name a deployment or a profile of it.
+    pub family: Option<String>,
     /// The most output tokens that the model can write, where known; the default where a dialect requires a limit.
     pub output_tokens_max: Option<u64>,
     /// The provider reads `max_completion_tokens` (OpenAI itself); otherwise `max_tokens` is sent.
@@ -80,12 +82,19 @@ pub struct Target {
     pub sampling: bool,
     /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
     pub structured_outputs: bool,
+    /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
+    pub short_call_ids: bool,
+    /// Beside Chat Completions the provider serves Responses at `/responses`.
+    pub responses: bool,
+    /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
+    pub completions: bool,
 }
 
 impl Default for Target {
     fn default() -> Self {
         Self {
             model: String::new(),
+            family: None,
             output_tokens_max: None,
             max_completion_tokens: false,
             stream_usage: true,
@@ -96,7 +105,18 @@ impl Default for Target {
             reasoning_adaptive: false,
             sampling: true,
             structured_outputs: false,
+            short_call_ids: false,
+            responses: false,
+            completions: false,
         }
+    }
+}
+
+impl Target {
+    /// The name that tells what the model is.
+    #[must_use]
+    pub fn known_as(&self) -> &str {
+        self.family.as_deref().unwrap_or(&self.model)
     }
 }
 

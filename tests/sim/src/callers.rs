@@ -14,13 +14,13 @@ use crate::faults::Fault;
 use crate::frames::{self, End, Understood};
 use crate::judge::Verdict;
 use crate::platform::{Connection, Downstream, Port};
-use crate::world::{Fact, World};
+use crate::world::{Fact, Place, World};
 
 const MODELS: [&str; 6] = ["smart", "smart", "smart", "gpt", "claude", "gemini/flash"];
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Chat,
     Stream,
     Embedding,
@@ -64,15 +64,15 @@ fn send(world: &Rc<World>) {
     };
     let key = rng.index(world.holders.borrow().len());
     let place = Rc::clone(rng.pick(&world.places.borrow()));
+    start(world, &place, key, kind);
+}
+
+/// Sends one request of this kind to this isolate with this key.
+pub(crate) fn start(world: &Rc<World>, place: &Rc<Place>, key: usize, kind: Kind) {
+    let rng = &world.rng;
     let number = world.facts.borrow().len();
-    world.facts.borrow_mut().push(Fact {
-        key,
-        place: Rc::clone(&place),
-        arrived: world.now(),
-        name: None,
-        calls: Vec::new(),
-        is_delivered: false,
-    });
+    let fact = Fact::new(key, place, world.now());
+    world.facts.borrow_mut().push(fact);
     let (head, body) = request(world, number, kind);
     world.log(|| {
         format!(
@@ -90,7 +90,7 @@ fn send(world: &Rc<World>) {
     {
         leave_later(world, &connection);
     }
-    let port = Port::new(world, &place, number, body, &connection);
+    let port = Port::new(world, place, number, body, &connection);
     let visit = Visit {
         world: Rc::clone(world),
         number,
@@ -185,6 +185,9 @@ impl Visit {
             }
         };
         self.is_answered.set(true);
+        if let Some(fact) = self.world.facts.borrow_mut().get_mut(self.number) {
+            fact.status = Some(status);
+        }
         self.world
             .log(|| format!("request {} gets {status}: {understood:?}", self.number));
         let verdict = understood.and_then(|understood| self.judge(status, &understood));

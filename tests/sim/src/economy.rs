@@ -55,6 +55,7 @@ impl Key {
             app: app.then(app_id),
             user: user.map(user_id),
             models: Vec::new(),
+            strict: false,
             rules: Vec::new(),
             created_at: now,
             expires_at: now.plus(Span::from_seconds(90 * 86_400)),

@@ -4,6 +4,7 @@
 //! What is modelled and what is not stands in `docs/simulator.md`.
 #![forbid(unsafe_code)]
 
+mod bars;
 mod bucket;
 mod callers;
 mod clock;
@@ -23,5 +24,6 @@ mod rng;
 mod run;
 mod world;
 
+pub use bars::{Added, added_latency, let_in_at_once};
 pub use faults::Counts;
 pub use run::{REQUESTS_PER_SEED, Report, Summary, seed, seeds};

@@ -24,9 +24,22 @@ const LATE_MAX_MS: i64 = 3_000;
 pub(crate) struct Region {
     pub(crate) name: &'static str,
     /// The way to the objects, one way.
-    pub(crate) distance: Span,
+    pub(crate) distance: Cell<Span>,
+    /// The way always takes the same time.
+    pub(crate) is_steady: Cell<bool>,
     /// Until when nothing gets through.
     pub(crate) cut_until: Cell<Timestamp>,
+}
+
+impl Region {
+    /// How long the way takes now.
+    fn way(&self, world: &World) -> Span {
+        if self.is_steady.get() {
+            self.distance.get()
+        } else {
+            world.about(self.distance.get())
+        }
+    }
 }
 
 /// A value that one task waits for and another one brings.
@@ -108,10 +121,10 @@ async fn travel<T: 'static>(
         });
         return Err("the call is late".to_owned());
     }
-    world.sleep(world.about(region.distance)).await;
+    world.sleep(region.way(world)).await;
     let life = (call.life)();
     let outcome = (call.execute)();
-    world.sleep(world.about(region.distance)).await;
+    world.sleep(region.way(world)).await;
     let is_lost = strikes(Fault::ReplyLost, world.weather.reply_lost)
         || world.now() < region.cut_until.get()
         || life != (call.life)();

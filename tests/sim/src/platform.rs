@@ -56,6 +56,7 @@ struct Inner {
     connection: Rc<Connection>,
     last: Cell<Timestamp>,
     is_named: Cell<bool>,
+    is_read: Cell<bool>,
 }
 
 impl Port {
@@ -74,6 +75,7 @@ impl Port {
             connection: Rc::clone(connection),
             last: Cell::default(),
             is_named: Cell::new(false),
+            is_read: Cell::new(false),
         }))
     }
 }
@@ -112,6 +114,11 @@ impl Platform for Port {
             return Err(ReceiveError::TooLarge);
         }
         Ok(self.0.body.clone())
+    }
+
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let is_first = !self.0.is_read.replace(true);
+        Ok((is_first && !self.0.body.is_empty()).then(|| self.0.body.clone()))
     }
 
     async fn sleep(&self, span: Span) {

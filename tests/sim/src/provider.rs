@@ -55,7 +55,7 @@ pub(crate) async fn react(
 ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
     let rng = &world.providers;
     let Some(asked) = Asked::read(call) else {
-        world.require(Err(format!("a call that no provider knows: {call:?}")));
+        world.require(Err(format!("a call that no provider knows: {}", call.url)));
         return Err(FetchError::Connect);
     };
     let marker = format!("~{number}~");
@@ -81,7 +81,8 @@ pub(crate) async fn react(
         },
     );
     world.log(|| format!("request {number} at {}: {trouble:?}", asked.provider()));
-    world.pause(20, 300).await;
+    let (low_ms, high_ms) = world.thinking_ms.get();
+    world.pause(low_ms, high_ms).await;
     let script = match trouble {
         Some(Fault::UpstreamUnreachable) => {
             return Err(*rng.pick(&[FetchError::Connect, FetchError::Broken]));
@@ -93,11 +94,12 @@ pub(crate) async fn react(
         }
         Some(Fault::UpstreamError) => {
             let (status, body) = dialects::refusal(asked, rng);
-            return Ok(answer(world, status, asked, vec![Step::Send(body)]));
+            let script = vec![Step::Send(body)];
+            return Ok(answer(world, number, status, (asked, script)));
         }
         _ => script(world, asked, &said, trouble),
     };
-    Ok(answer(world, 200, asked, script))
+    Ok(answer(world, number, 200, (asked, script)))
 }
 
 fn memory_find(haystack: &[u8], needle: &[u8]) -> bool {
@@ -178,9 +180,9 @@ fn script(world: &World, asked: Asked, said: &Said, trouble: Option<Fault>) -> V
 
 fn answer(
     world: &Rc<World>,
+    number: usize,
     status: u16,
-    asked: Asked,
-    script: Vec<Step>,
+    (asked, script): (Asked, Vec<Step>),
 ) -> UpstreamAnswer<ScriptedBody> {
     let mut headers = HeaderMap::new();
     let kind = if asked.is_stream && status == 200 {
@@ -197,6 +199,7 @@ fn answer(
         headers,
         body: ScriptedBody {
             world: Rc::clone(world),
+            number,
             steps: script.into(),
         },
     }
@@ -205,6 +208,7 @@ fn answer(
 /// The body of a provider's answer.
 pub(crate) struct ScriptedBody {
     world: Rc<World>,
+    number: usize,
     steps: VecDeque<Step>,
 }
 
@@ -212,9 +216,15 @@ impl UpstreamBody for ScriptedBody {
     async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         loop {
             match self.steps.pop_front() {
-                None => return Ok(None),
+                None => {
+                    self.world.answers(self.number);
+                    return Ok(None);
+                }
                 Some(Step::Wait(span)) => self.world.sleep(span).await,
-                Some(Step::Send(bytes)) => return Ok(Some(bytes)),
+                Some(Step::Send(bytes)) => {
+                    self.world.answers(self.number);
+                    return Ok(Some(bytes));
+                }
                 Some(Step::Break) => return Err(FetchError::Broken),
                 Some(Step::Hang) => std::future::pending().await,
             }

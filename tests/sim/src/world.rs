@@ -46,7 +46,30 @@ pub(crate) struct Fact {
     pub(crate) arrived: Timestamp,
     pub(crate) name: Option<RequestId>,
     pub(crate) calls: Vec<CallFact>,
-    pub(crate) is_delivered: bool,
+    /// When a provider was first called.
+    pub(crate) called_at: Option<Timestamp>,
+    /// When a provider's last word came before the caller got anything.
+    pub(crate) answered_at: Timestamp,
+    /// When the caller got the first of it.
+    pub(crate) delivered_at: Option<Timestamp>,
+    /// What the caller was answered.
+    pub(crate) status: Option<u16>,
+}
+
+impl Fact {
+    pub(crate) fn new(key: usize, place: &Rc<Place>, arrived: Timestamp) -> Self {
+        Self {
+            key,
+            place: Rc::clone(place),
+            arrived,
+            name: None,
+            calls: Vec::new(),
+            called_at: None,
+            answered_at: Timestamp::default(),
+            delivered_at: None,
+            status: None,
+        }
+    }
 }
 
 /// A version of the configuration and until when it was the current one.
@@ -83,6 +106,8 @@ pub(crate) struct World {
     pub(crate) facts: RefCell<Vec<Fact>>,
     names: RefCell<BTreeMap<RequestId, usize>>,
     pub(crate) in_flight: Cell<usize>,
+    /// How long providers think.
+    pub(crate) thinking_ms: Cell<(i64, i64)>,
     began: Timestamp,
     log: Option<RefCell<String>>,
     violation: RefCell<Option<String>>,
@@ -102,7 +127,8 @@ impl World {
             .map(|(name, low, high)| {
                 Rc::new(Region {
                     name,
-                    distance: Span::from_micros(rng.between(low * 500, high * 1_000)),
+                    distance: Cell::new(Span::from_micros(rng.between(low * 500, high * 1_000))),
+                    is_steady: Cell::new(false),
                     cut_until: Cell::default(),
                 })
             })
@@ -130,6 +156,7 @@ impl World {
             facts: RefCell::default(),
             names: RefCell::default(),
             in_flight: Cell::new(0),
+            thinking_ms: Cell::new((20, 300)),
             began,
             log: has_log.then(RefCell::default),
             violation: RefCell::default(),
@@ -143,11 +170,7 @@ impl World {
 
     /// The first isolates, the first keys.
     fn settle_in(self: &Rc<Self>) {
-        for number in 0..self.rng.between(3, 9) as usize {
-            let region = Rc::clone(&self.regions[number % self.regions.len()]);
-            let place = self.place(number, region);
-            self.places.borrow_mut().push(place);
-        }
+        self.fill(self.rng.between(3, 9) as usize);
         // An old registry, which has forgotten its first changes.
         if self.rng.chance(125_000) {
             for number in 0..CHANGES_MAX as usize + 100 {
@@ -172,6 +195,16 @@ impl World {
             });
             // Before the weather: the database does not refuse yet.
             while self.registry.call(self, &command).is_err() {}
+        }
+    }
+
+    /// Starts isolates until there are so many.
+    pub(crate) fn fill(&self, count: usize) {
+        let there = self.places.borrow().len();
+        for number in there..count {
+            let region = Rc::clone(&self.regions[number % self.regions.len()]);
+            let place = self.place(number, region);
+            self.places.borrow_mut().push(place);
         }
     }
 
@@ -332,6 +365,17 @@ impl World {
     pub(crate) fn called(&self, number: usize, call: CallFact) {
         if let Some(fact) = self.facts.borrow_mut().get_mut(number) {
             fact.calls.push(call);
+            fact.called_at.get_or_insert_with(|| self.executor.now());
+        }
+    }
+
+    /// A provider has said something.
+    pub(crate) fn answers(&self, number: usize) {
+        let now = self.now();
+        if let Some(fact) = self.facts.borrow_mut().get_mut(number)
+            && fact.delivered_at.is_none()
+        {
+            fact.answered_at = now;
         }
     }
 
@@ -341,10 +385,10 @@ impl World {
         let Some(fact) = facts.get_mut(number) else {
             return;
         };
-        if fact.is_delivered {
+        if fact.delivered_at.is_some() {
             return;
         }
-        fact.is_delivered = true;
+        fact.delivered_at = Some(self.now());
         let org = self.holders.borrow()[fact.key].key.org;
         let is_durable = fact
             .name

@@ -425,8 +425,8 @@ fn a_model_is_allowed_under_either_of_its_names_and_no_other() {
 #[test]
 fn secrets_are_known_by_name() {
     let config = config();
-    let names: Vec<&str> = config.secrets_needed().into_iter().collect();
-    assert_eq!(names, ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]);
+    let names: Vec<Vec<&str>> = config.secrets_needed().into_iter().collect();
+    assert_eq!(names, [["ANTHROPIC_API_KEY"], ["OPENAI_API_KEY"]]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_executor::LocalPool;
+use futures_util::StreamExt;
 use futures_util::task::LocalSpawnExt;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
@@ -49,7 +50,7 @@ pub(crate) enum Reaction {
 pub(crate) fn answer(status: u16, body: &str) -> Reaction {
     Reaction::Answer {
         status,
-        headers: vec![],
+        headers: vec![("content-type", "application/json".to_owned())],
         steps: vec![Step::Send(Bytes::from(body.to_owned()))],
     }
 }
@@ -74,6 +75,12 @@ pub(crate) struct Seen {
     pub(crate) url: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Seen {
+    pub(crate) fn body_json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a body in JSON")
+    }
 }
 
 #[derive(Default)]
@@ -103,12 +110,17 @@ pub(crate) struct World {
     pub(crate) isolate: Rc<Isolate>,
 }
 
+/// How much a caller's network brings at once.
+const PIECE_BYTES: usize = 64;
+
 /// One request's view of the world.
 #[derive(Clone)]
 pub(crate) struct Port {
     shared: Rc<Shared>,
     spawner: futures_executor::LocalSpawner,
     body: Bytes,
+    /// How much of it was read piece by piece.
+    read: Rc<Cell<usize>>,
     left: Rc<RefCell<LeftState>>,
 }
 
@@ -168,6 +180,12 @@ impl World {
         *self.shared.script.borrow_mut() = reactions.into();
     }
 
+    /// Puts a secret into the store, or another in its place.
+    pub(crate) fn secret(&self, name: &str, value: &str) {
+        let mut secrets = self.shared.secrets.borrow_mut();
+        secrets.insert(name.to_owned(), value.to_owned());
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.borrow().clone()
     }
@@ -218,6 +236,7 @@ impl World {
             shared: Rc::clone(&self.shared),
             spawner: self.pool.spawner(),
             body,
+            read: Rc::default(),
             left: Rc::default(),
         }
     }
@@ -509,6 +528,13 @@ impl Platform for Port {
         Ok(self.body.clone())
     }
 
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let from = self.read.get().min(self.body.len());
+        let to = from.saturating_add(PIECE_BYTES).min(self.body.len());
+        self.read.set(to);
+        Ok((from < to).then(|| self.body.slice(from..to)))
+    }
+
     async fn sleep(&self, span: Span) {
         let count = self.shared.timer_count.get();
         self.shared.timer_count.set(count + 1);
@@ -537,12 +563,18 @@ impl Platform for Port {
     }
 
     async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+        let mut body = call.body.to_vec();
+        if let Some(mut rest) = call.rest {
+            while let Some(piece) = rest.next().await {
+                body.extend(piece.map_err(|_| FetchError::Broken)?);
+            }
+        }
         self.shared.seen.borrow_mut().push(Seen {
             at: self.now(),
             method: call.method,
             url: call.url,
             headers: call.headers,
-            body: call.body,
+            body: Bytes::from(body),
         });
         let reaction = self
             .shared
