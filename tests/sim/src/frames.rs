@@ -101,7 +101,7 @@ pub(crate) fn stream(body: &[u8], end: End) -> Result<Understood, String> {
     let mut has_finish = false;
     let mut lines = Lines(body);
     while !lines.0.is_empty() {
-        let Some(data) = lines.event()? else {
+        let Some(data) = lines.event() else {
             if end == End::Cut {
                 return Ok(understood);
             }
@@ -160,26 +160,21 @@ impl<'a> Lines<'a> {
     }
 
     /// The data of the next event; `None` when the stream ends before it does.
-    fn event(&mut self) -> Result<Option<Vec<u8>>, String> {
+    fn event(&mut self) -> Option<Vec<u8>> {
         let mut data = Vec::new();
         while let Some(line) = self.line() {
             if line.is_empty() {
-                return Ok(Some(data));
+                return Some(data);
             }
             if let Some(value) = line.strip_prefix(b"data:") {
                 if !data.is_empty() {
                     data.push(b'\n');
                 }
                 data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
-            } else if !(line.starts_with(b":")
-                || line.starts_with(b"event:")
-                // A line that the provider never finished is a field that nobody knows.
-                || b"data:".starts_with(line))
-            {
-                return Err(format!("a stray line: {}", String::from_utf8_lossy(line)));
             }
+            // All else is a comment, or a field that nobody knows.
         }
-        Ok(None)
+        None
     }
 }
 
@@ -208,7 +203,7 @@ mod tests {
         check(&format!("{CHUNK}{DONE}{CHUNK}"), End::Whole, false);
         check(&format!("{CHUNK}{ERROR}{DONE}"), End::Whole, false);
         check("data: nonsense\n\n", End::Cut, false);
-        check("nonsense\n\n", End::Cut, false);
+        check("nonsense\n\n", End::Cut, true);
     }
 
     #[test]
