@@ -60,6 +60,9 @@ pub struct KeyRecord {
     /// Its requests are refused where a translation would lose something.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
+    /// Each of its requests is on record before its provider is called.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accounting_strict: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is refused.

@@ -74,6 +74,9 @@ pub(crate) struct Create {
     /// Refuse its requests where a translation between APIs would lose something
     #[arg(long)]
     strict: bool,
+    /// Put each of its requests on record before its provider is called, which costs a round trip to the ledger
+    #[arg(long)]
+    accounting_strict: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -121,6 +124,9 @@ fn creation(create: &Create) -> Value {
     let mut fields: Map<String, Value> = said.collect();
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
+    }
+    if create.accounting_strict {
+        fields.insert("accounting".to_owned(), json!("strict"));
     }
     if create.strict {
         fields.insert("strict".to_owned(), json!(true));

@@ -13,6 +13,7 @@ mod resolve;
 mod shape;
 mod similar;
 pub mod source;
+mod zones;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
-use sluice_machines::ledger::{Command, Reply};
+use sluice_machines::ledger::{Call, Command, Reply};
 use sluice_units::{KeyId, LeaseId, OrgId, Span, Timestamp};
 
 use crate::isolate::Isolate;
@@ -123,7 +123,7 @@ struct Queue {
 /// Commands that travel together.
 #[derive(Debug)]
 struct Group {
-    commands: Vec<Command>,
+    call: Call,
     listeners: Vec<Listener>,
 }
 
@@ -205,14 +205,14 @@ impl Queue {
     }
 
     /// The next group; the one whose fate is unknown first.
-    fn next(&mut self) -> Option<Rc<Group>> {
+    fn next(&mut self, call: impl FnOnce(Vec<Command>) -> Call) -> Option<Rc<Group>> {
         if self.in_flight.is_none() && !self.waiting.is_empty() {
             let size = self.waiting.len().min(BATCH_MAX);
             let (commands, listeners): (Vec<_>, Vec<_>) = self.waiting.drain(..size).unzip();
             let urgent = listeners.iter().filter(|one| is_urgent(one)).count();
             self.urgent = self.urgent.saturating_sub(urgent);
             self.in_flight = Some(Rc::new(Group {
-                commands,
+                call: call(commands),
                 listeners,
             }));
         }
@@ -314,15 +314,14 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, org: &OrgId, number: u
         let Some(group) = begin(p, isolate, org, number) else {
             return;
         };
-        let outcome = p.ledger(org, &group.commands).await;
+        let outcome = p.ledger(org, &group.call).await;
         let pause = match outcome {
-            Ok(replies) => {
+            Ok(answer) => {
                 tries = 0;
-                let Some(pause) = end(p, isolate, org, number) else {
-                    tell(isolate, &group, replies);
-                    return;
-                };
-                tell(isolate, &group, replies);
+                isolate.hear(p.now(), answer.notices);
+                let pause = end(p, isolate, org, number);
+                tell(isolate, &group, answer.replies);
+                let Some(pause) = pause else { return };
                 pause
             }
             Err(error) => {
@@ -352,7 +351,7 @@ fn begin<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Opt
     if !queue.drives(number) {
         return None;
     }
-    let Some(group) = queue.next() else {
+    let Some(group) = queue.next(|commands| isolate.call(commands)) else {
         queue.driver = None;
         return None;
     };

@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use sluice_machines::ledger;
+use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{OrgId, Span, Timestamp};
 
@@ -18,6 +18,7 @@ use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
 use crate::lease::Leases;
+use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 
@@ -44,6 +45,8 @@ pub struct Isolate {
     tokens: Tokens,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
+    /// Who waits for a limit.
+    pub(crate) lines: RefCell<Lines>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
 }
@@ -278,6 +281,42 @@ impl Isolate {
             keys.insert(hash.to_owned(), found.clone());
         }
         Ok(found)
+    }
+
+    /// Asks an organisation's ledger, and hears what it has heard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not answer: whether the commands were carried out is not known.
+    pub async fn ask_ledger<P: Platform>(
+        &self,
+        p: &P,
+        org: &OrgId,
+        commands: Vec<ledger::Command>,
+    ) -> Result<Vec<ledger::Reply>, StoreError> {
+        let call = self.call(commands);
+        let answer = p.ledger(org, &call).await?;
+        self.hear(p.now(), answer.notices);
+        Ok(answer.replies)
+    }
+
+    /// Commands, with what this isolate knows.
+    pub(crate) fn call(&self, commands: Vec<ledger::Command>) -> ledger::Call {
+        ledger::Call {
+            commands,
+            notices: Notices {
+                registry_sequence: self.sequence.get(),
+            },
+        }
+    }
+
+    /// Somebody knows of a change that this isolate does not know of: its copies are not fresh any more, and the next
+    /// request has them refreshed.
+    pub(crate) fn hear(&self, now: Timestamp, notices: Notices) {
+        if notices.registry_sequence > self.sequence.get() {
+            let fresh_since = now.minus(COPY_AGE_FRESH);
+            let synced_at = self.synced_at.get();
+            self.synced_at.set(synced_at.map(|at| at.min(fresh_since)));
+        }
     }
 
     /// Sends a command to an organisation's ledger in company; nobody waits for it. If it is lost with the isolate, the

@@ -15,7 +15,7 @@ use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::admit::{Candidate, candidates, common_time, headroom, open};
 use super::measure::nanos;
-use super::rows::{LeaseRow, ORG, Reservation, lease_key};
+use super::rows::{Draft, LeaseRow, ORG, Reservation, lease_key};
 use super::scope::ScopeRow;
 use super::{
     Grant, Intent, LEASE_GRACE, LEASE_KEPT, LEASE_LIFE, LeaseRequest, Reply, SHARE, chargeable,
@@ -194,12 +194,12 @@ pub(super) fn intent(
         estimate,
         overrun,
         scopes,
-        draft: Record {
+        draft: Draft::new(&Record {
             cost_nano_usd: estimate.cost,
             overrun,
             ..intent.draft.clone()
-        },
+        })?,
     };
-    open(work, &reservation)?;
+    open(work, &intent.draft.request, &reservation)?;
     Ok(Reply::Done)
 }

@@ -27,6 +27,7 @@ fn key(number: u32, org: &str) -> KeyRecord {
         models: Vec::new(),
         rules: Vec::new(),
         strict: false,
+        accounting_strict: false,
         created_at: Timestamp::from_micros(1),
         expires_at: Timestamp::from_micros(2),
         revoked_at: None,
