@@ -56,6 +56,7 @@ impl Key {
             user: user.map(user_id),
             models: Vec::new(),
             strict: false,
+            accounting_strict: rng.chance(100_000),
             rules: Vec::new(),
             created_at: now,
             expires_at: now.plus(Span::from_seconds(90 * 86_400)),

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use sluice_machines::ledger::{self, Command, Reply};
+use sluice_machines::ledger::{self, Answer, Call, Command, Notices, Reply};
 use sluice_machines::outbox;
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_units::{Span, Timestamp};
@@ -34,6 +34,8 @@ pub(crate) struct LedgerObject {
     is_ringing: Cell<bool>,
     /// The alarm as the object remembers it.
     alarm_known: Cell<Option<Timestamp>>,
+    /// News, in memory only.
+    notices: Cell<Notices>,
     group: Cell<Group>,
     lives: Cell<u64>,
 }
@@ -48,6 +50,7 @@ impl LedgerObject {
             alarm: Cell::new(None),
             is_ringing: Cell::new(false),
             alarm_known: Cell::new(None),
+            notices: Cell::default(),
             group: Cell::new(group),
             lives: Cell::new(0),
         }
@@ -83,15 +86,12 @@ impl LedgerObject {
     }
 
     /// Commits commands together and answers each.
-    pub(crate) fn call(
-        self: &Rc<Self>,
-        world: &Rc<World>,
-        commands: &[Command],
-    ) -> Result<Vec<Reply>, String> {
+    pub(crate) fn call(self: &Rc<Self>, world: &Rc<World>, call: &Call) -> Result<Answer, String> {
         let now = self.now(world);
         if world.rng.below(TEXT_EACH) == 0 {
-            world.require(survives_text(commands));
+            world.require(survives_text(call));
         }
+        let commands = &call.commands;
         let rows = ledger::load(commands, |reads| self.read(reads)).map_err(broken)?;
         let (replies, writes) = ledger::decide_batch(&rows, now, commands).map_err(broken)?;
         if let Err(refused) = self.commit(world, &writes) {
@@ -107,7 +107,9 @@ impl LedgerObject {
             .borrow_mut()
             .batch(now, commands, &replies, &writes);
         world.settled(self.org, judged);
-        Ok(replies)
+        let notices = self.notices.get().merge(call.notices);
+        self.notices.set(notices);
+        Ok(Answer { replies, notices })
     }
 
     fn describe(&self, commands: &[Command], replies: &[Reply]) -> String {
@@ -172,6 +174,7 @@ impl LedgerObject {
             self.set_alarm(world, self.now(world).plus(RING_AGAIN));
         }
         self.alarm_known.set(self.alarm.get());
+        self.notices.take();
     }
 
     fn wake_by(self: &Rc<Self>, world: &Rc<World>, at: Timestamp) {
@@ -258,12 +261,12 @@ fn broken(error: RowError) -> String {
     error.to_string()
 }
 
-/// Commands travel as text: what arrives is what was sent.
-fn survives_text(commands: &[Command]) -> Result<(), String> {
-    let text = serde_json::to_vec(commands).map_err(|error| error.to_string())?;
-    let read: Vec<Command> = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    if read == commands {
+/// Calls travel as text: what arrives is what was sent.
+fn survives_text(call: &Call) -> Result<(), String> {
+    let text = serde_json::to_vec(call).map_err(|error| error.to_string())?;
+    let read: Call = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if read == *call {
         return Ok(());
     }
-    Err(format!("{commands:?} arrives as {read:?}"))
+    Err(format!("{call:?} arrives as {read:?}"))
 }

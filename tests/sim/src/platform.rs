@@ -150,26 +150,22 @@ impl Platform for Port {
         provider::react(world, self.0.number, &call).await
     }
 
-    async fn ledger(
-        &self,
-        org: &OrgId,
-        commands: &[ledger::Command],
-    ) -> Result<Vec<ledger::Reply>, StoreError> {
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
         let world = &self.0.world;
         let Some(object) = world.ledger(org) else {
             return Err(unavailable("ledger", format!("no ledger of {org}")));
         };
         let mut may_return = true;
-        for command in commands {
+        for command in &call.commands {
             if let ledger::Command::Admit(admission) = command {
                 may_return = false;
                 world.lets_in(&self.0.place, self.0.number, &admission.scopes);
             }
         }
-        let (commands, living) = (commands.to_vec(), Rc::clone(&object));
+        let (asked, living) = (call.clone(), Rc::clone(&object));
         let then = Rc::clone(world);
         let call = Call {
-            execute: move || object.call(&then, &commands),
+            execute: move || object.call(&then, &asked),
             life: move || living.life(),
             may_return,
         };
