@@ -51,6 +51,11 @@ impl<'a, P: Platform> Wait<'a, P> {
         }
     }
 
+    /// Whether the ledger has refused the request before.
+    pub(crate) const fn has_waited(&self) -> bool {
+        self.asks > 0
+    }
+
     /// Joins the line that stands before a limit of this caller's, if one does, and waits to be its head.
     pub(crate) async fn behind_others(&mut self) -> Result<(), Problem> {
         let caller = self.caller;

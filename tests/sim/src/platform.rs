@@ -224,6 +224,7 @@ pub(crate) struct Downstream {
 
 impl Sink for Downstream {
     async fn send(&mut self, bytes: Bytes) -> Result<(), Left> {
+        self.world.delivers(self.number);
         let reading_ms = self.connection.reading_ms.get();
         if reading_ms > 0 {
             self.world.pause(0, reading_ms).await;
@@ -231,7 +232,6 @@ impl Sink for Downstream {
         if self.connection.has_left() {
             return Err(Left);
         }
-        self.world.delivers(self.number);
         self.connection
             .received
             .borrow_mut()
