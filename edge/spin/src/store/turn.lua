@@ -1,0 +1,3 @@
+-- Gives a turn back. KEYS: turn. ARGV: its token.
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0

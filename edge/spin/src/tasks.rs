@@ -1,0 +1,149 @@
+//! The machines' commands as tasks for the store.
+
+use sluice_machines::ledger;
+use sluice_machines::outbox::{self, Batch};
+use sluice_machines::registry;
+use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
+use sluice_units::Timestamp;
+
+use crate::store::Task;
+
+/// Commands of a ledger, decided together.
+pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
+
+impl Task for Commands<'_> {
+    type Reply = Vec<ledger::Reply>;
+
+    fn reads(&self, now: Timestamp) -> Vec<Read> {
+        ledger::reads(now, self.0)
+    }
+
+    fn then_reads(&self, rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
+        ledger::scope_reads(rows, now, self.0)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        ledger::decide_batch(rows, now, self.0)
+    }
+}
+
+/// A command of the registry.
+pub(crate) struct Asked<'a>(pub(crate) &'a registry::Command);
+
+impl Task for Asked<'_> {
+    type Reply = registry::Reply;
+
+    fn reads(&self, _: Timestamp) -> Vec<Read> {
+        registry::reads(self.0)
+    }
+
+    fn then_reads(&self, rows: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
+        registry::then_reads(rows, self.0)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        registry::decide(rows, now, self.0)
+    }
+}
+
+/// Charges what has expired.
+pub(crate) struct Expire;
+
+impl Task for Expire {
+    type Reply = ();
+
+    fn reads(&self, _: Timestamp) -> Vec<Read> {
+        ledger::expire_reads()
+    }
+
+    fn then_reads(&self, rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
+        ledger::expire_scope_reads(rows, now)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok(((), ledger::expire(rows, now)?))
+    }
+}
+
+/// Fixes the boundaries of the batch to ship now, if there is one.
+pub(crate) struct NextBatch;
+
+impl Task for NextBatch {
+    type Reply = Option<Batch>;
+
+    fn reads(&self, _: Timestamp) -> Vec<Read> {
+        outbox::reads()
+    }
+
+    fn then_reads(&self, _: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
+        Ok(Vec::new())
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok(outbox::next_batch(rows, now)?.map_or_else(
+            || (None, WriteSet::new()),
+            |(batch, writes)| (Some(batch), writes),
+        ))
+    }
+}
+
+/// Says how the shipping of a batch ended.
+pub(crate) struct Ended<'a> {
+    /// The batch.
+    pub(crate) batch: &'a Batch,
+    /// The bucket has it.
+    pub(crate) is_shipped: bool,
+}
+
+impl Task for Ended<'_> {
+    type Reply = ();
+
+    fn reads(&self, _: Timestamp) -> Vec<Read> {
+        outbox::reads()
+    }
+
+    fn then_reads(&self, _: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
+        Ok(Vec::new())
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let writes = if self.is_shipped {
+            outbox::shipped(rows, self.batch)?
+        } else {
+            outbox::failed(rows, now, self.batch)?
+        };
+        Ok(((), writes))
+    }
+}
+
+/// Takes the upkeep of a ledger on, unless somebody has since.
+pub(crate) struct Claim {
+    /// Whoever began after this sees to all that the claimant knows of.
+    pub(crate) since: Timestamp,
+}
+
+/// The one row of a claim's object: when somebody last took it on, in microseconds.
+const CLAIM: &str = "claim";
+
+impl Task for Claim {
+    type Reply = bool;
+
+    fn reads(&self, _: Timestamp) -> Vec<Read> {
+        vec![Read::Row(CLAIM.to_owned())]
+    }
+
+    fn then_reads(&self, _: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
+        Ok(Vec::new())
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let last = rows.get(CLAIM).and_then(|text| text.parse().ok());
+        let last = last.map(Timestamp::from_micros);
+        let mut writes = WriteSet::new();
+        if last.is_some_and(|last| last > self.since && last <= now) {
+            return Ok((false, writes));
+        }
+        writes.put(CLAIM.to_owned(), now.as_micros().to_string());
+        Ok((true, writes))
+    }
+}
