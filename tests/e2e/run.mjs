@@ -1,4 +1,4 @@
-// Runs the end-to-end tests: `node tests/e2e/run.mjs [file …]`. Installs what they need on the first run.
+// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis] [file …]`. Installs what they need on the first run.
 
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -14,7 +14,10 @@ if (!fs.existsSync(path.join(HERE, 'node_modules', 'openai'))) {
   const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], inherit);
   if (status !== 0) process.exit(status ?? 1);
 }
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : FILES;
+const names = process.argv.slice(2);
+const at = names.indexOf('--runtime');
+if (at >= 0) [, process.env.SLUICE_RUNTIME] = names.splice(at, 2);
+const wanted = names.length > 0 ? names : FILES;
 const files = wanted.map(name => `${name.replace(/(\.test)?(\.mjs)?$/, '')}.test.mjs`);
 // One file at a time: they measure how long things take.
 const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files], inherit);

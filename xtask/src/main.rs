@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod dev;
 mod options;
+mod spin;
 mod step;
 mod test;
 mod tools;
@@ -19,6 +20,8 @@ usage: cargo xtask <command> [options]
 
 commands:
   build   build the worker into build/          [--release] [--config FILE]
+  build spin   build the Spin component into    [--release] [--config FILE] [--manifest FILE]
+          build/spin/ and write its manifest
   dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
@@ -29,6 +32,7 @@ commands:
 options:
   --release          build small and quick to run, slow to compile
   --config FILE      the configuration           (default: sluice.toml)
+  --manifest FILE    where the manifest goes     (default: spin.toml)
   --port N           the port to listen on       (default: 8787; 0 takes a free one)
   --host ADDRESS     the address to listen on    (default: 127.0.0.1)
   --state DIR        where state is kept         (default: .sluice)
@@ -50,7 +54,13 @@ fn run() -> Result<(), Failure> {
     let rest: Vec<String> = arguments.collect();
     tools::enter_root()?;
     match command.as_str() {
-        "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
+        "build" => match rest.split_first() {
+            Some((target, rest)) if target == "spin" => {
+                let allowed = ["--release", "--config", "--manifest"];
+                spin::component(&Options::parse(rest, &allowed)?)
+            }
+            _ => build::worker(&Options::parse(&rest, &["--release", "--config"])?),
+        },
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
