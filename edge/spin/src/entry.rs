@@ -23,6 +23,8 @@ use crate::{answer, headers, maintain, variables};
 /// Who calls this sees to every ledger: a scheduled job, where requests are rare.
 const UPKEEP_PATH: &str = "/upkeep";
 
+/// What must be answered whatever the store does.
+const HEALTH_PATHS: &str = "/health";
 /// When a caller may try again an instance that could not start.
 const RETRY_AFTER: Span = Span::from_seconds(10);
 
@@ -50,7 +52,11 @@ impl Guest for Component {
         if head.uri.path() == UPKEEP_PATH {
             return upkeep(&instance, &head.method, &head.headers).await;
         }
+        let is_about_health = head.uri.path().starts_with(HEALTH_PATHS);
         let platform = Spin::new(Rc::clone(&instance), request);
+        if !is_about_health {
+            instance.warm(&platform).await;
+        }
         let answer = gateway::handle(&platform, &instance.isolate, head).await;
         give(&platform, answer)
     }

@@ -12,7 +12,10 @@ use sluice_units::{OrgId, Region, Span};
 use thiserror::Error;
 
 use crate::bucket::Bucket;
+use crate::combine::Queues;
+use crate::event::{Event, event};
 use crate::maintain::Upkeep;
+use crate::platform::Spin;
 use crate::store::{AnyStore, Failure};
 use crate::variables;
 
@@ -54,7 +57,18 @@ pub(crate) struct Instance {
     pub(crate) ship_interval: Span,
     /// When ledgers are seen to, by their names.
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
+    /// Commands on their way to ledgers.
+    pub(crate) queues: Queues,
     region: Region,
+    warmth: RefCell<Warmth>,
+}
+
+/// Whether the core's memory holds a configuration.
+enum Warmth {
+    Cold,
+    /// Somebody fetches it; these wait.
+    Warming(Vec<Event>),
+    Warm,
 }
 
 /// What the shell itself must know of the configuration.
@@ -114,7 +128,38 @@ impl Instance {
             bucket: Bucket::from_variables()?,
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
+            queues: Queues::default(),
+            warmth: RefCell::new(Warmth::Cold),
         })
+    }
+
+    /// Sees to it that an instance's first requests compile the configuration once, and not each of them.
+    ///
+    /// If that fails, every request finds out for itself.
+    pub(crate) async fn warm(&self, platform: &Spin) {
+        let wait = match &mut *self.warmth.borrow_mut() {
+            Warmth::Warm => return,
+            Warmth::Warming(waiting) => {
+                let (warm, wait) = event();
+                waiting.push(warm);
+                Some(wait)
+            }
+            cold @ Warmth::Cold => {
+                *cold = Warmth::Warming(Vec::new());
+                None
+            }
+        };
+        if let Some(wait) = wait {
+            wait.over().await;
+            return;
+        }
+        let outcome = self.isolate.config(platform).await;
+        let now = if outcome.is_ok() {
+            Warmth::Warm
+        } else {
+            Warmth::Cold
+        };
+        drop(self.warmth.replace(now));
     }
 
     /// The name of an organisation's ledger.

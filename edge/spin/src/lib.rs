@@ -6,7 +6,9 @@
 mod answer;
 mod bucket;
 mod clock;
+mod combine;
 mod entry;
+mod event;
 mod headers;
 mod instance;
 mod maintain;

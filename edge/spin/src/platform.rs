@@ -19,9 +19,9 @@ use spin_sdk::wit_bindgen::{self, StreamResult};
 use crate::answer::Presence;
 use crate::instance::Instance;
 use crate::store::Failure;
-use crate::tasks::{Asked, Commands};
+use crate::tasks::Asked;
 use crate::upstream::{self, Body};
-use crate::{bucket, clock, maintain, variables};
+use crate::{bucket, clock, combine, maintain, variables};
 
 /// The registry's name in the store.
 const REGISTRY: &str = "registry";
@@ -136,9 +136,7 @@ impl Platform for Spin {
     ) -> Result<Vec<ledger::Reply>, StoreError> {
         let instance = &self.0.instance;
         let object = instance.ledger(org);
-        let replies = instance
-            .store
-            .run(&object, &Commands(commands))
+        let replies = combine::run(instance, &object, commands)
             .await
             .map_err(unavailable("ledger"))?;
         maintain::soon(instance, object);
