@@ -39,6 +39,8 @@ function signatureProblem(request, body, { accessKeyId, secretAccessKey, region 
 class Bucket {
   /** While set, every call fails. */
   fails = false;
+  /** While set, what is written is there, but nobody is told. */
+  isSilent = false;
   /** How many calls have failed. */
   failures = 0;
   /** What was refused for what it was, and why: a gateway that behaves sees none of it. */
@@ -80,7 +82,7 @@ class Bucket {
     if (request.headers['if-none-match'] !== '*') return this.#refuse(request, 400, 'a batch is only ever created');
     if (there) return [412, 'PreconditionFailed'];
     this.#objects.set(key, { bytes: body, headers: kept });
-    return [200];
+    return this.isSilent ? [500, 'InternalError'] : [200];
   }
 
   #refuse(request, status, code) {

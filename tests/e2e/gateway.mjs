@@ -36,7 +36,8 @@ export async function startWorld(options = {}) {
     await gateway.stop();
     await mocks.stop();
   };
-  return { gateway, mocks, capabilities: new Set(['mocks', 'admin', 'records', 'sandbox', 'process']), stop };
+  const leaving = isOnSpin() ? [] : ['leaving'];
+  return { gateway, mocks, capabilities: new Set(['mocks', 'admin', 'records', 'sandbox', 'process', ...leaving]), stop };
 }
 
 async function foreignWorld() {
@@ -136,9 +137,11 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
   return env.REAL[name](...args);
 } });`;
 
+const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
+
 /** Starts a gateway on the runtime that is tested. */
 export async function startGateway(options) {
-  if (!(process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin')) return startWorkerdGateway(options);
+  if (!isOnSpin()) return startWorkerdGateway(options);
   const { startSpinGateway } = await import('./spin.mjs');
   return startSpinGateway(options);
 }

@@ -66,10 +66,10 @@ export async function startListening(program, args, { port, env = process.env, l
   return child;
 }
 
-/** A Redis that writes every command down before it answers. */
+/** A Redis that keeps what it is told. */
 export async function startRedis(folder) {
   const port = await freePort();
-  const child = await startListening('redis-server', ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'], { port });
+  const child = await startListening('redis-server', ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes'], { port });
   return { url: `redis://127.0.0.1:${port}`, stop: () => end(child, 'SIGTERM') };
 }
 
@@ -117,7 +117,7 @@ class SpinGateway extends Gateway {
     const { folder, manifest, redis, bucket, retention } = this.#options;
     const port = await freePort();
     const variables = {
-      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, ...(redis ? { SLUICE_STORE: redis.url, SLUICE_STORE_HOST: redis.url } : {}),
+      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
       SLUICE_RECORDS_URL: bucket.url, SLUICE_RECORDS_HOST: bucket.host, SLUICE_RECORDS_REGION: CREDENTIALS.region, SLUICE_RECORDS_RETENTION: retention,
       SLUICE_RECORDS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
     };

@@ -27,39 +27,47 @@ struct Waiting {
     _done: Event,
 }
 
-/// The commands that wait, by ledger. A ledger is here while somebody commits to it.
+/// A ledger, and whether the commands are admissions. Those go apart: a denial writes nothing, so it need not wait for
+/// anybody who writes.
+type Line = (String, bool);
+
+/// The commands that wait. A line is here while somebody commits to it.
 #[derive(Default)]
-pub(crate) struct Queues(RefCell<BTreeMap<String, VecDeque<Waiting>>>);
+pub(crate) struct Queues(RefCell<BTreeMap<Line, VecDeque<Waiting>>>);
 
 /// Carries out the commands, together with those of others.
 ///
 /// # Errors
 /// [`Failure`] of the commit that they went with.
 pub(crate) async fn run(instance: &Rc<Instance>, object: &str, commands: &[Command]) -> Outcome {
-    if let Some((outcome, done)) = instance.queues.join(object, commands) {
+    let admits = commands
+        .iter()
+        .any(|command| matches!(command, Command::Admit(_)));
+    let line = (object.to_owned(), admits);
+    if let Some((outcome, done)) = instance.queues.join(&line, commands) {
         done.over().await;
         let given_up = || Err(Failure::Store("the commit was given up".to_owned()));
         return outcome.take().unwrap_or_else(given_up);
     }
-    let turn = Turn(instance, object);
+    let turn = Turn(instance, &line);
     let outcome = instance.store.run(object, &Commands(commands)).await;
     if let Some(batch) = turn.next() {
-        let (instance, object) = (Rc::clone(instance), object.to_owned());
-        wit_bindgen::spawn(async move { go_on(&instance, &object, batch).await });
+        let instance = Rc::clone(instance);
+        wit_bindgen::spawn(async move { go_on(&instance, &line, batch).await });
     }
     outcome
 }
 
 /// Commits batch after batch until nobody waits.
-async fn go_on(instance: &Instance, object: &str, mut batch: Vec<Waiting>) {
+async fn go_on(instance: &Instance, line: &Line, mut batch: Vec<Waiting>) {
     loop {
-        let turn = Turn(instance, object);
+        let turn = Turn(instance, line);
         let counts: Vec<usize> = batch.iter().map(|waiting| waiting.commands.len()).collect();
         let commands: Vec<Command> = batch
             .iter_mut()
             .flat_map(|waiting| std::mem::take(&mut waiting.commands))
             .collect();
-        let outcome = instance.store.run(object, &Commands(&commands)).await;
+        let outcome = instance.store.run(&line.0, &Commands(&commands)).await;
         let mut outcome = outcome.map(Vec::into_iter);
         for (waiting, count) in batch.into_iter().zip(counts) {
             let own = match &mut outcome {
@@ -79,12 +87,12 @@ impl Queues {
     /// Joins those who wait for the commit that is under way; `None` when there is none, and the next is the caller's.
     fn join(
         &self,
-        object: &str,
+        line: &Line,
         commands: &[Command],
     ) -> Option<(Rc<RefCell<Option<Outcome>>>, Wait)> {
         let mut queues = self.0.borrow_mut();
-        let Some(queue) = queues.get_mut(object) else {
-            queues.insert(object.to_owned(), VecDeque::new());
+        let Some(queue) = queues.get_mut(line) else {
+            queues.insert(line.clone(), VecDeque::new());
             return None;
         };
         let (done, wait) = event();
@@ -98,10 +106,10 @@ impl Queues {
     }
 
     /// The first of those who wait, as many as go together.
-    fn take(&self, object: &str) -> Vec<Waiting> {
+    fn take(&self, line: &Line) -> Vec<Waiting> {
         let mut queues = self.0.borrow_mut();
         let mut batch: Vec<Waiting> = Vec::new();
-        let Some(queue) = queues.get_mut(object) else {
+        let Some(queue) = queues.get_mut(line) else {
             return batch;
         };
         let mut count = 0_usize;
@@ -117,7 +125,7 @@ impl Queues {
 }
 
 /// The commit that is under way. Given up, it gives up those who wait too.
-struct Turn<'a>(&'a Instance, &'a str);
+struct Turn<'a>(&'a Instance, &'a Line);
 
 impl Turn<'_> {
     /// Those who go together next. When there are none, no commit is under way any more.

@@ -13,7 +13,7 @@ use crate::bucket::Bucket;
 use crate::clock;
 use crate::instance::Instance;
 use crate::store::Failure;
-use crate::tasks::{Claim, Ended, Expire, NextBatch};
+use crate::tasks::{Claim, Claimed, Ended, Expire, NextBatch};
 
 /// How many batches are shipped in a row.
 const BATCHES_MAX: usize = 16;
@@ -46,7 +46,8 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
     wit_bindgen::spawn(async move {
         clock::sleep(interval).await;
         let upkeep = instance.upkeep.borrow().get(&object).copied();
-        see_to(&instance, &object, upkeep.unwrap_or_default().used).await;
+        let since = upkeep.unwrap_or_default().used;
+        see_to(&instance, &object, since, interval).await;
     });
 }
 
@@ -57,21 +58,27 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
 pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
     let objects = instance.store.objects(&instance.ledgers()).await?;
     for object in &objects {
-        see_to(instance, object, clock::now()).await;
+        see_to(instance, object, clock::now(), Span::ZERO).await;
     }
     Ok(objects.len())
 }
 
-async fn see_to(instance: &Instance, object: &str, since: Timestamp) {
-    if let Err(failure) = round(instance, object, since).await {
+async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: Span) {
+    if let Err(failure) = round(instance, object, &Claim { since, interval }).await {
         eprintln!("warn: {object}: {failure}");
     }
 }
 
-async fn round(instance: &Instance, object: &str, since: Timestamp) -> Result<(), Failure> {
-    let claim = format!("upkeep/{object}");
-    if !instance.store.run(&claim, &Claim { since }).await? {
-        return Ok(());
+async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), Failure> {
+    let claims = format!("upkeep/{object}");
+    loop {
+        match instance.store.run_once(&claims, claim).await? {
+            Some(Claimed::Own) => break,
+            Some(Claimed::Done) => return Ok(()),
+            Some(Claimed::Early(wait)) => clock::sleep(wait).await,
+            // Somebody claims it just now.
+            None => clock::sleep(clock::jitter(INTERVAL_MIN)).await,
+        }
     }
     instance.store.run(object, &Expire).await?;
     match &instance.bucket {

@@ -19,10 +19,11 @@ mod sqlite;
 /// How often a command is decided before its caller is told that the store is too busy.
 const TRIES_MAX: u32 = 5;
 /// How long one try waits for its turn.
-const TURN_WAIT_MAX: Span = Span::from_seconds(5);
-/// The shortest and the longest wait before a try looks again whether it is its turn.
-const TURN_POLL_MIN: Span = Span::from_millis(1);
-const TURN_POLL_MAX: Span = Span::from_millis(16);
+const TURN_WAIT_MAX: Span = Span::from_seconds(15);
+/// How long a turn takes, about: who has others before them looks again after as many of these.
+const TURN_TYPICAL: Span = Span::from_millis(2);
+/// How long somebody in the queue goes without looking, at most.
+const TURN_POLL_MAX: Span = Span::from_millis(100);
 
 /// The version of an object's rows.
 pub(crate) type Version = u64;
@@ -68,6 +69,14 @@ pub(crate) enum Manner {
     InTurn,
 }
 
+/// What a read finds.
+pub(crate) enum Seen {
+    /// The rows, as they stand together at one version.
+    Now(Version, Vec<(RowKey, String)>),
+    /// So many others come first.
+    Later(i64),
+}
+
 /// A place for rows.
 pub(crate) trait Store {
     /// One try.
@@ -85,13 +94,8 @@ pub(crate) trait Store {
 
 /// One try: reads, then at most one commit. Dropped before that, it leaves nothing behind.
 pub(crate) trait Try {
-    /// The rows that are asked for, as they stand together at one version.
-    ///
-    /// `None` when it is somebody else's turn.
-    async fn read(
-        &mut self,
-        reads: &[Read],
-    ) -> Result<Option<(Version, Vec<(RowKey, String)>)>, Failure>;
+    /// The rows that are asked for, unless this try is in turn and it is somebody else's.
+    async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure>;
 
     /// Writes all if the object still has this version, or nothing; says which.
     async fn commit(self, seen: Version, writes: &WriteSet) -> Result<bool, Failure>;
@@ -137,6 +141,21 @@ impl AnyStore {
         }
     }
 
+    /// Carries a command out if nobody else is at it; `None` when somebody is. Nothing was written then.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_once<T: Task>(
+        &self,
+        object: &str,
+        task: &T,
+    ) -> Result<Option<T::Reply>, Failure> {
+        match self {
+            Self::Sqlite(store) => attempt(store, object, task, Manner::Straight).await,
+            Self::Redis(store) => attempt(store, object, task, Manner::Straight).await,
+        }
+    }
+
     /// The names of the objects that begin with `prefix`.
     ///
     /// # Errors
@@ -167,29 +186,28 @@ async fn attempt<S: Store, T: Task>(
     task: &T,
     manner: Manner,
 ) -> Result<Option<T::Reply>, Failure> {
+    let mut current = store.begin(object, manner).await?;
     let began = clock::now();
-    let mut pause = TURN_POLL_MIN;
-    let (mut current, now, version, found) = loop {
+    let (now, version, found) = loop {
         let now = clock::now();
-        let mut current = store.begin(object, manner).await?;
-        if let Some((version, found)) = current.read(&task.reads(now)).await? {
-            break (current, now, version, found);
+        match current.read(&task.reads(now)).await? {
+            Seen::Now(version, found) => break (now, version, found),
+            Seen::Later(_) if now.since(began) > TURN_WAIT_MAX => {
+                current.end().await?;
+                return Err(Failure::Busy);
+            }
+            Seen::Later(before) => {
+                let pause = TURN_TYPICAL.times(before.saturating_add(1));
+                clock::sleep(clock::jitter(pause.min(TURN_POLL_MAX))).await;
+            }
         }
-        if manner == Manner::Straight {
-            return Ok(None);
-        }
-        if now.since(began) > TURN_WAIT_MAX {
-            return Err(Failure::Busy);
-        }
-        clock::sleep(clock::jitter(pause)).await;
-        pause = pause.times(2).min(TURN_POLL_MAX);
     };
     let mut rows = Rows::new();
     rows.extend(found);
     let more = task.then_reads(&rows, now)?;
     if !more.is_empty() {
         match current.read(&more).await? {
-            Some((then, found)) if then == version => rows.extend(found),
+            Seen::Now(then, found) if then == version => rows.extend(found),
             _ => {
                 current.end().await?;
                 return Ok(None);

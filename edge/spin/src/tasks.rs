@@ -4,7 +4,7 @@ use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
 use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
-use sluice_units::Timestamp;
+use sluice_units::{Span, Timestamp};
 
 use crate::store::Task;
 
@@ -116,17 +116,30 @@ impl Task for Ended<'_> {
     }
 }
 
-/// Takes the upkeep of a ledger on, unless somebody has since.
+/// Takes the upkeep of a ledger on, unless somebody has since; nobody does again before `interval` is over.
 pub(crate) struct Claim {
     /// Whoever began after this sees to all that the claimant knows of.
     pub(crate) since: Timestamp,
+    /// How often the ledger is seen to, at most.
+    pub(crate) interval: Span,
+}
+
+/// What comes of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// The upkeep is the claimant's.
+    Own,
+    /// Somebody has seen to it.
+    Done,
+    /// It is too early; ask again after this.
+    Early(Span),
 }
 
 /// The one row of a claim's object: when somebody last took it on, in microseconds.
 const CLAIM: &str = "claim";
 
 impl Task for Claim {
-    type Reply = bool;
+    type Reply = Claimed;
 
     fn reads(&self, _: Timestamp) -> Vec<Read> {
         vec![Read::Row(CLAIM.to_owned())]
@@ -138,12 +151,18 @@ impl Task for Claim {
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
         let last = rows.get(CLAIM).and_then(|text| text.parse().ok());
-        let last = last.map(Timestamp::from_micros);
+        let last = last.map(Timestamp::from_micros).filter(|last| *last <= now);
         let mut writes = WriteSet::new();
-        if last.is_some_and(|last| last > self.since && last <= now) {
-            return Ok((false, writes));
+        if let Some(last) = last {
+            if last > self.since {
+                return Ok((Claimed::Done, writes));
+            }
+            let next = last.plus(self.interval);
+            if next > now {
+                return Ok((Claimed::Early(next.since(now)), writes));
+            }
         }
         writes.put(CLAIM.to_owned(), now.as_micros().to_string());
-        Ok((true, writes))
+        Ok((Claimed::Own, writes))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use wasmtime::Result;
 use wasmtime::component::{Accessor, ComponentType, Lift, Linker, Lower, Resource, ResourceType};
@@ -105,8 +106,12 @@ async fn open(
         return Err(RedisError::InvalidAddress);
     }
     let client = redis::Client::open(address).map_err(|_| RedisError::InvalidAddress)?;
+    // The component has timeouts of its own.
+    let patient = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
     let connection = client
-        .get_multiplexed_async_connection()
+        .get_multiplexed_async_connection_with_config(&patient)
         .await
         .map_err(other)?;
     accessor

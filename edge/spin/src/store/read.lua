@@ -1,12 +1,23 @@
 -- Reads rows of one object, all at one version.
--- KEYS: rows, names, turn. ARGV: the turn's token or '', how long it is held in ms, the number of keys, the keys,
--- then after, before and limit of each range. Returns the version and then keys and values, or {'later'}.
-local held = redis.call('GET', KEYS[3])
-if ARGV[1] == '' then
-  if held then return {'later'} end
-elseif held ~= ARGV[1] then
-  if held then return {'later'} end
-  redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+-- KEYS: rows, names, turn, queue. ARGV: the token of who wants the turn or '', how long a turn is held and how long it
+-- waits for its next holder, in ms; the number of keys, the keys; then after, before and limit of each range.
+-- Returns the version and then keys and values; or 'later' and how many are before this one.
+local token = ARGV[1]
+if token ~= '' then
+  local held = redis.call('GET', KEYS[3])
+  if not held then
+    -- Whoever held it has gone away without a word, or nobody has.
+    held = redis.call('LPOP', KEYS[4]) or token
+    redis.call('SET', KEYS[3], held, 'PX', ARGV[3])
+  end
+  if held ~= token then
+    local place = redis.call('LPOS', KEYS[4], token)
+    if not place then place = redis.call('RPUSH', KEYS[4], token) - 1 end
+    redis.call('PEXPIRE', KEYS[4], 60000)
+    return {'later', place}
+  end
+  redis.call('LREM', KEYS[4], 0, token)
+  redis.call('PEXPIRE', KEYS[3], ARGV[2])
 end
 local found = {redis.call('HGET', KEYS[1], '') or '0'}
 local function add(key)
@@ -16,9 +27,9 @@ local function add(key)
     found[#found + 1] = value
   end
 end
-local count = tonumber(ARGV[3])
-for i = 4, 3 + count do add(ARGV[i]) end
-for i = 4 + count, #ARGV, 3 do
+local count = tonumber(ARGV[4])
+for i = 5, 4 + count do add(ARGV[i]) end
+for i = 5 + count, #ARGV, 3 do
   local keys = redis.call('ZRANGEBYLEX', KEYS[2], '(' .. ARGV[i], '(' .. ARGV[i + 1], 'LIMIT', 0, ARGV[i + 2])
   for _, key in ipairs(keys) do add(key) end
 end

@@ -1,7 +1,7 @@
 //! Rows in Redis or Valkey: for each object a hash of its rows and a sorted set of their names.
 //!
-//! Reads are one script, a commit is one script, so each is atomic. A turn is a key that its holder sets and that
-//! expires on its own; it only orders the writers, the version decides.
+//! Reads are one script, a commit is one script, so each is atomic. Writers who were in each other's way queue up for a
+//! turn; a turn that nobody takes expires. It only orders the writers, the version decides.
 //!
 //! The names of one object's keys share a hash tag. The set of objects has another, so a cluster of several shards is
 //! not supported; one primary with replicas is.
@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sluice_core::hash;
-use sluice_machines::rows::{Read, RowKey, WriteSet};
+use sluice_machines::rows::{Read, WriteSet};
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 
-use super::{Failure, Manner, Store, Try, Version};
+use super::{Failure, Manner, Seen, Store, Try, Version};
 use crate::clock;
 
 const READ: &str = include_str!("read.lua");
@@ -23,6 +23,8 @@ const TURN: &str = include_str!("turn.lua");
 const OBJECTS: &str = "sluice:objects";
 /// How long a turn is held by somebody who does not come back.
 const TURN_MILLIS_MAX: i64 = 2_000;
+/// How long a turn waits for its next holder to notice.
+const HANDOVER_MILLIS_MAX: i64 = 250;
 
 /// The store of a cluster.
 pub(crate) struct Redis {
@@ -150,15 +152,14 @@ impl RedisTry<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        vec![self.key("rows"), self.key("names"), self.key("turn")]
+        ["rows", "names", "turn", "queue"]
+            .map(|what| self.key(what))
+            .to_vec()
     }
 }
 
 impl Try for RedisTry<'_> {
-    async fn read(
-        &mut self,
-        reads: &[Read],
-    ) -> Result<Option<(Version, Vec<(RowKey, String)>)>, Failure> {
+    async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure> {
         let mut keys = Vec::new();
         let mut ranges = Vec::new();
         for read in reads {
@@ -178,6 +179,7 @@ impl Try for RedisTry<'_> {
         let mut arguments = vec![
             binary(&self.token),
             RedisParameter::Int64(TURN_MILLIS_MAX),
+            RedisParameter::Int64(HANDOVER_MILLIS_MAX),
             RedisParameter::Int64(i64::try_from(keys.len()).unwrap_or(i64::MAX)),
         ];
         arguments.extend(keys);
@@ -186,13 +188,14 @@ impl Try for RedisTry<'_> {
         let mut found = found.into_iter().map(text);
         let first = found.next().transpose()?.unwrap_or_default();
         let Ok(version) = first.parse() else {
-            return Ok(None);
+            let before = found.next().transpose()?.unwrap_or_default();
+            return Ok(Seen::Later(before.parse().unwrap_or_default()));
         };
         let mut rows = Vec::with_capacity(found.len().div_ceil(2));
         while let (Some(key), Some(value)) = (found.next(), found.next()) {
             rows.push((key?, value?));
         }
-        Ok(Some((version, rows)))
+        Ok(Seen::Now(version, rows))
     }
 
     async fn commit(self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
@@ -212,6 +215,7 @@ impl Try for RedisTry<'_> {
             binary(self.object),
             owned(seen.to_string()),
             binary(&self.token),
+            RedisParameter::Int64(HANDOVER_MILLIS_MAX),
             RedisParameter::Int64(count),
         ];
         arguments.extend(puts);
@@ -226,9 +230,11 @@ impl Try for RedisTry<'_> {
         if self.token.is_empty() {
             return Ok(());
         }
-        self.redis
-            .eval(TURN, vec![self.key("turn")], vec![binary(&self.token)])
-            .await
-            .map(drop)
+        let keys = vec![self.key("turn"), self.key("queue")];
+        let arguments = vec![
+            binary(&self.token),
+            RedisParameter::Int64(HANDOVER_MILLIS_MAX),
+        ];
+        self.redis.eval(TURN, keys, arguments).await.map(drop)
     }
 }

@@ -7,10 +7,10 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use sluice_machines::rows::{Read, RowKey, WriteSet};
+use sluice_machines::rows::{Read, WriteSet};
 use spin_sdk::sqlite::{Connection, Error, Value};
 
-use super::{Failure, Manner, Store, Try, Version};
+use super::{Failure, Manner, Seen, Store, Try, Version};
 
 /// The database in the application's manifest.
 const DATABASE: &str = "default";
@@ -148,10 +148,7 @@ impl Store for Sqlite {
 }
 
 impl Try for SqliteTry<'_> {
-    async fn read(
-        &mut self,
-        reads: &[Read],
-    ) -> Result<Option<(Version, Vec<(RowKey, String)>)>, Failure> {
+    async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure> {
         let (statement, parameters) = select(self.object, reads);
         let rows = ask(&self.connection, &statement, parameters).await?;
         let mut version = 0;
@@ -166,7 +163,7 @@ impl Try for SqliteTry<'_> {
                 _ => {}
             }
         }
-        Ok(Some((version, found)))
+        Ok(Seen::Now(version, found))
     }
 
     async fn commit(self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
