@@ -32,6 +32,8 @@ const ROUTES = {
   'chain/cut': [['mock-openai', 'fault-cut-after-3'], ['mock-backup', 'chat']],
   'chain/wrong-key': [['mock-wrong-key', 'chat'], ['mock-backup', 'chat']],
 };
+/** Each provider's echo under a name without a slash, for clients that write the model into the address. */
+const ALIASES = Object.fromEntries(Object.keys(PROVIDERS).map(name => [`${name.replace(/^mock-/, '')}-alias`, [[name, 'chat']]]));
 const FALLBACK_ON = { 'chain/context': ['error', 'context_length'] };
 
 /** One request on `mock-openai/flat…` costs this much, whatever it uses. */
@@ -51,7 +53,7 @@ export function configDocument(mocksUrl) {
     },
     accounting: { reservation_ttl: '10s', ship_interval: '500ms' },
     providers: Object.fromEntries(Object.entries(PROVIDERS).map(([name, one]) => [name, provider(mocksUrl, one)])),
-    models: Object.fromEntries(Object.entries(ROUTES).map(route)),
+    models: Object.fromEntries(Object.entries({ ...ROUTES, ...ALIASES }).map(route)),
     prices: {
       ...Object.fromEntries(Object.keys(PROVIDERS).map(name => [`${name}/*`, { input: '2', input_cached: '0.5', output: '8' }])),
       'mock-openai/flat*': { per_request: FLAT_PRICE_USD, input: '0', output: '0' },

@@ -1,13 +1,26 @@
 // Starts the mock providers in a process of their own, and asks them what they saw.
 
 import { spawn } from 'node:child_process';
+import { createSign } from 'node:crypto';
 import { once } from 'node:events';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { json } from './http.mjs';
+import { json, send } from './http.mjs';
 
 const SERVER = fileURLToPath(new URL('./mock/server.mjs', import.meta.url));
+
+/** Exchanges a signed grant for a token. */
+export async function fetchToken(account, more = {}) {
+  const now = Math.floor(Date.now() / 1000);
+  const part = value => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const text = `${part({ alg: 'RS256', typ: 'JWT', kid: account.private_key_id })}.${part({ iss: account.client_email, scope: 'https://www.googleapis.com/auth/cloud-platform', aud: account.token_uri, iat: now, exp: now + 3_600, ...more })}`;
+  const assertion = `${text}.${createSign('RSA-SHA256').update(text).sign(account.private_key, 'base64url')}`;
+  const answer = await send(account.token_uri, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: String(new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion })) });
+  const { access_token: token, error_description: problem } = JSON.parse(await answer.text());
+  if (answer.status !== 200) throw new Error(problem);
+  return token;
+}
 
 /** Starts the mocks; `lenient` for SDKs that talk to them directly. */
 export async function startMocks({ lenient = false, port = 0 } = {}) {
@@ -27,6 +40,10 @@ export async function startMocks({ lenient = false, port = 0 } = {}) {
     forbid: values => control('forbid', { method: 'POST', body: { values } }),
     reset: () => control('reset', { method: 'POST' }),
     state: () => control('state'),
+    /** The key file of Vertex AI's service account. */
+    serviceAccount: () => control('service-account'),
+    /** A token for that account, as the account's owner fetches it. */
+    token: async () => fetchToken(await control('service-account')),
     stop: async () => {
       child.stdin.end();
       if (child.exitCode === null) await once(child, 'exit');

@@ -7,7 +7,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('./', import.meta.url));
-const FILES = ['mocks', 'runner', 'scenarios', 'accounting', 'sdk', 'python', 'spin'];
+const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'sdk', 'python', 'spin'];
 
 const inherit = { cwd: HERE, stdio: 'inherit' };
 if (!fs.existsSync(path.join(HERE, 'node_modules', 'openai'))) {

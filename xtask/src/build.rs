@@ -6,6 +6,7 @@ use std::process::Command;
 
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::manifest;
 use crate::options::Options;
 use crate::step::{self, Failure, doing, step};
 use crate::tools;
@@ -59,6 +60,7 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
     for directory in MODULES {
         copy_modules(Path::new(directory)).map_err(doing(directory))?;
     }
+    manifest::write()?;
     print_sizes()
 }
 

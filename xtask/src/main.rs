@@ -4,9 +4,12 @@ mod bench;
 mod build;
 mod check;
 mod dev;
+mod fuzz;
+mod manifest;
 mod options;
 mod spin;
 mod step;
+mod terraform;
 mod test;
 mod tools;
 
@@ -26,8 +29,11 @@ commands:
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
+  fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
-  test    everything: unit tests, build, end to end
+  terraform
+          tests of the Terraform modules        [needs Terraform or OpenTofu, and Go; says what it leaves out]
+  test    everything: unit tests, build, end to end, Terraform
 
 options:
   --release          build small and quick to run, slow to compile
@@ -63,7 +69,9 @@ fn run() -> Result<(), Failure> {
         },
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
+        "terraform" => Options::parse(&rest, &[]).and_then(|_| terraform::run()),
         "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
         "" | "help" | "-h" | "--help" => {
             println!("{HELP}");

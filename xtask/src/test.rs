@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::build;
 use crate::options::Options;
 use crate::step::{self, Failure, step};
-use crate::tools;
+use crate::{terraform, tools};
 
 /// Runs every test; the first that fails ends it.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -23,5 +23,6 @@ pub(crate) fn run() -> Result<(), Failure> {
     })?;
     step("end-to-end tests on workerd", || {
         step::run(Command::new("node").arg("tests/e2e/run.mjs"))
-    })
+    })?;
+    step("tests of the Terraform modules", terraform::run)
 }

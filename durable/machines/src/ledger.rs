@@ -1,10 +1,12 @@
 //! The ledger of one organisation in one region: limits, budgets, reservations and the outbox of records.
 //!
-//! The life of a reservation: `admit` → (`extend`)* → `settle` | `release` | expiry. No step charges a reservation twice:
+//! The life of a reservation: `admit` or `intent` → (`extend`)* → `settle` | `release` | expiry. No step charges a
+//! reservation twice:
 //!
 //! | command | open | expired | expired and corrected | not known |
 //! |---|---|---|---|---|
 //! | `Admit` | `Admitted`, no charge | `Done` | `Done` | `Admitted` or `Denied` |
+//! | `Intent`, seen before | `Done`, no charge | `Done` | `Done` | `Done`, no charge |
 //! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` |
 //! | `Settle` | `Done` | `Done`, a correction | `Done`, no charge | `Unknown`, no charge |
 //! | `Release` | `Done` | `Done`, a correction to nothing | `Done`, the charge stands | `Unknown` |
@@ -15,40 +17,52 @@
 //! unless it holds an `Admit`: the caller delivers each `Admit` at most once, and where it does not know whether one
 //! arrived, it sends a `Release`, never the `Admit` again.
 //!
+//! An isolate that holds a lease lets requests in without asking, and tells of them by intents, each numbered within
+//! its lease; a number that was seen is charged no more. An `Intent` of a lease that is not known is `Unknown`, and
+//! nothing is charged.
+//!
 //! **Invariants**
-//! - For every budget, spent + reserved ≤ limit at each admission; a window's limit is never exceeded within any stretch
-//!   of its length. A settlement may exceed its reservation, because the provider has charged; then nothing is admitted
-//!   until it fits again.
+//! - At every moment, for every budget and for every limit on requests at once: what is charged, reserved and leased
+//!   together stays within the limit, unless a settlement exceeded its reservation, a limit was lowered, or an intent
+//!   came when its lease was over, and then its record says so; nothing is admitted or leased until it fits again.
+//! - A window's limit is never exceeded within any stretch of its length, nor a rate's within any stretch of time, with
+//!   the same exceptions.
 //! - A denied request writes nothing.
 //! - What was ever spent at the organisation = the sum of `cost_nano_usd` over all records ever queued.
 //! - Every admitted request ends in exactly one settled or expired record, or in a release; only an expired one may be
 //!   followed by one correction.
-//! - A `Settle` or a `Release` that is repeated changes nothing.
+//! - A `Settle`, a `Release`, a `Lease` or an `Intent` that is repeated changes nothing.
+//! - Whatever is held has a deadline: a lease ends, a reservation expires, whether or not anybody comes back.
 //! - Records are numbered from 1 without gaps, in the order of the commits.
 //! - The ledger's time never goes back at a scope: should the clock step back, it stands still until the clock has
-//!   caught up. An expired reservation is found again if the clock steps back by no more than half an hour.
+//!   caught up.
 //!
-//! What a command must see is read in two rounds, because the scopes of a settlement are in its reservation:
+//! What a command must see is read in two rounds, because the scopes of a settlement are in its reservation, and those
+//! of an intent in its lease:
 //! [`reads`], then [`scope_reads`]. [`load`] does both.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{NanoUsd, RequestId, Span, Timestamp};
+use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
 
-use crate::limit::{Amount, Rule, Scope, ScopeRules};
+use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::Record;
 use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
 
 mod admit;
 mod expire;
+mod gauge;
+mod lease;
+mod measure;
 pub(crate) mod rows;
+mod scope;
 mod settle;
 mod standing;
 mod window;
 
-pub use expire::{deadline_reads, expire, expire_reads, expire_scope_reads, next_deadline};
+pub use expire::{deadline_reads, expire, load_due, next_deadline};
 pub use window::SUB_BUCKETS;
 
 /// How long an expired reservation is remembered, at least.
@@ -66,6 +80,14 @@ pub const OPEN_SCAN_MAX: u32 = 10_000;
 /// How many expired reservations are forgotten in one call, at most: more than one call adds, so that it keeps up.
 pub const SWEEP_MAX: u32 = 256;
 const _: () = assert!(EXPIRE_MAX < SWEEP_MAX as usize, "forgetting keeps up");
+/// How long an isolate draws from a lease without renewing it, at least.
+pub const LEASE_LIFE: Span = Span::from_seconds(3);
+/// How long the ledger waits besides: for intents on their way, and for clocks that drift.
+pub const LEASE_GRACE: Span = Span::from_seconds(2);
+/// How long a lease is remembered after its end: for intents that were held up.
+pub const LEASE_KEPT: Span = Span::from_seconds(600);
+/// One lease takes this part of what remains under the tightest rule, at most.
+pub const SHARE: u64 = 8;
 /// How many scopes `Standing` lists, at most.
 pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
@@ -75,6 +97,10 @@ pub const STANDING_SCOPES_MAX: u32 = 1_000;
 pub enum Command {
     /// Reserve the estimate at every scope, or at none.
     Admit(Box<Admission>),
+    /// Grant, renew, shrink or give back a lease.
+    Lease(Box<LeaseRequest>),
+    /// A request was drawn from a lease: reserve its estimate out of it.
+    Intent(Box<Intent>),
     /// The request is still alive: move its deadline to now + `ttl`.
     Extend {
         /// The request.
@@ -112,6 +138,47 @@ pub struct Admission {
     pub draft: Record,
 }
 
+/// What an isolate holds and wants of the allowance of some scopes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// The lease. The isolate makes up a name that nobody else makes up.
+    pub lease: LeaseId,
+    /// Counts the isolate's commands of this kind for this lease, from 1.
+    pub number: u64,
+    /// Every scope that applies, outermost first.
+    pub scopes: Vec<ScopeRules>,
+    /// What the isolate goes on holding of what it has, whatever the answer.
+    pub keep: Slice,
+    /// How much it wants to hold in all; nothing when it gives the lease back.
+    pub want: Slice,
+}
+
+/// A request that was let in by an isolate, out of a lease.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Counts the intents of this lease, from 1. They arrive in this order.
+    pub sequence: u64,
+    /// An upper bound on what it will use. One request is counted besides.
+    pub estimate: Amount,
+    /// How long the reservation lives unless it is extended.
+    pub ttl: Span,
+    /// The record as it would have to be written if nobody came back: outcome unknown, usage estimated.
+    pub draft: Record,
+}
+
+/// What an isolate holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// All that it holds now; nothing where it is not worth a lease.
+    pub rest: Slice,
+    /// For how long from when it asked.
+    pub life: Span,
+    /// What is left beside all leases, for the response's headers.
+    pub headroom: Headroom,
+}
+
 /// What the ledger answers, one for each command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -120,7 +187,9 @@ pub enum Reply {
     Admitted(Headroom),
     /// A rule forbids it; nothing was written.
     Denied(Denial),
-    /// Settled, released or extended, or corrected before. To an `Admit`: this request's life is over.
+    /// What the isolate holds from now on.
+    Leased(Grant),
+    /// Settled, released, extended or drawn, or corrected before. To an `Admit`: this request's life is over.
     Done,
     /// There is no such reservation, neither open nor expired; nothing was changed. Also the answer to a repeated
     /// `Settle` or `Release`.
@@ -189,6 +258,9 @@ pub struct Denial {
     pub asked: u64,
     /// When a try may succeed; `None` when the request alone is larger than the limit.
     pub retry_after: Option<Span>,
+    /// Where what others hold in leases is all that stands in the way: when the first of these leases ends.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub leases_end: Option<Span>,
     /// What is left, for the response's headers.
     pub headroom: Headroom,
 }
@@ -198,14 +270,17 @@ pub struct Denial {
 pub struct ScopeStanding {
     /// The scope.
     pub scope: Scope,
-    /// Settled this UTC day.
+    /// Settled this day, in the scope's time zone.
     pub spent_day: NanoUsd,
-    /// Settled this UTC month.
+    /// Settled this month, in the scope's time zone.
     pub spent_month: NanoUsd,
     /// Settled since the beginning.
     pub spent_total: NanoUsd,
     /// Reserved by open requests.
     pub reserved: NanoUsd,
+    /// Held by isolates, to be drawn or given back.
+    #[serde(default)]
+    pub leased: Slice,
     /// Requests admitted since the beginning.
     pub requests_total: u64,
     /// Tokens settled since the beginning.
@@ -214,13 +289,23 @@ pub struct ScopeStanding {
 
 /// The rows that a batch of commands must see first.
 #[must_use]
-pub fn reads(now: Timestamp, commands: &[Command]) -> Vec<Read> {
+pub fn reads(commands: &[Command]) -> Vec<Read> {
+    let mut keys = BTreeSet::new();
     let mut reads = Vec::new();
     for command in commands {
         let request = match command {
             Command::Admit(admission) => {
-                reads.extend(admit::scope_keys(admission).map(Read::Row));
+                keys.extend(admit::scope_keys(&admission.scopes));
                 &admission.draft.request
+            }
+            Command::Lease(request) => {
+                keys.extend(admit::scope_keys(&request.scopes));
+                keys.insert(rows::lease_key(&request.lease));
+                continue;
+            }
+            Command::Intent(intent) => {
+                keys.insert(rows::lease_key(&intent.lease));
+                continue;
             }
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
@@ -229,30 +314,37 @@ pub fn reads(now: Timestamp, commands: &[Command]) -> Vec<Read> {
                 continue;
             }
         };
-        reads.push(Read::Row(rows::open_key(request)));
-        reads.extend(rows::expired_keys(now, request).map(Read::Row));
+        keys.insert(rows::open_key(request));
+        keys.insert(rows::expired_key(request));
     }
+    // What settles queues a record, and what is admitted has a deadline.
+    keys.insert(rows::ORG.to_owned());
+    reads.extend(keys.into_iter().map(Read::Row));
     reads
 }
 
-/// The rows that must be seen besides: the scopes of the reservations that end.
+/// The rows that must be seen besides: the scopes of the reservations that end, and of the leases.
 ///
 /// # Errors
-/// [`RowError`] when a reservation's row is not what this code writes.
-pub fn scope_reads(
-    rows: &Rows,
-    now: Timestamp,
-    commands: &[Command],
-) -> Result<Vec<Read>, RowError> {
-    let work = Work::new(rows);
+/// [`RowError`] when a reservation's or a lease's row is not what this code writes.
+pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowError> {
+    let mut work = Work::new(rows);
     let mut keys = BTreeSet::new();
     for command in commands {
         let request = match command {
             Command::Settle { record, .. } => &record.request,
             Command::Release { request } => request,
+            Command::Lease(request) => {
+                keys.extend(lease_scopes(&mut work, &request.lease)?);
+                continue;
+            }
+            Command::Intent(intent) => {
+                keys.extend(lease_scopes(&mut work, &intent.lease)?);
+                continue;
+            }
             Command::Admit(_) | Command::Extend { .. } | Command::Standing => continue,
         };
-        let ends = match rows::find(&work, now, request)? {
+        let ends = match rows::find(&work, request)? {
             rows::Found::Open(held) => Some(held),
             rows::Found::Expired(_, expired) => expired.charged,
             rows::Found::Nothing => None,
@@ -261,6 +353,11 @@ pub fn scope_reads(
         keys.extend(scopes.map(|(key, _)| key));
     }
     Ok(not_among(rows, keys))
+}
+
+fn lease_scopes(work: &mut Work<'_>, lease: &LeaseId) -> Result<Vec<RowKey>, RowError> {
+    let row: &rows::LeaseRow = work.hot(&rows::lease_key(lease))?;
+    Ok(row.scopes.iter().map(|(key, _)| key.clone()).collect())
 }
 
 /// Reads those of `keys` that were not read yet.
@@ -276,13 +373,12 @@ fn not_among(rows: &Rows, keys: BTreeSet<RowKey>) -> Vec<Read> {
 /// # Errors
 /// What `read` says, or a [`RowError`].
 pub fn load<E: From<RowError>>(
-    now: Timestamp,
     commands: &[Command],
     mut read: impl FnMut(&[Read]) -> Result<Vec<(RowKey, String)>, E>,
 ) -> Result<Rows, E> {
     let mut rows = Rows::new();
-    rows.extend(read(&reads(now, commands))?);
-    let more = scope_reads(&rows, now, commands)?;
+    rows.extend(read(&reads(commands))?);
+    let more = scope_reads(&rows, commands)?;
     if !more.is_empty() {
         rows.extend(read(&more)?);
     }
@@ -323,6 +419,8 @@ pub fn decide_batch(
 fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply, RowError> {
     match command {
         Command::Admit(admission) => admit::admit(work, now, admission),
+        Command::Lease(request) => lease::lease(work, now, request),
+        Command::Intent(intent) => lease::intent(work, now, intent),
         Command::Extend { request, ttl } => settle::extend(work, now, request, *ttl),
         Command::Settle { actual, record } => settle::settle(work, now, *actual, record),
         Command::Release { request } => settle::release(work, now, request),
@@ -332,11 +430,10 @@ fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply,
 
 /// Queues a record under the next sequence number.
 fn queue(work: &mut Work<'_>, record: &Record) -> Result<(), RowError> {
-    let mut org = rows::ScopeRow::load(work, rows::ORG)?;
+    let org: &mut scope::ScopeRow = work.hot_mut(rows::ORG)?;
     org.sequence = org.sequence.saturating_add(1);
-    outbox::queue(work, org.sequence, record)?;
-    org.store(work, rows::ORG);
-    Ok(())
+    let sequence = org.sequence;
+    outbox::queue(work, sequence, record)
 }
 
 /// An amount that can be charged: never less than nothing.

@@ -48,6 +48,9 @@ pub struct Record {
     pub usage_source: UsageSource,
     /// What is charged, in nano-dollars. In a correction: the difference to what was charged before, which may be negative.
     pub cost_nano_usd: NanoUsd,
+    /// Nothing covered the reservation: the ledger heard of it when the lease that it was drawn from was over.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub overrun: bool,
     /// From arrival to the last byte, in microseconds.
     pub latency_us: Span,
     /// From arrival to the first byte, in microseconds.
@@ -73,6 +76,14 @@ pub struct Record {
     pub dropped: Vec<String>,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference to it"
+)]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// Why a record was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +104,16 @@ pub enum Operation {
     Chat,
     /// Vectors.
     Embeddings,
+    /// Pictures, made or changed.
+    Images,
+    /// A text that is said.
+    Speech,
+    /// What is said, written down.
+    Transcription,
+    /// A judgement of texts or pictures.
+    Moderation,
+    /// Documents in the order of what they say to a query.
+    Rerank,
 }
 
 /// Where a record's token counts come from.

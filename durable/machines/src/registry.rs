@@ -57,6 +57,9 @@ pub struct KeyRecord {
     /// Its own rules, beside those of its scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// Its requests are refused where a translation would lose something.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is refused.
@@ -64,6 +67,11 @@ pub struct KeyRecord {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What the registry is asked.

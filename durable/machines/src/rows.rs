@@ -173,13 +173,13 @@ impl WriteSet {
     }
 }
 
-/// A row that many commands of one batch change: read once and written once, at the end.
+/// A row that many commands of one batch look at or change: read once, and written once if it was changed.
 pub(crate) trait Hot: Any {
     /// Its text.
     fn encode(&self) -> Result<String, serde_json::Error>;
 
-    /// Itself, to be looked at as what it is.
-    fn as_any(&self) -> &dyn Any;
+    /// Itself, to be changed as what it is.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<T: Any + Serialize> Hot for T {
@@ -187,16 +187,22 @@ impl<T: Any + Serialize> Hot for T {
         serde_json::to_string(self)
     }
 
-    fn as_any(&self) -> &dyn Any {
+    fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
+}
+
+/// A hot row in memory.
+struct Kept {
+    row: Box<dyn Hot>,
+    is_changed: bool,
 }
 
 /// Rows with the writes of the commands that were decided before on top.
 pub(crate) struct Work<'a> {
     base: &'a Rows,
     writes: WriteSet,
-    hot: BTreeMap<RowKey, Box<dyn Hot>>,
+    hot: BTreeMap<RowKey, Kept>,
 }
 
 impl<'a> Work<'a> {
@@ -206,6 +212,11 @@ impl<'a> Work<'a> {
             writes: WriteSet::new(),
             hot: BTreeMap::new(),
         }
+    }
+
+    /// The rows as they were read.
+    pub(crate) const fn base(&self) -> &'a Rows {
+        self.base
     }
 
     fn text(&self, key: &str) -> Option<&str> {
@@ -229,28 +240,61 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// A row that was put as hot, or as it was read. Such a row is only ever put as hot.
-    pub(crate) fn load_hot<T: Any + Clone + DeserializeOwned>(
-        &self,
+    /// A row to look at, its default when there is none. Once looked at or changed, a row is only ever a hot one of
+    /// this type, or deleted.
+    pub(crate) fn hot<T: Any + Default + Serialize + DeserializeOwned>(
+        &mut self,
         key: &str,
-    ) -> Result<Option<T>, RowError> {
-        let known = self.hot.get(key).and_then(|row| {
-            let row: &dyn Hot = row.as_ref();
-            row.as_any().downcast_ref::<T>()
-        });
-        match known {
-            Some(row) => Ok(Some(row.clone())),
-            None => self.load(key),
-        }
+    ) -> Result<&T, RowError> {
+        self.kept::<T>(key).map(|(row, _)| &*row)
     }
 
-    /// Writes a row whose text is made when all commands are decided.
-    pub(crate) fn put_hot<T: Any + Serialize>(&mut self, key: RowKey, row: T) {
-        self.hot.insert(key, Box::new(row));
+    /// A row to change, its default when there is none; its text is made when all commands are decided.
+    pub(crate) fn hot_mut<T: Any + Default + Serialize + DeserializeOwned>(
+        &mut self,
+        key: &str,
+    ) -> Result<&mut T, RowError> {
+        self.kept::<T>(key).map(|(row, is_changed)| {
+            *is_changed = true;
+            row
+        })
+    }
+
+    fn kept<T: Any + Default + Serialize + DeserializeOwned>(
+        &mut self,
+        key: &str,
+    ) -> Result<(&mut T, &mut bool), RowError> {
+        if !self.hot.contains_key(key) {
+            let row: T = self.load(key)?.unwrap_or_default();
+            let kept = Kept {
+                row: Box::new(row),
+                is_changed: false,
+            };
+            self.hot.insert(key.to_owned(), kept);
+        }
+        self.hot
+            .get_mut(key)
+            .and_then(|kept| {
+                let row: &mut dyn Hot = kept.row.as_mut();
+                Some((row.as_any_mut().downcast_mut::<T>()?, &mut kept.is_changed))
+            })
+            .ok_or_else(|| RowError {
+                key: key.to_owned(),
+                detail: "it is of another kind".to_owned(),
+            })
+    }
+
+    /// Whether the row is there, after the writes so far.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        match self.hot.get(key) {
+            Some(kept) if kept.is_changed => true,
+            _ => self.text(key).is_some(),
+        }
     }
 
     /// Deletes a row that was read or written before.
     pub(crate) fn delete(&mut self, key: &str) {
+        self.hot.remove(key);
         if self.base.get(key).is_some() {
             self.writes.delete(key.to_owned());
         } else {
@@ -267,10 +311,14 @@ impl<'a> Work<'a> {
     pub(crate) fn snapshot(&self) -> Result<Rows, RowError> {
         let mut rows = self.base.clone();
         rows.apply(&self.writes);
-        for (key, row) in &self.hot {
-            rows.insert(key.clone(), text_of(key, row.as_ref())?);
+        for (key, kept) in self.changed() {
+            rows.insert(key.clone(), text_of(key, kept.row.as_ref())?);
         }
         Ok(rows)
+    }
+
+    fn changed(&self) -> impl Iterator<Item = (&RowKey, &Kept)> {
+        self.hot.iter().filter(|(_, kept)| kept.is_changed)
     }
 
     /// All writes.
@@ -278,9 +326,11 @@ impl<'a> Work<'a> {
     /// # Errors
     /// [`RowError`] when a hot row has no text.
     pub(crate) fn finish(mut self) -> Result<WriteSet, RowError> {
-        for (key, row) in std::mem::take(&mut self.hot) {
-            let text = text_of(&key, row.as_ref())?;
-            self.writes.put(key, text);
+        for (key, kept) in std::mem::take(&mut self.hot) {
+            if kept.is_changed {
+                let text = text_of(&key, kept.row.as_ref())?;
+                self.writes.put(key, text);
+            }
         }
         Ok(self.writes)
     }

@@ -70,7 +70,7 @@ impl LedgerObject {
         let commands: Vec<Command> = serde_json::from_slice(commands.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
-        let rows = ledger::load(now, &commands, |reads| self.store.read(reads))?;
+        let rows = ledger::load(&commands, |reads| self.store.read(reads))?;
         let (replies, writes) =
             ledger::decide_batch(&rows, now, &commands).map_err(Failure::Row)?;
         if !writes.is_empty() {
@@ -117,9 +117,7 @@ impl LedgerObject {
 
     fn expire(&self) -> Result<(), Failure> {
         let now = clock::now();
-        let mut rows = self.load(&ledger::expire_reads())?;
-        let scopes = ledger::expire_scope_reads(&rows, now)?;
-        rows.extend(self.store.read(&scopes)?);
+        let rows = ledger::load_due(now, |reads| self.store.read(reads))?;
         let writes = ledger::expire(&rows, now)?;
         self.store.commit(&writes)
     }

@@ -93,7 +93,11 @@ fn summary(file: &str, loaded: &Loaded) -> String {
         count(document.models.len(), "route"),
         count(document.orgs.len(), "organisation"),
     );
-    let secrets: Vec<&str> = config.secrets_needed().into_iter().collect();
+    let secrets: Vec<String> = config
+        .secrets_needed()
+        .into_iter()
+        .map(|names| names.join(" or "))
+        .collect();
     if !secrets.is_empty() {
         let _infallible = writeln!(text, "secrets that must be set: {}", secrets.join(", "));
     }

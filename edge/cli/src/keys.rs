@@ -60,6 +60,8 @@ pub(crate) struct Create {
     models: Vec<String>,
     /// So much within any stretch of a time, such as "60 requests per 1m" or "100000 tokens per 1h"; may be repeated
     ///
+    /// With a burst behind, as in "60 requests per 1m burst 10", it is a steady rate; "20 requests at once" is a limit on
+    /// those in flight.
     /// A key with limits or budgets of its own does not get those of its organisation's key_defaults.
     /// Those of its organisation, team, app and user hold in any case.
     #[arg(long = "limit", value_name = "LIMIT", value_parser = limit)]
@@ -69,6 +71,9 @@ pub(crate) struct Create {
     /// Instead of key_defaults, as for --limit.
     #[arg(long = "budget", value_name = "BUDGET", value_parser = budget)]
     budgets: Vec<BudgetDocument>,
+    /// Refuse its requests where a translation between APIs would lose something
+    #[arg(long)]
+    strict: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -117,6 +122,9 @@ fn creation(create: &Create) -> Value {
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
     }
+    if create.strict {
+        fields.insert("strict".to_owned(), json!(true));
+    }
     if !create.limits.is_empty() {
         fields.insert("limits".to_owned(), json!(create.limits));
     }
@@ -126,11 +134,11 @@ fn creation(create: &Create) -> Value {
     Value::Object(fields)
 }
 
-/// Reads `60 requests per 1m` or `100000 tokens per 1h`.
+/// Reads `60 requests per 1m`, `100000 tokens per 1h`, either with `burst 10` behind, or `20 requests at once`.
 fn limit(text: &str) -> Result<LimitDocument, &'static str> {
-    const HINT: &str = "write \"60 requests per 1m\" or \"100000 tokens per 1h\"";
+    const HINT: &str = "write \"60 requests per 1m\", \"100000 tokens per 1h burst 5000\" or \"20 requests at once\"";
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [count, what, "per", per] = words.as_slice() else {
+    let [count, what, rest @ ..] = words.as_slice() else {
         return Err(HINT);
     };
     let count: u64 = count.parse().map_err(|_| HINT)?;
@@ -139,10 +147,23 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         "token" | "tokens" => (None, Some(count)),
         _ => return Err(HINT),
     };
+    let (per, burst) = match rest {
+        ["at", "once"] if tokens.is_none() => {
+            return Ok(LimitDocument {
+                concurrent: requests,
+                ..LimitDocument::default()
+            });
+        }
+        ["per", per] => (*per, None),
+        ["per", per, "burst", burst] => (*per, Some(burst.parse().map_err(|_| HINT)?)),
+        _ => return Err(HINT),
+    };
     Ok(LimitDocument {
         requests,
         tokens,
-        per: Some((*per).to_owned()),
+        per: Some(per.to_owned()),
+        burst,
+        concurrent: None,
     })
 }
 

@@ -2,12 +2,17 @@
 
 use sluice_catalogue::{Ability, Catalogue, ModelFacts, Prices, ProviderFacts, Quirks, Tier};
 use sluice_core::config::{
-    AuthDocument, CapabilityName, DialectName, Document, Entries, Issue, ModelDocument, Path,
-    PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, SANDBOX, TierDocument,
-    pattern_matches,
+    AuthDocument, CapabilityName, DialectName, Document, Entries, Issue, KeyDocument,
+    ModelDocument, Path, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, SANDBOX,
+    TierDocument, pattern_matches,
 };
 
 use crate::similar::similar;
+
+/// What stands for the region in the catalogue's addresses.
+const REGION: &str = "${REGION}";
+/// What stands for the account's own name in Azure's.
+const AZURE_RESOURCE: &str = "${AZURE_RESOURCE_NAME}";
 
 /// Completes the document; returns what is wrong with references to the catalogue.
 pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Issue> {
@@ -56,7 +61,7 @@ fn nameless(name: &str, catalogue: &Catalogue) -> Issue {
         path: Path::root().name("providers").name(name),
         problem: "the catalogue does not know it, and it has no dialect".to_owned(),
         hint: format!(
-            "{hint}; for a provider of your own write dialect = \"openai\", \"anthropic\" or \"gemini\" and base_url"
+            "{hint}; for a provider of your own write dialect = \"openai\" (or \"anthropic\", \"gemini\", \"responses\", \"bedrock\", \"cohere\") and base_url"
         ),
     }
 }
@@ -78,16 +83,29 @@ fn complete(provider: &mut ProviderDocument, facts: &ProviderFacts) {
         let regional = provider.region.as_ref();
         let regional = regional.and_then(|region| facts.endpoints.get(region));
         provider.base_url = regional.or(facts.base_url.as_ref()).cloned();
+        for (place, written) in [
+            (REGION, &provider.region),
+            (AZURE_RESOURCE, &provider.azure.resource),
+        ] {
+            if let (Some(address), Some(written)) = (&mut provider.base_url, written) {
+                *address = address.replace(place, written);
+            }
+        }
     }
     if provider.auth.is_none() {
         provider.auth = match (&facts.header, &facts.key, &provider.key) {
+            _ if facts.service_account => Some(AuthDocument::ServiceAccount),
             (Some(header), _, _) => Some(AuthDocument::Header(header.clone())),
             (None, None, None) => Some(AuthDocument::None),
             _ => None,
         };
     }
-    if provider.key.is_none() && provider.auth != Some(AuthDocument::None) {
-        provider.key.clone_from(&facts.key);
+    let keyless = matches!(
+        provider.auth,
+        Some(AuthDocument::None | AuthDocument::SigV4)
+    );
+    if provider.key.is_none() && !keyless {
+        provider.key = facts.key.clone().map(|key| KeyDocument(vec![key]));
     }
     fill_quirks(&mut provider.quirks, &quirks_document(facts.quirks));
 }
@@ -119,6 +137,8 @@ fn merge_quirks(
         reasoning_adaptive,
         sampling,
         structured_outputs,
+        responses,
+        completions,
     } = left;
     for (left, right) in [
         (max_completion_tokens, right.max_completion_tokens),
@@ -129,6 +149,8 @@ fn merge_quirks(
         (reasoning_adaptive, right.reasoning_adaptive),
         (sampling, right.sampling),
         (structured_outputs, right.structured_outputs),
+        (responses, right.responses),
+        (completions, right.completions),
     ] {
         *left = merge(*left, right);
     }
@@ -143,6 +165,8 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         thought_signatures,
         reasoning_adaptive,
         sampling,
+        responses,
+        completions,
     } = quirks;
     QuirksDocument {
         max_completion_tokens,
@@ -154,6 +178,8 @@ fn quirks_document(quirks: Quirks) -> QuirksDocument {
         sampling,
         // A capability of the model.
         structured_outputs: None,
+        responses,
+        completions,
     }
 }
 
@@ -222,6 +248,7 @@ fn model_document(facts: &ModelFacts) -> ModelDocument {
         context_tokens: facts.context,
         output_tokens_max: facts.output,
         capabilities: Some(capabilities.collect()),
+        deployment: None,
         quirks: quirks_document(facts.quirks),
     }
 }

@@ -78,7 +78,7 @@ fn issue(path: Path, message: &str) -> Issue {
         let (name, allowed) = rest.split_once("`, expected ").unwrap_or((rest, ""));
         let names = names(allowed);
         let hint = if names.contains(&"bearer") {
-            "write \"bearer\", \"none\" or { header = \"x-api-key\" }".to_owned()
+            "write \"bearer\", \"sigv4\", \"service_account\", \"none\" or { header = \"x-api-key\" }".to_owned()
         } else {
             format!("allowed are {}", names.join(", "))
         };
@@ -137,6 +137,9 @@ fn wrong_type(message: &str) -> Option<(String, &'static str)> {
         "a sequence" => "an array",
         "u64" | "u32" => "a whole number, not below 0",
         "a table" => "a table",
+        "a name in quotes, or an array of such names" => {
+            "a name in quotes, or an array of such names"
+        }
         "a table of prices, or an array of such tables" => {
             "a table of prices, or an array of such tables"
         }

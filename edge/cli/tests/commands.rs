@@ -111,6 +111,10 @@ fn a_key_is_made_and_shown_once() {
         "1 request per 1s",
         "--limit",
         "100000 tokens per 1h",
+        "--limit",
+        "60 requests per 1m burst 10",
+        "--limit",
+        "20 requests at once",
         "--budget",
         "0.5 usd per day",
         "--budget",
@@ -119,7 +123,7 @@ fn a_key_is_made_and_shown_once() {
     let answer =
         r#"{"id": "key_1", "key": "sluice_secret", "expires_at": "2027-01-01T00:00:00.000Z"}"#;
     let (asked, output) = run(&arguments, vec![(201, answer)]);
-    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"10","per":"month"}]}"#;
+    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"10","per":"month"}]}"#;
     assert_eq!(asked, [format!("POST /admin/keys {body}")]);
     assert_eq!(
         out(&output),
@@ -143,6 +147,9 @@ fn limits_and_budgets_of_another_form_are_wrong_usage() {
         ("--limit", "1.5 requests per 1m"),
         ("--limit", "60 requests every 1m"),
         ("--limit", "60 requests per 1 m"),
+        ("--limit", "60 requests per 1m burst"),
+        ("--limit", "60 requests per 1m burst ten"),
+        ("--limit", "60 tokens at once"),
         ("--budget", "10"),
         ("--budget", "10 per month"),
         ("--budget", "10 eur per month"),

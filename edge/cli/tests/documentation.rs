@@ -9,7 +9,7 @@ use sluice_catalogue::Catalogue;
 use sluice_cli::load::load;
 
 /// Each table of the page, by its heading (or the line before it), and a file in which its field `nonsense` is wrong.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 20] = [
     ("### `[gateway]`", "[gateway]\nnonsense = 1"),
     ("### `[accounting]`", "[accounting]\nnonsense = 1"),
     (
@@ -24,6 +24,9 @@ const TABLES: [(&str, &str); 17] = [
         "### `[providers.<name>.models.<model>]`",
         "[providers.openai.models.x]\nnonsense = 1",
     ),
+    ("### Amazon Bedrock", "[providers.openai.aws]\nnonsense = 1"),
+    ("### Azure OpenAI", "[providers.openai.azure]\nnonsense = 1"),
+    ("### Vertex AI", "[providers.openai.google]\nnonsense = 1"),
     ("### Timeouts", "[gateway.timeouts]\nnonsense = 1"),
     ("### Retry", "[gateway.retry]\nnonsense = 1"),
     ("### `[models.<name>]`", "[models.x]\nnonsense = 1"),

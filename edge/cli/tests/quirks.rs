@@ -19,6 +19,8 @@ fn flags(config: &Config, model: &str) -> Vec<&'static str> {
         ("reasoning_adaptive", target.reasoning_adaptive),
         ("sampling", target.sampling),
         ("structured_outputs", target.structured_outputs),
+        ("responses", target.responses),
+        ("completions", target.completions),
     ];
     let on = flags.into_iter().filter(|(_, on)| *on);
     on.map(|(name, _)| name).collect()
@@ -67,15 +69,15 @@ fn encoders_know_what_the_catalogue_knows() {
             ("claude-3-haiku-20240307", "stream_usage sampling"),
             (
                 "gpt-4o-mini",
-                "max_completion_tokens stream_usage developer_role sampling structured_outputs",
+                "max_completion_tokens stream_usage developer_role sampling structured_outputs responses",
             ),
             (
                 "gpt-5-mini",
-                "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs",
+                "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs responses",
             ),
             (
                 "gpt-5-mini-2025-08-07",
-                "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs",
+                "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs responses",
             ),
             ("deepseek-chat", "stream_usage reasoning_content sampling"),
             (

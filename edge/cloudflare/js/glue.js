@@ -5,9 +5,8 @@ const EMPTY = new Uint8Array(0);
 const PIECE_BYTES_MAX = 65536;
 /** How long an upstream body is read at once, at most. */
 const WHOLE_BYTES_MAX = 1 << 20;
-/** How long an event stream is quiet before it shows a sign of life, at least; at most twice that. */
+/** How long a stream is quiet before it shows a sign of life, at least; at most twice that. */
 const PULSE_MILLIS = 400;
-const PULSE = new TextEncoder().encode(":\n\n");
 /** How much of an unwanted body is read, at most. */
 const DRAIN_BYTES_MAX = 32 << 20;
 
@@ -90,7 +89,21 @@ export function respond(resolve, status, headers, body) {
   resolve(new Response(empty ? null : body, { status, headers: pairs(headers) }));
 }
 
-/** Calls a provider. */
+/** The pieces of a request's body, one after another; undefined at the end. */
+export class Upload {
+  #reader;
+
+  constructor(request) {
+    this.#reader = request.body?.getReader();
+  }
+
+  next() {
+    if (this.#reader === undefined) return Promise.resolve(undefined);
+    return this.#reader.read().then(({ done, value }) => (done ? undefined : value));
+  }
+}
+
+/** Calls a provider; the body is bytes or a stream. */
 export function call(method, url, headers, body, signal) {
   return fetch(url, {
     method,
@@ -140,18 +153,22 @@ export class Pieces {
 }
 
 /**
- * The way back to the caller of an event stream: bytes go through natively, one write at a time.
+ * The way back to the caller of a stream: bytes go through natively, one write at a time.
  *
- * While nothing is sent, an empty comment goes out now and then, which clients skip: only a write shows whether the
+ * While nothing is sent, the pulse goes out now and then, which clients skip: only a write shows whether the
  * caller is still there, and what lies between keeps a connection open on which something moves.
  */
 export class Pipe {
   #writer;
   #quiet = false;
   #waiting = 0;
-  #pulse = setInterval(() => this.#beat(), PULSE_MILLIS);
+  #pulse;
+  #timer;
 
-  constructor() {
+  /** No pulse where it is empty. */
+  constructor(pulse) {
+    this.#pulse = new TextEncoder().encode(pulse);
+    if (pulse !== "") this.#timer = setInterval(() => this.#beat(), PULSE_MILLIS);
     const { readable, writable } = new IdentityTransformStream();
     this.readable = readable;
     this.#writer = writable.getWriter();
@@ -178,12 +195,12 @@ export class Pipe {
   }
 
   #beat() {
-    if (this.#quiet && this.#waiting === 0) this.write(PULSE).catch(() => {});
+    if (this.#quiet && this.#waiting === 0) this.write(this.#pulse).catch(() => {});
     this.#quiet = true;
   }
 
   #still() {
-    clearInterval(this.#pulse);
+    clearInterval(this.#timer);
   }
 }
 
@@ -199,6 +216,21 @@ export class Timer {
 
   cancel() {
     clearTimeout(this.#id);
+  }
+}
+
+/** A wait that any request can end; whoever waits goes on in its own request's context. */
+export class Signal {
+  #resolve;
+
+  constructor() {
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  wake() {
+    this.#resolve();
   }
 }
 

@@ -6,13 +6,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use http::StatusCode;
 use js_sys::{Function, Uint8Array};
 use serde::Deserialize;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::{Level, Platform};
-use sluice_core::problem::Problem;
 use sluice_units::{Region, Span};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -102,11 +100,7 @@ pub async fn handle(
     let worker = Worker::new(request.clone(), env, context, instance.region.clone());
     let answer = match head {
         Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
-        None => Answer::problem(&Problem::invalid(
-            StatusCode::BAD_REQUEST,
-            "invalid_url",
-            "The request's method or URL cannot be read.",
-        )),
+        None => Answer::unreadable(),
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
@@ -124,7 +118,7 @@ async fn give(worker: &Worker, answer: Answer<Worker>, resolve: &Function) -> Re
             glue::respond(resolve, status, &headers, &body)
         }
         AnswerBody::Stream(pump) => {
-            let pipe = glue::Pipe::new();
+            let pipe = glue::Pipe::new(pump.pulse());
             let responded = glue::respond(resolve, status, &headers, &pipe.readable());
             if let Err(error) = &responded {
                 worker.log(

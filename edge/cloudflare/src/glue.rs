@@ -26,9 +26,17 @@ extern "C" {
         method: &str,
         url: &str,
         headers: &str,
-        body: Uint8Array,
+        body: &JsValue,
         signal: &JsValue,
     ) -> Result<Promise, JsValue>;
+
+    pub(crate) type Upload;
+
+    #[wasm_bindgen(constructor, catch)]
+    pub(crate) fn new(request: &JsValue) -> Result<Upload, JsValue>;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn next(this: &Upload) -> Promise;
 
     pub(crate) fn answered(response: &JsValue) -> String;
 
@@ -43,7 +51,7 @@ extern "C" {
     pub(crate) type Pipe;
 
     #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> Pipe;
+    pub(crate) fn new(pulse: &str) -> Pipe;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn readable(this: &Pipe) -> JsValue;
@@ -67,6 +75,18 @@ extern "C" {
 
     #[wasm_bindgen(method)]
     pub(crate) fn cancel(this: &Timer);
+
+    #[derive(Clone)]
+    pub(crate) type Signal;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new() -> Signal;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn done(this: &Signal) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn wake(this: &Signal);
 
     #[wasm_bindgen(catch)]
     pub(crate) fn ask(namespace: &JsValue, name: &str, text: &str) -> Result<Promise, JsValue>;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use js_sys::{Promise, Reflect, Uint8Array};
 use sluice_core::platform::{
-    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall,
+    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
@@ -41,6 +41,7 @@ struct Inner {
     context: JsValue,
     region: Region,
     left: OnceCell<Promise>,
+    upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
@@ -53,6 +54,7 @@ impl Worker {
             context,
             region,
             left: OnceCell::new(),
+            upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
     }
@@ -136,6 +138,23 @@ impl Platform for Worker {
         Ok(Bytes::from(bytes.to_vec()))
     }
 
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let incomplete = |_| ReceiveError::Incomplete;
+        let upload = match self.0.upload.get() {
+            Some(upload) => upload,
+            None => {
+                let upload = glue::Upload::new(&self.0.request).map_err(incomplete)?;
+                self.0.upload.get_or_init(|| upload)
+            }
+        };
+        let piece = JsFuture::from(upload.next()).await.map_err(incomplete)?;
+        if piece.is_undefined() {
+            return Ok(None);
+        }
+        let piece: Uint8Array = piece.unchecked_into();
+        Ok(Some(Bytes::from(piece.to_vec())))
+    }
+
     async fn sleep(&self, span: Span) {
         let millis = span.as_millis_ceil().clamp(0, TIMER_MILLIS_MAX);
         let wait = Wait(glue::Timer::new(millis as f64));
@@ -147,6 +166,16 @@ impl Platform for Worker {
         let left = self.0.left.get_or_init(|| glue::left(&self.0.request));
         // This promise is never rejected either.
         let _ = JsFuture::from(left.clone()).await;
+    }
+
+    /// The platform ties a task to the request whose event it wakes in: so a wait goes through a promise, which
+    /// brings it back to its own.
+    async fn woken(&self, hand_out: impl FnOnce(Wake)) {
+        let signal = glue::Signal::new();
+        let done = signal.done();
+        hand_out(Box::new(move || signal.wake()));
+        // Never rejected.
+        let _ = JsFuture::from(done).await;
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {

@@ -208,6 +208,7 @@ impl Bucket {
             url,
             headers,
             body,
+            rest: None,
         };
         Ok(upstream::fetch(call).await?)
     }

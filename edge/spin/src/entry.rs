@@ -13,6 +13,7 @@ use sluice_core::hash::same_secret;
 use sluice_core::platform::{Level, Platform as _};
 use sluice_core::problem::Problem;
 use sluice_units::Span;
+use sluice_wire::Downstream;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
@@ -39,15 +40,14 @@ impl Guest for Component {
             Err(error) => {
                 eprintln!("error: {error}");
                 let problem = Problem::unavailable("not_started", error.to_string(), RETRY_AFTER);
-                return give_problem(&problem);
+                return give_plain(Answer::<Spin>::problem(
+                    &problem,
+                    Downstream::ChatCompletions,
+                ));
             }
         };
         let Some(head) = headers::head(&request) else {
-            return give_problem(&Problem::invalid(
-                StatusCode::BAD_REQUEST,
-                "invalid_url",
-                "The request's method or URL cannot be read.",
-            ));
+            return give_plain(Answer::<Spin>::unreadable());
         };
         if head.uri.path() == UPKEEP_PATH {
             return upkeep(&instance, &head.method, &head.headers).await;
@@ -76,8 +76,7 @@ fn give(platform: &Spin, answer: Answer<Spin>) -> Result<Response, ErrorCode> {
     }
 }
 
-fn give_problem(problem: &Problem) -> Result<Response, ErrorCode> {
-    let answer = Answer::<Spin>::problem(problem);
+fn give_plain(answer: Answer<Spin>) -> Result<Response, ErrorCode> {
     match answer.body {
         AnswerBody::Full(bytes) => answer::whole(answer.status, answer.headers, bytes),
         AnswerBody::Stream(_) => Err(ErrorCode::InternalError(None)),

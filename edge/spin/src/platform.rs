@@ -7,16 +7,17 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use sluice_core::platform::{
-    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall,
+    FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
 use sluice_units::{OrgId, Secret, Span, Timestamp};
-use spin_sdk::wasip3::http::types::{ErrorCode, Request};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Trailers};
 use spin_sdk::wasip3::wit_future;
-use spin_sdk::wit_bindgen::{self, StreamResult};
+use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::answer::Presence;
+use crate::event::event;
 use crate::instance::Instance;
 use crate::store::Failure;
 use crate::tasks::Asked;
@@ -35,6 +36,7 @@ pub(crate) struct Spin(Rc<Inner>);
 struct Inner {
     instance: Rc<Instance>,
     request: RefCell<Option<Request>>,
+    upload: RefCell<Option<Incoming>>,
     presence: Rc<Presence>,
     now: Cell<Timestamp>,
 }
@@ -45,6 +47,7 @@ impl Spin {
         Self(Rc::new(Inner {
             instance,
             request: RefCell::new(Some(request)),
+            upload: RefCell::new(None),
             presence: Rc::default(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -53,6 +56,28 @@ impl Spin {
     /// Whether the caller is still there.
     pub(crate) fn presence(&self) -> Rc<Presence> {
         Rc::clone(&self.0.presence)
+    }
+}
+
+/// The request's body on its way in.
+struct Incoming {
+    stream: StreamReader<u8>,
+    end: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+}
+
+impl Incoming {
+    fn of(request: Request) -> Self {
+        let (_, consumed) = wit_future::new::<Result<(), ErrorCode>>(|| Ok(()));
+        let (stream, end) = Request::consume_body(request, consumed);
+        Self { stream, end }
+    }
+
+    /// Whether it came to its end in good order.
+    async fn end(self) -> Result<(), ReceiveError> {
+        match self.end.await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ReceiveError::Incomplete),
+        }
     }
 }
 
@@ -95,12 +120,11 @@ impl Platform for Spin {
         if declared.is_some_and(|bytes| bytes > bytes_max) {
             return Err(ReceiveError::TooLarge);
         }
-        let (_, consumed) = wit_future::new::<Result<(), ErrorCode>>(|| Ok(()));
-        let (mut stream, end) = Request::consume_body(request, consumed);
+        let mut incoming = Incoming::of(request);
         let mut body = Vec::with_capacity(declared.unwrap_or(PIECE_BYTES_MAX));
         loop {
             body.reserve(1);
-            let (result, read) = stream.read(body).await;
+            let (result, read) = incoming.stream.read(body).await;
             body = read;
             if body.len() > bytes_max {
                 return Err(ReceiveError::TooLarge);
@@ -109,8 +133,28 @@ impl Platform for Spin {
                 break;
             }
         }
-        end.await.map_err(|_| ReceiveError::Incomplete)?;
+        incoming.end().await?;
         Ok(Bytes::from(body))
+    }
+
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let begun = self.0.upload.take();
+        let mut incoming = match begun {
+            Some(incoming) => incoming,
+            None => Incoming::of(self.0.request.take().ok_or(ReceiveError::Incomplete)?),
+        };
+        loop {
+            let buffer = Vec::with_capacity(PIECE_BYTES_MAX);
+            let (result, piece) = incoming.stream.read(buffer).await;
+            if !piece.is_empty() {
+                self.0.upload.replace(Some(incoming));
+                return Ok(Some(Bytes::from(piece)));
+            }
+            if result != StreamResult::Complete(0) {
+                incoming.end().await?;
+                return Ok(None);
+            }
+        }
     }
 
     async fn sleep(&self, span: Span) {
@@ -119,6 +163,13 @@ impl Platform for Spin {
 
     async fn left(&self) {
         self.0.presence.left().await;
+    }
+
+    /// A waker does not reach from one request to another; an event does.
+    async fn woken(&self, hand_out: impl FnOnce(Wake)) {
+        let (event, wait) = event();
+        hand_out(Box::new(move || drop(event)));
+        wait.over().await;
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {

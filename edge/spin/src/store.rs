@@ -45,16 +45,36 @@ pub(crate) enum Failure {
     Row(#[from] RowError),
 }
 
+/// Why rows could not be loaded.
+pub(crate) enum Stop {
+    /// These must be read first.
+    Missing(Vec<Read>),
+    /// A stored row cannot be used.
+    Row(RowError),
+}
+
+impl From<RowError> for Stop {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+/// What the rows are that a round of reads found.
+pub(crate) type Found = Vec<(RowKey, String)>;
+
 /// A command in the form that the machines give it.
 pub(crate) trait Task {
     /// What it answers.
     type Reply;
 
-    /// The rows that must be seen first.
-    fn reads(&self, now: Timestamp) -> Vec<Read>;
-
-    /// The rows that must be seen besides, now that the first ones are known.
-    fn then_reads(&self, rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError>;
+    /// Reads what must be seen, in as many rounds as it takes; `read` answers one round.
+    ///
+    /// It is done again for each round, with the same answers to those before.
+    fn load(
+        &self,
+        now: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop>;
 
     /// The decision.
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError>;
@@ -72,7 +92,7 @@ pub(crate) enum Manner {
 /// What a read finds.
 pub(crate) enum Seen {
     /// The rows, as they stand together at one version.
-    Now(Version, Vec<(RowKey, String)>),
+    Now(Version, Found),
     /// So many others come first.
     Later(i64),
 }
@@ -188,37 +208,51 @@ async fn attempt<S: Store, T: Task>(
 ) -> Result<Option<T::Reply>, Failure> {
     let mut current = store.begin(object, manner).await?;
     let began = clock::now();
-    let (now, version, found) = loop {
-        let now = clock::now();
-        match current.read(&task.reads(now)).await? {
-            Seen::Now(version, found) => break (now, version, found),
-            Seen::Later(_) if now.since(began) > TURN_WAIT_MAX => {
+    let mut now = began;
+    let mut rounds: Vec<Found> = Vec::new();
+    let mut seen = None;
+    let rows = loop {
+        let reads = match replay(task, now, &rounds) {
+            Ok(rows) => break rows,
+            Err(Stop::Missing(reads)) => reads,
+            Err(Stop::Row(error)) => return Err(error.into()),
+        };
+        match current.read(&reads).await? {
+            Seen::Now(version, found) if *seen.get_or_insert(version) == version => {
+                rounds.push(found);
+            }
+            Seen::Now(..) => {
+                current.end().await?;
+                return Ok(None);
+            }
+            Seen::Later(_) if clock::now().since(began) > TURN_WAIT_MAX => {
                 current.end().await?;
                 return Err(Failure::Busy);
             }
             Seen::Later(before) => {
                 let pause = TURN_TYPICAL.times(before.saturating_add(1));
                 clock::sleep(clock::jitter(pause.min(TURN_POLL_MAX))).await;
+                now = clock::now();
             }
         }
     };
-    let mut rows = Rows::new();
-    rows.extend(found);
-    let more = task.then_reads(&rows, now)?;
-    if !more.is_empty() {
-        match current.read(&more).await? {
-            Seen::Now(then, found) if then == version => rows.extend(found),
-            _ => {
-                current.end().await?;
-                return Ok(None);
-            }
-        }
-    }
     let (reply, writes) = task.decide(&rows, now)?;
     if writes.is_empty() {
         current.end().await?;
         return Ok(Some(reply));
     }
-    let committed = current.commit(version, &writes).await?;
+    let committed = current.commit(seen.unwrap_or_default(), &writes).await?;
     Ok(committed.then_some(reply))
+}
+
+/// Loads with the answers that there are.
+fn replay<T: Task>(task: &T, now: Timestamp, rounds: &[Found]) -> Result<Rows, Stop> {
+    let mut answers = rounds.iter();
+    task.load(now, |reads| {
+        if reads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = answers.next().cloned();
+        answer.ok_or_else(|| Stop::Missing(reads.to_vec()))
+    })
 }

@@ -6,7 +6,7 @@ use sluice_machines::registry;
 use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
 use sluice_units::{Span, Timestamp};
 
-use crate::store::Task;
+use crate::store::{Found, Stop, Task};
 
 /// Commands of a ledger, decided together.
 pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
@@ -14,12 +14,12 @@ pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
 impl Task for Commands<'_> {
     type Reply = Vec<ledger::Reply>;
 
-    fn reads(&self, now: Timestamp) -> Vec<Read> {
-        ledger::reads(now, self.0)
-    }
-
-    fn then_reads(&self, rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
-        ledger::scope_reads(rows, now, self.0)
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        ledger::load(self.0, read)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -33,12 +33,12 @@ pub(crate) struct Asked<'a>(pub(crate) &'a registry::Command);
 impl Task for Asked<'_> {
     type Reply = registry::Reply;
 
-    fn reads(&self, _: Timestamp) -> Vec<Read> {
-        registry::reads(self.0)
-    }
-
-    fn then_reads(&self, rows: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
-        registry::then_reads(rows, self.0)
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        registry::load(self.0, read)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -52,12 +52,12 @@ pub(crate) struct Expire;
 impl Task for Expire {
     type Reply = ();
 
-    fn reads(&self, _: Timestamp) -> Vec<Read> {
-        ledger::expire_reads()
-    }
-
-    fn then_reads(&self, rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
-        ledger::expire_scope_reads(rows, now)
+    fn load(
+        &self,
+        now: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        ledger::load_due(now, read)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -71,12 +71,12 @@ pub(crate) struct NextBatch;
 impl Task for NextBatch {
     type Reply = Option<Batch>;
 
-    fn reads(&self, _: Timestamp) -> Vec<Read> {
-        outbox::reads()
-    }
-
-    fn then_reads(&self, _: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
-        Ok(Vec::new())
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&outbox::reads(), read)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -98,12 +98,12 @@ pub(crate) struct Ended<'a> {
 impl Task for Ended<'_> {
     type Reply = ();
 
-    fn reads(&self, _: Timestamp) -> Vec<Read> {
-        outbox::reads()
-    }
-
-    fn then_reads(&self, _: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
-        Ok(Vec::new())
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&outbox::reads(), read)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -141,12 +141,12 @@ const CLAIM: &str = "claim";
 impl Task for Claim {
     type Reply = Claimed;
 
-    fn reads(&self, _: Timestamp) -> Vec<Read> {
-        vec![Read::Row(CLAIM.to_owned())]
-    }
-
-    fn then_reads(&self, _: &Rows, _: Timestamp) -> Result<Vec<Read>, RowError> {
-        Ok(Vec::new())
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&[Read::Row(CLAIM.to_owned())], read)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -165,4 +165,14 @@ impl Task for Claim {
         writes.put(CLAIM.to_owned(), now.as_micros().to_string());
         Ok((Claimed::Own, writes))
     }
+}
+
+/// Rows that are known to be needed from the beginning.
+fn at_once(
+    reads: &[Read],
+    mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+) -> Result<Rows, Stop> {
+    let mut rows = Rows::new();
+    rows.extend(read(reads)?);
+    Ok(rows)
 }

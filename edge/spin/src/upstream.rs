@@ -1,12 +1,13 @@
 //! Calls out, and their bodies: what is dropped is aborted.
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, Uri, header};
-use sluice_core::platform::{FetchError, UpstreamAnswer, UpstreamBody, UpstreamCall};
+use sluice_core::platform::{FetchError, Rest, UpstreamAnswer, UpstreamBody, UpstreamCall};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Trailers};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
+use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult, StreamWriter};
 
 use crate::headers;
 
@@ -34,20 +35,21 @@ pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, Fe
 fn request(mut call: UpstreamCall) -> Option<Request> {
     let address: Uri = call.url.parse().ok()?;
     let body = std::mem::take(&mut call.body);
-    if !body.is_empty() {
+    let rest = call.rest.take();
+    let has_body = rest.is_some() || !body.is_empty();
+    if has_body && rest.is_none() {
         call.headers
             .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     let fields = headers::fields(&call.headers).ok()?;
     let (trailers, trailers_reader) =
         wit_future::new::<Result<Option<Trailers>, ErrorCode>>(|| Ok(None));
-    let contents = (!body.is_empty()).then(|| {
-        let (mut stream, contents) = wit_stream::new::<u8>();
+    let contents = has_body.then(|| {
+        let (stream, contents) = wit_stream::new::<u8>();
         wit_bindgen::spawn(async move {
-            stream.write_all(body.into()).await;
-            drop(stream);
+            let end = send(stream, body, rest).await;
             // Whoever does not wait for them needs none.
-            let _ = trailers.write(Ok(None)).await;
+            let _ = trailers.write(end).await;
         });
         contents
     });
@@ -65,6 +67,23 @@ fn request(mut call: UpstreamCall) -> Option<Request> {
         .map(http::uri::PathAndQuery::as_str);
     request.set_path_with_query(path).ok()?;
     Some(request)
+}
+
+/// Sends a body: its beginning, then what follows. What ends early ends the call.
+async fn send(
+    mut stream: StreamWriter<u8>,
+    first: Bytes,
+    rest: Option<Rest>,
+) -> Result<Option<Trailers>, ErrorCode> {
+    let rest = rest.unwrap_or_else(|| futures_util::stream::empty().boxed_local());
+    let mut pieces = futures_util::stream::iter([Ok(first)]).chain(rest);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ErrorCode::HttpRequestBodySize(None))?;
+        if !stream.write_all(piece.into()).await.is_empty() {
+            break;
+        }
+    }
+    Ok(None)
 }
 
 /// What the platform says, for the core: whether the request can have reached anybody.

@@ -28,14 +28,16 @@ line! {
         aliases: Vec<String>,
         /// Its own name.
         name: String,
-        /// Its wire language: `openai`, `anthropic` or `gemini`.
+        /// Its wire language: `openai`, `anthropic`, `gemini`, `bedrock` or `cohere`.
         dialect: String,
-        /// Where its API begins; `${NAME}` stands for what only the account's owner knows.
+        /// Where its API begins; `${REGION}` stands for its region, `${NAME}` for what only the account's owner knows.
         base_url: Option<String>,
         /// The usual name of the variable that holds its key; absent where it asks for none.
         key: Option<String>,
         /// The header that carries the key, where it is not the dialect's own.
         header: Option<String>,
+        /// The key is a Google service account's.
+        service_account: bool,
         /// Where it departs from its dialect.
         quirks: Quirks,
         /// Its addresses by region.
@@ -76,6 +78,12 @@ pub struct Quirks {
     /// It takes temperature and its relatives.
     #[serde(skip_serializing_if = "is_default")]
     pub sampling: Option<bool>,
+    /// It serves Responses too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub responses: Option<bool>,
+    /// It serves legacy Completions too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub completions: Option<bool>,
 }
 
 line! {

@@ -9,8 +9,9 @@ use sluice_machines::registry::{Command, ConfigVersion, KeyRecord, Reply};
 use sluice_machines::{ledger, limit::Rule};
 use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
 
+use crate::address::allow;
 use crate::config::{BudgetDocument, Config, Document, Issue, LimitDocument};
-use crate::gateway::{Answer, Context, allow};
+use crate::gateway::{Answer, Context};
 use crate::hash::{same_secret, sha256_hex};
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -143,6 +144,7 @@ struct NewKey {
     app: Option<AppId>,
     user: Option<UserId>,
     models: Vec<String>,
+    strict: bool,
     limits: Vec<LimitDocument>,
     budgets: Vec<BudgetDocument>,
     expires_after: Option<String>,
@@ -230,6 +232,7 @@ fn key_record(
         user: asked.user,
         models: asked.models,
         rules,
+        strict: asked.strict,
         created_at: now,
         expires_at: now.plus(life),
         revoked_at: None,
@@ -287,6 +290,7 @@ fn key_json(key: &KeyRecord, now: Timestamp) -> Value {
         "user": key.user,
         "models": key.models,
         "rules": key.rules,
+        "strict": key.strict,
         "state": state,
         "created_at": key.created_at.to_string(),
         "expires_at": key.expires_at.to_string(),

@@ -1,19 +1,22 @@
 //! May this request go ahead: one atomic decision over all scopes, and the reservation that it leaves.
 
-use http::StatusCode;
 use std::rc::Rc;
 
-use sluice_machines::ledger::{self, Admission, Headroom};
-use sluice_machines::limit::{Amount, Rule, ScopeRules};
+use futures_util::future::{Either, select};
+use http::StatusCode;
+use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, LEASE_GRACE, LEASE_LIFE};
+use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
-use sluice_units::{ModelId, NanoUsd, OrgId, RequestId, Span, Timestamp, Tokens, Usage};
+use sluice_units::{LeaseId, ModelId, NanoUsd, OrgId, RequestId, Span, Timestamp, Tokens, Usage};
 
 use crate::authenticate::Caller;
+use crate::commit::{self, Listener, Ticket};
 use crate::config::{Config, Route};
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
 use crate::problem::Problem;
+use crate::secret_key;
 
 /// What a request will use at most.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,8 @@ pub struct Admitted {
     headroom: Headroom,
     bound: Bound,
     ttl: Span,
+    /// Where the reservation is told of by an intent.
+    intent: Option<Ticket>,
 }
 
 impl Admitted {
@@ -77,6 +82,15 @@ impl Admitted {
         self.bound
     }
 
+    /// Returns when it is known whether the reservation is durable, and whether it is. Before that, nothing may reach
+    /// the caller.
+    pub async fn committed<P: Platform>(&self, p: &P) -> bool {
+        match &self.intent {
+            Some(intent) => intent.committed(p).await,
+            None => true,
+        }
+    }
+
     /// How long the reservation lives without a sign of life.
     #[must_use]
     pub const fn ttl(&self) -> Span {
@@ -84,7 +98,12 @@ impl Admitted {
     }
 }
 
-/// Reserves what the request may use, at every scope or at none.
+/// How long a request waits for slices that others hold to come back, at most, and how often it asks.
+const WAIT_MAX: Span = LEASE_LIFE.plus(LEASE_GRACE).plus(Span::from_seconds(1));
+const ASKS_MAX: u32 = 4;
+
+/// Reserves what the request may use, at every scope or at none: out of the isolate's slice where that suffices, which
+/// takes no time, and else by asking the ledger.
 ///
 /// # Errors
 /// A 429 that names the binding limit, a 403 when a budget stands and no price is known, a 503 when the ledger does
@@ -99,28 +118,135 @@ pub async fn reserve<P: Platform>(
     let (bound, estimate) = estimate(caller.scopes(), &ask)?;
     let draft = draft(config, caller, &ask, bound, estimate);
     let ttl = config.accounting.reservation_ttl;
-    let command = ledger::Command::Admit(Box::new(Admission {
-        scopes: caller.scopes().to_vec(),
-        estimate,
+    let mut admitted = Admitted {
+        draft,
+        headroom: Headroom::default(),
+        bound,
         ttl,
+        intent: None,
+    };
+    let slice = Slice::of(estimate);
+    isolate
+        .leases
+        .borrow_mut()
+        .note(p.now(), &caller.key().id, caller.scopes(), slice);
+    let mut asks = 0_u32;
+    loop {
+        if draw(p, isolate, &mut admitted, estimate) {
+            return Ok(admitted);
+        }
+        let asked = ask_ledger(p, isolate, caller, &mut admitted, estimate).await?;
+        let Some(denial) = asked else {
+            return Ok(admitted);
+        };
+        asks = asks.saturating_add(1);
+        let wait = denial
+            .leases_end
+            .filter(|_| asks < ASKS_MAX)
+            .filter(|wait| p.now().plus(*wait) <= ask.at.plus(WAIT_MAX));
+        let Some(wait) = wait else {
+            return Err(Problem::denied(&denial));
+        };
+        // What is left is held by others, who draw it or let it go: only then is it known.
+        let over = std::pin::pin!(p.sleep(wait));
+        let left = std::pin::pin!(p.left());
+        if let Either::Right(_) = select(over, left).await {
+            return Err(Problem::left());
+        }
+    }
+}
+
+/// Lets the request in out of the isolate's slice, and sends word of it. No time passes.
+fn draw<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    admitted: &mut Admitted,
+    estimate: Amount,
+) -> bool {
+    let now = p.now();
+    let draft = &admitted.draft;
+    if !isolate.outgoing.has_room(&draft.org) {
+        return false;
+    }
+    let drawn = isolate
+        .leases
+        .borrow_mut()
+        .draw(now, &draft.key, Slice::of(estimate));
+    let Some(draw) = drawn else {
+        renew(p, isolate, draft);
+        return false;
+    };
+    let intent = ledger::Command::Intent(Box::new(Intent {
+        lease: draw.lease,
+        sequence: draw.sequence,
+        estimate,
+        ttl: admitted.ttl,
         draft: draft.clone(),
     }));
-    let asked = p.ledger(&draft.org, std::slice::from_ref(&command)).await;
-    let mut replies = asked.inspect_err(|_| {
+    let ticket = Ticket::default();
+    let listener = Listener::Ticket(ticket.clone());
+    let sent = commit::send(p, isolate, &draft.org, intent, listener);
+    debug_assert!(sent, "there was room");
+    renew(p, isolate, draft);
+    admitted.headroom = draw.headroom;
+    admitted.intent = Some(ticket);
+    true
+}
+
+/// Renews the key's slice behind everything that was drawn from it, if it is time to.
+fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, draft: &Record) {
+    let request = isolate.leases.borrow_mut().renew(p.now(), &draft.key);
+    let Some(request) = request else { return };
+    let (lease, number) = (request.lease.clone(), request.number);
+    let listener = Listener::Lease(draft.key.clone(), lease.clone(), number);
+    let command = ledger::Command::Lease(Box::new(request));
+    if !commit::send(p, isolate, &draft.org, command, listener) {
+        isolate.leases.borrow_mut().unanswered(&draft.key, &lease);
+    }
+}
+
+/// Asks the ledger for this one request, and for a first slice with it where the key is busy. A denial is an answer.
+async fn ask_ledger<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    caller: &Caller,
+    admitted: &mut Admitted,
+    estimate: Amount,
+) -> Result<Option<Denial>, Problem> {
+    let draft = &admitted.draft;
+    let mut commands = vec![ledger::Command::Admit(Box::new(Admission {
+        scopes: caller.scopes().to_vec(),
+        estimate,
+        ttl: admitted.ttl,
+        draft: draft.clone(),
+    }))];
+    let name = || LeaseId::new(&secret_key::identifier("lease_", p.random())).ok();
+    let begun = isolate.leases.borrow_mut().begin(p.now(), &draft.key, name);
+    let lease = begun.as_ref().map(|request| request.lease.clone());
+    commands.extend(begun.map(|request| ledger::Command::Lease(Box::new(request))));
+    let asked = p.ledger(&draft.org, &commands).await;
+    if let Some(lease) = &lease {
+        let mut leases = isolate.leases.borrow_mut();
+        match asked.as_ref().ok().and_then(|replies| replies.get(1)) {
+            Some(ledger::Reply::Leased(grant)) => {
+                leases.granted(&draft.key, lease, 1, grant.clone());
+            }
+            _ => leases.unanswered(&draft.key, lease),
+        }
+    }
+    let replies = asked.inspect_err(|_| {
         // The reservation may stand all the same; releasing one that does not is harmless.
         let release = ledger::Command::Release {
             request: draft.request.clone(),
         };
         isolate.defer(p, &draft.org, release);
     })?;
-    match replies.pop() {
-        Some(ledger::Reply::Admitted(headroom)) => Ok(Admitted {
-            draft,
-            headroom,
-            bound,
-            ttl,
-        }),
-        Some(ledger::Reply::Denied(denial)) => Err(Problem::denied(&denial)),
+    match replies.into_iter().next() {
+        Some(ledger::Reply::Admitted(headroom)) => {
+            admitted.headroom = headroom;
+            Ok(None)
+        }
+        Some(ledger::Reply::Denied(denial)) => Ok(Some(denial)),
         _ => Err(Problem::bug("the ledger's answer to an admission")),
     }
 }
@@ -197,6 +323,7 @@ fn draft(
         },
         usage_source: UsageSource::Reserved,
         cost_nano_usd: estimate.cost,
+        overrun: false,
         latency_us: Span::ZERO,
         first_byte_us: None,
         cache: CacheState::Off,

@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, StatusCode, header};
+use http::request::Parts;
+use http::{StatusCode, header};
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::registry::KeyRecord;
 
+use crate::address;
 use crate::config::{Config, ScopeError};
 use crate::hash::sha256_hex;
 use crate::isolate::Isolate;
@@ -45,9 +47,9 @@ pub async fn caller<P: Platform>(
     p: &P,
     isolate: &Isolate,
     config: &Config,
-    headers: &HeaderMap,
+    head: &Parts,
 ) -> Result<Caller, Problem> {
-    let secret = presented(headers)?;
+    let secret = presented(head)?;
     if !secret_key::is_well_formed(secret) {
         return Err(incorrect());
     }
@@ -82,7 +84,8 @@ pub(crate) fn removed(gone: &ScopeError) -> Problem {
     )
 }
 
-fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
+fn presented(head: &Parts) -> Result<&str, Problem> {
+    let headers = &head.headers;
     let bearer = headers.get(header::AUTHORIZATION).map(|value| {
         value
             .to_str()
@@ -101,6 +104,8 @@ fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
         .find_map(|name| headers.get(*name))
         .and_then(|value| value.to_str().ok())
         .map(str::trim)
+        // Google's older clients write it into the address.
+        .or_else(|| address::query(head, "key"))
         .filter(|secret| !secret.is_empty())
         .ok_or_else(missing)
 }

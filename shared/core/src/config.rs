@@ -24,15 +24,15 @@ use sluice_units::{ModelId, OrgId};
 
 pub use compile::rules;
 pub use compiled::{
-    Accounting, Auth, Capabilities, FallbackOn, Gateway, KeyDefaults, Provider, ProviderDialect,
-    Retry, Route, TargetRef, Timeouts,
+    Accounting, Auth, AwsKeys, Capabilities, FallbackOn, Gateway, KeyDefaults, Provider,
+    ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
 pub use document::{
-    AccountingDocument, AuthDocument, BudgetDocument, CapabilityName, DialectName, Document,
-    FallbackReason, GatewayDocument, KeyDefaultsDocument, LimitDocument, MemberDocument,
-    ModelDocument, OrgDocument, PeriodName, PriceDocument, PricesDocument, ProviderDocument,
-    QuirksDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
-    TimeoutsDocument,
+    AccountingDocument, AuthDocument, AwsDocument, AzureDocument, BudgetDocument, CapabilityName,
+    DialectName, Document, FallbackReason, GatewayDocument, GoogleDocument, KeyDefaultsDocument,
+    KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument, PeriodName,
+    PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, RetryDocument, RouteDocument,
+    TargetDocument, TeamDocument, TierDocument, TimeoutsDocument,
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
@@ -169,11 +169,11 @@ impl Config {
         self.offers.iter().map(|offer| &offer.provider)
     }
 
-    /// The names of all secrets that providers need, sorted.
+    /// The names of all secrets that providers need, sorted; of names that stand together one suffices.
     #[must_use]
-    pub fn secrets_needed(&self) -> BTreeSet<&str> {
+    pub fn secrets_needed(&self) -> BTreeSet<Vec<&str>> {
         self.providers()
-            .filter_map(|provider| provider.key.as_deref())
+            .flat_map(|provider| provider.secrets_needed())
             .collect()
     }
 

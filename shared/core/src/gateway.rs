@@ -1,27 +1,30 @@
 //! The spine: one request from its arrival to its answer.
-//!
-//! The path and the method are looked at once, here; what was checked is what is served.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_machines::record::Operation;
-use sluice_units::{ModelId, RequestId, Timestamp};
-use sluice_wire::Drops;
-use sluice_wire::openai;
+use sluice_units::{ModelId, RequestId, Timestamp, Tokens};
+use sluice_wire::model::ChatRequest;
+use sluice_wire::openai::direct;
+use sluice_wire::responses::Echo;
+use sluice_wire::{Downstream, Drops, Malformed, anthropic, gemini, openai};
 
+use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
 use crate::authenticate::{self, Caller};
-use crate::config::{Config, ProviderDialect, Route};
+use crate::config::{Config, ProviderDialect, Route, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::serve::Run;
-use crate::translate::Work;
+use crate::translate::{Chat, Direct, Task, Work};
+use crate::upload::{self, Upload};
 use crate::{admin, estimate, headers, health, sandbox, secret_key};
 
 /// The status in the record of a request whose caller went away; nobody ever sees it.
@@ -61,15 +64,26 @@ impl<P: Platform> Answer<P> {
         }
     }
 
-    /// A problem in OpenAI's envelope.
+    /// To a request whose method or address is none.
     #[must_use]
-    pub fn problem(problem: &Problem) -> Self {
+    pub fn unreadable() -> Self {
+        let problem = Problem::invalid(
+            StatusCode::BAD_REQUEST,
+            "invalid_url",
+            "The request's method or URL cannot be read.",
+        );
+        Self::problem(&problem, Downstream::ChatCompletions)
+    }
+
+    /// A problem in the caller's language.
+    #[must_use]
+    pub fn problem(problem: &Problem, downstream: Downstream) -> Self {
         let mut headers = HeaderMap::new();
         problem.write_headers(&mut headers);
         Self {
             status: problem.status(),
             headers,
-            body: AnswerBody::Full(Bytes::from(problem.body())),
+            body: AnswerBody::Full(Bytes::from(downstream.encode_error(&problem.fault()))),
         }
     }
 }
@@ -82,17 +96,19 @@ pub(crate) struct Context<'a, P: Platform> {
     pub(crate) request: RequestId,
     pub(crate) at: Timestamp,
     pub(crate) head: &'a Parts,
+    pub(crate) downstream: Downstream,
 }
 
 /// Serves one request. Never fails: what goes wrong is an answer too.
 pub async fn handle<P: Platform>(p: &P, isolate: &Rc<Isolate>, head: Parts) -> Answer<P> {
     let at = p.now();
     let request = request_id(p);
-    let mut answer = match dispatch(p, isolate, &head, request.clone(), at).await {
+    let downstream = address::language(&head);
+    let mut answer = match dispatch(p, isolate, &head, downstream, request.clone(), at).await {
         Ok(answer) => answer,
-        Err(problem) => Answer::problem(&problem),
+        Err(problem) => Answer::problem(&problem, downstream),
     };
-    headers::request(&mut answer.headers, &request);
+    headers::request(&mut answer.headers, &request, downstream);
     answer
 }
 
@@ -111,95 +127,43 @@ async fn dispatch<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
     head: &Parts,
+    downstream: Downstream,
     request: RequestId,
     at: Timestamp,
 ) -> Result<Answer<P>, Problem> {
-    let path = head.uri.path();
-    match path {
-        "/health/live" => {
-            return allow(head, &[Method::GET, Method::HEAD]).map(|()| health::live());
-        }
-        "/health/ready" => {
-            allow(head, &[Method::GET, Method::HEAD])?;
-            return Ok(health::ready(p, isolate).await);
-        }
-        "/health" => {
-            allow(head, &[Method::GET, Method::HEAD])?;
-            return Ok(health::all(p, isolate).await);
-        }
+    let endpoint = address::endpoint(head)?;
+    match endpoint {
+        Endpoint::Live => return Ok(health::live()),
+        Endpoint::Ready => return Ok(health::ready(p, isolate).await),
+        Endpoint::Health => return Ok(health::all(p, isolate).await),
         _ => {}
     }
-    let config = isolate.config(p).await?;
     let context = Context {
         p,
         isolate,
-        config,
+        config: isolate.config(p).await?,
         request,
         at,
         head,
+        downstream,
     };
-    match path {
-        "/v1/chat/completions" => {
-            allow(head, &[Method::POST])?;
-            context.chat().await
-        }
-        "/v1/embeddings" => {
-            allow(head, &[Method::POST])?;
-            context.embeddings().await
-        }
-        "/v1/models" => {
-            allow(head, &[Method::GET])?;
-            context.models().await
-        }
-        _ => {
-            if let Some(name) = path.strip_prefix("/v1/models/") {
-                allow(head, &[Method::GET])?;
-                return context.model(name).await;
-            }
-            if path.starts_with("/admin/") {
-                return admin::handle(&context).await;
-            }
-            Err(Problem::invalid(
-                StatusCode::NOT_FOUND,
-                "unknown_url",
-                format!(
-                    "Unknown request URL: {} {}. Try POST /v1/chat/completions.",
-                    head.method,
-                    shown(path)
-                ),
-            ))
+    match endpoint {
+        Endpoint::Chat(named) => context.chat(&named).await,
+        Endpoint::CountTokens(named) => context.count_tokens(&named).await,
+        Endpoint::Embeddings => context.embeddings().await,
+        Endpoint::Direct(endpoint) => context.direct(endpoint).await,
+        Endpoint::Models => context.models().await,
+        Endpoint::Model(name) => context.model(&name).await,
+        Endpoint::Admin => admin::handle(&context).await,
+        Endpoint::Live | Endpoint::Ready | Endpoint::Health => {
+            Err(Problem::bug("an endpoint that was served before"))
         }
     }
-}
-
-/// The path as it may be shown: short, and visible characters only.
-fn shown(path: &str) -> String {
-    path.chars()
-        .filter(char::is_ascii_graphic)
-        .take(80)
-        .collect()
-}
-
-pub(crate) fn allow(head: &Parts, methods: &[Method]) -> Result<(), Problem> {
-    if methods.contains(&head.method) {
-        return Ok(());
-    }
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    Err(Problem::invalid(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        format!(
-            "Not allowed to {} on {}. Allowed: {}.",
-            head.method,
-            shown(head.uri.path()),
-            names.join(", ")
-        ),
-    ))
 }
 
 impl<P: Platform> Context<'_, P> {
-    async fn caller(&self) -> Result<Caller, Problem> {
-        authenticate::caller(self.p, self.isolate, &self.config, &self.head.headers).await
+    pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
+        authenticate::caller(self.p, self.isolate, &self.config, self.head).await
     }
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
@@ -210,112 +174,143 @@ impl<P: Platform> Context<'_, P> {
                 "request_too_large",
                 format!("The request's body is larger than {bytes_max} bytes, which is the most that this gateway takes."),
             ),
-            ReceiveError::Incomplete => Problem::invalid(
-                StatusCode::BAD_REQUEST,
-                "incomplete_body",
-                "The request's body ended before it was complete.",
-            ),
+            ReceiveError::Incomplete | ReceiveError::Refused => upload::incomplete(),
         })
     }
 
-    async fn chat(&self) -> Result<Answer<P>, Problem> {
+    async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (mut chat, drops) = openai::chat::decode_request(&body)?;
+        let (mut chat, unread) = self.decode_chat(named, &body)?;
         let (route, model) = self.route(&caller, &chat.model)?;
-        let input = estimate::chat_input(&chat);
-        let choices = u64::from(chat.choices.unwrap_or(1));
-        let bounds = self.bounds(&route, &body, input, |own| {
-            let most = match (chat.output_tokens_max, own) {
-                (Some(asked), Some(own)) => Some(asked.min(own)),
-                (asked, own) => asked.or(own),
-            };
-            most.map(|most| most.saturating_mul(choices))
-        });
-        let ask = self.ask(Operation::Chat, model, chat.stream, &route, bounds);
-        let admitted = admit::reserve(self.p, self.isolate, &self.config, &caller, ask).await?;
         // The name that the caller used is ours; what goes upstream is in the target.
         chat.model = route.name.as_str().to_owned();
-        self.run(admitted, route, Work::Chat(Box::new(chat)), body, drops)
-            .serve()
-            .await
+        let echo = (self.downstream == Downstream::Responses).then(|| Echo::of(&chat));
+        let work = Work {
+            task: Task::Chat(Box::new(Chat {
+                downstream: self.downstream,
+                request: chat,
+                echo,
+            })),
+            unread,
+            strict: self.is_strict(&caller)?,
+        };
+        self.serve(&caller, route, model, work, body).await
+    }
+
+    fn decode_chat(
+        &self,
+        named: &Named<'_>,
+        body: &[u8],
+    ) -> Result<(ChatRequest, Drops), Malformed> {
+        match &named.model {
+            Some(model) => gemini::downstream::decode_request(model, named.stream, body),
+            None => self.downstream.decode_request(body),
+        }
     }
 
     async fn embeddings(&self) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (request, drops) = openai::embeddings::decode_request(&body)?;
+        let (request, unread) = openai::embeddings::decode_request(&body)?;
         let (route, model) = self.route(&caller, &request.model)?;
-        let input = estimate::embeddings_input(&request);
-        let bounds = self.bounds(&route, &body, input, |_| Some(0));
-        let ask = self.ask(Operation::Embeddings, model, false, &route, bounds);
-        let admitted = admit::reserve(self.p, self.isolate, &self.config, &caller, ask).await?;
-        self.run(
-            admitted,
-            route,
-            Work::Embeddings(Box::new(request)),
-            body,
-            drops,
-        )
-        .serve()
-        .await
+        let work = Work {
+            task: Task::Embeddings(Box::new(request)),
+            unread,
+            strict: self.is_strict(&caller)?,
+        };
+        self.serve(&caller, route, model, work, body).await
     }
 
-    fn bounds(
-        &self,
-        route: &Route,
-        body: &Bytes,
-        input: sluice_units::Tokens,
-        output: impl Fn(Option<u64>) -> Option<u64>,
-    ) -> Vec<Bound> {
-        route
-            .targets
-            .iter()
-            .map(|target| {
-                if target.provider.dialect == ProviderDialect::Sandbox {
-                    let (input, output) = sandbox::count(target.model.as_str(), body);
-                    return Bound {
-                        input,
-                        output: Some(output),
-                    };
-                }
-                let own = target.output_tokens_max.map(sluice_units::Tokens::count);
-                Bound {
-                    input,
-                    output: output(own).map(sluice_units::Tokens::new),
-                }
-            })
-            .collect()
+    async fn direct(&self, endpoint: direct::Endpoint) -> Result<Answer<P>, Problem> {
+        let caller = self.caller().await?;
+        let content_type = self.head.headers.get(header::CONTENT_TYPE);
+        let is_form = content_type.is_some_and(|value| value.as_bytes().starts_with(b"multipart/"));
+        let (facts, upload, body) = if is_form || endpoint.wants_form() {
+            let held_bytes_max = self.config.gateway.request_bytes_max;
+            let upload = Upload::begin(self.p, &self.head.headers, held_bytes_max).await?;
+            let (model, bytes_max) = (upload.model(), upload.bytes_max());
+            let facts = upload.with_form(|form| endpoint.read_form(form, model, bytes_max));
+            let facts = facts.ok_or_else(|| Problem::bug("a form that was just read"))?;
+            (facts, Some(upload), Bytes::new())
+        } else {
+            let body = self.body().await?;
+            (endpoint.read(&body)?, None, body)
+        };
+        let (route, model) = self.route(&caller, &facts.model)?;
+        let work = Work {
+            task: Task::Direct(Box::new(Direct {
+                endpoint,
+                facts,
+                upload,
+            })),
+            unread: Drops::new(),
+            strict: self.is_strict(&caller)?,
+        };
+        self.serve(&caller, route, model, work, body).await
     }
 
-    fn ask<'r>(
-        &self,
-        operation: Operation,
-        model: ModelId,
-        stream: bool,
-        route: &'r Route,
-        bounds: Vec<Bound>,
-    ) -> Ask<'r> {
-        Ask {
-            request: self.request.clone(),
-            at: self.at,
-            operation,
-            model,
-            stream,
-            route,
-            bounds,
+    /// An estimate, on the safe side: no two providers count alike.
+    async fn count_tokens(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
+        let caller = self.caller().await?;
+        let body = self.body().await?;
+        let (chat, _) = match &named.model {
+            Some(model) => gemini::downstream::decode_count_tokens(model, &body)?,
+            None => anthropic::decode_count_tokens(&body)?,
+        };
+        self.route(&caller, &chat.model)?;
+        let count = estimate::likely_input(estimate::chat_input(&chat)).count();
+        let body = match self.downstream {
+            Downstream::GenerateContent(_) => gemini::downstream::encode_count_tokens(count),
+            _ => anthropic::encode_token_count(count),
+        };
+        let mut answer = Answer::json(StatusCode::OK, body);
+        headers::estimated(&mut answer.headers);
+        Ok(answer)
+    }
+
+    /// Whether the caller would rather have an error than a loss: the key's word, or the request's.
+    fn is_strict(&self, caller: &Caller) -> Result<bool, Problem> {
+        let name = headers::STRICT;
+        match self.head.headers.get(name).map(HeaderValue::as_bytes) {
+            None => Ok(caller.key().strict),
+            Some(b"true") => Ok(true),
+            Some(b"false") if !caller.key().strict => Ok(false),
+            Some(b"false") => Err(Problem::invalid(
+                StatusCode::FORBIDDEN,
+                "strict_translation_required",
+                format!("This API key allows strict translation only. Leave out {name}: false."),
+            )
+            .with_param(name)),
+            Some(_) => Err(Problem::invalid(
+                StatusCode::BAD_REQUEST,
+                "invalid_header",
+                format!("{name} is neither true nor false."),
+            )
+            .with_param(name)),
         }
     }
 
-    fn run(
+    async fn serve(
         &self,
-        admitted: admit::Admitted,
-        route: std::sync::Arc<Route>,
+        caller: &Caller,
+        route: Arc<Route>,
+        model: ModelId,
         work: Work,
         body: Bytes,
-        drops: Drops,
-    ) -> Run<P> {
-        Run {
+    ) -> Result<Answer<P>, Problem> {
+        let bounds = bounds(&route, &work, &body);
+        let ask = Ask {
+            request: self.request.clone(),
+            at: self.at,
+            operation: operation(&work.task),
+            model,
+            stream: work.streams(),
+            route: &route,
+            bounds,
+        };
+        let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        let run = Run {
             p: self.p.clone(),
             isolate: Rc::clone(self.isolate),
             config: Rc::clone(&self.config),
@@ -323,17 +318,18 @@ impl<P: Platform> Context<'_, P> {
             route,
             work,
             body,
-            drops,
+            forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
-        }
+        };
+        run.serve().await
     }
 
-    fn route(
+    pub(crate) fn route(
         &self,
         caller: &Caller,
         name: &str,
-    ) -> Result<(std::sync::Arc<Route>, ModelId), Problem> {
+    ) -> Result<(Arc<Route>, ModelId), Problem> {
         let unknown = || {
             Problem::invalid(
                 StatusCode::NOT_FOUND,
@@ -354,61 +350,60 @@ impl<P: Platform> Context<'_, P> {
             Err(unknown())
         }
     }
+}
 
-    async fn models(&self) -> Result<Answer<P>, Problem> {
-        let caller = self.caller().await?;
-        let names = self
-            .config
-            .models_for(caller.key())
-            .map_err(|gone| authenticate::removed(&gone))?;
-        let models: Vec<openai::models::Model<'_>> = names
-            .iter()
-            .map(|name| openai::models::Model {
-                id: name,
-                created: 0,
-                owned_by: "sluice",
-            })
-            .collect();
-        Ok(Answer::json(
-            StatusCode::OK,
-            openai::models::encode_list(&models),
-        ))
-    }
-
-    async fn model(&self, name: &str) -> Result<Answer<P>, Problem> {
-        let caller = self.caller().await?;
-        let name = percent_decoded(name);
-        let (route, _) = self.route(&caller, &name)?;
-        let owned_by = route
-            .targets
-            .first()
-            .map_or("sluice", |target| target.provider.id.as_str());
-        let model = openai::models::Model {
-            id: &name,
-            created: 0,
-            owned_by,
-        };
-        Ok(Answer::json(StatusCode::OK, openai::models::encode(&model)))
+const fn operation(task: &Task) -> Operation {
+    match task {
+        Task::Chat(_) => Operation::Chat,
+        Task::Embeddings(_) => Operation::Embeddings,
+        Task::Direct(direct) => match direct.endpoint {
+            direct::Endpoint::Images
+            | direct::Endpoint::ImageEdits
+            | direct::Endpoint::ImageVariations => Operation::Images,
+            direct::Endpoint::Speech => Operation::Speech,
+            direct::Endpoint::Transcriptions | direct::Endpoint::Translations => {
+                Operation::Transcription
+            }
+            direct::Endpoint::Moderations => Operation::Moderation,
+            direct::Endpoint::Rerank => Operation::Rerank,
+        },
     }
 }
 
-/// `%2F` and its like in a path segment; what is not well-formed stays as it is and names no model.
-fn percent_decoded(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let decoded = (*first == b'%')
-            .then(|| after.split_at_checked(2))
-            .flatten()
-            .and_then(|(digits, after)| {
-                let digits = std::str::from_utf8(digits).ok()?;
-                Some((u8::from_str_radix(digits, 16).ok()?, after))
-            });
-        let (byte, after) = decoded.unwrap_or((*first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| segment.to_owned())
+/// What the request will use at most, by target.
+fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
+    let input = match &work.task {
+        Task::Chat(chat) => estimate::chat_input(&chat.request),
+        Task::Embeddings(request) => estimate::embeddings_input(request),
+        Task::Direct(direct) => direct.facts.input,
+    };
+    let bound = |target: &TargetRef| {
+        if target.provider.dialect == ProviderDialect::Sandbox
+            && let Ok((request, _)) = work.request(target, body)
+        {
+            let (input, output) = sandbox::count(target.model.as_str(), &request.body);
+            return Bound {
+                input,
+                output: Some(output),
+            };
+        }
+        let output = match &work.task {
+            Task::Chat(chat) => {
+                let asked = chat.request.output_tokens_max;
+                let own = target.output_tokens_max.map(Tokens::count);
+                let most = match (asked, own) {
+                    (Some(asked), Some(own)) => Some(asked.min(own)),
+                    (asked, own) => asked.or(own),
+                };
+                let choices = u64::from(chat.request.choices.unwrap_or(1));
+                most.map(|most| Tokens::new(most.saturating_mul(choices)))
+            }
+            Task::Embeddings(_) => Some(Tokens::ZERO),
+            Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
+        };
+        Bound { input, output }
+    };
+    route.targets.iter().map(bound).collect()
 }
 
 /// The caller's W3C trace context, passed on as it came when it is well-formed.
@@ -450,12 +445,5 @@ mod tests {
         assert_eq!(trace(&headers).len(), 2);
         headers.insert("traceparent", HeaderValue::from_static("nonsense"));
         assert!(trace(&headers).is_empty());
-    }
-
-    #[test]
-    fn names_in_paths_are_decoded_once() {
-        assert_eq!(percent_decoded("openai%2Fgpt-4o"), "openai/gpt-4o");
-        assert_eq!(percent_decoded("a%252Fb"), "a%2Fb");
-        assert_eq!(percent_decoded("100%"), "100%");
     }
 }

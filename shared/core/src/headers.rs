@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue};
 use sluice_machines::ledger::{Headroom, WindowState};
 use sluice_machines::limit::{Period, Rule};
 use sluice_units::{NanoUsd, RequestId, Span};
-use sluice_wire::Drops;
+use sluice_wire::{Downstream, Drops};
 
 use crate::config::TargetRef;
 
@@ -18,9 +18,66 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// `x-request-id`.
-pub fn request(headers: &mut HeaderMap, request: &RequestId) {
+/// Asks for an error where a translation would lose something.
+pub const STRICT: &str = "x-sluice-strict";
+
+/// `x-request-id`, and the name that Anthropic's clients look for.
+pub fn request(headers: &mut HeaderMap, request: &RequestId, downstream: Downstream) {
     put(headers, "x-request-id", request.as_str());
+    if downstream == Downstream::Messages {
+        put(headers, "request-id", request.as_str());
+    }
+}
+
+/// Whether a provider's answer is JSON.
+#[must_use]
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}
+
+/// The `content-type` of a provider's answer that passes through: nothing that a browser would run.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> HeaderValue {
+    const PASSED: [&[u8]; 7] = [
+        b"audio/",
+        b"image/png",
+        b"image/jpeg",
+        b"image/webp",
+        b"text/event-stream",
+        b"text/plain",
+        b"text/vtt",
+    ];
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type
+        .filter(|value| PASSED.iter().any(|kind| value.as_bytes().starts_with(kind)))
+        .cloned()
+        .unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"))
+}
+
+/// The answer is an estimate of the gateway's.
+pub fn estimated(headers: &mut HeaderMap) {
+    put(headers, "x-sluice-estimated", "true");
+}
+
+/// What of the caller's headers goes along to a provider of the same dialect: the names of features, nothing else.
+#[must_use]
+pub fn forwarded(headers: &HeaderMap, downstream: Downstream) -> HeaderMap {
+    let names: &[&'static str] = match downstream {
+        Downstream::Messages => &["anthropic-beta", "anthropic-version"],
+        _ => &[],
+    };
+    let mut forwarded = HeaderMap::new();
+    for name in names {
+        let value = headers.get(*name).filter(|value| {
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_., ".contains(byte);
+            value.len() <= VALUE_BYTES_MAX && value.as_bytes().iter().all(is_plain)
+        });
+        if let Some(value) = value {
+            forwarded.insert(*name, value.clone());
+        }
+    }
+    forwarded
 }
 
 /// What is left of the tightest limits, under OpenAI's names and the generic ones.
@@ -58,15 +115,10 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
         .iter()
         .map(|budget| {
             let (period, limit) = match budget.rule {
-                Rule::Budget {
-                    limit,
-                    period: Period::Day,
-                } => ("day", limit),
-                Rule::Budget {
-                    limit,
-                    period: Period::Month,
-                } => ("month", limit),
-                Rule::Window { .. } => ("", NanoUsd::ZERO),
+                Rule::Budget { limit, period, .. } => (period_word(period), limit),
+                Rule::Window { .. } | Rule::Gcra { .. } | Rule::Concurrency { .. } => {
+                    ("", NanoUsd::ZERO)
+                }
             };
             format!(
                 "{}; period={period}; limit={limit}; spent={}; reserved={}",
@@ -82,6 +134,13 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
             "x-sluice-budget-warning",
             &bounded(warnings.join(", ")),
         );
+    }
+}
+
+const fn period_word(period: Period) -> &'static str {
+    match period {
+        Period::Day => "day",
+        Period::Month => "month",
     }
 }
 

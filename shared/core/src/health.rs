@@ -159,10 +159,10 @@ impl<'a, P: Platform> Report<'a, P> {
     /// Whether every provider's key is there. Which are missing is for the operator's log.
     fn keys(&mut self, config: &Config) {
         let needed = config.secrets_needed();
-        let missing: Vec<&str> = needed
+        let missing: Vec<String> = needed
             .iter()
-            .copied()
-            .filter(|name| self.p.secret(name).is_none())
+            .filter(|names| names.iter().all(|name| self.p.secret(name).is_none()))
+            .map(|names| names.join(" or "))
             .collect();
         let state = if missing.is_empty() {
             State::Ok

@@ -1,4 +1,5 @@
-//! What one isolate remembers between requests: the configuration, keys, and commands that nobody waits for.
+//! What one isolate remembers between requests: the configuration, keys, slices of the allowance, and what waits to be
+//! sent to the ledgers.
 //!
 //! All of it is a copy or a queue; losing it loses nothing. Copies are refreshed by asking the registry what has
 //! changed: beside a request while they are fresh enough, before it when they are not.
@@ -6,14 +7,17 @@
 //! and then none older than [`OUTAGE_AGE_MAX`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sluice_machines::ledger;
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{OrgId, Span, Timestamp};
 
+use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
+use crate::credentials::Tokens;
+use crate::lease::Leases;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 
@@ -25,18 +29,6 @@ pub const COPY_AGE_MAX: Span = Span::from_seconds(4);
 pub const OUTAGE_AGE_MAX: Span = Span::from_seconds(60);
 /// How many keys are remembered, unknown ones included.
 pub const KEYS_MAX: usize = 4_096;
-/// How many commands may wait for one ledger; a further one is left to its reservation's expiry.
-pub const DEFERRED_MAX: usize = 4_096;
-/// How many commands travel in one call.
-pub const BATCH_MAX: usize = 64;
-/// How long a flush waits for company: a call with twenty settlements costs little more than a call with one.
-/// Far below what a model takes, so that a reservation is not held noticeably longer.
-const COMPANY: Span = Span::from_millis(20);
-/// How often a batch is tried before it is left for the next request to carry.
-const TRIES_MAX: u32 = 4;
-/// After this long a flush is taken for dead: its request's context is gone.
-const FLUSH_AGE_MAX: Span = Span::from_seconds(20);
-
 /// The memory of one isolate.
 #[derive(Debug, Default)]
 pub struct Isolate {
@@ -47,7 +39,11 @@ pub struct Isolate {
     sequence: Cell<u64>,
     synced_at: Cell<Option<Timestamp>>,
     syncing_since: Cell<Option<Timestamp>>,
-    deferred: RefCell<BTreeMap<OrgId, Deferred>>,
+    tokens: Tokens,
+    /// What may be let in without asking.
+    pub(crate) leases: RefCell<Leases>,
+    /// What goes to the ledgers.
+    pub(crate) outgoing: Outgoing,
 }
 
 /// The configuration that was deployed with the code.
@@ -57,13 +53,6 @@ pub struct Seed {
     pub document: String,
     /// Its SHA-256, in lower-case hex.
     pub hash: String,
-}
-
-#[derive(Debug, Default)]
-struct Deferred {
-    waiting: VecDeque<ledger::Command>,
-    in_flight: Vec<ledger::Command>,
-    flushing_since: Option<Timestamp>,
 }
 
 impl Isolate {
@@ -232,6 +221,12 @@ impl Isolate {
         }
     }
 
+    /// The access tokens that were bought.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// Forgets how old the copies are: the next request asks the registry first.
     pub fn distrust(&self) {
         self.synced_at.set(None);
@@ -278,83 +273,16 @@ impl Isolate {
         Ok(found)
     }
 
-    /// Queues a command for an organisation's ledger and sees to it that the queue is sent.
-    ///
-    /// What arrives within [`COMPANY`], or while one call is under way, goes together. Commands are idempotent, so a batch
-    /// whose fate is unknown is sent again. What is lost with the isolate is made good by the reservation's expiry.
+    /// Sends a command to an organisation's ledger in company; nobody waits for it. If it is lost with the isolate, the
+    /// reservation's expiry makes good for it.
     pub fn defer<P: Platform>(self: &Rc<Self>, p: &P, org: &OrgId, command: ledger::Command) {
-        let now = p.now();
-        {
-            let mut queues = self.deferred.borrow_mut();
-            let queue = queues.entry(org.clone()).or_default();
-            if queue.waiting.len() >= DEFERRED_MAX {
-                p.log(
-                    Level::Error,
-                    &format!(
-                        "the queue for the ledger of {org} is full: a settlement is left to expiry"
-                    ),
-                );
-                return;
-            }
-            queue.waiting.push_back(command);
-            if queue
-                .flushing_since
-                .is_some_and(|since| now.since(since) < FLUSH_AGE_MAX)
-            {
-                return;
-            }
-            queue.flushing_since = Some(now);
-            let abandoned = std::mem::take(&mut queue.in_flight);
-            for command in abandoned.into_iter().rev() {
-                queue.waiting.push_front(command);
-            }
-        }
-        let (isolate, platform, org) = (Rc::clone(self), p.clone(), org.clone());
-        p.spawn(async move { isolate.flush(&platform, &org).await });
-    }
-
-    async fn flush<P: Platform>(&self, p: &P, org: &OrgId) {
-        let mut tries = 0;
-        loop {
-            p.sleep(COMPANY).await;
-            let batch = {
-                let mut queues = self.deferred.borrow_mut();
-                let Some(queue) = queues.get_mut(org) else {
-                    return;
-                };
-                if queue.in_flight.is_empty() {
-                    let size = queue.waiting.len().min(BATCH_MAX);
-                    queue.in_flight = queue.waiting.drain(..size).collect();
-                }
-                if queue.in_flight.is_empty() {
-                    queues.remove(org);
-                    return;
-                }
-                queue.flushing_since = Some(p.now());
-                queue.in_flight.clone()
-            };
-            match p.ledger(org, &batch).await {
-                Ok(_) => {
-                    tries = 0;
-                    if let Some(queue) = self.deferred.borrow_mut().get_mut(org) {
-                        queue.in_flight.clear();
-                    }
-                }
-                Err(error) => {
-                    tries = u32::saturating_add(tries, 1);
-                    p.log(
-                        Level::Warn,
-                        &format!("settling with {org} failed, try {tries}: {error}"),
-                    );
-                    if tries >= TRIES_MAX {
-                        if let Some(queue) = self.deferred.borrow_mut().get_mut(org) {
-                            queue.flushing_since = None;
-                        }
-                        return;
-                    }
-                    p.sleep(Span::from_millis(100).times(1 << tries)).await;
-                }
-            }
+        if !commit::send(p, self, org, command, Listener::Nobody) {
+            p.log(
+                Level::Error,
+                &format!(
+                    "the queue for the ledger of {org} is full: a settlement is left to expiry"
+                ),
+            );
         }
     }
 }

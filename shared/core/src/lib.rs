@@ -16,15 +16,19 @@
     )
 )]
 
+pub mod address;
 pub mod admit;
 pub mod authenticate;
+pub mod commit;
 pub mod config;
+pub mod credentials;
 pub mod estimate;
 pub mod gateway;
 pub mod hash;
 pub mod headers;
 pub mod health;
 pub mod isolate;
+pub mod lease;
 pub mod plan;
 pub mod platform;
 pub mod price;
@@ -36,8 +40,10 @@ pub mod serve;
 pub mod session;
 pub mod settle;
 pub mod translate;
+pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod models;
 
 pub use admin::TOKEN_SECRET;

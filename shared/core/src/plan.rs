@@ -4,7 +4,7 @@
 //! randomness is a number that it is given.
 
 use sluice_units::{ProviderId, Span};
-use sluice_wire::{DecodeError, ErrorClass, UpstreamError};
+use sluice_wire::{DecodeError, Drops, ErrorClass, Malformed, UpstreamError};
 
 use crate::config::{FallbackOn, Retry};
 use crate::platform::FetchError;
@@ -26,8 +26,21 @@ pub enum Failure {
     Garbled(DecodeError),
     /// The gateway has no key for the provider.
     NoKey(String),
+    /// The gateway's key for the provider, a secret of this name, is of no use.
+    BadKey {
+        /// The secret's name.
+        name: String,
+        /// What is wrong with it; nothing of it.
+        why: String,
+    },
     /// The request cannot be written in the target's dialect.
     Inexpressible(sluice_wire::EncodeError),
+    /// The request needs what only a provider of the caller's own dialect has, or its body turned out wrong.
+    Refused(Malformed),
+    /// The request would lose this on its way to the target, and the caller is strict.
+    Lossy(Drops),
+    /// The answer has lost this on its way to the caller, who is strict.
+    LossyAnswer(Drops),
 }
 
 impl Failure {
@@ -55,7 +68,11 @@ impl Failure {
             Self::Garbled(DecodeError::Truncated) => "upstream_truncated",
             Self::Garbled(_) => "upstream_invalid_response",
             Self::NoKey(_) => "provider_key_missing",
+            Self::BadKey { .. } => "provider_key_invalid",
             Self::Inexpressible(_) => "unsupported_by_target",
+            Self::Refused(malformed) => malformed.code,
+            Self::Lossy(_) => "lossy_translation",
+            Self::LossyAnswer(_) => "lossy_answer",
         }
         .to_owned()
     }
@@ -75,7 +92,17 @@ impl Failure {
                 ),
                 Span::from_seconds(60),
             ),
+            Self::BadKey { name, why } => Problem::unavailable(
+                "provider_key_invalid",
+                format!(
+                    "The gateway's key for the provider {provider}, the secret {name}, cannot be used: {why}."
+                ),
+                Span::from_seconds(60),
+            ),
             Self::Inexpressible(error) => error.clone().into(),
+            Self::Refused(malformed) => malformed.clone().into(),
+            Self::Lossy(drops) => Problem::lossy(drops),
+            Self::LossyAnswer(drops) => Problem::lossy_answer(provider, drops),
         }
     }
 
@@ -84,7 +111,14 @@ impl Failure {
             Self::Answered(error) => error.class.retry_same_target(),
             Self::Unreachable(_) | Self::Garbled(DecodeError::Truncated) => true,
             // What took this long has probably been worked on, and paid for.
-            Self::Timeout(_) | Self::Garbled(_) | Self::NoKey(_) | Self::Inexpressible(_) => false,
+            Self::Timeout(_)
+            | Self::Garbled(_)
+            | Self::NoKey(_)
+            | Self::BadKey { .. }
+            | Self::Inexpressible(_)
+            | Self::Refused(_)
+            | Self::Lossy(_)
+            | Self::LossyAnswer(_) => false,
         }
     }
 
@@ -99,6 +133,8 @@ impl Failure {
                 }
                 _ => on.error,
             },
+            // The answer was paid for.
+            Self::LossyAnswer(_) => false,
             _ => on.error,
         }
     }

@@ -3,9 +3,13 @@
 //! One value of the platform serves one request; a clone of it serves that request's background work.
 //! A port does what it says and nothing else: no retries, no caching, no interpretation. Those are the core's.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use futures_util::stream::LocalBoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
@@ -38,11 +42,44 @@ pub trait Platform: Clone + 'static {
     /// [`ReceiveError`], also when the body is larger than `bytes_max` (found out as early as can be).
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError>;
 
+    /// The next piece of the request's body, for bodies that are not read whole; `None` at the end. Never an empty piece.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Incomplete`].
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError>;
+
     /// Returns after `span`.
     async fn sleep(&self, span: Span);
 
     /// Returns when the downstream has gone away; never returns while it is there.
     async fn left(&self);
+
+    /// Returns when the waker that is handed out at once has been called, by this request or by another.
+    ///
+    /// A runtime that ties what a request waits for to that request overrides it.
+    async fn woken(&self, hand_out: impl FnOnce(Wake)) {
+        let state: Rc<RefCell<(bool, Option<Waker>)>> = Rc::default();
+        let told = Rc::clone(&state);
+        hand_out(Box::new(move || {
+            let waker = {
+                let mut told = told.borrow_mut();
+                told.0 = true;
+                told.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }));
+        poll_fn(|context| {
+            let mut state = state.borrow_mut();
+            if state.0 {
+                return Poll::Ready(());
+            }
+            state.1 = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
 
     /// Runs `work` beside the request, and after it if need be.
     fn spawn(&self, work: impl Future<Output = ()> + 'static);
@@ -71,8 +108,10 @@ pub trait Platform: Clone + 'static {
     fn log(&self, level: Level, line: &str);
 }
 
+/// Ends a wait.
+pub type Wake = Box<dyn FnOnce()>;
+
 /// A call to a provider. The address comes from the configuration alone.
-#[derive(Debug)]
 pub struct UpstreamCall {
     /// The method.
     pub method: Method,
@@ -80,9 +119,14 @@ pub struct UpstreamCall {
     pub url: String,
     /// The headers, the provider's key among them (marked sensitive).
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, or its beginning.
     pub body: Bytes,
+    /// What follows the beginning, a piece at a time; an error ends the call.
+    pub rest: Option<Rest>,
 }
+
+/// What follows the beginning of a body.
+pub type Rest = LocalBoxStream<'static, Result<Bytes, ReceiveError>>;
 
 /// A provider's answer.
 #[derive(Debug)]
@@ -141,6 +185,9 @@ pub enum ReceiveError {
     /// The caller went away before it was complete.
     #[error("the request's body is incomplete")]
     Incomplete,
+    /// It is not what it says that it is.
+    #[error("the request's body is wrong")]
+    Refused,
 }
 
 /// Why a call to a provider brought no answer.

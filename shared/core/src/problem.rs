@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_machines::ledger::{Denial, Headroom};
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
 use sluice_units::{NanoUsd, ProviderId, Span};
-use sluice_wire::openai;
-use sluice_wire::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
+use sluice_wire::downstream::Fault;
+use sluice_wire::{DecodeError, Drops, EncodeError, ErrorClass, Malformed, UpstreamError};
 
 use crate::platform::{FetchError, StoreError};
 
@@ -85,6 +85,13 @@ impl Problem {
         );
         problem.retry_after = Some(retry_after);
         problem
+    }
+
+    /// The caller has gone away; nobody ever sees this.
+    #[must_use]
+    pub fn left() -> Self {
+        let after = Span::from_seconds(1);
+        Self::unavailable("downstream_left", "The caller went away.", after)
     }
 
     /// A state that cannot be.
@@ -165,46 +172,44 @@ impl Problem {
         )
     }
 
+    /// The request would lose something on its way, and its caller wants none of that.
+    #[must_use]
+    pub fn lossy(drops: &Drops) -> Self {
+        let problem = Self::invalid(
+            StatusCode::BAD_REQUEST,
+            "lossy_translation",
+            format!(
+                "No target of this model can take all of the request, and strict translation was asked for. Lost would be: {}. Leave these out, choose another model, or do without strict translation.",
+                named(drops)
+            ),
+        );
+        match drops.as_slice().first() {
+            Some(first) => problem.with_param(first.field.clone()),
+            None => problem,
+        }
+    }
+
+    /// The answer has lost something on its way, and its caller wants none of that.
+    #[must_use]
+    pub fn lossy_answer(provider: &ProviderId, drops: &Drops) -> Self {
+        let mut problem = Self::new(
+            StatusCode::BAD_GATEWAY,
+            Party::Gateway,
+            SERVER_ERROR,
+            "lossy_answer",
+            format!(
+                "The answer of the provider {provider} cannot be told in full in this API, and strict translation was asked for. Lost would be: {}.",
+                named(drops)
+            ),
+        );
+        problem.retry = false;
+        problem
+    }
+
     /// A limit or budget forbids it.
     #[must_use]
     pub fn denied(denial: &Denial) -> Self {
-        let scope = scope_words(&denial.scope);
-        let (kind, code, what) = match denial.rule {
-            Rule::Window {
-                meter,
-                limit,
-                window,
-            } => {
-                let (kind, noun) = match meter {
-                    Meter::Requests => ("requests", "requests"),
-                    Meter::Tokens => ("tokens", "tokens"),
-                };
-                let every = window_words(window);
-                (
-                    kind,
-                    "rate_limit_exceeded",
-                    format!(
-                        "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {}, requested {}.",
-                        denial.used, denial.asked
-                    ),
-                )
-            }
-            Rule::Budget { limit, period } => {
-                let every = match period {
-                    Period::Day => "daily",
-                    Period::Month => "monthly",
-                };
-                (
-                    "insufficient_quota",
-                    "budget_exceeded",
-                    format!(
-                        "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
-                        dollars(denial.used),
-                        dollars(denial.asked)
-                    ),
-                )
-            }
-        };
+        let (kind, code, what) = denied_words(denial);
         let advice = match denial.retry_after {
             Some(after) => format!(" Try again in {} s.", after.as_seconds_ceil()),
             None => {
@@ -221,7 +226,7 @@ impl Problem {
         );
         problem.retry_after = denial.retry_after;
         problem.headroom = Some(Box::new(denial.headroom.clone()));
-        problem.retry = matches!(denial.rule, Rule::Window { .. }) && denial.retry_after.is_some();
+        problem.retry = !matches!(denial.rule, Rule::Budget { .. }) && denial.retry_after.is_some();
         problem
     }
 
@@ -269,15 +274,17 @@ impl Problem {
         &self.message
     }
 
-    /// The error as OpenAI writes it, without the status.
+    /// The same as the wire dialects write it.
     #[must_use]
-    pub fn body(&self) -> Vec<u8> {
-        openai::error::encode(&openai::error::ErrorBody {
-            message: &self.message,
+    pub fn fault(&self) -> Fault<'_> {
+        Fault {
+            status: self.status.as_u16(),
             kind: self.kind,
+            code: &self.code,
+            message: &self.message,
             param: self.param.as_deref(),
-            code: Some(&self.code),
-        })
+            retry_after: self.retry_after,
+        }
     }
 
     /// Adds what is left of the limits, `Retry-After` (and its finer cousin), and tells OpenAI's clients whether a retry makes sense.
@@ -358,6 +365,75 @@ fn upstream_rendering(class: ErrorClass) -> (StatusCode, &'static str, &'static 
         ),
         ErrorClass::Server => (StatusCode::BAD_GATEWAY, SERVER_ERROR, "upstream_error"),
     }
+}
+
+/// The type, the code and the sentence for a denial.
+fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
+    const CODE: &str = "rate_limit_exceeded";
+    let scope = scope_words(&denial.scope);
+    let (used, asked) = (denial.used, denial.asked);
+    match denial.rule {
+        Rule::Window {
+            meter,
+            limit,
+            window,
+        } => {
+            let (noun, every) = (meter_word(meter), window_words(window));
+            let what = format!(
+                "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {used}, requested {asked}."
+            );
+            (noun, CODE, what)
+        }
+        Rule::Gcra {
+            meter,
+            limit,
+            window,
+            burst,
+        } => {
+            let (noun, every) = (meter_word(meter), window_words(window));
+            let what = format!(
+                "Rate limit reached for {scope}: {limit} {noun} per {every}, {burst} at once. Of the burst {used} are used, requested {asked}."
+            );
+            (noun, CODE, what)
+        }
+        Rule::Concurrency { limit } => {
+            let what = format!(
+                "Concurrency limit reached for {scope}: {limit} requests at once, of which {used} are in flight or held."
+            );
+            ("requests", "concurrency_limit_exceeded", what)
+        }
+        Rule::Budget { limit, period, .. } => {
+            let every = match period {
+                Period::Day => "daily",
+                Period::Month => "monthly",
+            };
+            let what = format!(
+                "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
+                dollars(used),
+                dollars(asked)
+            );
+            ("insufficient_quota", "budget_exceeded", what)
+        }
+    }
+}
+
+const fn meter_word(meter: Meter) -> &'static str {
+    match meter {
+        Meter::Requests => "requests",
+        Meter::Tokens => "tokens",
+    }
+}
+
+/// What was lost, and why, in a sentence's middle.
+fn named(drops: &Drops) -> String {
+    const NAMED_MAX: usize = 8;
+    let named: Vec<String> = drops
+        .as_slice()
+        .iter()
+        .take(NAMED_MAX)
+        .map(|dropped| format!("{} ({})", dropped.field, dropped.reason))
+        .collect();
+    named.join(", ")
 }
 
 fn scope_words(scope: &Scope) -> String {

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use sluice_machines::record::Outcome;
 use sluice_units::{Span, Timestamp};
+use sluice_wire::Drops;
 
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
-use crate::serve::Run;
+use crate::serve::{self, Run};
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::upstream::{Body, Watch};
@@ -26,7 +27,7 @@ pub struct Pump<P: Platform> {
     pub(crate) body: Body<P>,
     pub(crate) session: Session,
     pub(crate) watch: Watch,
-    pub(crate) dropped: Vec<String>,
+    pub(crate) drops: Drops,
     pub(crate) first_byte_at: Timestamp,
     pub(crate) started_at: Timestamp,
 }
@@ -45,6 +46,12 @@ enum Interruption {
 }
 
 impl<P: Platform> Pump<P> {
+    /// What may be sent at any time without meaning anything: a sign of life in a silent answer. Empty: nothing may.
+    #[must_use]
+    pub fn pulse(&self) -> &'static str {
+        self.session.pulse()
+    }
+
     /// Sends the whole answer to the caller, or as much as there is, and settles.
     pub async fn run(mut self, mut sink: impl Sink) {
         let mut out = std::mem::take(&mut self.first);
@@ -141,30 +148,48 @@ impl<P: Platform> Pump<P> {
     }
 
     /// The last bytes: an error event, or what the answer cost, as a comment that clients skip.
-    async fn end(&self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
+    async fn end(&mut self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
         let mut last = Vec::new();
         match (failure, self.run.route.targets.get(self.index)) {
             (Some(failure), Some(target)) => {
-                Session::interrupt(&failure.problem(&target.provider.id), &mut last);
+                let problem = failure.problem(&target.provider.id);
+                if !self.session.interrupt(&problem, &mut last) {
+                    // Without an end in good order the caller knows that something is missing.
+                    return Err(());
+                }
             }
-            (None, Some(target)) => {
+            (None, Some(target)) if self.session.streams_events() => {
                 let draft = self.run.admitted.draft();
                 let (usage, _) = self
                     .session
                     .seen()
                     .usage_or_estimate(self.run.admitted.bound().input);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
+                let lost = serve::names(&self.session.drops()).join(",");
+                let lost = if lost.is_empty() {
+                    lost
+                } else {
+                    format!(" dropped={lost}")
+                };
                 last.extend_from_slice(
-                    format!(": sluice request={} cost_usd={cost}\n\n", draft.request).as_bytes(),
+                    format!(
+                        ": sluice request={} cost_usd={cost}{lost}\n\n",
+                        draft.request
+                    )
+                    .as_bytes(),
                 );
             }
-            (_, None) => {}
+            (None, _) | (_, None) => {}
         }
-        sink.send(Bytes::from(last)).await.map_err(|_| ())?;
+        if !last.is_empty() {
+            sink.send(Bytes::from(last)).await.map_err(|_| ())?;
+        }
         sink.close().await.map_err(|_| ())
     }
 
     fn settle(self, stop: &Stop) {
+        let mut drops = self.drops;
+        drops.append(self.session.drops());
         let seen = self.session.seen();
         let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().input);
         let (outcome, status, error) = match stop {
@@ -186,7 +211,7 @@ impl<P: Platform> Pump<P> {
             finish: seen.finish.clone(),
             error,
             attempts: self.run.attempts.take(),
-            dropped: self.dropped,
+            dropped: serve::names(&drops),
         };
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
     }

@@ -9,22 +9,24 @@ use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_machines::record::{Attempt, Outcome, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
-use sluice_wire::Drops;
 use sluice_wire::dialect::decode_error;
-use sluice_wire::openai::chat::Answered;
+use sluice_wire::downstream::Answered;
+use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::config::{Config, Route, TargetRef};
+use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
 use crate::plan::{Failure, Next, Plan};
-use crate::platform::Platform;
+use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Translated, Work, dialect};
+use crate::translate::{Task, Translated, Work};
+use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
@@ -46,8 +48,8 @@ pub struct Run<P: Platform> {
     pub work: Work,
     /// The body as it came.
     pub body: Bytes,
-    /// What was lost when the caller's request was read.
-    pub drops: Drops,
+    /// The caller's headers that a provider of the same dialect gets.
+    pub forwarded: HeaderMap,
     /// The caller's trace context.
     pub trace: HeaderMap,
     /// The calls made so far.
@@ -70,6 +72,7 @@ struct Stream<P: Platform> {
     first: Vec<u8>,
     body: Body<P>,
     session: Session,
+    content_type: HeaderValue,
     drops: Drops,
     first_byte_at: Timestamp,
     started_at: Timestamp,
@@ -80,7 +83,12 @@ impl<P: Platform> Run<P> {
     pub async fn serve(self) -> Result<Answer<P>, Problem> {
         let p = self.p.clone();
         let outcome = {
-            let attempts = std::pin::pin!(self.attempts());
+            let attempts = std::pin::pin!(async {
+                let outcome = self.attempts().await;
+                // Nothing reaches the caller that is not on record.
+                let is_durable = outcome.is_err() || self.admitted.committed(&p).await;
+                (outcome, is_durable)
+            });
             let left = std::pin::pin!(p.left());
             match select(attempts, left).await {
                 Either::Left((outcome, _)) => Some(outcome),
@@ -88,8 +96,9 @@ impl<P: Platform> Run<P> {
             }
         };
         match outcome {
-            Some(Ok((index, accepted))) => Ok(self.answer(index, accepted)),
-            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
+            Some((Ok((index, accepted)), true)) => Ok(self.answer(index, accepted)),
+            Some((Ok((index, accepted)), false)) => Err(self.withhold(index, accepted)),
+            Some((Err((index, failure)), _)) => Err(self.fail(index, &failure)),
             None => Err(self.leave()),
         }
     }
@@ -124,7 +133,10 @@ impl<P: Platform> Run<P> {
                 _ => None,
             };
             self.note(target, status, Some(failure.code()), latency_us);
+            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
             match plan.failed(&failure) {
+                // What was sent on as it came cannot be sent again.
+                _ if is_spent => return Err((index, failure)),
                 Next::GiveUp => return Err((index, failure)),
                 Next::Try { target, wait } => {
                     index = target;
@@ -169,68 +181,118 @@ impl<P: Platform> Run<P> {
         let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
-            let mut answer =
-                upstream::call(&self.p, &target.provider, request, &self.trace).await?;
-            if !answer.status.is_success() {
-                let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
-                    .await
-                    .unwrap_or_default();
-                let mut error = decode_error(
-                    dialect(target),
-                    answer.status.as_u16(),
-                    &answer.headers,
-                    &body,
-                );
-                self.scrub(target, &mut error.message);
-                return Err(Failure::Answered(error));
+            let answer = self.call(target, request).await?;
+            if let Task::Direct(_) = self.work.task
+                && !headers::is_json(&answer.headers)
+            {
+                let content_type = headers::media_type(&answer.headers);
+                let session = self.raw_session(&content_type);
+                let stream = self
+                    .begin_stream(answer.body, session, drops, started_at)
+                    .await?;
+                return Ok(Accepted::Stream(Box::new(Stream {
+                    content_type,
+                    ..stream
+                })));
             }
             if self.work.streams() {
-                return self
-                    .begin_stream(target, answer.body, drops, started_at)
-                    .await;
+                let session = self.work.session(target, &self.answered());
+                let stream = self
+                    .begin_stream(answer.body, session, drops, started_at)
+                    .await?;
+                return Ok(Accepted::Stream(Box::new(stream)));
             }
             let first_byte_at = self.p.now();
             deadline.set(started_at.plus(timeouts.total));
-            let body =
-                upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false).await?;
-            Ok(Accepted::Whole(Box::new(Whole {
-                answer: self.work.answer(
-                    target,
-                    &body,
-                    &self.answered(),
-                    self.admitted.bound().input,
-                )?,
-                drops,
-                first_byte_at,
-            })))
+            self.take_whole(target, answer.body, drops, first_byte_at)
+                .await
         };
+        if self.work.upload().is_some() {
+            // The caller's own sending is within this time.
+            deadline.set(started_at.plus(timeouts.total));
+        }
         upstream::within(&self.p, &deadline, every, tick, work)
             .await
             .unwrap_or(Err(Failure::Timeout("answer")))
     }
 
-    /// Takes the gateway's own key out of a provider's words.
-    fn scrub(&self, target: &TargetRef, message: &mut String) {
-        let secret = target
-            .provider
-            .key
-            .as_ref()
-            .and_then(|name| self.p.secret(name));
-        if let Some(secret) = secret.filter(|secret| !secret.expose().is_empty())
-            && message.contains(secret.expose())
-        {
-            *message = message.replace(secret.expose(), "…");
+    /// Calls a target, and returns its answer when it is none of an error.
+    async fn call(
+        &self,
+        target: &TargetRef,
+        mut request: UpstreamRequest,
+    ) -> Result<upstream::Answer<P>, Failure> {
+        if self.work.dialect(target) == self.work.downstream().dialect() {
+            request.headers.extend(self.forwarded.clone());
+        }
+        let mut rest = None;
+        if let Some(upload) = self.work.upload() {
+            let (head, more) = upload
+                .send(&self.p, &target.wire.model)
+                .ok_or(Failure::Unreachable(FetchError::Broken))?;
+            request.body = head;
+            rest = Some(more);
+        }
+        let called =
+            upstream::call(&self.p, &self.isolate, target, request, rest, &self.trace).await;
+        if let Some(wrong) = self.work.upload().and_then(Upload::wrong) {
+            return Err(Failure::Refused(wrong));
+        }
+        let mut answer = called?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
+            .await
+            .unwrap_or_default();
+        let status = answer.status.as_u16();
+        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
+        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        Err(Failure::Answered(error))
+    }
+
+    async fn take_whole(
+        &self,
+        target: &TargetRef,
+        mut body: Body<P>,
+        drops: Drops,
+        first_byte_at: Timestamp,
+    ) -> Result<Accepted<P>, Failure> {
+        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        let input = self.admitted.bound().input;
+        let answer = self.work.answer(target, &body, &self.answered(), input)?;
+        if self.work.strict && answer.drops.lose_content() {
+            return Err(Failure::LossyAnswer(answer.drops));
+        }
+        Ok(Accepted::Whole(Box::new(Whole {
+            answer,
+            drops,
+            first_byte_at,
+        })))
+    }
+
+    /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
+    fn raw_session(&self, content_type: &HeaderValue) -> Session {
+        let is_events = content_type.as_bytes().starts_with(b"text/event-stream");
+        Session::raw(is_events, self.reserved())
+    }
+
+    fn reserved(&self) -> Usage {
+        let bound = self.admitted.bound();
+        Usage {
+            input: crate::estimate::likely_input(bound.input),
+            output: bound.output.unwrap_or_default(),
+            ..Usage::default()
         }
     }
 
     async fn begin_stream(
         &self,
-        target: &TargetRef,
         mut body: Body<P>,
+        mut session: Session,
         drops: Drops,
         started_at: Timestamp,
-    ) -> Result<Accepted<P>, Failure> {
-        let mut session = self.work.session(target, self.answered());
+    ) -> Result<Stream<P>, Failure> {
         let mut first = Vec::new();
         while first.is_empty() {
             match body.chunk().await.map_err(Failure::Unreachable)? {
@@ -241,29 +303,28 @@ impl<P: Platform> Run<P> {
                 }
             }
         }
-        Ok(Accepted::Stream(Box::new(Stream {
+        Ok(Stream {
             first,
             body,
+            content_type: session.downstream().content_type(true),
             session,
             drops,
             first_byte_at: self.p.now(),
             started_at,
-        })))
+        })
     }
 
     fn answered(&self) -> Answered {
-        Answered {
-            id: self.admitted.draft().request.as_str().to_owned(),
-            created: self.admitted.draft().at_us.as_seconds(),
-            // The provider's own name, as on the way through in one dialect.
-            model: String::new(),
-        }
+        let draft = self.admitted.draft();
+        let id = draft.request.as_str().trim_start_matches("req_");
+        self.work.answered(id.to_owned(), draft.at_us.as_seconds())
     }
 
     fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
-            return Answer::problem(&Problem::bug("the target that served"));
+            let problem = Problem::bug("the target that served");
+            return Answer::problem(&problem, self.work.downstream());
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
@@ -275,8 +336,7 @@ impl<P: Platform> Run<P> {
     }
 
     fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
-        let mut drops = self.drops.clone();
-        drops.append(whole.drops);
+        let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
         let (usage, usage_source) = whole.answer.usage.map_or_else(
@@ -318,13 +378,8 @@ impl<P: Platform> Run<P> {
         stream: Stream<P>,
         mut head: HeaderMap,
     ) -> Answer<P> {
-        let mut drops = self.drops.clone();
-        drops.append(stream.drops);
-        headers::dropped(&mut head, &drops);
-        head.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/event-stream; charset=utf-8"),
-        );
+        headers::dropped(&mut head, &stream.drops);
+        head.insert(header::CONTENT_TYPE, stream.content_type);
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         head.insert("x-accel-buffering", HeaderValue::from_static("no"));
         let watch = Watch::new(target.provider.timeouts.idle, self.p.now());
@@ -338,7 +393,7 @@ impl<P: Platform> Run<P> {
                 body: stream.body,
                 session: stream.session,
                 watch,
-                dropped: names(&drops),
+                drops: stream.drops,
                 first_byte_at: stream.first_byte_at,
                 started_at: stream.started_at,
             })),
@@ -346,9 +401,10 @@ impl<P: Platform> Run<P> {
     }
 
     fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
-        let written = match self.work {
-            Work::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Work::Embeddings(_) => 0,
+        let written = match self.work.task {
+            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
+            Task::Embeddings(_) => 0,
+            Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
         };
         let usage = Usage {
             input: crate::estimate::likely_input(self.admitted.bound().input),
@@ -376,7 +432,39 @@ impl<P: Platform> Run<P> {
             finish: None,
             error: Some(failure.code()),
             attempts: self.attempts.take(),
-            dropped: names(&self.drops),
+            dropped: Vec::new(),
+        };
+        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        problem
+    }
+
+    /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
+    fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
+        let bound = self.admitted.bound().input;
+        let (usage, usage_source) = match &accepted {
+            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
+                || self.estimated(&whole.answer.body),
+                |usage| (usage, UsageSource::Provider),
+            ),
+            Accepted::Stream(stream) => stream.session.seen().usage_or_estimate(bound),
+        };
+        // A stream that still flows is broken off here.
+        drop(accepted);
+        let problem = Problem::from(StoreError::Unavailable {
+            store: "ledger",
+            detail: String::new(),
+        });
+        let ending = Ending {
+            outcome: Outcome::Failed,
+            status: problem.status().as_u16(),
+            target: self.route.targets.get(index),
+            usage,
+            usage_source,
+            first_byte_at: None,
+            finish: None,
+            error: Some(problem.code().to_owned()),
+            attempts: self.attempts.take(),
+            dropped: Vec::new(),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         problem
@@ -400,14 +488,10 @@ impl<P: Platform> Run<P> {
             finish: None,
             error: Some("downstream_left".to_owned()),
             attempts,
-            dropped: names(&self.drops),
+            dropped: Vec::new(),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
-        Problem::unavailable(
-            "downstream_left",
-            "The caller went away.",
-            Span::from_seconds(1),
-        )
+        Problem::left()
     }
 }
 

@@ -5,30 +5,42 @@
 
 use sluice_machines::record::UsageSource;
 use sluice_units::{Tokens, Usage};
+use sluice_wire::downstream::{Answered, EventTap, StreamEncoder};
 use sluice_wire::model::{Event, Finish};
-use sluice_wire::openai::chat::{Answered, StreamEncoder};
+use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::StreamTap;
-use sluice_wire::{DecodeError, Dialect, StreamDecoder, UpstreamError};
+use sluice_wire::{
+    DecodeError, Dialect, Downstream, Drops, StreamDecoder, UpstreamError, responses,
+};
 
 use crate::estimate;
 use crate::plan::Failure;
 use crate::problem::Problem;
+use crate::translate::responses_finish_word;
 
 /// A streamed answer.
 #[derive(Debug)]
 pub struct Session {
     mode: Mode,
+    downstream: Downstream,
     seen: Seen,
 }
 
 #[derive(Debug)]
 enum Mode {
-    Through(Box<StreamTap>),
-    Transcode {
-        decoder: Box<StreamDecoder>,
-        encoder: Box<StreamEncoder>,
-        events: Vec<Event>,
-    },
+    Chat(Box<StreamTap>),
+    Responses(Box<responses::passthrough::StreamTap>),
+    Watch(Box<EventTap>, Vec<Event>),
+    Raw(Box<direct::Tap>),
+    Transcode(Box<Transcoder>),
+}
+
+#[derive(Debug)]
+struct Transcoder {
+    decoder: StreamDecoder,
+    encoder: StreamEncoder,
+    events: Vec<Event>,
+    strict: bool,
 }
 
 /// What a stream has shown so far.
@@ -44,27 +56,62 @@ pub struct Seen {
     pub complete: bool,
     /// The last event was there: nothing more is to be read.
     pub ended: bool,
+    /// What is charged where the provider never says, if not what was written.
+    pub otherwise: Option<Usage>,
 }
 
 impl Session {
-    /// A session whose provider and caller both speak OpenAI's dialect.
+    /// A session whose provider speaks the caller's language. `include_usage`: a caller of Chat Completions asked for
+    /// the usage chunk.
     #[must_use]
-    pub fn through(include_usage: bool) -> Self {
+    pub fn through(downstream: Downstream, include_usage: bool) -> Self {
+        let mode = match downstream {
+            Downstream::ChatCompletions | Downstream::Completions => {
+                Mode::Chat(Box::new(StreamTap::new(include_usage)))
+            }
+            Downstream::Responses => Mode::Responses(Box::default()),
+            Downstream::Messages | Downstream::GenerateContent(_) => {
+                let tap = EventTap::new(downstream.dialect());
+                Mode::Watch(Box::new(tap), Vec::new())
+            }
+        };
         Self {
-            mode: Mode::Through(Box::new(StreamTap::new(include_usage))),
+            mode,
+            downstream,
             seen: Seen::default(),
         }
     }
 
-    /// A session whose provider speaks another dialect.
+    /// A session of an answer that passes through, whatever it is. `otherwise` is charged where it never says.
     #[must_use]
-    pub fn transcode(dialect: Dialect, answered: Answered, include_usage: bool) -> Self {
+    pub fn raw(is_events: bool, otherwise: Usage) -> Self {
         Self {
-            mode: Mode::Transcode {
-                decoder: Box::new(StreamDecoder::new(dialect)),
-                encoder: Box::new(StreamEncoder::new(answered, include_usage)),
-                events: Vec::new(),
+            mode: Mode::Raw(Box::new(direct::Tap::new(is_events))),
+            downstream: Downstream::ChatCompletions,
+            seen: Seen {
+                otherwise: Some(otherwise),
+                ..Seen::default()
             },
+        }
+    }
+
+    /// A session whose provider speaks another dialect. `strict`: a loss ends the stream.
+    #[must_use]
+    pub fn transcode(
+        from: Dialect,
+        to: Downstream,
+        answered: &Answered,
+        include_usage: bool,
+        strict: bool,
+    ) -> Self {
+        Self {
+            mode: Mode::Transcode(Box::new(Transcoder {
+                decoder: StreamDecoder::new(from),
+                encoder: StreamEncoder::new(to, answered, include_usage),
+                events: Vec::new(),
+                strict,
+            })),
+            downstream: to,
             seen: Seen::default(),
         }
     }
@@ -75,17 +122,31 @@ impl Session {
     /// [`Failure`] when the provider failed or its bytes make no sense; the stream is over then.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
         match &mut self.mode {
-            Mode::Through(tap) => {
+            Mode::Chat(tap) => {
                 let outcome = tap.push(bytes, out);
-                self.look_at_tap();
+                self.seen.look_at_chat(tap);
                 outcome.map_err(Failure::Garbled)?;
-                self.tapped_error()
+                failed(tap.take_error())
             }
-            Mode::Transcode {
-                decoder, events, ..
-            } => {
-                let outcome = decoder.push(bytes, events);
-                self.encode(out)?;
+            Mode::Responses(tap) => {
+                let outcome = tap.push(bytes, out);
+                self.seen.look_at_responses(tap);
+                outcome.map_err(Failure::Garbled)?;
+                failed(tap.take_error())
+            }
+            Mode::Watch(tap, events) => {
+                let outcome = tap.push(bytes, out, events);
+                self.seen.note_all(events)?;
+                outcome.map_err(Failure::Garbled)
+            }
+            Mode::Raw(tap) => {
+                let outcome = tap.push(bytes, out);
+                self.seen.usage = tap.usage();
+                outcome.map_err(Failure::Garbled)
+            }
+            Mode::Transcode(transcoder) => {
+                let outcome = transcoder.decoder.push(bytes, &mut transcoder.events);
+                transcoder.encode(&mut self.seen, out)?;
                 outcome.map_err(Failure::Garbled)
             }
         }
@@ -97,22 +158,38 @@ impl Session {
     /// [`Failure::Garbled`] when the answer is not complete.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
         match &mut self.mode {
-            Mode::Through(tap) => {
+            Mode::Chat(tap) => {
                 let outcome = tap.finish(out);
-                self.look_at_tap();
+                self.seen.look_at_chat(tap);
                 outcome.map_err(Failure::Garbled)?;
-                self.tapped_error()?;
+                failed(tap.take_error())?;
                 if self.seen.complete && !self.seen.ended {
                     // Some compatible providers leave it out; clients wait for it.
                     sluice_wire::sse::write_event(out, None, b"[DONE]");
                     self.seen.ended = true;
                 }
             }
-            Mode::Transcode {
-                decoder, events, ..
-            } => {
-                let outcome = decoder.finish(events);
-                self.encode(out)?;
+            Mode::Responses(tap) => {
+                let outcome = tap.finish(out);
+                self.seen.look_at_responses(tap);
+                outcome.map_err(Failure::Garbled)?;
+                failed(tap.take_error())?;
+            }
+            Mode::Watch(tap, events) => {
+                let outcome = tap.finish(out, events);
+                self.seen.note_all(events)?;
+                outcome.map_err(Failure::Garbled)?;
+            }
+            Mode::Raw(tap) => {
+                tap.finish(out).map_err(Failure::Garbled)?;
+                self.seen.usage = tap.usage();
+                // The end of the connection is the only end that it has.
+                self.seen.complete = true;
+                self.seen.ended = true;
+            }
+            Mode::Transcode(transcoder) => {
+                let outcome = transcoder.decoder.finish(&mut transcoder.events);
+                transcoder.encode(&mut self.seen, out)?;
                 outcome.map_err(Failure::Garbled)?;
             }
         }
@@ -123,9 +200,43 @@ impl Session {
         }
     }
 
-    /// Ends the caller's stream with an error event.
-    pub fn interrupt(problem: &Problem, out: &mut Vec<u8>) {
-        sluice_wire::sse::write_event(out, None, &problem.body());
+    /// Whether the answer is one of events, between which comments may stand and which can end with an error.
+    #[must_use]
+    pub fn streams_events(&self) -> bool {
+        match &self.mode {
+            Mode::Raw(tap) => tap.is_events(),
+            _ => self.downstream.streams_events(),
+        }
+    }
+
+    /// What may be sent at any time without meaning anything; empty where there is no such thing.
+    #[must_use]
+    pub fn pulse(&self) -> &'static str {
+        match &self.mode {
+            Mode::Raw(tap) if !tap.is_events() => "",
+            _ if self.streams_events() => ":\n\n",
+            _ => "\n",
+        }
+    }
+
+    /// Ends the caller's stream with an error. `false`: there is no word for one, and the answer must be broken off.
+    pub fn interrupt(&mut self, problem: &Problem, out: &mut Vec<u8>) -> bool {
+        let fault = problem.fault();
+        match &mut self.mode {
+            Mode::Raw(tap) if !tap.is_events() => return false,
+            Mode::Responses(tap) => tap.fail(&fault.upstream(), out),
+            Mode::Transcode(transcoder) => transcoder.encoder.fail(&fault, out),
+            Mode::Chat(_) | Mode::Watch(..) | Mode::Raw(_) => {
+                self.downstream.interrupt(&fault, out);
+            }
+        }
+        true
+    }
+
+    /// The caller's language.
+    #[must_use]
+    pub const fn downstream(&self) -> Downstream {
+        self.downstream
     }
 
     /// What has been seen so far.
@@ -134,44 +245,62 @@ impl Session {
         &self.seen
     }
 
-    fn look_at_tap(&mut self) {
-        if let Mode::Through(tap) = &self.mode {
-            self.seen.usage = tap.usage().or(self.seen.usage);
-            self.seen.finish = tap.finish_reason().map(str::to_owned);
-            self.seen.output_bytes = tap.output_bytes();
-            self.seen.complete = tap.is_complete();
-            self.seen.ended = tap.is_done();
+    /// What of the answer could not be expressed so far.
+    #[must_use]
+    pub fn drops(&self) -> Drops {
+        match &self.mode {
+            Mode::Transcode(transcoder) => transcoder.drops(),
+            Mode::Chat(_) | Mode::Responses(_) | Mode::Watch(..) | Mode::Raw(_) => Drops::new(),
         }
     }
+}
 
-    fn tapped_error(&mut self) -> Result<(), Failure> {
-        match &mut self.mode {
-            Mode::Through(tap) => tap
-                .take_error()
-                .map_or(Ok(()), |error| Err(Failure::Answered(error))),
-            Mode::Transcode { .. } => Ok(()),
-        }
+fn failed(error: Option<UpstreamError>) -> Result<(), Failure> {
+    error.map_or(Ok(()), |error| Err(Failure::Answered(error)))
+}
+
+impl Transcoder {
+    fn drops(&self) -> Drops {
+        let mut drops = self.decoder.drops().clone();
+        drops.append(self.encoder.drops().clone());
+        drops
     }
 
-    fn encode(&mut self, out: &mut Vec<u8>) -> Result<(), Failure> {
-        let Mode::Transcode {
-            encoder, events, ..
-        } = &mut self.mode
-        else {
-            return Ok(());
-        };
-        for event in events.drain(..) {
-            if let Some(error) = self.seen.note(&event) {
-                return Err(Failure::Answered(error));
-            }
-            encoder.push(&event, out);
+    fn encode(&mut self, seen: &mut Seen, out: &mut Vec<u8>) -> Result<(), Failure> {
+        for event in self.events.drain(..) {
+            seen.note(&event)?;
+            self.encoder.push(&event, out);
+        }
+        let lost = self.decoder.drops().lose_content() || self.encoder.drops().lose_content();
+        if self.strict && lost {
+            return Err(Failure::LossyAnswer(self.drops()));
         }
         Ok(())
     }
 }
 
 impl Seen {
-    fn note(&mut self, event: &Event) -> Option<UpstreamError> {
+    fn look_at_chat(&mut self, tap: &StreamTap) {
+        self.usage = tap.usage().or(self.usage);
+        self.finish = tap.finish_reason().map(str::to_owned);
+        self.output_bytes = tap.output_bytes();
+        self.complete = tap.is_complete();
+        self.ended = tap.is_done();
+    }
+
+    fn look_at_responses(&mut self, tap: &responses::passthrough::StreamTap) {
+        self.usage = tap.usage().or(self.usage);
+        self.finish = tap.finish_reason().map(responses_finish_word);
+        self.output_bytes = tap.output_bytes();
+        self.complete = tap.is_complete();
+        self.ended = tap.is_complete();
+    }
+
+    fn note_all(&mut self, events: &mut Vec<Event>) -> Result<(), Failure> {
+        events.drain(..).try_for_each(|event| self.note(&event))
+    }
+
+    fn note(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Delta { text, .. } => {
                 let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -183,10 +312,10 @@ impl Seen {
                 self.complete = true;
                 self.ended = true;
             }
-            Event::Failed(error) => return Some(error.clone()),
+            Event::Failed(error) => return Err(Failure::Answered(error.clone())),
             _ => {}
         }
-        None
+        Ok(())
     }
 
     /// The best that is known of what was used: the provider's word, or an estimate.
@@ -206,11 +335,11 @@ impl Seen {
                 UsageSource::Estimated,
             ),
             None => (
-                Usage {
+                self.otherwise.unwrap_or_else(|| Usage {
                     input: estimate::likely_input(input_bound),
                     output: written,
                     ..Usage::default()
-                },
+                }),
                 UsageSource::Estimated,
             ),
         }

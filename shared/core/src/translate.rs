@@ -3,28 +3,71 @@
 //! The same dialect on both sides keeps the caller's bytes, but for the model's name and the like.
 //! Knows nothing of retries, money or time.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use http::header;
 use sluice_units::{Tokens, Usage};
 use sluice_wire::dialect::{
     decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
 };
-use sluice_wire::model::{ChatRequest, EmbeddingsRequest};
-use sluice_wire::openai::chat::Answered;
-use sluice_wire::openai::passthrough::{self, Edits};
-use sluice_wire::{Dialect, Drops, UpstreamRequest, openai};
+use sluice_wire::downstream::Answered;
+use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest};
+use sluice_wire::openai::direct;
+use sluice_wire::openai::passthrough::{self, Look};
+use sluice_wire::responses::Echo;
+use sluice_wire::{
+    DecodeError, Dialect, Downstream, Drops, EncodeError, UpstreamRequest, openai, responses,
+};
 
 use crate::config::{ProviderDialect, TargetRef};
 use crate::estimate;
 use crate::plan::Failure;
 use crate::session::{Session, finish_word};
+use crate::upload::Upload;
 
 /// What is asked of the provider.
 #[derive(Debug)]
-pub enum Work {
+pub struct Work {
+    /// What is wanted.
+    pub task: Task,
+    /// What was lost when the caller's request was read; a body that passes through loses nothing.
+    pub unread: Drops,
+    /// The caller would rather have an error than a loss.
+    pub strict: bool,
+}
+
+/// What a caller wants.
+#[derive(Debug)]
+pub enum Task {
     /// The next turn of a conversation.
-    Chat(Box<ChatRequest>),
+    Chat(Box<Chat>),
     /// Vectors.
     Embeddings(Box<EmbeddingsRequest>),
+    /// What only providers of the caller's own dialect have.
+    Direct(Box<Direct>),
+}
+
+/// A request that passes through.
+#[derive(Debug)]
+pub struct Direct {
+    /// Where to.
+    pub endpoint: direct::Endpoint,
+    /// What governs it.
+    pub facts: direct::Facts,
+    /// The body, where it is a form that is not held.
+    pub upload: Option<Upload>,
+}
+
+/// The next turn of a conversation.
+#[derive(Debug)]
+pub struct Chat {
+    /// The caller's language.
+    pub downstream: Downstream,
+    /// The conversation.
+    pub request: ChatRequest,
+    /// What an answer in Responses repeats of it.
+    pub echo: Option<Echo>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -44,34 +87,72 @@ impl Work {
     /// Whether the caller wants a stream.
     #[must_use]
     pub fn streams(&self) -> bool {
-        matches!(self, Self::Chat(chat) if chat.stream)
+        matches!(&self.task, Task::Chat(chat) if chat.request.stream)
     }
 
-    /// The request in the target's dialect; `body` is what the caller sent.
+    /// The caller's language.
+    #[must_use]
+    pub fn downstream(&self) -> Downstream {
+        match &self.task {
+            Task::Chat(chat) => chat.downstream,
+            Task::Embeddings(_) | Task::Direct(_) => Downstream::ChatCompletions,
+        }
+    }
+
+    /// The form that is sent on as it comes, where the body is one.
+    #[must_use]
+    pub fn upload(&self) -> Option<&Upload> {
+        match &self.task {
+            Task::Direct(direct) => direct.upload.as_ref(),
+            Task::Chat(_) | Task::Embeddings(_) => None,
+        }
+    }
+
+    /// What the caller's answer is to be called, from what the gateway knows.
+    #[must_use]
+    pub fn answered(&self, id: String, created: i64) -> Answered {
+        Answered {
+            id,
+            created,
+            echo: match &self.task {
+                Task::Chat(chat) => chat.echo.clone(),
+                Task::Embeddings(_) | Task::Direct(_) => None,
+            },
+        }
+    }
+
+    /// The request in the target's dialect, and all that was lost on the way; `body` is what the caller sent.
     ///
     /// # Errors
-    /// [`Failure::Inexpressible`].
+    /// [`Failure::Inexpressible`] and [`Failure::Refused`] when it cannot be said, [`Failure::Lossy`] when something
+    /// is lost and the caller is strict.
     pub fn request(
         &self,
         target: &TargetRef,
         body: &Bytes,
     ) -> Result<(UpstreamRequest, Drops), Failure> {
-        let dialect = dialect(target);
-        match self {
-            Self::Chat(chat) if dialect == Dialect::OpenAi => {
-                let body = passthrough::rewrite_request(body, &Edits::chat(chat, &target.wire));
-                Ok((
-                    passthrough::request("/chat/completions", body),
-                    Drops::new(),
-                ))
-            }
-            Self::Chat(chat) => {
-                encode_chat(dialect, chat, &target.wire).map_err(Failure::Inexpressible)
-            }
-            Self::Embeddings(embeddings) => {
-                encode_embeddings(dialect, embeddings, &target.wire).map_err(Failure::Inexpressible)
-            }
+        let (request, drops) = self.write(target, body)?;
+        if self.strict && !drops.is_empty() {
+            return Err(Failure::Lossy(drops));
         }
+        Ok((request, drops))
+    }
+
+    fn write(&self, target: &TargetRef, body: &Bytes) -> Result<(UpstreamRequest, Drops), Failure> {
+        let (request, more) = match &self.task {
+            Task::Chat(chat) => match chat.write(target, body)? {
+                (request, None) => return Ok((request, Drops::new())),
+                (request, Some(drops)) => (request, drops),
+            },
+            Task::Embeddings(embeddings) => {
+                encode_embeddings(dialect(target), embeddings, &target.wire)
+                    .map_err(Failure::Inexpressible)?
+            }
+            Task::Direct(direct) => return Ok((direct.write(target, body)?, Drops::new())),
+        };
+        let mut drops = self.unread.clone();
+        drops.append(more);
+        Ok((request, drops))
     }
 
     /// A whole answer of the target in the caller's dialect.
@@ -86,73 +167,194 @@ impl Work {
         answered: &Answered,
         input_bound: Tokens,
     ) -> Result<Translated, Failure> {
-        self.read(target, body, answered, input_bound)
-            .map_err(|failure| {
-                error_in_answer(dialect(target), body).map_or(failure, Failure::Answered)
-            })
-    }
-
-    fn read(
-        &self,
-        target: &TargetRef,
-        body: &Bytes,
-        answered: &Answered,
-        input_bound: Tokens,
-    ) -> Result<Translated, Failure> {
-        let dialect = dialect(target);
-        match self {
-            Self::Chat(_) if dialect == Dialect::OpenAi => {
-                let seen = passthrough::look(body).map_err(Failure::Garbled)?;
-                Ok(Translated {
-                    body: body.clone(),
-                    usage: seen.usage,
-                    finish: seen.finish,
-                    drops: Drops::new(),
-                })
-            }
-            Self::Chat(_) => {
-                let (response, mut drops) = decode_chat(dialect, body).map_err(Failure::Garbled)?;
-                let (encoded, more) = openai::chat::encode_response(&response, answered);
-                drops.append(more);
-                Ok(Translated {
-                    body: Bytes::from(encoded),
-                    usage: response.usage,
-                    finish: response
-                        .choices
-                        .first()
-                        .map(|choice| finish_word(&choice.finish)),
-                    drops,
-                })
-            }
-            Self::Embeddings(request) => {
-                let mut response =
-                    decode_embeddings(dialect, request, body).map_err(Failure::Garbled)?;
-                let usage = response.usage;
-                // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
-                response.usage.get_or_insert_with(|| Usage {
-                    input: estimate::likely_input(input_bound),
-                    ..Usage::default()
-                });
-                let encoded = openai::embeddings::encode_response(&response, request.encoding);
-                Ok(Translated {
-                    body: Bytes::from(encoded),
-                    usage,
-                    finish: None,
-                    drops: Drops::new(),
-                })
-            }
-        }
+        let outcome = match &self.task {
+            Task::Chat(chat) => chat.answer(target, body, answered),
+            Task::Embeddings(request) => embeddings_answer(target, request, body, input_bound),
+            Task::Direct(_) => Ok(Translated {
+                body: body.clone(),
+                usage: direct::used(body),
+                finish: None,
+                drops: Drops::new(),
+            }),
+        };
+        outcome.map_err(|error| {
+            error_in_answer(self.dialect(target), body)
+                .map_or(Failure::Garbled(error), Failure::Answered)
+        })
     }
 
     /// The session of a streamed answer of the target.
     #[must_use]
-    pub fn session(&self, target: &TargetRef, answered: Answered) -> Session {
-        let include_usage = matches!(self, Self::Chat(chat) if chat.stream_usage);
-        match dialect(target) {
-            Dialect::OpenAi => Session::through(include_usage),
-            dialect => Session::transcode(dialect, answered, include_usage),
+    pub fn session(&self, target: &TargetRef, answered: &Answered) -> Session {
+        let Task::Chat(chat) = &self.task else {
+            debug_assert!(false, "only conversations are streamed");
+            return Session::through(Downstream::ChatCompletions, false);
+        };
+        let include_usage = chat.request.stream_usage;
+        if chat.passes(target) {
+            return Session::through(chat.downstream, include_usage);
+        }
+        let (from, to) = (chat.dialect(target), chat.downstream);
+        Session::transcode(from, to, answered, include_usage, self.strict)
+    }
+
+    /// The language in which the target is called for this.
+    #[must_use]
+    pub fn dialect(&self, target: &TargetRef) -> Dialect {
+        match &self.task {
+            Task::Chat(chat) => chat.dialect(target),
+            Task::Embeddings(_) | Task::Direct(_) => dialect(target),
         }
     }
+}
+
+impl Direct {
+    fn write(&self, target: &TargetRef, body: &Bytes) -> Result<UpstreamRequest, Failure> {
+        let dialect = dialect(target);
+        let is_sandbox = target.provider.dialect == ProviderDialect::Sandbox;
+        if is_sandbox || !self.endpoint.is_at(dialect) {
+            return Err(Failure::Inexpressible(EncodeError {
+                dialect: dialect.name(),
+                field: "model".to_owned(),
+                reason: format!("{} has no {}", target.provider.id, self.endpoint.path()),
+            }));
+        }
+        Ok(match &self.upload {
+            None => self.endpoint.request(body, &target.wire.model),
+            // The beginning and the rest are put in when the call is made.
+            Some(upload) => {
+                let mut request = self.endpoint.post(Bytes::new());
+                let content_type = upload.content_type().clone();
+                request.headers.insert(header::CONTENT_TYPE, content_type);
+                request
+            }
+        })
+    }
+}
+
+impl Chat {
+    fn dialect(&self, target: &TargetRef) -> Dialect {
+        match (dialect(target), self.downstream) {
+            (Dialect::OpenAi, Downstream::Responses) if target.wire.responses => Dialect::Responses,
+            (dialect, _) => dialect,
+        }
+    }
+
+    fn passes(&self, target: &TargetRef) -> bool {
+        self.downstream
+            .passes(self.dialect(target), &self.request, &target.wire)
+    }
+
+    /// The request for the target; no loss report when the caller's own body goes there.
+    fn write(
+        &self,
+        target: &TargetRef,
+        body: &Bytes,
+    ) -> Result<(UpstreamRequest, Option<Drops>), Failure> {
+        if self.passes(target) {
+            let passed = self
+                .downstream
+                .pass_through(&self.request, &target.wire, body);
+            return Ok((passed.map_err(Failure::Inexpressible)?, None));
+        }
+        let dialect = self.dialect(target);
+        let mut request = Cow::Borrowed(&self.request);
+        let mut drops = Drops::new();
+        let leaves =
+            dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
+        if leaves && !request.extra.is_empty() {
+            let left = self.downstream.leave(request.to_mut());
+            drops.append(left.map_err(Failure::Refused)?);
+        }
+        let (request, more) =
+            encode_chat(dialect, &request, &target.wire).map_err(Failure::Inexpressible)?;
+        drops.append(more);
+        Ok((request, Some(drops)))
+    }
+
+    fn answer(
+        &self,
+        target: &TargetRef,
+        body: &Bytes,
+        answered: &Answered,
+    ) -> Result<Translated, DecodeError> {
+        if self.passes(target) {
+            let seen = self.look(target, body)?;
+            return Ok(Translated {
+                body: body.clone(),
+                usage: seen.usage,
+                finish: seen.finish,
+                drops: Drops::new(),
+            });
+        }
+        let (response, mut drops) = decode_chat(self.dialect(target), body)?;
+        let (encoded, more) = self.downstream.encode_response(&response, answered);
+        drops.append(more);
+        Ok(Translated {
+            body: Bytes::from(encoded),
+            usage: response.usage,
+            finish: first_finish(&response),
+            drops,
+        })
+    }
+
+    /// Looks at an answer that passes through.
+    fn look(&self, target: &TargetRef, body: &Bytes) -> Result<Look, DecodeError> {
+        match self.downstream {
+            Downstream::ChatCompletions | Downstream::Completions => passthrough::look(body),
+            Downstream::Responses => {
+                let seen = responses::passthrough::look(body)?;
+                Ok(Look {
+                    usage: seen.usage,
+                    finish: seen.finish.as_deref().map(responses_finish_word),
+                })
+            }
+            Downstream::Messages | Downstream::GenerateContent(_) => {
+                let (response, _) = decode_chat(self.dialect(target), body)?;
+                Ok(Look {
+                    usage: response.usage,
+                    finish: first_finish(&response),
+                })
+            }
+        }
+    }
+}
+
+fn first_finish(response: &ChatResponse) -> Option<String> {
+    let first = response.choices.first()?;
+    Some(finish_word(&first.finish))
+}
+
+/// Why an answer in Responses ended, in the word of Chat Completions.
+pub(crate) fn responses_finish_word(word: &str) -> String {
+    match word {
+        "completed" => "stop",
+        "max_output_tokens" => "length",
+        other => other,
+    }
+    .to_owned()
+}
+
+fn embeddings_answer(
+    target: &TargetRef,
+    request: &EmbeddingsRequest,
+    body: &[u8],
+    input_bound: Tokens,
+) -> Result<Translated, DecodeError> {
+    let mut response = decode_embeddings(dialect(target), request, body)?;
+    let usage = response.usage;
+    // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
+    response.usage.get_or_insert_with(|| Usage {
+        input: estimate::likely_input(input_bound),
+        ..Usage::default()
+    });
+    let encoded = openai::embeddings::encode_response(&response, request.encoding);
+    Ok(Translated {
+        body: Bytes::from(encoded),
+        usage,
+        finish: None,
+        drops: Drops::new(),
+    })
 }
 
 /// The language that a target is called in; the sandbox speaks OpenAI's.

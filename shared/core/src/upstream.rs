@@ -6,16 +6,19 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_units::{Span, Timestamp};
 use sluice_wire::UpstreamRequest;
 
-use crate::config::{Auth, Provider, ProviderDialect};
+use crate::config::{Provider, ProviderDialect, TargetRef};
+use crate::credentials;
+use crate::isolate::Isolate;
 use crate::plan::Failure;
-use crate::platform::{FetchError, Platform, UpstreamBody, UpstreamCall};
+use crate::platform::{FetchError, Platform, Rest, UpstreamBody, UpstreamCall};
 use crate::sandbox::{self, SandboxAnswer, Step};
 
 /// The largest answer that is read whole, in bytes.
@@ -96,21 +99,63 @@ pub async fn within<P: Platform, T>(
     }
 }
 
-/// Calls a target.
+/// Calls a target; `rest` follows the request's body. Of several keys the next is tried where one is refused, unless
+/// something has been sent that cannot be sent again.
 ///
 /// # Errors
-/// [`Failure::NoKey`], [`Failure::Unreachable`].
+/// [`Failure::NoKey`], [`Failure::BadKey`], [`Failure::Unreachable`], [`Failure::Inexpressible`].
 pub async fn call<P: Platform>(
     p: &P,
-    provider: &Provider,
+    isolate: &Rc<Isolate>,
+    target: &TargetRef,
     request: UpstreamRequest,
+    mut rest: Option<Rest>,
     trace: &HeaderMap,
 ) -> Result<Answer<P>, Failure> {
+    let provider = &target.provider;
     if provider.dialect == ProviderDialect::Sandbox {
         return Ok(sandbox_call(p, &request).await);
     }
+    let request = provider
+        .hosting
+        .place(request, &target.wire.model)
+        .map_err(Failure::Inexpressible)?;
     let url = format!("{}{}", provider.base_url, request.path);
-    let mut headers = request.headers;
+    let headers = headers(provider, request.headers, trace);
+    let tries = if rest.is_some() { 1 } else { usize::MAX };
+    let keys = credentials::keys(p, provider)?;
+    let mut keys = keys.into_iter().take(tries).peekable();
+    loop {
+        let key = keys.next().flatten();
+        let mut call = UpstreamCall {
+            method: request.method.clone(),
+            url: url.clone(),
+            headers: headers.clone(),
+            body: request.body.clone(),
+            rest: rest.take(),
+        };
+        credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
+        let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
+        let refused = matches!(
+            answer.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        );
+        if refused {
+            isolate.tokens().forget(&provider.id);
+        }
+        if !refused || keys.peek().is_none() {
+            return Ok(Answer {
+                status: answer.status,
+                headers: answer.headers,
+                body: Body::Real(answer.body),
+            });
+        }
+    }
+}
+
+/// The headers of a call, built from nothing, but for what the provider knows the gateway by.
+fn headers(provider: &Provider, dialect: HeaderMap, trace: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -123,43 +168,15 @@ pub async fn call<P: Platform>(
         header::USER_AGENT,
         HeaderValue::from_static(concat!("sluice/", env!("CARGO_PKG_VERSION"))),
     );
+    // The dialect's own word, such as the media type of its streams.
+    headers.extend(dialect);
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
     for (name, value) in trace {
         headers.insert(name.clone(), value.clone());
     }
-    sign(p, provider, &mut headers)?;
-    let answer = p
-        .fetch(UpstreamCall {
-            method: request.method,
-            url,
-            headers,
-            body: request.body,
-        })
-        .await
-        .map_err(Failure::Unreachable)?;
-    Ok(Answer {
-        status: answer.status,
-        headers: answer.headers,
-        body: Body::Real(answer.body),
-    })
-}
-
-fn sign<P: Platform>(p: &P, provider: &Provider, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let Some(name) = &provider.key else {
-        return Ok(());
-    };
-    let secret = p.secret(name).ok_or_else(|| Failure::NoKey(name.clone()))?;
-    let (header, text) = match &provider.auth {
-        Auth::None => return Ok(()),
-        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", secret.expose())),
-        Auth::Header(header) => (HeaderName::clone(header), secret.expose().to_owned()),
-    };
-    let mut value = HeaderValue::from_str(text.trim()).map_err(|_| Failure::NoKey(name.clone()))?;
-    value.set_sensitive(true);
-    headers.insert(header, value);
-    Ok(())
+    headers
 }
 
 async fn sandbox_call<P: Platform>(p: &P, request: &UpstreamRequest) -> Answer<P> {

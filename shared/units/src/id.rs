@@ -122,6 +122,10 @@ id!(
     /// One request, from its arrival to its record.
     RequestId, "-_"
 );
+id!(
+    /// A slice of a ledger's allowance that one isolate holds.
+    LeaseId, "-_"
+);
 
 #[cfg(test)]
 mod tests {

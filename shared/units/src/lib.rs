@@ -22,8 +22,8 @@ mod tokens;
 mod usage;
 
 pub use id::{
-    AppId, ID_BYTES_MAX, IdError, KeyId, ModelId, OrgId, ProviderId, Region, RequestId, TeamId,
-    UserId,
+    AppId, ID_BYTES_MAX, IdError, KeyId, LeaseId, ModelId, OrgId, ProviderId, Region, RequestId,
+    TeamId, UserId,
 };
 pub use money::{MoneyError, NanoUsd};
 pub use secret::Secret;

@@ -32,12 +32,14 @@ mod usage;
 
 pub use downstream::{
     Answered, HELD_BYTES_MAX, Model, StreamEncoder, decode_count_tokens, decode_request,
-    encode_models, encode_response, encode_token_count,
+    encode_model, encode_models, encode_response, encode_token_count,
 };
 pub use format::STRUCTURED_ANSWER_TOOL;
+pub(crate) use request::version_header;
 pub use request::{OUTPUT_TOKENS_DEFAULT, encode_request};
 pub use response::decode_response;
 pub use stream::StreamDecoder;
+pub(crate) use turns::is_foreign;
 
 /// The value of the `anthropic-version` header.
 pub const VERSION: &str = "2023-06-01";

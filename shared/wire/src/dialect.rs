@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError, UpstreamError};
 use crate::model::{ChatRequest, ChatResponse, EmbeddingsRequest, EmbeddingsResponse, Event};
-use crate::{Drops, anthropic, gemini, openai};
+use crate::{Drops, anthropic, bedrock, cohere, gemini, openai, responses};
 
 /// A wire language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,11 +21,24 @@ pub enum Dialect {
     Anthropic,
     /// Google's Gemini API, `generateContent`.
     Gemini,
+    /// OpenAI's Responses.
+    Responses,
+    /// Amazon Bedrock's Converse.
+    Bedrock,
+    /// Cohere's second API.
+    Cohere,
 }
 
 impl Dialect {
     /// Every dialect.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 6] = [
+        Self::OpenAi,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Responses,
+        Self::Bedrock,
+        Self::Cohere,
+    ];
 
     /// The name in configuration, headers and records.
     #[must_use]
@@ -34,6 +47,9 @@ impl Dialect {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Responses => "responses",
+            Self::Bedrock => "bedrock",
+            Self::Cohere => "cohere",
         }
     }
 }
@@ -42,8 +58,10 @@ impl Dialect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Target {
-    /// The model's name at the provider.
+    /// What calls name the model.
     pub model: String,
+    /// The model's own name, where calls name a deployment or a profile of it.
+    pub family: Option<String>,
     /// The most output tokens that the model can write, where known; the default where a dialect requires a limit.
     pub output_tokens_max: Option<u64>,
     /// The provider reads `max_completion_tokens` (OpenAI itself); otherwise `max_tokens` is sent.
@@ -64,12 +82,19 @@ pub struct Target {
     pub sampling: bool,
     /// The model can be held to a JSON schema; otherwise a forced tool call stands in for it.
     pub structured_outputs: bool,
+    /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
+    pub short_call_ids: bool,
+    /// Beside Chat Completions the provider serves Responses at `/responses`.
+    pub responses: bool,
+    /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
+    pub completions: bool,
 }
 
 impl Default for Target {
     fn default() -> Self {
         Self {
             model: String::new(),
+            family: None,
             output_tokens_max: None,
             max_completion_tokens: false,
             stream_usage: true,
@@ -80,7 +105,18 @@ impl Default for Target {
             reasoning_adaptive: false,
             sampling: true,
             structured_outputs: false,
+            short_call_ids: false,
+            responses: false,
+            completions: false,
         }
+    }
+}
+
+impl Target {
+    /// The name that tells what the model is.
+    #[must_use]
+    pub fn known_as(&self) -> &str {
+        self.family.as_deref().unwrap_or(&self.model)
     }
 }
 
@@ -110,6 +146,9 @@ pub fn encode_chat(
         Dialect::OpenAi => openai::chat::encode_request(request, target),
         Dialect::Anthropic => anthropic::encode_request(request, target),
         Dialect::Gemini => gemini::encode_request(request, target),
+        Dialect::Responses => responses::encode_request(request, target),
+        Dialect::Bedrock => bedrock::encode_request(request, target),
+        Dialect::Cohere => cohere::encode_request(request, target),
     }
 }
 
@@ -122,6 +161,9 @@ pub fn decode_chat(dialect: Dialect, body: &[u8]) -> Result<(ChatResponse, Drops
         Dialect::OpenAi => openai::chat::decode_response(body),
         Dialect::Anthropic => anthropic::decode_response(body),
         Dialect::Gemini => gemini::decode_response(body),
+        Dialect::Responses => responses::decode_response(body),
+        Dialect::Bedrock => bedrock::decode_response(body),
+        Dialect::Cohere => cohere::decode_response(body),
     }
 }
 
@@ -136,12 +178,13 @@ pub fn encode_embeddings(
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
     match dialect {
         Dialect::OpenAi => openai::embeddings::encode_request(request, target),
-        Dialect::Anthropic => Err(EncodeError {
+        Dialect::Gemini => gemini::embeddings::encode_request(request, target),
+        Dialect::Cohere => cohere::embeddings::encode_request(request, target),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => Err(EncodeError {
             dialect: dialect.name(),
             field: "input".to_owned(),
             reason: "the dialect has no embeddings".to_owned(),
         }),
-        Dialect::Gemini => gemini::embeddings::encode_request(request, target),
     }
 }
 
@@ -156,11 +199,12 @@ pub fn decode_embeddings(
 ) -> Result<EmbeddingsResponse, DecodeError> {
     match dialect {
         Dialect::OpenAi => openai::embeddings::decode_response(body),
-        Dialect::Anthropic => Err(DecodeError::Shape {
+        Dialect::Gemini => gemini::embeddings::decode_response(request, body),
+        Dialect::Cohere => cohere::embeddings::decode_response(request, body),
+        Dialect::Anthropic | Dialect::Responses | Dialect::Bedrock => Err(DecodeError::Shape {
             dialect: dialect.name(),
             detail: "the dialect has no embeddings".to_owned(),
         }),
-        Dialect::Gemini => gemini::embeddings::decode_response(request, body),
     }
 }
 
@@ -173,9 +217,11 @@ pub fn decode_error(
     body: &[u8],
 ) -> UpstreamError {
     match dialect {
-        Dialect::OpenAi => openai::error::decode(status, headers, body),
+        Dialect::OpenAi | Dialect::Responses => openai::error::decode(status, headers, body),
         Dialect::Anthropic => anthropic::error::decode(status, headers, body),
         Dialect::Gemini => gemini::error::decode(status, headers, body),
+        Dialect::Bedrock => bedrock::error::decode(status, headers, body),
+        Dialect::Cohere => cohere::error::decode(status, headers, body),
     }
 }
 
@@ -196,6 +242,12 @@ pub enum StreamDecoder {
     Anthropic(anthropic::StreamDecoder),
     /// Gemini's chunks.
     Gemini(gemini::StreamDecoder),
+    /// The events of Responses.
+    Responses(responses::StreamDecoder),
+    /// Bedrock's binary frames.
+    Bedrock(bedrock::StreamDecoder),
+    /// Cohere's events.
+    Cohere(cohere::StreamDecoder),
 }
 
 impl StreamDecoder {
@@ -206,6 +258,9 @@ impl StreamDecoder {
             Dialect::OpenAi => Self::OpenAi(openai::chat::StreamDecoder::new()),
             Dialect::Anthropic => Self::Anthropic(anthropic::StreamDecoder::new()),
             Dialect::Gemini => Self::Gemini(gemini::StreamDecoder::new()),
+            Dialect::Responses => Self::Responses(responses::StreamDecoder::new()),
+            Dialect::Bedrock => Self::Bedrock(bedrock::StreamDecoder::new()),
+            Dialect::Cohere => Self::Cohere(cohere::StreamDecoder::new()),
         }
     }
 
@@ -218,6 +273,9 @@ impl StreamDecoder {
             Self::OpenAi(decoder) => decoder.push(bytes, events),
             Self::Anthropic(decoder) => decoder.push(bytes, events),
             Self::Gemini(decoder) => decoder.push(bytes, events),
+            Self::Responses(decoder) => decoder.push(bytes, events),
+            Self::Bedrock(decoder) => decoder.push(bytes, events),
+            Self::Cohere(decoder) => decoder.push(bytes, events),
         }
     }
 
@@ -230,6 +288,24 @@ impl StreamDecoder {
             Self::OpenAi(decoder) => decoder.finish(events),
             Self::Anthropic(decoder) => decoder.finish(events),
             Self::Gemini(decoder) => decoder.finish(events),
+            Self::Responses(decoder) => decoder.finish(events),
+            Self::Bedrock(decoder) => decoder.finish(events),
+            Self::Cohere(decoder) => decoder.finish(events),
+        }
+    }
+
+    /// What the provider said and the neutral model cannot hold, so far.
+    #[must_use]
+    pub const fn drops(&self) -> &Drops {
+        /// Gemini's decoder drops nothing.
+        static NOTHING: Drops = Drops::new();
+        match self {
+            Self::OpenAi(decoder) => decoder.drops(),
+            Self::Anthropic(decoder) => decoder.drops(),
+            Self::Gemini(_) => &NOTHING,
+            Self::Responses(decoder) => decoder.drops(),
+            Self::Bedrock(decoder) => decoder.drops(),
+            Self::Cohere(decoder) => decoder.drops(),
         }
     }
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The most entries that a report keeps.
 pub const DROPS_MAX: usize = 64;
 
+/// What a provider says of itself in each answer: which machine served, and how fast it promised to be.
+const OF_THE_PROVIDER: [&str; 2] = ["system_fingerprint", "service_tier"];
+
 /// One thing that was not carried over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
@@ -48,6 +51,14 @@ impl Drops {
         for dropped in other.0 {
             self.push(dropped.field, dropped.reason);
         }
+    }
+
+    /// Whether more was lost than what a provider says of itself: a strict caller does not put up with that.
+    #[must_use]
+    pub fn lose_content(&self) -> bool {
+        self.0
+            .iter()
+            .any(|dropped| !OF_THE_PROVIDER.contains(&dropped.field.as_ref()))
     }
 
     /// Nothing was lost.

@@ -1,5 +1,7 @@
 //! What can be wrong with a request, with an answer, and what a provider says went wrong.
 
+use std::borrow::Cow;
+
 use sluice_units::Span;
 use thiserror::Error;
 
@@ -56,9 +58,9 @@ pub struct UpstreamError {
     pub status: u16,
     /// The provider's own message, bounded to [`MESSAGE_BYTES_MAX`]; empty where it sent none.
     pub message: String,
-    /// The provider's own code or type.
+    /// The provider's own code or type, bounded as the message is.
     pub code: Option<String>,
-    /// The field that the provider finds at fault.
+    /// The field that the provider finds at fault, bounded as the message is.
     pub param: Option<String>,
     /// How long to wait before another try, from the header or the body.
     pub retry_after: Option<Span>,
@@ -104,5 +106,100 @@ impl ErrorClass {
             self,
             Self::RateLimited | Self::Overloaded | Self::Timeout | Self::Server
         )
+    }
+}
+
+/// The longest wait that a provider is believed, in seconds: a day.
+pub(crate) const WAIT_SECONDS_MAX: i64 = 86_400;
+
+/// What a provider says, as it is kept: without keys, and cut to [`MESSAGE_BYTES_MAX`] at a character's border.
+pub(crate) fn kept(text: &str) -> String {
+    let text = without_keys(text);
+    let mut end = text.len().min(MESSAGE_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Words that look like a key are not repeated.
+fn without_keys(text: &str) -> Cow<'_, str> {
+    const PREFIXES: [&str; 6] = ["sk-", "sk_", "gsk_", "xai-", "AIza", "Bearer"];
+    if !PREFIXES.iter().any(|prefix| text.contains(prefix)) {
+        return Cow::Borrowed(text);
+    }
+    let mut after_bearer = false;
+    let words = text.split(' ').map(|word| {
+        let bare = word.trim_start_matches(['\'', '"', '`', '(', ':']);
+        let secret = after_bearer
+            || PREFIXES
+                .iter()
+                .any(|prefix| *prefix != "Bearer" && bare.starts_with(prefix));
+        after_bearer = bare == "Bearer";
+        if secret { "[redacted]" } else { word }
+    });
+    Cow::Owned(words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::{HeaderValue, RETRY_AFTER};
+
+    use super::*;
+    use crate::dialect::{Dialect, decode_error};
+
+    fn each(body: &str, check: impl Fn(&UpstreamError, Dialect)) {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from(10 * WAIT_SECONDS_MAX));
+        for dialect in Dialect::ALL {
+            check(
+                &decode_error(dialect, 400, &headers, body.as_bytes()),
+                dialect,
+            );
+        }
+    }
+
+    #[test]
+    fn whatever_a_provider_says_is_bounded() {
+        let long = "é".repeat(MESSAGE_BYTES_MAX);
+        let path = "a.".repeat(MESSAGE_BYTES_MAX);
+        let fields = format!(
+            r#""message":"{path}: {long}","detail":"{long}","code":"{long}","type":"{long}","param":"{long}","status":"{long}","__type":"{long}""#
+        );
+        let details =
+            format!(r#"[{{"@type":"a.BadRequest","fieldViolations":[{{"field":"{long}"}}]}}]"#);
+        for body in [
+            format!(r#"{{{fields}}}"#),
+            format!(r#"{{"error":{{{fields},"details":{details}}}}}"#),
+            format!("x{long}"),
+        ] {
+            each(&body, |error, dialect| {
+                let words = [&error.code, &error.param];
+                let texts = words.into_iter().flatten().chain([&error.message]);
+                for text in texts {
+                    assert!(text.len() <= MESSAGE_BYTES_MAX, "{dialect:?}");
+                }
+                let day = Span::from_seconds(WAIT_SECONDS_MAX);
+                assert_eq!(error.retry_after, Some(day), "{dialect:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn no_provider_repeats_a_key() {
+        for body in [
+            r#"{"error":{"message":"Wrong key: 'sk-live-1234'","type":"a"},"message":"Wrong key: sk-live-1234"}"#,
+            r#"{"message":"Wrong key: sk-live-1234"}"#,
+            "Wrong key: Bearer sk-live-1234",
+        ] {
+            each(body, |error, dialect| {
+                assert!(
+                    !error.message.contains("1234"),
+                    "{dialect:?}: {}",
+                    error.message
+                );
+            });
+        }
     }
 }

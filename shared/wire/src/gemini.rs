@@ -29,6 +29,8 @@ mod schema;
 mod stream;
 mod value;
 
+pub(crate) use names::holds_foreign_proof;
+pub(crate) use request::address;
 pub use request::encode_request;
 pub use response::decode_response;
 pub use stream::StreamDecoder;
@@ -37,7 +39,7 @@ pub use stream::StreamDecoder;
 const DIALECT: &str = "gemini";
 
 /// Where a request's `extra` holds what only Gemini can say, in Gemini's words.
-const OWN: &str = "gemini";
+pub(crate) const OWN: &str = "gemini";
 
 fn own<'a>(request: &'a ChatRequest, key: &str) -> Option<&'a Value> {
     request.extra.get(OWN)?.get(key)

@@ -20,19 +20,26 @@
 
 pub mod anthropic;
 pub mod bedrock;
+mod citations;
 pub mod cohere;
 pub mod dialect;
+pub mod downstream;
 pub mod drops;
 pub mod error;
 pub mod event_stream;
 pub mod gemini;
+pub mod hosting;
 pub mod json;
+mod kinds;
 pub mod model;
 pub mod openai;
 pub mod responses;
+pub mod service_account;
 pub mod sigv4;
 pub mod sse;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
+pub use downstream::Downstream;
 pub use drops::{Dropped, Drops};
 pub use error::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
+pub use hosting::Hosting;

@@ -5,14 +5,18 @@
 //! Knows nothing of which provider it talks to: quirks come as data in [`crate::Target`].
 
 pub mod chat;
+pub mod completions;
+pub mod direct;
 pub mod embeddings;
 pub mod error;
+pub mod form;
 pub mod models;
 pub mod passthrough;
 
 mod base64;
 pub(crate) mod fault;
 mod finish;
+pub(crate) mod ids;
 pub(crate) mod loose;
 pub(crate) mod usage;
 

@@ -40,7 +40,7 @@ const message = tagged('role', {
   user: object({ 'role!': any, 'content!': stringOr(array(tagged('type', USER))) }),
   assistant: object({ 'role!': any, 'content!': stringOr(array(tagged('type', ASSISTANT))) }),
 });
-const chat = object({
+const CHAT = {
   'model!': string({ min: 1 }), 'max_tokens!': integer({ min: 1 }), 'messages!': array(message, { min: 1 }),
   cache_control: cache, container: any, inference_geo: nullable(string()), metadata: object({ user_id: nullable(string({ max: 256 })) }),
   output_config: object({ effort: nullable(choice('low', 'medium', 'high', 'xhigh', 'max')), format: nullable(object({ 'type!': choice('json_schema'), 'schema!': map(any) })) }),
@@ -60,7 +60,8 @@ const chat = object({
     strict: boolean, eager_input_streaming: nullable(boolean), defer_loading: boolean, input_examples: array(map(any)), allowed_callers: array(string()),
   })),
   top_k: integer({ min: 0 }), top_p: number({ min: 0, max: 1 }),
-});
+};
+const chat = object(CHAT);
 
 const refuse = messageText => ({ status: 400, message: messageText });
 const dotted = path => path.replace(/\[(\d+)\]/g, '.$1');
@@ -251,8 +252,22 @@ function errorBody(problem) {
   return { type: 'error', error: { type: problem.reason === 'country' ? 'forbidden' : type, message: problem.message ?? REASONS[problem.reason] ?? usual }, request_id: 'req_mock' };
 }
 
+const countShape = object(Object.fromEntries(Object.entries(CHAT).filter(([name]) => !/^(max_tokens!|metadata|stop_sequences|stream|temperature|top_k|top_p|inference_geo|container|service_tier)$/.test(name))));
+const count = body => ({ input_tokens: answerOf({ ...body, max_tokens: 1 }).usage.input });
+
+export const operations = {
+  chat: { shape: chat, schema: 'messages', check: checkChat, streamed: body => body.stream === true, body: chatBody, events: chatEvents },
+  count: { shape: countShape, schema: 'count_tokens', check: body => checkTurns(body.messages), body: count },
+};
+
+const MODELS = ['claude-sonnet-4-5', 'claude-haiku-4-5'];
+const modelBody = id => ({ type: 'model', id, display_name: id, created_at: '2025-09-29T00:00:00Z' });
+
 /** The wire. */
 export const anthropic = () => ({
+  operations,
+  spec: 'anthropic',
+  worded,
   errorBody,
   statusOf,
   streamType: 'text/event-stream; charset=utf-8',
@@ -265,20 +280,14 @@ export const anthropic = () => ({
   },
   route(method, path) {
     if (method === 'POST' && path === '/v1/messages') return { op: 'chat' };
+    if (method === 'POST' && path === '/v1/messages/count_tokens') return { op: 'count' };
     if (method === 'GET' && path === '/v1/models') return { op: 'models' };
+    if (method === 'GET' && /^\/v1\/models\/./.test(path)) return { op: 'models', id: decodeURIComponent(path.slice('/v1/models/'.length)) };
     return null;
   },
-  schema: { chat: 'messages' },
-  check(_op, body) {
-    const [fault] = check(chat, body);
-    return fault ? worded(fault) : checkChat(body);
-  },
-  streamed: (_op, body) => body.stream === true,
-  body: (_op, body) => chatBody(body),
-  events: chatEvents,
   errorEvent: () => event({ type: 'error', error: { type: 'overloaded_error', message: 'Overloaded' } }),
   hugeEvent: bytes => event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'x'.repeat(bytes) } }),
-  models: () => ({ data: ['claude-sonnet-4-5', 'claude-haiku-4-5'].map(id => ({ type: 'model', id, display_name: id, created_at: '2025-09-29T00:00:00Z' })), has_more: false, first_id: 'claude-sonnet-4-5', last_id: 'claude-haiku-4-5' }),
+  models: ({ id }) => (id === undefined ? { data: MODELS.map(modelBody), has_more: false, first_id: MODELS[0], last_id: MODELS.at(-1) } : modelBody(id)),
   headers: id => ({
     'request-id': `req_${id}`, 'anthropic-organization-id': 'org_mock', 'anthropic-ratelimit-requests-limit': '4000', 'anthropic-ratelimit-requests-remaining': '3999',
     'anthropic-ratelimit-requests-reset': '2026-11-01T00:00:00Z', 'anthropic-ratelimit-tokens-limit': '480000', 'anthropic-ratelimit-tokens-remaining': '480000', 'anthropic-ratelimit-tokens-reset': '2026-11-01T00:00:00Z',

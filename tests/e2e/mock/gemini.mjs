@@ -296,36 +296,57 @@ function errorBody(problem) {
   return { error: { code: statusOf(problem), message: problem.message ?? REASONS[problem.reason] ?? `The mock answers ${problem.status}, as it was asked to.`, status, ...(details.length > 0 ? { details } : {}) } };
 }
 
+const countShape = object({ contents: array(content, { min: 1 }), generateContentRequest: chat });
+const single = object({ model: string({ pattern: /^models\// }), 'content!': content, taskType: string(), title: string(), outputDimensionality: integer({ min: 1, max: 3072 }) });
+
+function countBody(body, model) {
+  const asked = body.generateContentRequest ?? { contents: body.contents };
+  const total = decide(questionOf(asked, model)).usage.input;
+  return { totalTokens: total, promptTokensDetails: [{ modality: 'TEXT', tokenCount: total }] };
+}
+
+export const operations = {
+  chat: { shape: chat, schema: 'GenerateContentRequest', normal, check: checkChat, streamed: (_body, route) => route.stream === true, body: chatBody, events: chatEvents },
+  count: {
+    shape: countShape, schema: 'CountTokensRequest', normal, body: countBody,
+    check: (body, model) => (body.generateContentRequest && body.contents ? refuse('only one of contents and generate_content_request may be set') : !body.contents && !body.generateContentRequest ? refuse('* CountTokensRequest.contents: contents is not specified') : checkParts((body.generateContentRequest ?? body).contents, model)),
+  },
+  embeddings: {
+    shape: batch, schema: 'BatchEmbedContentsRequest', normal, body: embeddingsBody,
+    check: (body, model) => (body.requests.every(one => one.model === `models/${model}`) ? null : refuse('* BatchEmbedContentsRequest.requests[0].model: must match the model of the batch request')),
+  },
+  embedding: { shape: single, schema: 'EmbedContentRequest', normal, body: body => ({ embedding: embeddingsBody({ requests: [body] }).embeddings[0] }) },
+};
+export const METHODS = { generateContent: 'chat', streamGenerateContent: 'chat', countTokens: 'count', batchEmbedContents: 'embeddings', embedContent: 'embedding' };
+
+const MODELS = ['gemini-2.5-flash', 'gemini-3-pro', 'gemini-embedding-001'];
+const modelBody = id => ({ name: `models/${id}`, version: '001', displayName: id, inputTokenLimit: 1_048_576, outputTokenLimit: 65_536, supportedGenerationMethods: ['generateContent', 'countTokens'] });
+
 /** The wire. */
 export const gemini = () => ({
+  operations,
+  spec: 'gemini',
+  worded,
   errorBody,
   statusOf,
   retryAfterInBody: true,
   streamType: 'text/event-stream',
-  authenticate: (headers, key) => (headers['x-goog-api-key'] === key ? null
-    : headers['x-goog-api-key'] === undefined ? { status: 403, message: "Method doesn't allow unregistered callers (callers without established identity)." }
-      : { status: 400, message: 'API key not valid. Please pass a valid API key.' }),
+  authenticate(headers, key, { query }) {
+    const given = headers['x-goog-api-key'] ?? query.get('key');
+    if (given == null) return { status: 403, message: "Method doesn't allow unregistered callers (callers without established identity)." };
+    return given === key ? null : { status: 400, message: 'API key not valid. Please pass a valid API key.' };
+  },
   route(method, path, query) {
-    const called = /^\/v1(?:beta)?\/models\/([^/:]+):(generateContent|streamGenerateContent|batchEmbedContents)$/.exec(path);
-    if (method === 'POST' && called) {
+    const called = /^\/v1(?:beta)?\/models\/([^/:]+):(\w+)$/.exec(path);
+    if (method === 'POST' && called && Object.hasOwn(METHODS, called[2])) {
       const stream = called[2] === 'streamGenerateContent';
-      return { op: called[2] === 'batchEmbedContents' ? 'embeddings' : 'chat', model: decodeURIComponent(called[1]), stream, json: stream && query.get('alt') !== 'sse' };
+      return { op: METHODS[called[2]], model: decodeURIComponent(called[1]), stream, json: stream && query.get('alt') !== 'sse' };
     }
-    return method === 'GET' && /^\/v1(beta)?\/models$/.test(path) ? { op: 'models' } : null;
+    const listed = /^\/v1(?:beta)?\/models(?:\/([^/:]+))?$/.exec(path);
+    return method === 'GET' && listed ? { op: 'models', id: listed[1] } : null;
   },
-  schema: { chat: 'GenerateContentRequest', embeddings: 'BatchEmbedContentsRequest' },
-  normal,
-  check(op, body, model) {
-    const [fault] = check(op === 'chat' ? chat : batch, body);
-    if (fault) return worded(fault);
-    if (op === 'chat') return checkChat(body, model);
-    return body.requests.every(one => one.model === `models/${model}`) ? null : refuse('* BatchEmbedContentsRequest.requests[0].model: must match the model of the batch request');
-  },
-  streamed: (_op, _body, route) => route.stream === true,
-  body: (op, body, model) => (op === 'chat' ? chatBody(body, model) : embeddingsBody(body)),
-  events: chatEvents,
   errorEvent: () => frame({ error: { code: 503, message: 'The model is overloaded. Please try again later.', status: 'UNAVAILABLE' } }),
   hugeEvent: bytes => frame({ candidates: [{ content: { parts: [{ text: 'x'.repeat(bytes) }], role: 'model' }, index: 0 }] }),
-  models: () => ({ models: ['gemini-2.5-flash', 'gemini-3-pro', 'gemini-embedding-001'].map(id => ({ name: `models/${id}`, displayName: id, inputTokenLimit: 1_048_576, outputTokenLimit: 65_536, supportedGenerationMethods: ['generateContent'] })) }),
+  models: ({ id }) => (id === undefined ? { models: MODELS.map(modelBody) } : modelBody(id)),
   headers: () => ({ 'server-timing': 'gfet4t7; dur=12', vary: 'Origin, X-Origin, Referer' }),
 });

@@ -1,4 +1,5 @@
-// OpenAI's wire: Chat Completions, Embeddings, Models. What the real API refuses is refused here, in its words.
+// OpenAI's wire: Chat Completions, Embeddings, Models; Responses and the smaller endpoints stand in their own files.
+// What the real API refuses is refused here, in its words.
 // Follows https://platform.openai.com/docs/api-reference.
 //
 // `plain: true` makes it an OpenAI-compatible server of the plain kind, which knows neither the developer role
@@ -6,6 +7,8 @@
 
 import { any, array, boolean, check, choice, integer, map, nullable, number, object, string, stringOr, tagged } from './shape.mjs';
 import { decide, digest, piecesOf, vector } from './answer.mjs';
+import { endpointOf, endpoints } from './endpoints.mjs';
+import { checkResponse, responseBody, responseErrorEvent, responseEvents, shape as responses } from './responses.mjs';
 
 const CREATED = 1_790_000_000;
 const FINISH = { stop: 'stop', length: 'length', tool: 'tool_calls', refusal: 'stop' };
@@ -263,9 +266,27 @@ function errorBody(problem) {
 }
 
 const MODELS = ['gpt-4o-mini', 'gpt-5-mini', 'text-embedding-3-small'];
+const modelBody = id => ({ id, object: 'model', created: CREATED, owned_by: 'system' });
+
+const operations = plain => ({
+  chat: { shape: plain ? plainChat : chat, schema: 'CreateChatCompletionRequest', check: body => checkChat(body, plain), streamed: body => body.stream === true, body: chatBody, events: chatEvents },
+  embeddings: { shape: embeddings, schema: 'CreateEmbeddingRequest', body: embeddingsBody },
+  ...(plain ? {} : {
+    responses: { shape: responses, schema: 'CreateResponse', published: publishedResponse, check: body => checkResponse(body, checkStrictSchema), streamed: body => body.stream === true, body: responseBody, events: responseEvents, errorEvent: responseErrorEvent },
+    ...endpoints(),
+  }),
+});
+
+/** The published format wants what the API does without: a type for each message, `strict` for each tool. Their own shapes are checked before. */
+const publishedResponse = body => ({ ...body, input: 'x', ...(body.tools ? { tools: body.tools.map(tool => (tool.type === 'function' ? { strict: null, parameters: null, ...tool } : tool)) } : {}) });
+
+const chatErrorEvent = () => `data: ${JSON.stringify({ error: { message: 'The server had an error while processing your request.', type: 'server_error', param: null, code: null } })}\n\n`;
 
 /** The wire, or its plain kind. */
 export const openai = ({ plain = false } = {}) => ({
+  operations: operations(plain),
+  spec: 'openai',
+  worded,
   errorBody,
   statusOf: problem => problem.status,
   streamType: 'text/event-stream; charset=utf-8',
@@ -274,21 +295,14 @@ export const openai = ({ plain = false } = {}) => ({
   route(method, path) {
     if (method === 'POST' && path === '/v1/chat/completions') return { op: 'chat' };
     if (method === 'POST' && path === '/v1/embeddings') return { op: 'embeddings' };
+    if (method === 'POST' && path === '/v1/responses' && !plain) return { op: 'responses' };
     if (method === 'GET' && path === '/v1/models') return { op: 'models' };
-    return null;
+    if (method === 'GET' && /^\/v1\/models\/./.test(path)) return { op: 'models', id: decodeURIComponent(path.slice('/v1/models/'.length)) };
+    return plain ? null : endpointOf(method, path);
   },
-  schema: { chat: 'CreateChatCompletionRequest', embeddings: 'CreateEmbeddingRequest' },
-  check(op, body) {
-    const [fault] = check(op === 'chat' ? (plain ? plainChat : chat) : embeddings, body);
-    if (fault) return worded(fault);
-    return op === 'chat' ? checkChat(body, plain) : null;
-  },
-  streamed: (op, body) => op === 'chat' && body.stream === true,
-  body: (op, body) => (op === 'chat' ? chatBody(body) : embeddingsBody(body)),
-  events: chatEvents,
-  errorEvent: () => `data: ${JSON.stringify({ error: { message: 'The server had an error while processing your request.', type: 'server_error', param: null, code: null } })}\n\n`,
+  errorEvent: chatErrorEvent,
   hugeEvent: bytes => `data: ${JSON.stringify({ ...headOf({ model: 'huge' }, 'chat.completion.chunk'), choices: [{ index: 0, delta: { content: 'x'.repeat(bytes) }, logprobs: null, finish_reason: null }] })}\n\n`,
-  models: () => ({ object: 'list', data: MODELS.map(id => ({ id, object: 'model', created: CREATED, owned_by: 'system' })) }),
+  models: ({ id }) => (id === undefined ? { object: 'list', data: MODELS.map(modelBody) } : modelBody(id)),
   headers: id => ({
     'x-request-id': `req_${id}`, 'openai-processing-ms': '12', 'openai-version': '2020-10-01', 'openai-organization': 'org-mock',
     'x-ratelimit-limit-requests': '30000', 'x-ratelimit-remaining-requests': '29999', 'x-ratelimit-reset-requests': '2ms',

@@ -5,10 +5,18 @@
 //   /plain/v1       a plain OpenAI-compatible one key sk-mock-plain
 //   /anthropic/v1   Anthropic                     key sk-ant-mock
 //   /gemini/v1beta  Google                        key AIza-mock
+//   /azure/openai   Azure OpenAI                  key azure-mock
+//   /vertex/v1      Vertex AI (Gemini, Claude)    token from /vertex/token for the service account
+//   /bedrock        Bedrock                       signed with AKIAMOCKMOCKMOCKMOCK, or key bedrock-api-key-mock
+//   /mistral/v1     Mistral                       key mistral-mock
+//   /cohere/v2      Cohere                        key cohere-mock
+//   /ollama/v1      Ollama                        no key
+//   /vllm/v1        vLLM                          key vllm-mock
 //
 //   GET  /control/calls?since=N&settled=1&wait_ms=M   calls from number N on; `settled` waits until none is under way
 //   POST /control/forbid {"values": […]}              texts that must never arrive (virtual keys); a call with one is a violation
-//   POST /control/reset                               forgets calls, `then-ok` counters and forbidden texts
+//   POST /control/reset                               forgets calls, `then-ok` counters, forbidden texts and issued tokens
+//   GET  /control/service-account                     the credentials that Vertex AI accepts, as a key file
 //   GET  /control/state                               {"specs", "recordings", "open"}
 //
 // `node server.mjs [--port N] [--lenient]` prints {"url": …} and serves until its input ends. `--lenient` allows any header, for SDKs
@@ -19,11 +27,19 @@ import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 
 import { anthropic } from './anthropic.mjs';
+import { azure } from './azure.mjs';
+import { bedrock } from './bedrock.mjs';
+import { cohere } from './cohere.mjs';
 import { faultOf } from './faults.mjs';
 import { gemini } from './gemini.mjs';
+import { ollama, vllm } from './local.mjs';
+import { mistral } from './mistral.mjs';
+import { formOf, parseMultipart } from './multipart.mjs';
 import { openai } from './openai.mjs';
 import { recordings, recordingsFolder } from './recordings.mjs';
+import { check } from './shape.mjs';
 import { specProblem, specsFolder } from './specs.mjs';
+import { serviceAccount, vertex } from './vertex.mjs';
 
 const BODY_BYTES_MAX = 64 * 1024 * 1024;
 const CALLS_MAX = 50_000;
@@ -37,6 +53,13 @@ export const PROVIDERS = {
   plain: { dialect: 'openai', key: 'sk-mock-plain', wire: openai({ plain: true }) },
   anthropic: { dialect: 'anthropic', key: 'sk-ant-mock', wire: anthropic() },
   gemini: { dialect: 'gemini', key: 'AIza-mock', wire: gemini() },
+  azure: { dialect: 'azure', key: 'azure-mock', wire: azure() },
+  vertex: { dialect: 'vertex', key: 'mock-project', wire: vertex() },
+  bedrock: { dialect: 'bedrock', key: { id: 'AKIAMOCKMOCKMOCKMOCK', secret: 'mock/secret+access+key', bearer: 'bedrock-api-key-mock' }, wire: bedrock() },
+  mistral: { dialect: 'mistral', key: 'mistral-mock', wire: mistral() },
+  cohere: { dialect: 'cohere', key: 'cohere-mock', wire: cohere() },
+  ollama: { dialect: 'ollama', key: null, wire: ollama() },
+  vllm: { dialect: 'vllm', key: 'vllm-mock', wire: vllm() },
 };
 
 /** All that a gateway may send upstream. Everything else came from the caller, or belongs to one connection only. */
@@ -48,6 +71,13 @@ const HEADERS_OF = {
   openai: ['authorization', 'idempotency-key', 'x-client-request-id'],
   anthropic: ['x-api-key', 'authorization', 'anthropic-version', 'anthropic-beta'],
   gemini: ['x-goog-api-key', 'x-goog-api-client', 'x-goog-user-project'],
+  azure: ['api-key', 'authorization', 'x-ms-client-request-id'],
+  vertex: ['authorization', 'x-goog-api-client', 'x-goog-user-project'],
+  bedrock: ['authorization', 'x-amz-date', 'x-amz-content-sha256', 'x-amz-security-token'],
+  mistral: ['authorization'],
+  cohere: ['authorization', 'x-client-name'],
+  ollama: ['authorization'],
+  vllm: ['authorization'],
 };
 
 /** Starts the server. */
@@ -126,13 +156,36 @@ function violations(state, provider, call, url, body) {
   return found;
 }
 
-function parse(wire, body) {
+function parseJson(operation, body) {
   try {
     const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-    return wire.normal ? wire.normal(value) : value;
+    return operation.normal ? operation.normal(value) : value;
   } catch {
     return undefined;
   }
+}
+
+/** The body of a request as its operation takes it: { value } or { problem }. */
+function readValue(operation, type, body) {
+  if (operation.bodyless) return { value: {} };
+  if (body === null) return { problem: { status: 413, message: 'Request too large.' } };
+  if (operation.form) return { value: Object.fromEntries(new URLSearchParams(body.toString('utf8'))) };
+  if (operation.multipart) {
+    const parts = parseMultipart(type, body);
+    return parts ? { value: formOf(parts) } : { problem: { status: 400, message: 'Could not parse multipart form.' } };
+  }
+  if (!/^application\/json\b/.test(type ?? '')) return { problem: { status: 415, message: 'Unsupported content type.' } };
+  const value = parseJson(operation, body);
+  return value === null || typeof value !== 'object' ? { problem: { status: 400, message: 'We could not parse the JSON body of your request.' } } : { value };
+}
+
+/** What is wrong with a question, or `null`. */
+function wrongWith(wire, operation, value, call, route) {
+  const [fault] = operation.shape ? check(operation.shape, value) : [];
+  const wrong = (fault ? (operation.worded ?? wire.worded)(fault) : operation.check?.(value, call.model, route)) ?? operation.find?.(route.id);
+  if (wrong) return { of: operation.of, ...wrong };
+  const unlike = specProblem(wire.spec, operation.schema, operation.published ? operation.published(value) : value);
+  return unlike ? { status: 400, message: `unlike the published format: ${unlike}` } : null;
 }
 
 /** All that stands between a request and its answer: the problem, or the question. */
@@ -140,41 +193,40 @@ function admit(state, provider, call, request, body) {
   const { wire } = provider;
   call.violations = violations(state, provider, call, request.url, body);
   if (call.violations.length > 0) return { problem: { status: 400, message: `strict mock: ${call.violations.join('; ')}` } };
-  const unknown = wire.authenticate(call.headers, provider.key);
+  const { searchParams: query } = new URL(request.url, 'http://mock');
+  const unknown = wire.authenticate(call.headers, provider.key, { method: call.method, path: call.path, url: request.url, query, body });
   if (unknown) return { problem: unknown };
-  const route = wire.route(call.method, call.path, new URL(request.url, 'http://mock').searchParams);
+  const route = wire.route(call.method, call.path, query);
   if (!route) return { problem: { status: 404, message: `Unknown request URL: ${call.method} ${call.path}.` } };
+  if (route.problem) return { problem: route.problem, refused: true };
   call.op = route.op;
   if (route.op === 'models') return { route };
-  if (body === null) return { problem: { status: 413, message: 'Request too large.' } };
-  if (!/^application\/json\b/.test(call.headers['content-type'] ?? '')) return { problem: { status: 415, message: 'Unsupported content type.' } };
-  const value = parse(wire, body);
-  if (body.length <= KEPT_BYTES_MAX) call.body = value ?? body.toString('latin1');
-  if (value === undefined || value === null || typeof value !== 'object') return { problem: { status: 400, message: 'We could not parse the JSON body of your request.' } };
-  call.model = route.model ?? (typeof value.model === 'string' ? value.model : null);
-  const wrong = wire.check(route.op, value, call.model);
+  const operation = wire.operations[route.op];
+  const { value, problem } = readValue(operation, call.headers['content-type'], body);
+  if (problem) return { problem };
+  if (body !== null && body.length <= KEPT_BYTES_MAX && !operation.multipart) call.body = value;
+  call.model = route.model ?? (typeof value.model === 'string' ? value.model : '');
+  const wrong = wrongWith(wire, operation, value, call, route);
   if (wrong) return { problem: wrong, refused: true };
-  const unlike = specProblem(provider.dialect, wire.schema[route.op], value);
-  if (unlike) return { problem: { status: 400, message: `unlike the published format: ${unlike}` }, refused: true };
-  call.stream = wire.streamed(route.op, value, route);
-  return { route, value };
+  call.stream = operation.streamed?.(value, route) === true;
+  return { route, operation, value };
 }
 
 async function answer(state, provider, call, request, response, body) {
   const { wire } = provider;
-  const { problem, refused, route, value } = admit(state, provider, call, request, body);
+  const { problem, refused, route, operation, value } = admit(state, provider, call, request, body);
   if (problem) {
     call.refused = problem.message;
     if (refused) call.violations.push(problem.message);
     return refuse(wire, call, response, problem);
   }
-  if (route.op === 'models') return reply(wire, call, response, wire.models());
-  if (/unknown/.test(call.model)) return refuse(wire, call, response, { status: 404, message: `The model \`${call.model}\` does not exist or you do not have access to it.` });
+  if (route.op === 'models') return reply(wire, call, response, wire.models(route));
+  if (/unknown/.test(call.model)) return refuse(wire, call, response, { status: 404, message: `The model \`${call.model}\` does not exist or you do not have access to it.`, reason: 'model' });
   const fault = faultOf(call.model, state.thenOk);
   call.fault = fault.kind === 'none' ? null : fault.kind;
   if (fault.firstByteMs) await wait(fault.firstByteMs, response);
   if (response.destroyed) return undefined;
-  return perform(provider, call, route, value, response, fault);
+  return perform(provider, call, route, operation, value, response, fault);
 }
 
 const wait = (milliseconds, response) => new Promise(resolve => {
@@ -188,7 +240,7 @@ const wait = (milliseconds, response) => new Promise(resolve => {
 function refuse(wire, call, response, problem) {
   call.status = wire.statusOf(problem);
   const headers = problem.retryAfter !== undefined && !wire.retryAfterInBody ? { 'retry-after': String(problem.retryAfter) } : {};
-  sendJson(response, call.status, wire.errorBody(problem), { ...wire.headers(call.number), ...headers });
+  sendJson(response, call.status, wire.errorBody(problem), { ...wire.headers(call.number), ...wire.errorHeaders?.(problem), ...headers });
 }
 
 function reply(wire, call, response, value) {
@@ -198,7 +250,7 @@ function reply(wire, call, response, value) {
 
 const HTML = '<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>';
 
-function perform(provider, call, route, value, response, fault) {
+function perform(provider, call, route, operation, value, response, fault) {
   const { wire } = provider;
   const type = call.stream ? wire.streamType : 'application/json';
   switch (fault.kind) {
@@ -211,15 +263,13 @@ function perform(provider, call, route, value, response, fault) {
     case 'recorded': return replay(provider, call, route, response, fault.index);
     default:
   }
-  if (call.stream) return stream(provider, call, route, value, response, fault);
-  const body = Buffer.from(JSON.stringify(wire.body(route.op, value, call.model)));
-  if (/-after$/.test(fault.kind)) {
-    call.status = 200;
-    response.writeHead(200, { 'content-type': type, 'content-length': body.length });
-    return response.write(body.subarray(0, body.length / 2), () => (fault.kind === 'hang-after' ? undefined : breakOff(call, response)));
-  }
+  if (call.stream) return stream(wire, call, route, operation, value, response, fault);
+  const answered = operation.body(value, route.model ?? call.model, route);
+  const { type: own, bytes } = Buffer.isBuffer(answered?.bytes) ? answered : { type, bytes: Buffer.from(JSON.stringify(answered)) };
   call.status = 200;
-  return response.writeHead(200, { 'content-type': type, 'content-length': body.length, ...wire.headers(call.number) }).end(body);
+  response.writeHead(200, { 'content-type': own, 'content-length': bytes.length, ...wire.headers(call.number) });
+  if (/-after$/.test(fault.kind)) return response.write(bytes.subarray(0, bytes.length / 2), () => (fault.kind === 'hang-after' ? undefined : breakOff(call, response)));
+  return response.end(bytes);
 }
 
 function breakOff(call, response) {
@@ -241,16 +291,15 @@ function replay(provider, call, route, response, index) {
 }
 
 /** Writes a stream's events as the fault has it. */
-async function stream(provider, call, route, value, response, fault) {
-  const { wire } = provider;
-  const { events, end } = wire.events(value, call.model);
+async function stream(wire, call, route, operation, value, response, fault) {
+  const { events, end } = operation.events(value, call.model);
   const list = route.json;
   call.status = 200;
   response.writeHead(200, { 'content-type': list ? 'application/json' : wire.streamType, 'cache-control': 'no-cache', ...wire.headers(call.number) });
   if (fault.kind === 'huge-event') events.splice(1, 0, wire.hugeEvent(fault.bytes));
   const after = fault.after ?? Infinity;
   for (const [index, event] of [...events, end].entries()) {
-    if (index >= after) return finishEarly(wire, call, response, fault);
+    if (index >= after) return finishEarly(operation.errorEvent ?? wire.errorEvent, call, response, fault);
     if (fault.chunkMs) await wait(fault.chunkMs, response);
     if (response.destroyed) return undefined;
     await write(response, list ? asListItem(event, index) : event, fault.splitBytes);
@@ -272,10 +321,10 @@ async function write(response, text, splitBytes) {
   }
 }
 
-async function finishEarly(wire, call, response, fault) {
+async function finishEarly(errorEvent, call, response, fault) {
   if (fault.kind === 'hang-after') return undefined;
   if (fault.kind === 'cut-after') return setImmediate(() => breakOff(call, response));
-  if (fault.kind === 'error-event') await write(response, wire.errorEvent());
+  if (fault.kind === 'error-event') await write(response, errorEvent());
   call.end = 'fault';
   return response.end();
 }
@@ -292,7 +341,9 @@ async function control(state, request, response, what, query) {
     state.forbidden.push(...JSON.parse(body).values);
     return sendJson(response, 200, {});
   }
+  if (request.method === 'GET' && what === 'service-account') return sendJson(response, 200, serviceAccount(`http://${request.headers.host}/vertex/token`));
   if (request.method === 'POST' && what === 'reset') {
+    for (const { wire } of Object.values(PROVIDERS)) wire.forget?.();
     state.first += state.calls.splice(0).length;
     state.thenOk.clear();
     state.forbidden.length = 0;

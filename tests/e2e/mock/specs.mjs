@@ -99,10 +99,72 @@ function protoMessage(name, value, at = '') {
   return null;
 }
 
-/** What a published format finds wrong with a request body, or `null`. */
-export function specProblem(dialect, schema, body) {
-  if (specsFolder() === null || schema === undefined) return null;
-  if (dialect === 'anthropic') return anthropicSchema(schema)(body);
-  if (dialect === 'gemini') return protoMessage(PROTO + schema, body);
-  return openaiSchema(schema, true)(body);
+const mistralSchema = name => cached(`mistral ${name}`, () => {
+  const { $ref, $defs } = read('mistral.request.json')[name];
+  return report(ajv().compile({ $ref, $defs }));
+});
+
+const boto = once(() => read('bedrock-runtime.service-2.json').shapes);
+
+/** What Amazon's service model finds wrong with a value of one of its shapes, or `null`. */
+function botoProblem(name, value, at = '') {
+  const shape = boto()[name];
+  if (shape.document) return null;
+  const wrong = want => `${at || '(body)'}: ${want} is wanted`;
+  if (shape.type === 'structure') {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return wrong('a structure');
+    const given = Object.keys(value);
+    const stray = given.find(member => !Object.hasOwn(shape.members, member) || shape.members[member].location !== undefined);
+    if (stray !== undefined) return `${at}.${stray}: ${name} has no such member`;
+    const missing = (shape.required ?? []).find(member => shape.members[member].location === undefined && !given.includes(member));
+    if (missing !== undefined) return `${at}.${missing}: is required`;
+    if (shape.union && given.length !== 1) return wrong(`exactly one member of ${name}`);
+    return given.map(member => botoProblem(shape.members[member].shape, value[member], `${at}.${member}`)).find(Boolean) ?? null;
+  }
+  if (shape.type === 'list') {
+    if (!Array.isArray(value) || value.length < (shape.min ?? 0) || value.length > (shape.max ?? Infinity)) return wrong(`a list of ${shape.min ?? 0} to ${shape.max ?? 'any'} items`);
+    return value.map((item, index) => botoProblem(shape.member.shape, item, `${at}[${index}]`)).find(Boolean) ?? null;
+  }
+  if (shape.type === 'map') return Object.entries(value).map(([key, item]) => botoProblem(shape.value.shape, item, `${at}.${key}`)).find(Boolean) ?? null;
+  if (shape.type === 'boolean') return typeof value === 'boolean' ? null : wrong('a boolean');
+  if (['integer', 'long', 'float', 'double'].includes(shape.type)) {
+    if (typeof value !== 'number' || (['integer', 'long'].includes(shape.type) && !Number.isInteger(value))) return wrong(`a number (${shape.type})`);
+    return value < (shape.min ?? -Infinity) || value > (shape.max ?? Infinity) ? wrong(`a number from ${shape.min} to ${shape.max}`) : null;
+  }
+  if (typeof value !== 'string') return wrong('a string');
+  if (shape.enum && !shape.enum.includes(value)) return wrong(`one of ${shape.enum.join(', ')}`);
+  if (value.length < (shape.min ?? 0) || (shape.type === 'string' && value.length > (shape.max ?? Infinity))) return wrong(`${shape.min ?? 0} to ${shape.max ?? 'any'} characters`);
+  return shape.pattern && !new RegExp(`^(?:${shape.pattern})$`, 'u').test(value) ? wrong(`a string like ${shape.pattern}`) : null;
 }
+
+const discovery = once(() => read('aiplatform.v1.json').schemas);
+const DISCOVERY = { string: ['string'], integer: ['number', 'string'], number: ['number', 'string'], boolean: ['boolean'], any: ['string', 'number', 'boolean', 'object'] };
+
+/** What Google's discovery document finds wrong with a value, or `null`. */
+function discoveryProblem(node, value, at = '') {
+  if (node.$ref) return discoveryProblem(discovery()[node.$ref], value, at);
+  if (value === null) return null;
+  if (node.type === 'array') return Array.isArray(value) ? value.map((item, index) => discoveryProblem(node.items, item, `${at}[${index}]`)).find(Boolean) ?? null : `${at}: a list is wanted`;
+  if (node.type !== 'object') return (DISCOVERY[node.type] ?? [typeof value]).includes(typeof value) ? (node.enum && typeof value === 'string' && !node.enum.includes(value.toUpperCase()) ? `${at}: ${value} is not one of ${node.enum.join(', ')}` : null) : `${at}: ${node.type} is wanted`;
+  if (typeof value !== 'object' || Array.isArray(value)) return `${at || '(body)'}: an object is wanted`;
+  if (!node.properties) return null;
+  for (const [name, inner] of Object.entries(value)) {
+    const field = node.properties[name] ?? node.properties[name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())];
+    if (!field) return `${at}.${name}: ${node.id ?? 'this'} has no such field`;
+    const problem = discoveryProblem(field, inner, `${at}.${name}`);
+    if (problem) return problem;
+  }
+  return null;
+}
+
+const CHECKS = {
+  openai: (name, body) => openaiSchema(name, true)(body),
+  anthropic: (name, body) => anthropicSchema(name)(body),
+  gemini: (name, body) => protoMessage(PROTO + name, body),
+  mistral: (name, body) => mistralSchema(name)(body),
+  bedrock: (name, body) => botoProblem(name, body),
+  vertex: (name, body) => discoveryProblem(discovery()[`GoogleCloudAiplatformV1${name}`], body),
+};
+
+/** What a published format finds wrong with a request body, or `null`. */
+export const specProblem = (spec, schema, body) => (specsFolder() === null || schema === undefined ? null : CHECKS[spec](schema, body));

@@ -15,7 +15,7 @@ pub struct SourceFile {
     pub text: String,
 }
 
-const SKIPPED_DIRECTORIES: [&str; 8] = [
+const SKIPPED_DIRECTORIES: [&str; 9] = [
     ".git",
     "target",
     "node_modules",
@@ -23,10 +23,11 @@ const SKIPPED_DIRECTORIES: [&str; 8] = [
     ".sluice",
     ".wrangler",
     ".venv",
+    ".terraform",
     "__pycache__",
 ];
-const TEXT_ENDINGS: [&str; 11] = [
-    "rs", "toml", "md", "mjs", "js", "json", "py", "yml", "yaml", "sh", "tf",
+const TEXT_ENDINGS: [&str; 13] = [
+    "rs", "toml", "md", "mjs", "js", "json", "py", "yml", "yaml", "sh", "tf", "hcl", "go",
 ];
 
 /// The repository's root.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sluice_units::{NanoUsd, Span, Timestamp};
+use sluice_units::Timestamp;
 
-use super::rows::{Found, Reservation, ScopeRow, Spending, find, open_key, quantity, scope_key};
+use super::measure::nanos;
+use super::rows::{Found, ORG, Reservation, find, open_key, scope_key};
+use super::scope::{ScopeRow, of_amount};
 use super::{Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline};
-use crate::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules};
+use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work};
 
@@ -14,35 +16,52 @@ use crate::rows::{RowError, RowKey, V1, Work};
 const WARNING_FIFTHS: i128 = 4;
 
 /// One scope while it is decided on.
-struct Candidate<'a> {
-    scope: &'a Scope,
-    key: RowKey,
-    rules: Vec<Rule>,
-    row: ScopeRow,
+pub(super) struct Candidate<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) key: RowKey,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// The rows of the scopes at which a request is charged: the organisation always, no scope twice.
-pub(super) fn scope_keys(admission: &Admission) -> impl Iterator<Item = RowKey> {
-    merged(&admission.scopes)
-        .into_iter()
-        .map(|(scope, _)| scope_key(scope))
+pub(super) fn scope_keys(scopes: &[ScopeRules]) -> impl Iterator<Item = RowKey> {
+    let org = (!scopes.iter().any(|rules| rules.scope == Scope::Org)).then(|| ORG.to_owned());
+    org.into_iter()
+        .chain(scopes.iter().map(|rules| scope_key(&rules.scope)))
 }
 
-/// The scopes in their order, with all the rules of each.
-fn merged(scopes: &[ScopeRules]) -> Vec<(&Scope, Vec<Rule>)> {
-    let mut merged: Vec<(&Scope, Vec<Rule>)> = Vec::new();
+/// The scopes in their order, the organisation among them, with all the rules of each.
+pub(super) fn candidates(scopes: &[ScopeRules]) -> Vec<Candidate<'_>> {
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    let candidate = |scope, rules| Candidate {
+        scope,
+        key: scope_key(scope),
+        rules,
+    };
     if !scopes.iter().any(|rules| rules.scope == Scope::Org) {
-        merged.push((&Scope::Org, Vec::new()));
+        candidates.push(candidate(&Scope::Org, Vec::new()));
     }
     let mut positions = BTreeMap::new();
     for ScopeRules { scope, rules } in scopes {
-        let position = *positions.entry(scope).or_insert(merged.len());
-        match merged.get_mut(position) {
-            Some((_, all)) => all.extend(rules),
-            None => merged.push((scope, rules.clone())),
+        let position = *positions.entry(scope).or_insert(candidates.len());
+        match candidates.get_mut(position) {
+            Some(known) => known.rules.extend(rules),
+            None => candidates.push(candidate(scope, rules.clone())),
         }
     }
-    merged
+    candidates
+}
+
+/// The time at which all these scopes are looked at: now, unless one of them has passed it.
+pub(super) fn common_time<'k>(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    keys: impl Iterator<Item = &'k RowKey>,
+) -> Result<Timestamp, RowError> {
+    let mut at = now;
+    for key in keys {
+        at = at.max(work.hot::<ScopeRow>(key)?.at);
+    }
+    Ok(at)
 }
 
 /// Charges the estimate at every scope, or at none.
@@ -51,208 +70,160 @@ pub(super) fn admit(
     now: Timestamp,
     admission: &Admission,
 ) -> Result<Reply, RowError> {
-    let request = &admission.draft.request;
-    let found = find(work, now, request)?;
+    let found = find(work, &admission.draft.request)?;
     if let Found::Expired(..) = found {
         return Ok(Reply::Done);
     }
-    let mut candidates = candidates(work, now, admission)?;
+    let candidates = candidates(&admission.scopes);
+    let at = common_time(work, now, candidates.iter().map(|candidate| &candidate.key))?;
     if let Found::Open(_) = found {
-        return Ok(Reply::Admitted(headroom(&candidates)));
+        return Ok(Reply::Admitted(headroom(work, &candidates, at)?));
     }
     let estimate = chargeable(admission.estimate);
-    if let Some(mut denial) = binding(&candidates, now, estimate) {
-        denial.headroom = headroom(&candidates);
+    if let Some(mut denial) = binding(work, &candidates, now, at, estimate)? {
+        denial.headroom = headroom(work, &candidates, at)?;
         return Ok(Reply::Denied(denial));
     }
     let mut scopes = Vec::with_capacity(candidates.len());
-    for candidate in &mut candidates {
-        let ordinal = candidate.row.reserve(&candidate.rules, estimate);
-        candidate.row.clone().store(work, &candidate.key);
-        scopes.push((candidate.key.clone(), ordinal));
+    for Candidate { key, rules, .. } in &candidates {
+        let row: &mut ScopeRow = work.hot_mut(key)?;
+        scopes.push((key.clone(), row.reserve(at, rules, estimate)));
     }
     let reservation = Reservation {
         v: V1,
-        at: candidates.first().map_or(now, |first| first.row.at),
+        at,
         deadline: deadline(now, admission.ttl),
         estimate,
+        overrun: false,
         scopes,
         draft: Record {
             cost_nano_usd: estimate.cost,
             ..admission.draft.clone()
         },
     };
-    work.put(open_key(request), &reservation)?;
-    Ok(Reply::Admitted(headroom(&candidates)))
+    open(work, &reservation)?;
+    Ok(Reply::Admitted(headroom(work, &candidates, at)?))
 }
 
-/// The scopes' rows, all moved on to one time, which no scope has passed.
-fn candidates<'a>(
-    work: &Work<'_>,
-    now: Timestamp,
-    admission: &'a Admission,
-) -> Result<Vec<Candidate<'a>>, RowError> {
-    let mut candidates = Vec::new();
-    for (scope, rules) in merged(&admission.scopes) {
-        let key = scope_key(scope);
-        let row = ScopeRow::load(work, &key)?;
-        candidates.push(Candidate {
-            scope,
-            key,
-            rules,
-            row,
-        });
-    }
-    let at = candidates
-        .iter()
-        .fold(now, |at, candidate| at.max(candidate.row.at));
-    for candidate in &mut candidates {
-        candidate.row.roll(at);
-    }
-    Ok(candidates)
+/// Opens a reservation: its row, and the moment at which somebody must look for it.
+pub(super) fn open(work: &mut Work<'_>, reservation: &Reservation) -> Result<(), RowError> {
+    work.hot_mut::<ScopeRow>(ORG)?.due_by(reservation.deadline);
+    work.put(open_key(&reservation.draft.request), reservation)
 }
 
 /// The rule that forbids the request for the longest time, if any does; of equals the outermost.
-fn binding(candidates: &[Candidate<'_>], now: Timestamp, estimate: Amount) -> Option<Denial> {
+fn binding(
+    work: &mut Work<'_>,
+    candidates: &[Candidate<'_>],
+    now: Timestamp,
+    at: Timestamp,
+    estimate: Amount,
+) -> Result<Option<Denial>, RowError> {
     let mut binding: Option<Denial> = None;
+    // Until when leases alone stand in the way, if they do.
+    let mut leases_end: Option<Timestamp> = Some(Timestamp::from_micros(i64::MAX));
     for candidate in candidates {
+        let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
-            let Some(denial) = candidate.check(rule, now, estimate) else {
+            let asked = asked(rule, estimate);
+            let measure = row.measure(rule, at);
+            if measure.used.saturating_add(asked) <= measure.limit {
                 continue;
+            }
+            let without = measure.used.saturating_sub(measure.leased);
+            let only_leases = without.saturating_add(asked) <= measure.limit;
+            leases_end = match (leases_end, row.lease_ends(at)) {
+                (Some(end), Some(first)) if only_leases => Some(end.min(first)),
+                _ => None,
             };
-            let longer = binding.as_ref().is_none_or(|other| {
-                match (other.retry_after, denial.retry_after) {
-                    (None, _) => false,
-                    (Some(_), None) => true,
-                    (Some(other), Some(this)) => this > other,
-                }
-            });
+            let retry_after = row.fits_at(rule, at, asked).map(|free| free.since(now));
+            let longer =
+                binding
+                    .as_ref()
+                    .is_none_or(|other| match (other.retry_after, retry_after) {
+                        (None, _) => false,
+                        (Some(_), None) => true,
+                        (Some(other), Some(this)) => this > other,
+                    });
             if longer {
-                binding = Some(denial);
+                binding = Some(Denial {
+                    scope: candidate.scope.clone(),
+                    rule: *rule,
+                    used: measure.used,
+                    asked,
+                    retry_after,
+                    leases_end: None,
+                    headroom: Headroom::default(),
+                });
             }
         }
     }
-    binding
+    Ok(binding.map(|denial| Denial {
+        leases_end: leases_end.map(|end| end.since(now)),
+        ..denial
+    }))
 }
 
-impl Candidate<'_> {
-    /// Says why this rule forbids the request, if it does.
-    fn check(&self, rule: &Rule, now: Timestamp, estimate: Amount) -> Option<Denial> {
-        let at = self.row.at;
-        let (used, asked, free_at) = match *rule {
-            Rule::Window {
-                meter,
-                limit,
-                window,
-            } => {
-                let asked = quantity(meter, estimate);
-                let used = self.used(meter, window);
-                if used.saturating_add(asked) <= limit {
-                    return None;
-                }
-                let free_at = match self.row.window(meter, window) {
-                    Some(counter) => counter.fits_at(at, asked, limit),
-                    None => (asked <= limit).then_some(at),
-                };
-                (used, asked, free_at)
-            }
-            Rule::Budget { limit, period } => {
-                let spending = self.spending(period);
-                let used = spending.spent().plus(spending.reserved());
-                if used.plus(estimate.cost) <= limit {
-                    return None;
-                }
-                let ends = match period {
-                    Period::Day => at.next_day_start(),
-                    Period::Month => at.next_month_start(),
-                };
-                let free_at = (estimate.cost <= limit).then_some(ends);
-                (nanos(used), nanos(estimate.cost), free_at)
-            }
-        };
-        Some(Denial {
-            scope: self.scope.clone(),
-            rule: *rule,
-            used,
-            asked,
-            retry_after: free_at.map(|free_at| free_at.since(now)),
-            headroom: Headroom::default(),
-        })
-    }
-
-    fn used(&self, meter: Meter, window: Span) -> u64 {
-        self.row
-            .window(meter, window)
-            .map_or(0, |counter| counter.used(self.row.at))
-    }
-
-    const fn spending(&self, period: Period) -> Spending {
-        match period {
-            Period::Day => self.row.day,
-            Period::Month => self.row.month,
-        }
-    }
-
-    fn window_state(&self, meter: Meter, limit: u64, window: Span) -> WindowState {
-        let at = self.row.at;
-        WindowState {
-            scope: self.scope.clone(),
-            limit,
-            remaining: limit.saturating_sub(self.used(meter, window)),
-            reset: self
-                .row
-                .window(meter, window)
-                .map_or(Span::ZERO, |counter| counter.empty_at(at).since(at)),
-        }
+/// What a request of this amount asks of a rule, in the rule's unit.
+fn asked(rule: &Rule, estimate: Amount) -> u64 {
+    match *rule {
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => of_amount(meter, estimate),
+        Rule::Concurrency { .. } => 1,
+        Rule::Budget { .. } => nanos(estimate.cost),
     }
 }
 
 /// What is left at the candidates as they stand.
-fn headroom(candidates: &[Candidate<'_>]) -> Headroom {
+pub(super) fn headroom(
+    work: &mut Work<'_>,
+    candidates: &[Candidate<'_>],
+    at: Timestamp,
+) -> Result<Headroom, RowError> {
     let mut headroom = Headroom::default();
     for candidate in candidates {
+        let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
             match *rule {
-                Rule::Window {
-                    meter,
-                    limit,
-                    window,
-                } => {
+                Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => {
                     let tightest = match meter {
                         Meter::Requests => &mut headroom.requests,
                         Meter::Tokens => &mut headroom.tokens,
                     };
-                    let state = candidate.window_state(meter, limit, window);
+                    let measure = row.measure(rule, at);
+                    let remaining = measure.room();
                     if tightest
                         .as_ref()
-                        .is_none_or(|other| state.remaining < other.remaining)
+                        .is_none_or(|other| remaining < other.remaining)
                     {
-                        *tightest = Some(state);
+                        *tightest = Some(WindowState {
+                            scope: candidate.scope.clone(),
+                            limit: measure.limit,
+                            remaining,
+                            reset: row.empty_at(rule, at).since(at),
+                        });
                     }
                 }
-                Rule::Budget { limit, period } => {
-                    let spending = candidate.spending(period);
-                    if is_nearly_used(spending, limit) {
+                Rule::Concurrency { .. } => {}
+                Rule::Budget {
+                    limit,
+                    period,
+                    offset,
+                } => {
+                    let (spent, reserved) = row.spending_by(period, offset, at);
+                    let used = i128::from(spent.plus(reserved).as_nanos());
+                    if used.saturating_mul(5)
+                        >= i128::from(limit.as_nanos()).saturating_mul(WARNING_FIFTHS)
+                    {
                         headroom.warnings.push(BudgetState {
                             scope: candidate.scope.clone(),
                             rule: *rule,
-                            spent: spending.spent(),
-                            reserved: spending.reserved(),
+                            spent,
+                            reserved,
                         });
                     }
                 }
             }
         }
     }
-    headroom
-}
-
-fn is_nearly_used(spending: Spending, limit: NanoUsd) -> bool {
-    let used = spending.spent().plus(spending.reserved());
-    i128::from(used.as_nanos()).saturating_mul(5)
-        >= i128::from(limit.as_nanos()).saturating_mul(WARNING_FIFTHS)
-}
-
-fn nanos(amount: NanoUsd) -> u64 {
-    u64::try_from(amount.as_nanos()).unwrap_or(0)
+    Ok(headroom)
 }

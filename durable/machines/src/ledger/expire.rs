@@ -1,40 +1,51 @@
-//! Expiry: a reservation that nobody came back for is charged as it stood; what expired long ago is forgotten.
+//! What happens when nobody comes: a reservation is charged as it stood; what expired or ended long ago is forgotten.
+//!
+//! The organisation's row says before when nothing is due, so that nobody looks through all that is open without need.
 
-use sluice_units::Timestamp;
+use sluice_units::{Span, Timestamp};
 
 use super::rows::{
-    Deadline, EXPIRED, Expired, OPEN, Reservation, ScopeRow, expired_key, expired_oldest,
-    expired_sweep_at,
+    Deadline, Expired, LEASES, LeaseEnd, OPEN, ORG, Reservation, SWEEPS, Sweep, expired_key,
+    sweep_key, sweep_of,
 };
-use super::{EXPIRE_MAX, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
-use crate::limit::Amount;
+use super::scope::ScopeRow;
+use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
-use crate::rows::{Read, RowError, Rows, V1, Work, WriteSet, decode};
+use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
-/// What [`expire`] must see first; [`expire_scope_reads`] names the rest.
-#[must_use]
-pub fn expire_reads() -> Vec<Read> {
-    vec![
-        Read::prefix(OPEN, OPEN_SCAN_MAX),
-        Read::prefix(EXPIRED, SWEEP_MAX),
-    ]
-}
+/// When to look again where there was more than could be looked through.
+const LOOK_AGAIN: Span = Span::from_seconds(1);
 
-/// What [`next_deadline`] must see: less than [`expire`] must.
+/// What [`next_deadline`] must see, and what says whether [`expire`] has anything to do.
 #[must_use]
 pub fn deadline_reads() -> Vec<Read> {
-    vec![Read::prefix(OPEN, OPEN_SCAN_MAX), Read::prefix(EXPIRED, 1)]
+    vec![Read::Row(ORG.to_owned())]
 }
 
-/// The scopes of the reservations that [`expire`] will charge.
+/// Reads all that [`expire`] must see; `read` answers several reads at once.
 ///
 /// # Errors
-/// [`RowError`] when a reservation's row is not what this code writes.
-pub fn expire_scope_reads(rows: &Rows, now: Timestamp) -> Result<Vec<Read>, RowError> {
-    let scopes = due(rows, now)?
+/// What `read` says, or a [`RowError`].
+pub fn load_due<E: From<RowError>>(
+    now: Timestamp,
+    mut read: impl FnMut(&[Read]) -> Result<Vec<(RowKey, String)>, E>,
+) -> Result<Rows, E> {
+    let mut rows = Rows::new();
+    rows.extend(read(&deadline_reads())?);
+    if next_deadline(&rows)?.is_none_or(|due| due > now) {
+        return Ok(rows);
+    }
+    rows.extend(read(&[
+        Read::prefix(OPEN, OPEN_SCAN_MAX),
+        Read::prefix(LEASES, OPEN_SCAN_MAX),
+        Read::prefix(SWEEPS, SWEEP_MAX),
+    ])?);
+    let scopes = due(&rows, now)?
         .into_iter()
         .flat_map(|(_, held)| held.scopes);
-    Ok(not_among(rows, scopes.map(|(key, _)| key).collect()))
+    let scopes = not_among(&rows, scopes.map(|(key, _)| key).collect());
+    rows.extend(read(&scopes)?);
+    Ok(rows)
 }
 
 /// The reservations whose deadline has passed, the oldest deadline first, at most [`EXPIRE_MAX`].
@@ -55,22 +66,23 @@ fn due(rows: &Rows, now: Timestamp) -> Result<Vec<(&str, Reservation)>, RowError
 }
 
 /// Charges the reservations whose deadline has passed, at most [`EXPIRE_MAX`] of them, each its estimate, and forgets
-/// what expired long ago.
+/// what expired or ended long ago. `rows` holds what [`load_due`] has read.
 ///
 /// # Errors
 /// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
 pub fn expire(rows: &Rows, now: Timestamp) -> Result<WriteSet, RowError> {
     let mut work = Work::new(rows);
+    if next_deadline(rows)?.is_none_or(|due| due > now) {
+        return work.finish();
+    }
+    let mut charged = 0_usize;
     for (key, held) in due(rows, now)? {
         charge(&mut work, now, key, held)?;
+        charged = charged.saturating_add(1);
     }
-    let oldest = expired_oldest(now);
-    for (key, _) in rows.with_prefix(EXPIRED) {
-        if key >= oldest.as_str() {
-            break;
-        }
-        work.delete(key);
-    }
+    forget(&mut work, rows, now)?;
+    let next = next_of_all(&work, now, charged)?;
+    work.hot_mut::<ScopeRow>(ORG)?.due = next;
     work.finish()
 }
 
@@ -80,20 +92,15 @@ fn charge(
     key: &str,
     held: Reservation,
 ) -> Result<(), RowError> {
-    let charged = Amount {
-        tokens: held.estimate.tokens,
-        cost: held.estimate.cost,
-    };
     for (key, ordinal) in &held.scopes {
-        let mut row = ScopeRow::load(work, key)?;
-        row.settle(&held, *ordinal, charged);
-        row.store(work, key);
+        let row: &mut ScopeRow = work.hot_mut(key)?;
+        row.settle(now, &held, *ordinal, held.estimate);
     }
     let record = Record {
         kind: RecordKind::Expired,
         outcome: Outcome::Unknown,
         usage_source: UsageSource::Reserved,
-        cost_nano_usd: charged.cost,
+        cost_nano_usd: held.estimate.cost,
         ..held.draft.clone()
     };
     work.delete(key);
@@ -101,22 +108,69 @@ fn charge(
         v: V1,
         charged: Some(Box::new(held)),
     };
-    work.put(expired_key(now, &record.request), &expired)?;
+    work.put(expired_key(&record.request), &expired)?;
+    work.put(sweep_key(now, &record.request), &Sweep::default())?;
     queue(work, &record)
 }
 
-/// When [`expire`] has something to do next; in the past when it has something to do now.
+/// Forgets leases that are long over, and reservations that expired long ago.
+fn forget(work: &mut Work<'_>, rows: &Rows, now: Timestamp) -> Result<(), RowError> {
+    for (key, text) in rows.with_prefix(LEASES) {
+        if decode::<LeaseEnd>(key, text)?.until.plus(LEASE_KEPT) <= now {
+            work.delete(key);
+        }
+    }
+    for (key, _) in rows.with_prefix(SWEEPS) {
+        match sweep_of(key) {
+            Some((at, forgotten)) if at <= now => {
+                work.delete(key);
+                work.delete_unread(forgotten);
+            }
+            Some(_) => break,
+            None => work.delete(key),
+        }
+    }
+    Ok(())
+}
+
+/// A moment before which nothing is due, of all that is left.
+fn next_of_all(
+    work: &Work<'_>,
+    now: Timestamp,
+    charged: usize,
+) -> Result<Option<Timestamp>, RowError> {
+    let rows = work.snapshot()?;
+    let mut next: Option<Timestamp> = None;
+    let mut by = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
+    let scan_max = usize::try_from(OPEN_SCAN_MAX).unwrap_or(usize::MAX);
+    let mut looked_at = charged;
+    for (key, text) in rows.with_prefix(OPEN) {
+        by(decode::<Deadline>(key, text)?.at);
+        looked_at = looked_at.saturating_add(1);
+    }
+    let mut leases = 0_usize;
+    for (key, text) in rows.with_prefix(LEASES) {
+        by(decode::<LeaseEnd>(key, text)?.until.plus(LEASE_KEPT));
+        leases = leases.saturating_add(1);
+    }
+    if looked_at >= scan_max || leases >= scan_max {
+        by(now.plus(LOOK_AGAIN));
+    }
+    if let Some((key, _)) = rows.with_prefix(SWEEPS).next() {
+        by(sweep_of(key).map_or(now, |(at, _)| at));
+    }
+    let sweep_max = usize::try_from(SWEEP_MAX).unwrap_or(usize::MAX);
+    if work.base().with_prefix(SWEEPS).count() >= sweep_max {
+        by(now.plus(LOOK_AGAIN));
+    }
+    Ok(next)
+}
+
+/// A moment before which [`expire`] has nothing to do; in the past when it may have something to do now.
 ///
 /// # Errors
 /// [`RowError`] when a stored row is not what this code writes.
 pub fn next_deadline(rows: &Rows) -> Result<Option<Timestamp>, RowError> {
-    let mut next = rows
-        .with_prefix(EXPIRED)
-        .next()
-        .and_then(|(key, _)| expired_sweep_at(key));
-    for (key, text) in rows.with_prefix(OPEN) {
-        let deadline = decode::<Deadline>(key, text)?.at;
-        next = Some(next.map_or(deadline, |next| next.min(deadline)));
-    }
-    Ok(next)
+    let mut work = Work::new(rows);
+    Ok(work.hot::<ScopeRow>(ORG)?.due)
 }

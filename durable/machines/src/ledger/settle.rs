@@ -2,7 +2,8 @@
 
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Usage};
 
-use super::rows::{Expired, Found, Reservation, ScopeRow, find, open_key};
+use super::rows::{Expired, Found, Reservation, find, open_key};
+use super::scope::ScopeRow;
 use super::{Reply, chargeable, deadline, queue};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
@@ -15,7 +16,7 @@ pub(super) fn extend(
     request: &RequestId,
     ttl: Span,
 ) -> Result<Reply, RowError> {
-    let Found::Open(mut held) = find(work, now, request)? else {
+    let Found::Open(mut held) = find(work, request)? else {
         return Ok(Reply::Unknown);
     };
     let later = deadline(now, ttl);
@@ -34,17 +35,17 @@ pub(super) fn settle(
     record: &Record,
 ) -> Result<Reply, RowError> {
     let actual = chargeable(actual);
-    match find(work, now, &record.request)? {
+    match find(work, &record.request)? {
         Found::Open(held) => {
             for (key, ordinal) in &held.scopes {
-                let mut row = ScopeRow::load(work, key)?;
-                row.settle(&held, *ordinal, actual);
-                row.store(work, key);
+                let row: &mut ScopeRow = work.hot_mut(key)?;
+                row.settle(now, &held, *ordinal, actual);
             }
             work.delete(&open_key(&record.request));
             let record = Record {
                 kind: RecordKind::Settled,
                 cost_nano_usd: actual.cost,
+                overrun: held.overrun,
                 ..record.clone()
             };
             queue(work, &record)?;
@@ -52,7 +53,7 @@ pub(super) fn settle(
         }
         Found::Expired(key, expired) => {
             if let Some(charged) = expired.charged {
-                correct(work, key, &charged, actual, record)?;
+                correct(work, now, key, &charged, actual, record)?;
             }
             Ok(Reply::Done)
         }
@@ -66,12 +67,11 @@ pub(super) fn release(
     now: Timestamp,
     request: &RequestId,
 ) -> Result<Reply, RowError> {
-    match find(work, now, request)? {
+    match find(work, request)? {
         Found::Open(held) => {
             for (key, ordinal) in &held.scopes {
-                let mut row = ScopeRow::load(work, key)?;
+                let row: &mut ScopeRow = work.hot_mut(key)?;
                 row.release(&held, *ordinal);
-                row.store(work, key);
             }
             work.delete(&open_key(request));
         }
@@ -83,7 +83,7 @@ pub(super) fn release(
                     outcome: Outcome::Failed,
                     ..charged.draft.clone()
                 };
-                correct(work, key, &charged, Amount::default(), &record)?;
+                correct(work, now, key, &charged, Amount::default(), &record)?;
             }
         }
         Found::Nothing => return Ok(Reply::Unknown),
@@ -94,15 +94,15 @@ pub(super) fn release(
 /// Replaces an expired reservation's charge by the truth. The record's cost is the difference.
 fn correct(
     work: &mut Work<'_>,
+    now: Timestamp,
     key: RowKey,
     charged: &Reservation,
     actual: Amount,
     record: &Record,
 ) -> Result<(), RowError> {
     for (key, ordinal) in &charged.scopes {
-        let mut row = ScopeRow::load(work, key)?;
-        row.replace(charged, *ordinal, actual);
-        row.store(work, key);
+        let row: &mut ScopeRow = work.hot_mut(key)?;
+        row.replace(now, charged, *ordinal, actual);
     }
     let corrected = Expired {
         v: V1,
@@ -113,6 +113,7 @@ fn correct(
     let record = Record {
         kind: RecordKind::Correction,
         cost_nano_usd: difference,
+        overrun: charged.overrun,
         ..record.clone()
     };
     queue(work, &record)

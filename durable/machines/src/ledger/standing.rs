@@ -1,10 +1,11 @@
 //! What stands at the scopes, for whoever looks on.
 
-use sluice_units::{AppId, KeyId, NanoUsd, TeamId, Timestamp, UserId};
+use sluice_units::{AppId, KeyId, TeamId, Timestamp, UserId};
 
-use super::rows::{ORG, SCOPES, ScopeRow};
+use super::rows::{ORG, SCOPES};
+use super::scope::ScopeRow;
 use super::{Reply, STANDING_SCOPES_MAX, ScopeStanding};
-use crate::limit::Scope;
+use crate::limit::{Period, Scope};
 use crate::outbox;
 use crate::rows::{Read, RowError, Work, decode};
 
@@ -17,9 +18,10 @@ pub(super) fn reads() -> Vec<Read> {
 }
 
 /// The first [`STANDING_SCOPES_MAX`] scopes, in the order of their rows.
-pub(super) fn standing(work: &Work<'_>, now: Timestamp) -> Result<Reply, RowError> {
+pub(super) fn standing(work: &mut Work<'_>, now: Timestamp) -> Result<Reply, RowError> {
     let mut scopes = Vec::new();
-    for (key, text) in work.snapshot()?.with_prefix(SCOPES) {
+    let rows = work.snapshot()?;
+    for (key, text) in rows.with_prefix(SCOPES) {
         let row: ScopeRow = decode(key, text)?;
         let scope = scope(key).ok_or_else(|| RowError {
             key: key.to_owned(),
@@ -27,23 +29,24 @@ pub(super) fn standing(work: &Work<'_>, now: Timestamp) -> Result<Reply, RowErro
         })?;
         scopes.push(at_scope(scope, &row, now));
     }
-    let org = ScopeRow::load(work, ORG)?;
+    let org: &ScopeRow = work.hot(ORG)?;
+    let (sequence, open) = (org.sequence, org.open);
     Ok(Reply::Standing {
         scopes,
-        outbox: outbox::waiting(work, org.sequence)?,
-        open: org.open,
+        outbox: outbox::waiting(work, sequence)?,
+        open,
     })
 }
 
 fn at_scope(scope: Scope, row: &ScopeRow, now: Timestamp) -> ScopeStanding {
-    let of_period = |current: bool, spent| if current { spent } else { NanoUsd::ZERO };
     let now = now.max(row.at);
     ScopeStanding {
         scope,
-        spent_day: of_period(now.day_start() == row.at.day_start(), row.day.spent()),
-        spent_month: of_period(now.month_start() == row.at.month_start(), row.month.spent()),
+        spent_day: row.spending(Period::Day, now).0,
+        spent_month: row.spending(Period::Month, now).0,
         spent_total: row.spent,
         reserved: row.reserved,
+        leased: row.leased(now),
         requests_total: row.requests,
         tokens_total: row.tokens.count(),
     }

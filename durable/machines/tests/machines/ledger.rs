@@ -370,6 +370,8 @@ fn a_request_that_ended_in_time_leaves_no_row_of_its_own() {
     world.release(2);
     let keys: Vec<_> = world.store.iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["q/00000000000000000001", "s/org"]);
+    world.pass(seconds(60));
+    world.expire();
     assert_eq!(ledger::next_deadline(&world.store), Ok(None));
 }
 

@@ -101,6 +101,9 @@ fn a_confirmation_that_comes_again_harms_no_later_batch() {
 #[test]
 fn a_store_that_fails_is_asked_less_and_less_often() {
     let mut world = settled(1);
+    // Nothing but the store is left to wait for.
+    world.pass(seconds(60));
+    world.expire();
     let mut waits = Vec::new();
     for _ in 0..12 {
         let batch = next(&mut world).unwrap();

@@ -26,6 +26,7 @@ fn key(number: u32, org: &str) -> KeyRecord {
         user: None,
         models: Vec::new(),
         rules: Vec::new(),
+        strict: false,
         created_at: Timestamp::from_micros(1),
         expires_at: Timestamp::from_micros(2),
         revoked_at: None,

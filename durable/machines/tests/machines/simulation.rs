@@ -183,7 +183,7 @@ fn request_of(command: &Command) -> &RequestId {
         Command::Admit(admission) => &admission.draft.request,
         Command::Settle { record, .. } => &record.request,
         Command::Extend { request, .. } | Command::Release { request } => request,
-        Command::Standing => unreachable!(),
+        Command::Lease(_) | Command::Intent(_) | Command::Standing => unreachable!(),
     }
 }
 
@@ -371,7 +371,7 @@ impl Simulation {
             (Command::Release { .. }, State::Open { .. }) => (State::Released, Reply::Done),
             (Command::Release { .. }, State::Expired) => (State::ReleasedLate, Reply::Done),
             (Command::Release { .. }, corrected) => (corrected, Reply::Done),
-            (Command::Standing, _) => unreachable!(),
+            (Command::Lease(_) | Command::Intent(_) | Command::Standing, _) => unreachable!(),
         };
         assert_eq!(*reply, expected, "{command:?} in {:?}", life.state);
         if matches!(life.state, State::Open { .. }) {
@@ -444,7 +444,7 @@ impl Simulation {
 
     fn check_allowed(&self, at: Timestamp, scope: &Scope, rule: &Rule, estimate: Amount) {
         match *rule {
-            Rule::Budget { limit, period } => {
+            Rule::Budget { limit, period, .. } => {
                 let used = self.used_of_budget(at, scope, period);
                 assert!(
                     used + estimate.cost.as_nanos() <= limit.as_nanos(),
@@ -463,12 +463,13 @@ impl Simulation {
                 };
                 assert!(used + asked <= limit, "{rule:?}");
             }
+            Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
         }
     }
 
     fn check_denial(&self, at: Timestamp, denial: &Denial) {
         match denial.rule {
-            Rule::Budget { limit, period } => {
+            Rule::Budget { limit, period, .. } => {
                 let used = self.used_of_budget(at, &denial.scope, period);
                 assert_eq!(denial.used, used.unsigned_abs());
                 assert!(denial.used + denial.asked > limit.as_nanos().unsigned_abs());
@@ -484,6 +485,7 @@ impl Simulation {
                 assert!(denial.used + denial.asked > limit);
                 assert!(denial.used <= most, "{denial:?}: {most}");
             }
+            Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A store and a clock, and short words for commands.
 
 use sluice_machines::ledger::{self, Admission, Command, Denial, Headroom, Reply, ScopeStanding};
-use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules};
+use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
@@ -48,6 +48,7 @@ pub(crate) fn budget(period: Period, nanos: i64) -> Rule {
     Rule::Budget {
         limit: NanoUsd::from_nanos(nanos),
         period,
+        offset: UtcOffset::UTC,
     }
 }
 
@@ -88,6 +89,7 @@ pub(crate) fn record(number: u32, at: Timestamp) -> Record {
         usage: Usage::default(),
         usage_source: UsageSource::Estimated,
         cost_nano_usd: NanoUsd::ZERO,
+        overrun: false,
         latency_us: Span::ZERO,
         first_byte_us: None,
         cache: CacheState::Off,
@@ -133,10 +135,7 @@ impl World {
 
     /// Decides a batch and commits it.
     pub(crate) fn run(&mut self, commands: &[Command]) -> (Vec<Reply>, WriteSet) {
-        let rows = ledger::load(self.now, commands, |reads| {
-            Ok::<_, RowError>(self.read(reads))
-        })
-        .unwrap();
+        let rows = ledger::load(commands, |reads| Ok::<_, RowError>(self.read(reads))).unwrap();
         let (replies, writes) = ledger::decide_batch(&rows, self.now, commands).unwrap();
         self.store.apply(&writes);
         (replies, writes)
@@ -210,8 +209,7 @@ impl World {
     }
 
     pub(crate) fn expire(&mut self) {
-        let mut rows = self.rows(&ledger::expire_reads());
-        rows.extend(self.read(&ledger::expire_scope_reads(&rows, self.now).unwrap()));
+        let rows = ledger::load_due(self.now, |reads| Ok::<_, RowError>(self.read(reads))).unwrap();
         let writes = ledger::expire(&rows, self.now).unwrap();
         self.store.apply(&writes);
     }

@@ -15,6 +15,7 @@ pub(super) struct Known {
     pub(super) base_url: Option<&'static str>,
     pub(super) key: Option<&'static str>,
     pub(super) header: Option<&'static str>,
+    pub(super) service_account: bool,
     pub(super) quirks: Quirks,
 }
 
@@ -26,11 +27,14 @@ const PLAIN: Quirks = Quirks {
     thought_signatures: None,
     reasoning_adaptive: None,
     sampling: None,
+    responses: None,
+    completions: None,
 };
 /// OpenAI's own: reasoning models take nothing else.
 const NEWEST: Quirks = Quirks {
     max_completion_tokens: Some(true),
     developer_role: Some(true),
+    responses: Some(true),
     ..PLAIN
 };
 /// Thoughts are taken back as they were given.
@@ -41,6 +45,16 @@ const THOUGHTS_RETURN: Quirks = Quirks {
 /// Signatures are wanted back. The native dialect sends them by itself; this is for the compatible address.
 const SIGNATURES_RETURN: Quirks = Quirks {
     thought_signatures: Some(true),
+    ..PLAIN
+};
+/// Responses are served beside Chat Completions.
+const RESPONSES: Quirks = Quirks {
+    responses: Some(true),
+    ..PLAIN
+};
+/// Legacy Completions are served for every model.
+const COMPLETIONS: Quirks = Quirks {
+    completions: Some(true),
     ..PLAIN
 };
 /// Usage comes in the last chunk unasked, and unknown fields are refused.
@@ -57,11 +71,22 @@ const fn openai(id: &'static str, base_url: &'static str) -> Known {
         base_url: Some(base_url),
         key: None,
         header: None,
+        service_account: false,
         quirks: PLAIN,
     }
 }
 
-const KNOWN: [Known; 21] = [
+/// Google's cloud: the address follows from the account's project.
+const fn vertex(id: &'static str) -> Known {
+    Known {
+        base_url: None,
+        key: Some("GOOGLE_SERVICE_ACCOUNT"),
+        service_account: true,
+        ..openai(id, "")
+    }
+}
+
+const KNOWN: [Known; 24] = [
     Known {
         quirks: NEWEST,
         ..openai("openai", "https://api.openai.com/v1")
@@ -105,7 +130,28 @@ const KNOWN: [Known; 21] = [
     },
     openai("aihubmix", "https://aihubmix.com/v1"),
     openai("cerebras", "https://api.cerebras.ai/v1"),
-    openai("cohere", "https://api.cohere.ai/compatibility/v1"),
+    Known {
+        dialect: "cohere",
+        ..openai("cohere", "https://api.cohere.com/v2")
+    },
+    Known {
+        aliases: &["vertex"],
+        dialect: "gemini",
+        ..vertex("google-vertex")
+    },
+    Known {
+        dialect: "anthropic",
+        ..vertex("google-vertex-anthropic")
+    },
+    Known {
+        aliases: &["bedrock"],
+        dialect: "bedrock",
+        key: Some("AWS_BEARER_TOKEN_BEDROCK"),
+        ..openai(
+            "amazon-bedrock",
+            "https://bedrock-runtime.${REGION}.amazonaws.com",
+        )
+    },
     openai("deepinfra", "https://api.deepinfra.com/v1/openai"),
     Known {
         key: Some("DATABRICKS_TOKEN"),
@@ -116,23 +162,29 @@ const KNOWN: [Known; 21] = [
     },
     Known {
         aliases: &["fireworks"],
+        quirks: COMPLETIONS,
         ..openai("fireworks-ai", "https://api.fireworks.ai/inference/v1")
     },
     openai("groq", "https://api.groq.com/openai/v1"),
     openai("perplexity", "https://api.perplexity.ai"),
     Known {
         aliases: &["together"],
+        quirks: COMPLETIONS,
         ..openai("togetherai", "https://api.together.xyz/v1")
     },
     openai("v0", "https://api.v0.dev/v1"),
     openai("venice", "https://api.venice.ai/api/v1"),
     openai("vercel", "https://ai-gateway.vercel.sh/v1"),
-    openai("xai", "https://api.x.ai/v1"),
+    Known {
+        quirks: RESPONSES,
+        ..openai("xai", "https://api.x.ai/v1")
+    },
 ];
 
 /// Servers that people run themselves.
-const LOCAL: [(&str, &str, &str); 3] = [
+const LOCAL: [(&str, &str, &str); 4] = [
     ("llama.cpp", "llama.cpp", "http://127.0.0.1:8080/v1"),
+    ("lmstudio", "LM Studio", "http://127.0.0.1:1234/v1"),
     ("ollama", "Ollama", "http://127.0.0.1:11434/v1"),
     ("vllm", "vLLM", "http://127.0.0.1:8000/v1"),
 ];
@@ -160,6 +212,7 @@ pub(super) fn add_local(gathered: &mut Gathered) {
             name: name.to_owned(),
             dialect: "openai".to_owned(),
             base_url: Some(base_url.to_owned()),
+            quirks: COMPLETIONS,
             ..ProviderFacts::default()
         };
         gathered.providers.insert(id.to_owned(), facts);

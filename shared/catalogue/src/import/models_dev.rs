@@ -203,6 +203,7 @@ fn provider_facts(
         base_url,
         key: key.map(variable),
         header: known.and_then(|known| known.header).map(str::to_owned),
+        service_account: known.is_some_and(|known| known.service_account),
         quirks: known.map_or_else(Default::default, |known| known.quirks),
         docs: provider.doc,
         ..ProviderFacts::default()

@@ -5,6 +5,7 @@
 pub use orgs::rules;
 pub(super) use prices::Prices;
 
+mod access;
 mod orgs;
 mod prices;
 mod providers;

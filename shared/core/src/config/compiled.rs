@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use sluice_machines::limit::Rule;
 use sluice_units::{ModelId, ProviderId, Region, Span, Tokens};
-use sluice_wire::{Dialect, Target};
+use sluice_wire::{Dialect, Hosting, Target};
 
 use super::document::CapabilityName;
 use crate::price::PriceTable;
@@ -44,8 +44,41 @@ pub enum Auth {
     Bearer,
     /// In this header.
     Header(HeaderName),
+    /// It signs the request instead, after AWS Signature Version 4.
+    SigV4(Box<AwsKeys>),
+    /// It is a Google service account's, and buys access tokens at this address, or at Google's.
+    ServiceAccount(Option<String>),
     /// Not at all.
     None,
+}
+
+/// The names of the secrets that sign requests to Amazon's cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// The access key's identifier.
+    pub access_key_id: String,
+    /// The access key's secret.
+    pub secret_access_key: String,
+    /// The token of temporary credentials.
+    pub session_token: Option<String>,
+    /// The region that requests are signed for.
+    pub region: String,
+}
+
+impl AwsKeys {
+    /// All of them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let Self {
+            access_key_id,
+            secret_access_key,
+            session_token,
+            region: _,
+        } = self;
+        [access_key_id, secret_access_key]
+            .into_iter()
+            .chain(session_token)
+            .map(String::as_str)
+    }
 }
 
 /// How long to wait for a provider.
@@ -81,8 +114,10 @@ pub struct Provider {
     pub base_url: String,
     /// How its key is sent.
     pub auth: Auth,
-    /// The name of the secret that holds its key.
-    pub key: Option<String>,
+    /// The names of the secrets that hold its key, in the order in which they are tried.
+    pub keys: Vec<String>,
+    /// At which addresses it serves its dialect.
+    pub hosting: Hosting,
     /// Headers that go with every call.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long to wait.
@@ -93,6 +128,28 @@ pub struct Provider {
     pub region: Option<Region>,
     /// The country that it serves from, as declared: two capitals.
     pub country: Option<String>,
+}
+
+impl Provider {
+    /// The names of all secrets that belong to it.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        let aws = match &self.auth {
+            Auth::SigV4(keys) => Some(keys.names()),
+            _ => None,
+        };
+        let keys = self.keys.iter().map(String::as_str);
+        keys.chain(aws.into_iter().flatten())
+    }
+
+    /// The names of the secrets that must be there; of names that stand together one suffices.
+    #[must_use]
+    pub fn secrets_needed(&self) -> Vec<Vec<&str>> {
+        match &self.auth {
+            Auth::SigV4(keys) => keys.names().map(|name| vec![name]).collect(),
+            _ if self.keys.is_empty() => Vec::new(),
+            _ => vec![self.keys.iter().map(String::as_str).collect()],
+        }
+    }
 }
 
 /// What a model can do, as far as it is known.

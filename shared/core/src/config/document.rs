@@ -26,6 +26,13 @@ macro_rules! document {
     };
 }
 
+mod provider;
+
+pub use provider::{
+    AuthDocument, AwsDocument, AzureDocument, GoogleDocument, KeyDocument, ModelDocument,
+    ProviderDocument, QuirksDocument,
+};
+
 document! {
     /// A whole configuration.
     Document {
@@ -89,78 +96,6 @@ document! {
         backoff_base: Option<String>,
         /// The longest wait.
         backoff_max: Option<String>,
-    }
-}
-
-document! {
-    /// One provider.
-    ProviderDocument {
-        /// Its name in the catalogue, where it is not the name of this table.
-        catalogue: Option<String>,
-        /// Its wire language.
-        dialect: Option<DialectName>,
-        /// Where its API begins.
-        base_url: Option<String>,
-        /// The name of the secret that holds its key.
-        key: Option<String>,
-        /// How the key is sent.
-        auth: Option<AuthDocument>,
-        /// Headers that go with every call. No secrets.
-        headers: Entries<String>,
-        /// The region that it serves from, as declared by the operator.
-        region: Option<String>,
-        /// The country that it serves from, as declared by the operator: two letters.
-        country: Option<String>,
-        /// How long to wait.
-        timeouts: TimeoutsDocument,
-        /// How often to try.
-        retry: RetryDocument,
-        /// Only these models, `*` standing for anything; absent means those that are known.
-        models_allow: Option<Vec<String>>,
-        /// Not these models.
-        models_deny: Vec<String>,
-        /// Taken off every price of this provider, in percent.
-        discount_percent: Option<u32>,
-        /// Where it departs from its dialect, as far as a model does not say otherwise.
-        quirks: QuirksDocument,
-        /// What is known of its models.
-        models: Entries<ModelDocument>,
-    }
-}
-
-document! {
-    /// Where a provider or a model departs from its dialect.
-    QuirksDocument {
-        /// It reads `max_completion_tokens`.
-        max_completion_tokens: Option<bool>,
-        /// It knows `stream_options.include_usage`.
-        stream_usage: Option<bool>,
-        /// It knows the `developer` role.
-        developer_role: Option<bool>,
-        /// It takes its thoughts back as `reasoning_content`.
-        reasoning_content: Option<bool>,
-        /// It wants the signatures of its tool calls back, at Gemini's OpenAI-compatible address.
-        thought_signatures: Option<bool>,
-        /// It takes an effort, and no budget of thoughts.
-        reasoning_adaptive: Option<bool>,
-        /// It takes temperature and its relatives.
-        sampling: Option<bool>,
-        /// It can be held to a JSON schema; absent means where that is a known capability.
-        structured_outputs: Option<bool>,
-    }
-}
-
-document! {
-    /// What is known of a model.
-    ModelDocument {
-        /// The most tokens that it reads and writes together.
-        context_tokens: Option<u64>,
-        /// The most tokens that it writes.
-        output_tokens_max: Option<u64>,
-        /// What it can do; absent means that nobody knows and everything is tried.
-        capabilities: Option<Vec<CapabilityName>>,
-        /// Where it departs from its dialect, over what holds for its provider.
-        quirks: QuirksDocument,
     }
 }
 
@@ -316,14 +251,18 @@ document! {
 }
 
 document! {
-    /// So many requests, or so many tokens, within any stretch of a time.
+    /// So many requests, or so many tokens, within a time; or so many requests at once.
     LimitDocument {
         /// How many requests.
         requests: Option<u64>,
         /// How many tokens, input and output together.
         tokens: Option<u64>,
-        /// Within how long.
+        /// Within how long: any stretch of it, unless `burst` makes it a steady rate.
         per: Option<String>,
+        /// A steady rate, and so many at once after a rest.
+        burst: Option<u64>,
+        /// How many requests at once.
+        concurrent: Option<u64>,
     }
 }
 
@@ -368,6 +307,12 @@ names! {
         Anthropic = "anthropic",
         /// Google's Gemini API.
         Gemini = "gemini",
+        /// OpenAI's Responses.
+        Responses = "responses",
+        /// Amazon Bedrock's Converse.
+        Bedrock = "bedrock",
+        /// Cohere's second API.
+        Cohere = "cohere",
         /// None: the gateway answers itself.
         Sandbox = "sandbox",
     }
@@ -417,20 +362,6 @@ names! {
         /// From the first of the month to the next.
         Month = "month",
     }
-}
-
-/// How a provider's key is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthDocument {
-    /// `Authorization: Bearer …`.
-    Bearer,
-    /// In a header of this name.
-    Header(String),
-    /// Not at all.
-    None,
-    /// In the address: always refused, with a reason.
-    Query(String),
 }
 
 impl Serialize for PricesDocument {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_units::{ModelId, Tokens};
-use sluice_wire::Target;
+use sluice_wire::{Hosting, Target};
 
 use super::compile::Prices;
 use super::compiled::{Capabilities, Provider, TargetRef};
@@ -83,11 +83,13 @@ impl Offer {
             own.or_else(|| quirk(&self.quirks)).unwrap_or(usual)
         };
         let usual = Target::default();
+        let deployment = facts.and_then(|facts| facts.deployment.as_deref());
         // The stand-in for a schema works everywhere; so what nobody knows is not tried here.
         let structured = capabilities != Capabilities::UNKNOWN
             && capabilities.has(CapabilityName::StructuredOutput);
         Target {
-            model: model.to_owned(),
+            model: deployment.unwrap_or(model).to_owned(),
+            family: deployment.map(|_| model.to_owned()),
             output_tokens_max: facts.and_then(|facts| facts.output_tokens_max),
             max_completion_tokens: said(
                 |quirks| quirks.max_completion_tokens,
@@ -101,6 +103,11 @@ impl Offer {
             reasoning_adaptive: said(|quirks| quirks.reasoning_adaptive, usual.reasoning_adaptive),
             sampling: said(|quirks| quirks.sampling, usual.sampling),
             structured_outputs: said(|quirks| quirks.structured_outputs, structured),
+            short_call_ids: usual.short_call_ids,
+            // Behind deployments there is none.
+            responses: said(|quirks| quirks.responses, usual.responses)
+                && !matches!(self.provider.hosting, Hosting::AzureDeployments { .. }),
+            completions: said(|quirks| quirks.completions, usual.completions),
         }
     }
 }

@@ -4,9 +4,7 @@
 
 use super::Entries;
 use super::compile::Prices;
-use super::document::{
-    CapabilityName, DialectName, ModelDocument, ProviderDocument, QuirksDocument,
-};
+use super::document::{CapabilityName, DialectName, ModelDocument, ProviderDocument};
 use super::pattern::Pattern;
 use crate::price::{Price, PriceTable, Rates};
 use sluice_units::{NanoUsd, Timestamp};
@@ -44,7 +42,7 @@ pub(super) fn complete(models: &mut Entries<ModelDocument>, prices: &mut Prices)
                 context_tokens: Some(CONTEXT_TOKENS),
                 output_tokens_max: Some(OUTPUT_TOKENS_MAX),
                 capabilities: Some(vec![capability, CapabilityName::Tools]),
-                quirks: QuirksDocument::default(),
+                ..ModelDocument::default()
             },
         );
     }

@@ -1,7 +1,7 @@
 //! What a document becomes, and what is wrong with it.
 
 use serde_json::json;
-use sluice_machines::limit::{Meter, Period, Rule, Scope};
+use sluice_machines::limit::{Meter, Period, Rule, Scope, UtcOffset};
 use sluice_units::{KeyId, NanoUsd, Span, Timestamp};
 
 use super::*;
@@ -276,6 +276,7 @@ fn scopes_come_outermost_first() {
     let budget = |dollars, period| Rule::Budget {
         limit: NanoUsd::from_dollars(dollars),
         period,
+        offset: UtcOffset::UTC,
     };
     let rules: Vec<Vec<Rule>> = scopes.into_iter().map(|scope| scope.rules).collect();
     assert_eq!(
@@ -291,11 +292,53 @@ fn scopes_come_outermost_first() {
 }
 
 #[test]
+fn each_form_of_a_limit_is_its_own_rule() {
+    let minute = Span::from_seconds(60);
+    for (limit, rule) in [
+        (
+            json!({"requests": 60, "per": "1m", "burst": 5}),
+            Rule::Gcra {
+                meter: Meter::Requests,
+                limit: 60,
+                window: minute,
+                burst: 5,
+            },
+        ),
+        (
+            json!({"tokens": 60, "per": "1m"}),
+            Rule::Window {
+                meter: Meter::Tokens,
+                limit: 60,
+                window: minute,
+            },
+        ),
+        (json!({"concurrent": 20}), Rule::Concurrency { limit: 20 }),
+    ] {
+        let document = serde_json::from_value(limit.clone()).unwrap();
+        assert_eq!(rules(&[document], &[]), Ok(vec![rule]), "{limit}");
+    }
+    for limit in [
+        json!({}),
+        json!({"requests": 1}),
+        json!({"requests": 1, "tokens": 1, "per": "1m"}),
+        json!({"requests": 1, "concurrent": 1}),
+        json!({"concurrent": 1, "per": "1m"}),
+        json!({"concurrent": 1, "burst": 1}),
+        json!({"concurrent": 0}),
+        json!({"requests": 1, "per": "1m", "burst": 0}),
+    ] {
+        let document = serde_json::from_value(limit.clone()).unwrap();
+        assert!(rules(&[document], &[]).is_err(), "{limit}");
+    }
+}
+
+#[test]
 fn a_key_with_rules_of_its_own_has_no_defaults() {
     let mut key = key("acme", None, None, None);
     let own = Rule::Budget {
         limit: NanoUsd::ZERO,
         period: Period::Day,
+        offset: UtcOffset::UTC,
     };
     key.rules = vec![own];
     assert_eq!(
@@ -382,8 +425,8 @@ fn a_model_is_allowed_under_either_of_its_names_and_no_other() {
 #[test]
 fn secrets_are_known_by_name() {
     let config = config();
-    let names: Vec<&str> = config.secrets_needed().into_iter().collect();
-    assert_eq!(names, ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]);
+    let names: Vec<Vec<&str>> = config.secrets_needed().into_iter().collect();
+    assert_eq!(names, [["ANTHROPIC_API_KEY"], ["OPENAI_API_KEY"]]);
 }
 
 #[test]

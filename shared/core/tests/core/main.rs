@@ -1,9 +1,12 @@
 //! The core over a platform in memory: every way through a request, and what the ledger says afterwards.
 
 mod admission;
+mod callers;
 mod failures;
 mod keys;
+mod leases;
 mod streams;
+mod upstreams;
 mod world;
 
 use serde_json::{Value, json};

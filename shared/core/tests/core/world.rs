@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_executor::LocalPool;
+use futures_util::StreamExt;
 use futures_util::task::LocalSpawnExt;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
@@ -49,7 +50,7 @@ pub(crate) enum Reaction {
 pub(crate) fn answer(status: u16, body: &str) -> Reaction {
     Reaction::Answer {
         status,
-        headers: vec![],
+        headers: vec![("content-type", "application/json".to_owned())],
         steps: vec![Step::Send(Bytes::from(body.to_owned()))],
     }
 }
@@ -76,6 +77,12 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
+impl Seen {
+    pub(crate) fn body_json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a body in JSON")
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     now: Cell<Timestamp>,
@@ -88,6 +95,8 @@ struct Shared {
     seen: RefCell<Vec<Seen>>,
     aborted: Cell<u32>,
     ledger_failures: Cell<u32>,
+    ledger_latency: Cell<Span>,
+    ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
     secrets: RefCell<BTreeMap<String, String>>,
@@ -101,12 +110,17 @@ pub(crate) struct World {
     pub(crate) isolate: Rc<Isolate>,
 }
 
+/// How much a caller's network brings at once.
+const PIECE_BYTES: usize = 64;
+
 /// One request's view of the world.
 #[derive(Clone)]
 pub(crate) struct Port {
     shared: Rc<Shared>,
     spawner: futures_executor::LocalSpawner,
     body: Bytes,
+    /// How much of it was read piece by piece.
+    read: Rc<Cell<usize>>,
     left: Rc<RefCell<LeftState>>,
 }
 
@@ -166,6 +180,12 @@ impl World {
         *self.shared.script.borrow_mut() = reactions.into();
     }
 
+    /// Puts a secret into the store, or another in its place.
+    pub(crate) fn secret(&self, name: &str, value: &str) {
+        let mut secrets = self.shared.secrets.borrow_mut();
+        secrets.insert(name.to_owned(), value.to_owned());
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.borrow().clone()
     }
@@ -188,6 +208,16 @@ impl World {
         self.shared.ledger_failures.set(times);
     }
 
+    /// How long a call to the ledger takes, there and back.
+    pub(crate) fn slow_ledger(&self, latency: Span) {
+        self.shared.ledger_latency.set(latency);
+    }
+
+    /// The calls to the ledger so far, each with its commands.
+    pub(crate) fn ledger_calls(&self) -> Vec<Vec<ledger::Command>> {
+        self.shared.ledger_calls.borrow().clone()
+    }
+
     /// The next call succeeds, and those after it fail.
     pub(crate) fn fail_after_one(&self, times: u32) {
         self.shared.ledger_failures_after_one.set(times);
@@ -206,6 +236,7 @@ impl World {
             shared: Rc::clone(&self.shared),
             spawner: self.pool.spawner(),
             body,
+            read: Rc::default(),
             left: Rc::default(),
         }
     }
@@ -497,6 +528,13 @@ impl Platform for Port {
         Ok(self.body.clone())
     }
 
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let from = self.read.get().min(self.body.len());
+        let to = from.saturating_add(PIECE_BYTES).min(self.body.len());
+        self.read.set(to);
+        Ok((from < to).then(|| self.body.slice(from..to)))
+    }
+
     async fn sleep(&self, span: Span) {
         let count = self.shared.timer_count.get();
         self.shared.timer_count.set(count + 1);
@@ -525,12 +563,18 @@ impl Platform for Port {
     }
 
     async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+        let mut body = call.body.to_vec();
+        if let Some(mut rest) = call.rest {
+            while let Some(piece) = rest.next().await {
+                body.extend(piece.map_err(|_| FetchError::Broken)?);
+            }
+        }
         self.shared.seen.borrow_mut().push(Seen {
             at: self.now(),
             method: call.method,
             url: call.url,
             headers: call.headers,
-            body: call.body,
+            body: Bytes::from(body),
         });
         let reaction = self
             .shared
@@ -568,6 +612,14 @@ impl Platform for Port {
         org: &OrgId,
         commands: &[ledger::Command],
     ) -> Result<Vec<ledger::Reply>, StoreError> {
+        let half = Span::from_micros(self.shared.ledger_latency.get().as_micros() / 2);
+        if half > Span::ZERO {
+            self.sleep(half).await;
+        }
+        self.shared
+            .ledger_calls
+            .borrow_mut()
+            .push(commands.to_vec());
         let failures = self.shared.ledger_failures.get();
         if failures > 0 {
             self.shared.ledger_failures.set(failures - 1);
@@ -579,13 +631,20 @@ impl Platform for Port {
         self.shared
             .ledger_failures
             .set(self.shared.ledger_failures_after_one.take());
-        let now = self.now();
-        let mut ledgers = self.shared.ledgers.borrow_mut();
-        let store = ledgers.entry(org.clone()).or_default();
-        let rows = ledger::load(now, commands, |reads| Self::load::<RowError>(store, reads))
-            .expect("readable rows");
-        let (replies, writes) = ledger::decide_batch(&rows, now, commands).expect("readable rows");
-        store.apply(&writes);
+        let replies = {
+            let now = self.now();
+            let mut ledgers = self.shared.ledgers.borrow_mut();
+            let store = ledgers.entry(org.clone()).or_default();
+            let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
+                .expect("readable rows");
+            let (replies, writes) =
+                ledger::decide_batch(&rows, now, commands).expect("readable rows");
+            store.apply(&writes);
+            replies
+        };
+        if half > Span::ZERO {
+            self.sleep(half).await;
+        }
         Ok(replies)
     }
 

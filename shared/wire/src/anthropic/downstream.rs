@@ -6,7 +6,7 @@ mod request;
 mod response;
 mod stream;
 
-pub use lists::{Model, encode_models, encode_token_count};
+pub use lists::{Model, encode_model, encode_models, encode_token_count};
 pub use request::{decode_count_tokens, decode_request};
 pub use response::encode_response;
 pub use stream::{HELD_BYTES_MAX, StreamEncoder};
@@ -22,7 +22,7 @@ const UNSUPPORTED: &str = "not supported by the gateway";
 /// What the gateway itself knows of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answered {
-    /// The answer's identifier where the provider gave none, such as `msg_…`;
+    /// The answer's identifier where the provider gave none of this dialect's, such as `msg_…`;
     /// also what made-up call identifiers are built from.
     pub id: String,
     /// The model's name to show; empty: the provider's.
@@ -37,7 +37,8 @@ impl Answered {
     }
 
     fn shown<'a>(&'a self, id: &'a str, model: &'a str) -> (&'a str, &'a str) {
-        let id = if id.is_empty() { &self.id } else { id };
+        let is_own = id.starts_with("msg_") || self.id.is_empty();
+        let id = if is_own { id } else { &self.id };
         let model = if self.model.is_empty() {
             model
         } else {
@@ -55,11 +56,8 @@ fn stop(finish: &Finish, drops: &mut Drops) -> (&'static str, Option<String>) {
         Finish::Length => "max_tokens",
         Finish::ContextFull => "model_context_window_exceeded",
         Finish::ToolCalls => "tool_use",
-        Finish::Refusal => "refusal",
-        Finish::ContentFilter => {
-            drops.push("finish_reason", "a safety stop is said as a refusal");
-            "refusal"
-        }
+        // Messages' word for the model's own refusal and for that of the provider's safety system.
+        Finish::Refusal | Finish::ContentFilter => "refusal",
         Finish::Pause => "pause_turn",
         Finish::Other(_) => {
             drops.push("finish_reason", "unknown to anthropic");

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sluice_units::Span;
 
-use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
+use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError, WAIT_SECONDS_MAX, kept};
 
 /// The status of an error that came in mid-stream.
 const STATUS_IN_STREAM: u16 = 200;
@@ -55,14 +55,14 @@ fn plain(body: &[u8]) -> WireError {
 }
 
 fn classified(status: u16, error: WireError) -> UpstreamError {
-    let message = bounded(error.message.unwrap_or_default());
+    let message = kept(&error.message.unwrap_or_default());
     let class = class(status, error.kind.as_deref(), &message);
     UpstreamError {
         class,
         status,
         param: param(class, &message),
         message,
-        code: error.kind,
+        code: error.kind.map(|kind| kept(&kind)),
         retry_after: None,
     }
 }
@@ -144,20 +144,11 @@ fn param(class: ErrorClass, message: &str) -> Option<String> {
     (!field.is_empty() && field.bytes().all(is_path)).then(|| field.to_owned())
 }
 
-pub(crate) fn bounded(mut message: String) -> String {
-    let mut end = message.len().min(MESSAGE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    message.truncate(end);
-    message
-}
-
 /// `retry-after` in whole seconds. A date cannot be read without a clock and counts as absent.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Span> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     let seconds: i64 = seconds.trim().parse().ok()?;
-    (seconds >= 0).then(|| Span::from_seconds(seconds))
+    (seconds >= 0).then(|| Span::from_seconds(seconds.min(WAIT_SECONDS_MAX)))
 }
 
 /// An error as Anthropic's clients expect it.
@@ -167,6 +158,10 @@ pub struct ErrorBody<'a> {
     pub kind: &'a str,
     /// A sentence for a person.
     pub message: &'a str,
+    /// The gateway's stable code; clients that do not know the field skip it.
+    pub code: Option<&'a str>,
+    /// The field at fault; clients that do not know it skip it.
+    pub param: Option<&'a str>,
     /// The request's identifier, where one is known.
     pub request_id: Option<&'a str>,
 }
@@ -174,13 +169,15 @@ pub struct ErrorBody<'a> {
 /// Writes an error; the same object is the body of a failed answer and the data of a stream's last event.
 #[must_use]
 pub fn encode(body: &ErrorBody<'_>) -> Vec<u8> {
-    json!({
-        "type": "error",
-        "error": {"type": body.kind, "message": body.message},
-        "request_id": body.request_id,
-    })
-    .to_string()
-    .into_bytes()
+    let mut error = json!({"type": body.kind, "message": body.message});
+    if let Some(fields) = error.as_object_mut() {
+        for (key, value) in [("code", body.code), ("param", body.param)] {
+            fields.extend(value.map(|value| (key.to_owned(), value.into())));
+        }
+    }
+    json!({"type": "error", "error": error, "request_id": body.request_id})
+        .to_string()
+        .into_bytes()
 }
 
 /// Writes a provider's error for a caller.
@@ -194,8 +191,27 @@ pub fn encode_upstream(error: &UpstreamError, request_id: Option<&str>) -> Vec<u
     encode(&ErrorBody {
         kind: kind(error.class),
         message,
+        code: None,
+        param: None,
         request_id,
     })
+}
+
+/// The `type` for a status, as <https://docs.anthropic.com/en/api/errors> lists them.
+#[must_use]
+pub const fn kind_of_status(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
 }
 
 /// The `type` for a class of error.

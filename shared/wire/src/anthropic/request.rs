@@ -55,10 +55,16 @@ pub fn encode_request(
     Ok((request, drops))
 }
 
-fn headers(has_files: bool) -> HeaderMap {
+/// The version of the API that the gateway speaks.
+pub(crate) fn version_header() -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static(VERSION));
+    headers
+}
+
+fn headers(has_files: bool) -> HeaderMap {
+    let mut headers = version_header();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if has_files {
         headers.insert(ANTHROPIC_BETA, FILES_BETA);
     }

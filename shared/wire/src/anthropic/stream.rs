@@ -58,6 +58,8 @@ struct Open {
     index: u32,
     /// Its number among the neutral parts; `None` where it has no counterpart.
     part: Option<u32>,
+    /// The types of the deltas that a block of its type has.
+    deltas: &'static [&'static str],
     signature: String,
     /// The arguments that came with the block's start; they count only if no deltas follow.
     arguments: Option<String>,
@@ -203,6 +205,7 @@ impl Message {
         let mut open = Open {
             index,
             part: None,
+            deltas: deltas(&block.kind),
             signature: String::new(),
             arguments: None,
         };
@@ -223,21 +226,23 @@ impl Message {
             part,
             kind,
         });
-        if block.kind == "tool_use" {
-            open.arguments = block.arguments().map(str::to_owned);
-            if open.arguments.is_none() && block.is_structured_answer() {
-                open.arguments = Some("{}".to_owned());
+        match block.kind.as_str() {
+            "text" => {
+                delta(part, block.text, events);
+                let found = block.citations.into_iter().flatten();
+                events.extend(found.map(|one| citation(part, one)));
             }
-        }
-        delta(part, block.text, events);
-        delta(part, block.thinking, events);
-        open.signature = block.signature.unwrap_or_default();
-        for annotation in block.citations.into_iter().flatten() {
-            events.push(Event::Annotation {
-                choice: CHOICE,
-                part,
-                annotation,
-            });
+            "thinking" => {
+                delta(part, block.thinking, events);
+                open.signature = block.signature.unwrap_or_default();
+            }
+            "tool_use" => {
+                open.arguments = block.arguments().map(str::to_owned);
+                if open.arguments.is_none() && block.is_structured_answer() {
+                    open.arguments = Some("{}".to_owned());
+                }
+            }
+            _ => {}
         }
         self.open.push(open);
         Ok(())
@@ -255,7 +260,15 @@ impl Message {
         let Some(part) = open.part else {
             return Ok(());
         };
-        match wire.kind.as_str() {
+        let kind = wire.kind.as_str();
+        if !open.deltas.contains(&kind) {
+            self.drops.push(
+                format!("content[{index}]"),
+                format!("a delta of type {kind} has no counterpart"),
+            );
+            return Ok(());
+        }
+        match kind {
             "text_delta" => delta(part, wire.text, events),
             "thinking_delta" => delta(part, wire.thinking, events),
             "input_json_delta" => {
@@ -269,15 +282,7 @@ impl Message {
                 delta(part, wire.partial_json, events);
             }
             "signature_delta" => open.signature.push_str(&wire.signature.unwrap_or_default()),
-            "citations_delta" => events.extend(wire.citation.map(|annotation| Event::Annotation {
-                choice: CHOICE,
-                part,
-                annotation,
-            })),
-            kind => self.drops.push(
-                format!("content[{index}]"),
-                format!("a delta of type {kind} has no counterpart"),
-            ),
+            _ => events.extend(wire.citation.map(|one| citation(part, one))),
         }
         Ok(())
     }
@@ -373,6 +378,24 @@ fn delta(part: u32, text: Option<String>, events: &mut Vec<Event>) {
             part,
             text,
         });
+    }
+}
+
+const fn citation(part: u32, annotation: Value) -> Event {
+    Event::Annotation {
+        choice: CHOICE,
+        part,
+        annotation,
+    }
+}
+
+/// The types of the deltas that a block of this type has.
+fn deltas(block: &str) -> &'static [&'static str] {
+    match block {
+        "text" => &["text_delta", "citations_delta"],
+        "thinking" => &["thinking_delta", "signature_delta"],
+        "tool_use" => &["input_json_delta"],
+        _ => &[],
     }
 }
 

@@ -8,8 +8,8 @@
 use http::HeaderMap;
 use serde::Deserialize;
 
-use crate::anthropic::error::{bounded, class_of_status, retry_after};
-use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
+use crate::anthropic::error::{class_of_status, retry_after};
+use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError, kept};
 
 const ERROR_TYPE: &str = "x-amzn-errortype";
 
@@ -66,13 +66,13 @@ fn plain(body: &[u8]) -> WireError {
 
 fn classified(status: u16, kind: Option<String>, message: Option<String>) -> UpstreamError {
     let kind = kind.as_deref().map(bare).filter(|kind| !kind.is_empty());
-    let message = bounded(message.unwrap_or_default());
+    let message = kept(&message.unwrap_or_default());
     let class = class(status, kind, &message);
     UpstreamError {
         class,
         status,
         param: param(class, &message),
-        code: kind.map(|kind| bounded(kind.to_owned())),
+        code: kind.map(kept),
         message,
         retry_after: None,
     }

@@ -50,7 +50,7 @@ pub fn encode_request(
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
     let mut drops = Drops::new();
     let path = names::path(&target.model, request.stream)?;
-    let family = Family::of(&target.model);
+    let family = Family::of(target.known_as());
     let mut said = turns::conversation(&request.messages, family, &mut drops)?;
     let toolbox = tools::toolbox(request, &said, family, target, &mut drops)?;
     let around = Around {

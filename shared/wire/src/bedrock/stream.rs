@@ -4,6 +4,8 @@
 //! Only calls announce their block: a block of text or reasoning begins with its first delta. `messageStop` says why
 //! the answer ended, `metadata` after it what was used. An exception may come at any time in place of an event.
 
+mod block;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +19,7 @@ use crate::error::DecodeError;
 use crate::event_stream::{EventStreamDecoder, Message};
 use crate::gemini::base64;
 use crate::model::{Event, PartKind};
-use crate::sse::EVENT_BYTES_MAX;
+use block::{Delta, What, push_delta};
 
 /// The most blocks of one answer; more is not an answer but an attack.
 const BLOCKS_MAX: u32 = 10_000;
@@ -50,20 +52,6 @@ struct Open {
     what: What,
 }
 
-#[derive(Debug)]
-enum What {
-    /// Text or a call: its deltas go out as they come.
-    Part(u32),
-    /// Reasoning, and its proof so far.
-    Thought(u32, String),
-    /// A JSON answer in a call's clothes, and whether anything of it came.
-    Form(u32, bool),
-    /// Encrypted reasoning, which the model has only whole.
-    Redacted(Vec<u8>),
-    /// No counterpart.
-    Nothing,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BlockStart {
@@ -85,29 +73,6 @@ struct Start {
 struct BlockDelta {
     content_block_index: u32,
     delta: Delta,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Delta {
-    text: Option<String>,
-    tool_use: Option<CallDelta>,
-    reasoning_content: Option<ThoughtDelta>,
-    citation: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct CallDelta {
-    #[serde(default)]
-    input: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ThoughtDelta {
-    text: Option<String>,
-    signature: Option<String>,
-    redacted_content: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -267,7 +232,7 @@ impl Answer {
                     What::Form(self.part(PartKind::Text, events)?, false)
                 } else {
                     let (id, name) = call.head();
-                    What::Part(self.part(PartKind::ToolCall { id, name }, events)?)
+                    What::Call(self.part(PartKind::ToolCall { id, name }, events)?)
                 }
             }
             (None, Some(kind)) => {
@@ -318,7 +283,10 @@ impl Answer {
             .iter_mut()
             .find(|open| open.index == index)
             .ok_or_else(|| shape("a delta for a block that is not open"))?;
-        open.what.take(delta, events)
+        if !open.what.take(delta, events)? {
+            self.name(index, "another kind than its delta");
+        }
+        Ok(())
     }
 
     /// What a block is whose first delta is this one.
@@ -335,7 +303,7 @@ impl Answer {
             Delta { text: Some(_), .. }
             | Delta {
                 citation: Some(_), ..
-            } => What::Part(self.part(PartKind::Text, events)?),
+            } => What::Text(self.part(PartKind::Text, events)?),
             Delta {
                 reasoning_content: Some(thought),
                 ..
@@ -362,7 +330,7 @@ impl Answer {
     fn end(&mut self, what: What, events: &mut Vec<Event>) {
         let part = match what {
             What::Nothing => return,
-            What::Part(part) => part,
+            What::Text(part) | What::Call(part) => part,
             What::Form(part, came) => {
                 if !came {
                     push_delta(part, "{}".to_owned(), events);
@@ -418,61 +386,6 @@ impl Answer {
             events.push(Event::End);
         }
         Ok(())
-    }
-}
-
-impl What {
-    fn take(&mut self, delta: Delta, events: &mut Vec<Event>) -> Result<(), DecodeError> {
-        let thought = delta.reasoning_content.unwrap_or_default();
-        match self {
-            Self::Nothing => {}
-            Self::Part(part) => {
-                push_delta(*part, delta.text.unwrap_or_default(), events);
-                let input = delta.tool_use.map(|call| call.input);
-                push_delta(*part, input.unwrap_or_default(), events);
-                events.extend(delta.citation.map(|annotation| Event::Annotation {
-                    choice: CHOICE,
-                    part: *part,
-                    annotation,
-                }));
-            }
-            Self::Form(part, came) => {
-                let input = delta.tool_use.map(|call| call.input).unwrap_or_default();
-                *came |= !input.is_empty();
-                push_delta(*part, input, events);
-            }
-            Self::Thought(part, signature) => {
-                push_delta(*part, thought.text.unwrap_or_default(), events);
-                signature.push_str(&thought.signature.unwrap_or_default());
-                bounded(signature.len())?;
-            }
-            Self::Redacted(bytes) => {
-                let more = thought.redacted_content.unwrap_or_default();
-                let more = base64::decode(&more)
-                    .ok_or_else(|| shape("encrypted reasoning is not base64"))?;
-                bytes.extend(more);
-                bounded(bytes.len())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What is held back until its block ends is bounded like an event.
-const fn bounded(size: usize) -> Result<(), DecodeError> {
-    if size > EVENT_BYTES_MAX {
-        return Err(DecodeError::EventTooLarge(EVENT_BYTES_MAX));
-    }
-    Ok(())
-}
-
-fn push_delta(part: u32, text: String, events: &mut Vec<Event>) {
-    if !text.is_empty() {
-        events.push(Event::Delta {
-            choice: CHOICE,
-            part,
-            text,
-        });
     }
 }
 

@@ -6,8 +6,8 @@
 use http::HeaderMap;
 use serde::Deserialize;
 
-use crate::anthropic::error::{bounded, class_of_status, retry_after};
-use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
+use crate::anthropic::error::{class_of_status, retry_after};
+use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError, kept};
 
 /// The status of an error that came in mid-stream.
 const STATUS_IN_STREAM: u16 = 200;
@@ -56,12 +56,12 @@ fn read(body: &[u8]) -> String {
 }
 
 fn classified(status: u16, message: String, code: Option<String>) -> UpstreamError {
-    let message = bounded(message);
+    let message = kept(&message);
     UpstreamError {
         class: class(status, code.as_deref(), &message),
         status,
         message,
-        code: code.filter(|code| !code.is_empty()),
+        code: code.filter(|code| !code.is_empty()).map(|code| kept(&code)),
         param: None,
         retry_after: None,
     }

@@ -344,7 +344,13 @@ impl<'a> Writer<'a, '_> {
         for (at, part) in parts.iter().enumerate() {
             let field = format!("{field}.content[{at}]");
             match self.said(part, &field)? {
-                Some(image @ Block::ImageUrl { .. }) => self.beside.push(image),
+                Some(image @ Block::ImageUrl { .. }) => {
+                    self.drops.push(
+                        field,
+                        "cohere's results are text; this is sent as the user's",
+                    );
+                    self.beside.push(image);
+                }
                 block => content.0.extend(block),
             }
         }

@@ -76,7 +76,7 @@ pub(super) fn generation(
         }
     }
     if let Some(format) = format {
-        response_format(format, &target.model, &mut config, drops);
+        response_format(format, target.known_as(), &mut config, drops);
     }
     if let Some(reasoning) = &request.reasoning {
         thinking(reasoning, target, &mut config, drops);
@@ -177,12 +177,12 @@ fn thinking(
     drops: &mut Drops,
 ) {
     if !target.reasoning {
-        if reasoning != &Reasoning::default() && reasoning.effort != Some(Effort::None) {
+        if reasoning != &Reasoning::default() && !reasoning.is_off() {
             drops.push("reasoning", "the model does not think");
         }
         return;
     }
-    let is_pro = names::is_kind(&target.model, "pro");
+    let is_pro = names::is_kind(target.known_as(), "pro");
     let mut thinking = Map::new();
     match (reasoning.budget_tokens, reasoning.effort) {
         (Some(budget), _) => put(
@@ -190,11 +190,11 @@ fn thinking(
             "thinkingBudget",
             bounded(budget, is_pro, drops),
         ),
-        (None, Some(effort)) if names::generation(&target.model) >= LEVELS => {
+        (None, Some(effort)) if names::generation(target.known_as()) >= LEVELS => {
             put(
                 &mut thinking,
                 "thinkingLevel",
-                level(effort, &target.model, drops),
+                level(effort, target.known_as(), drops),
             );
         }
         (None, Some(effort)) => {

@@ -117,7 +117,20 @@ impl Writer<'_> {
 
     fn part(&mut self, from_model: bool, part: &Part, at: &str) -> Result<(), EncodeError> {
         match part {
-            Part::Text { text, .. } | Part::Refusal { text } => {
+            Part::Text {
+                text, annotations, ..
+            } => {
+                if !annotations.is_empty() {
+                    self.drops
+                        .push(format!("{at}.annotations"), "gemini takes none back");
+                }
+                if !text.is_empty() {
+                    self.push(from_model, text_part(text));
+                }
+            }
+            Part::Refusal { text } => {
+                self.drops
+                    .push(at.to_owned(), "a refusal is sent as plain text");
                 if !text.is_empty() {
                     self.push(from_model, text_part(text));
                 }
@@ -284,6 +297,8 @@ impl Writer<'_> {
             if self.generation >= SIGNING_GENERATION && media.get("inlineData").is_some() {
                 inside.push(media);
             } else {
+                self.drops
+                    .push(at, "gemini's results are text; this is sent as the user's");
                 beside.push(media);
             }
         }
@@ -330,10 +345,8 @@ impl Writer<'_> {
             if self.system.is_empty() {
                 return Err(inexpressible("messages", "nothing is said in them"));
             }
-            self.drops.push(
-                "messages[0].role",
-                "gemini wants a user's turn: the instruction is sent as one",
-            );
+            self.drops
+                .push("messages", "instructions alone are sent as the user's turn");
             let parts = std::mem::take(&mut self.system);
             self.turns.push(Turn {
                 is_model: false,

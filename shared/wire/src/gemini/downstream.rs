@@ -20,7 +20,8 @@ mod turns;
 pub use answer::encode_response;
 pub use frames::{Framing, StreamEncoder};
 pub use lists::{
-    ErrorAnswer, ListedModel, decode_count_tokens, encode_count_tokens, encode_error, encode_models,
+    ErrorAnswer, ListedModel, decode_count_tokens, encode_count_tokens, encode_error, encode_model,
+    encode_models,
 };
 pub use request::decode_request;
 

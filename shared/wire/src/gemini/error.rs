@@ -8,10 +8,7 @@ use http::{HeaderMap, header};
 use serde_json::Value;
 use sluice_units::Span;
 
-use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError};
-
-/// The longest wait that is believed, in seconds: a day.
-const RETRY_SECONDS_MAX: i64 = 86_400;
+use crate::error::{ErrorClass, UpstreamError, WAIT_SECONDS_MAX, kept};
 
 /// Reads an error answer. Never fails: what cannot be read is classified by its status.
 #[must_use]
@@ -50,10 +47,8 @@ pub(super) fn classify(status: u16, retry_after: Option<Span>, body: &Value) -> 
     UpstreamError {
         class: facts.class(),
         status,
-        message: bounded(facts.message),
-        code: Some(facts.name)
-            .filter(|name| !name.is_empty())
-            .map(bounded),
+        message: kept(facts.message),
+        code: Some(facts.name).filter(|name| !name.is_empty()).map(kept),
         param: facts.param(),
         retry_after: retry_after.or_else(|| facts.retry_delay()),
     }
@@ -158,7 +153,7 @@ impl Facts<'_> {
 
     fn param(&self) -> Option<String> {
         let violations = self.of_type("BadRequest").next()?.get("fieldViolations")?;
-        Some(bounded(violations.get(0)?.get("field")?.as_str()?))
+        Some(kept(violations.get(0)?.get("field")?.as_str()?))
     }
 
     fn retry_delay(&self) -> Option<Span> {
@@ -179,16 +174,7 @@ fn seconds(text: &str) -> Option<Span> {
     let (kept, cut) = padded.split_at_checked(6)?;
     let micros: i64 = kept.parse().ok()?;
     let up = i64::from(cut.bytes().any(|byte| byte != b'0'));
-    let span = Span::from_seconds(whole.min(RETRY_SECONDS_MAX))
+    let span = Span::from_seconds(whole.min(WAIT_SECONDS_MAX))
         .plus(Span::from_micros(micros.saturating_add(up)));
     Some(span)
-}
-
-/// The text, cut to the bound at a character's border.
-fn bounded(text: &str) -> String {
-    let end = (0..=MESSAGE_BYTES_MAX.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
 }

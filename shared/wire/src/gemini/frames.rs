@@ -23,11 +23,12 @@ impl Frames {
     /// Takes the next bytes and calls `each` for every chunk that they complete.
     pub(super) fn push(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
         mut each: impl FnMut(&[u8]) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         if matches!(self, Self::Unknown) {
-            let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) else {
+            bytes = bytes.trim_ascii_start();
+            let Some(first) = bytes.first() else {
                 return Ok(());
             };
             *self = match first {

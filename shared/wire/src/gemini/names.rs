@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::error::EncodeError;
+use crate::model::Part;
 
 use super::base64;
 use super::value::inexpressible;
@@ -140,6 +141,19 @@ pub(super) fn carry(signature: &str) -> String {
     base64::encode(&bytes)
 }
 
+/// Behind the mark: what follows is no signature but encrypted reasoning.
+const REDACTED: &str = "redacted:";
+
+/// Another provider's encrypted reasoning, as Gemini's callers can carry it.
+pub(super) fn carry_redacted(data: &str) -> String {
+    carry(&format!("{REDACTED}{data}"))
+}
+
+/// The encrypted reasoning in what was carried, if it is some.
+pub(super) fn carried_redacted(carried: &str) -> Option<&str> {
+    carried.strip_prefix(REDACTED)
+}
+
 /// The signature that [`carry`] wrapped, if it did.
 pub(super) fn carried(signature: &str) -> Option<String> {
     let bytes = base64::decode(signature)?;
@@ -153,6 +167,22 @@ pub(super) fn call_signature(signature: &str) -> Option<&str> {
         Some(bare) => Some(bare),
         None if signature.contains(':') => None,
         None => Some(signature),
+    }
+}
+
+/// Whether a part carries a proof that another provider made.
+pub(crate) fn holds_foreign_proof(part: &Part) -> bool {
+    match part {
+        Part::Thinking {
+            signature: Some(signature),
+            ..
+        } => owned_signature(signature).is_none(),
+        Part::ToolCall {
+            signature: Some(signature),
+            ..
+        } => call_signature(signature).is_none(),
+        Part::RedactedThinking { .. } => true,
+        _ => false,
     }
 }
 

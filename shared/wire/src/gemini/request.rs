@@ -26,8 +26,8 @@ pub fn encode_request(
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
     let mut drops = Drops::new();
     let resource = names::model_resource(&target.model)?;
-    let said = contents::encode(request, names::generation(&target.model), &mut drops)?;
-    let mut tools = config::tools(request, &target.model, &mut drops)?;
+    let said = contents::encode(request, names::generation(target.known_as()), &mut drops)?;
+    let mut tools = config::tools(request, target.known_as(), &mut drops)?;
     let mut system = said.system;
     let format = request.format.as_ref();
     let format = if !tools.tools.is_empty() && wants_json(format) {
@@ -52,12 +52,20 @@ pub fn encode_request(
         put(&mut body, "generationConfig", generation);
     }
     own_fields(request, &mut body, &mut drops);
-    let path = if request.stream {
+    Ok((post(path(&resource, request.stream), body)?, drops))
+}
+
+/// Where a model answers.
+pub(crate) fn address(model: &str, stream: bool) -> Result<String, EncodeError> {
+    Ok(path(&names::model_resource(model)?, stream))
+}
+
+fn path(resource: &str, stream: bool) -> String {
+    if stream {
         format!("/{resource}:streamGenerateContent?alt=sse")
     } else {
         format!("/{resource}:generateContent")
-    };
-    Ok((post(path, body)?, drops))
+    }
 }
 
 const fn wants_json(format: Option<&ResponseFormat>) -> bool {
@@ -76,7 +84,7 @@ fn beside_tools<'a>(
     system: &mut Vec<Value>,
     drops: &mut Drops,
 ) -> Option<&'a ResponseFormat> {
-    if config::mixes_functions_and_json(&target.model) {
+    if config::mixes_functions_and_json(target.known_as()) {
         return request.format.as_ref();
     }
     if request.tool_choice == Some(ToolChoice::None) {

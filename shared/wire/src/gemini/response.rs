@@ -42,6 +42,16 @@ pub(super) struct Candidate {
     pub(super) rest: Map<String, Value>,
 }
 
+impl Candidate {
+    /// Names what has no place in the neutral model.
+    pub(super) fn note_rest(&self, drops: &mut Drops) {
+        for key in self.rest.keys() {
+            let field = format!("candidates[{}].{key}", self.index);
+            drops.push(field, "no counterpart");
+        }
+    }
+}
+
 /// One part.
 #[derive(Debug)]
 pub(super) enum Piece {
@@ -57,7 +67,6 @@ pub(super) enum Piece {
     Media {
         media_type: String,
         data: String,
-        whole: Value,
     },
     /// Code that Google ran, and whatever comes next.
     Other(Value),
@@ -145,11 +154,7 @@ fn piece(mut part: Map<String, Value>) -> Piece {
         ))
     });
     match media {
-        Some((media_type, data)) => Piece::Media {
-            media_type,
-            data,
-            whole: Value::Object(part),
-        },
+        Some((media_type, data)) => Piece::Media { media_type, data },
         None => Piece::Other(Value::Object(part)),
     }
 }
@@ -285,9 +290,7 @@ pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError
 
 fn choice(candidate: Candidate, drops: &mut Drops) -> Result<Choice, DecodeError> {
     let index = candidate.index;
-    for key in candidate.rest.keys() {
-        drops.push(format!("candidates[{index}].{key}"), "no counterpart");
-    }
+    candidate.note_rest(drops);
     let mut parts = Vec::new();
     for piece in candidate.pieces {
         whole_part(piece, &mut parts)?;
@@ -363,23 +366,8 @@ fn whole_part(piece: Piece, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
                 cache: None,
             });
         }
-        Piece::Media {
-            media_type, data, ..
-        } => {
-            let is_audio = media_type.starts_with("audio/");
-            let source = Source::Base64 { media_type, data };
-            parts.push(if is_audio {
-                Part::Audio {
-                    source,
-                    cache: None,
-                }
-            } else {
-                Part::Image {
-                    source,
-                    detail: None,
-                    cache: None,
-                }
-            });
+        Piece::Media { media_type, data } => {
+            parts.push(Part::media(Source::Base64 { media_type, data }));
         }
         Piece::Other(part) => parts.push(annotated(vec![part])),
     }

@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::Drops;
 use crate::error::DecodeError;
-use crate::model::{Event, Finish, PartKind, Usage};
+use crate::model::{Event, Finish, PartKind, Source, Usage};
 
 use super::args::Arguments;
 use super::frames::Frames;
@@ -31,6 +32,7 @@ struct State {
     failed: bool,
     blocked: bool,
     usage: Option<Usage>,
+    drops: Drops,
     /// By rising index.
     choices: Vec<Choice>,
 }
@@ -48,6 +50,8 @@ struct Choice {
 #[derive(Debug)]
 enum Open {
     Nothing,
+    /// Nothing more comes.
+    Whole,
     Text,
     Thinking,
     Call(Arguments),
@@ -85,6 +89,12 @@ impl StreamDecoder {
         }
         self.state.finish(events)
     }
+
+    /// What had no counterpart so far.
+    #[must_use]
+    pub const fn drops(&self) -> &Drops {
+        &self.state.drops
+    }
 }
 
 impl State {
@@ -115,6 +125,7 @@ impl State {
         }
         self.blocked |= chunk.blocked;
         for candidate in chunk.candidates {
+            candidate.note_rest(&mut self.drops);
             let at = self.place(candidate.index);
             if let Some(choice) = self.choices.get_mut(at) {
                 choice.candidate(candidate, events)?;
@@ -225,7 +236,12 @@ impl Choice {
                 }
             }
             Piece::Call { call, signature } => self.call(call, signature, events)?,
-            Piece::Media { whole, .. } | Piece::Other(whole) => self.annotate(whole, events),
+            Piece::Media { media_type, data } => {
+                let source = Source::Base64 { media_type, data };
+                self.start(PartKind::Media { source }, Open::Whole, events);
+                self.close(events);
+            }
+            Piece::Other(whole) => self.annotate(whole, events),
         }
         Ok(())
     }
@@ -305,7 +321,7 @@ impl Choice {
     fn close(&mut self, events: &mut Vec<Event>) {
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Nothing => return,
-            Open::Text | Open::Thinking => {}
+            Open::Text | Open::Thinking | Open::Whole => {}
             Open::Call(arguments) => self.delta(arguments.finish(), events),
         }
         events.push(Event::PartEnd {

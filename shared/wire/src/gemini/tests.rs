@@ -116,6 +116,19 @@ fn a_cut_stream_never_ends_well() {
 }
 
 #[test]
+fn white_space_before_a_stream_is_skipped_however_it_is_cut() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/gemini/stream_text.sse"
+    );
+    let stream = fs::read(path).unwrap();
+    let later = [b" \t\n ", stream.as_slice()].concat();
+    assert_eq!(decode_stream(&[&later]), decode_stream(&[&stream]));
+    let (space, rest) = later.split_at(2);
+    assert_eq!(decode_stream(&[space, rest]), decode_stream(&[&stream]));
+}
+
+#[test]
 fn streams_of_another_kind_are_refused() {
     for stream in [
         "[1]",

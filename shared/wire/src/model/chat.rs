@@ -163,6 +163,24 @@ impl Part {
     }
 }
 
+impl Part {
+    /// A sound where the type says so, a picture otherwise.
+    #[must_use]
+    pub fn media(source: Source) -> Self {
+        let cache = None;
+        match &source {
+            Source::Base64 { media_type, .. } if media_type.starts_with("audio/") => {
+                Self::Audio { source, cache }
+            }
+            _ => Self::Image {
+                source,
+                detail: None,
+                cache,
+            },
+        }
+    }
+}
+
 /// "Cache the prompt up to here."
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheMark {
@@ -266,6 +284,14 @@ pub struct Reasoning {
     pub budget_tokens: Option<u64>,
     /// Show the thoughts (or a summary of them) in the answer.
     pub include: Option<bool>,
+}
+
+impl Reasoning {
+    /// The caller wants no thoughts at all.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.budget_tokens == Some(0) || self.effort == Some(Effort::None)
+    }
 }
 
 /// How hard to think.

@@ -140,6 +140,7 @@ fn empty(kind: PartKind) -> Part {
         PartKind::Refusal => Part::Refusal {
             text: String::new(),
         },
+        PartKind::Media { source } => Part::media(source),
         PartKind::ToolCall { id, name } => Part::ToolCall {
             id,
             name,

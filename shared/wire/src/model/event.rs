@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Finish, Usage};
+use super::{Finish, Source, Usage};
 use crate::error::UpstreamError;
 
 /// One step of a streamed answer.
@@ -102,6 +102,11 @@ pub enum PartKind {
     },
     /// The model declines.
     Refusal,
+    /// A picture or a sound, whole.
+    Media {
+        /// Where it is; its type tells which of both.
+        source: Source,
+    },
     /// A tool call; its arguments follow as deltas (none at all means `{}`).
     ToolCall {
         /// The call's identifier; empty where the provider gives none.

@@ -16,7 +16,7 @@ mod stream;
 pub(crate) mod tools;
 mod turn;
 pub(crate) mod write;
-mod write_message;
+pub(crate) mod write_message;
 
 pub use answer::{decode_response, encode_response};
 pub use frames::StreamEncoder;

@@ -9,7 +9,7 @@ mod wait;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use crate::error::{MESSAGE_BYTES_MAX, UpstreamError};
+use crate::error::{MESSAGE_BYTES_MAX, UpstreamError, kept};
 
 /// An error as OpenAI's clients expect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,10 +195,14 @@ impl Said {
             class,
             status,
             retry_after: wait::of_message(&self.message),
-            message: bounded(&without_keys(&self.message)),
+            message: kept(&self.message),
             // A bare status is no code that anyone could match on.
-            code: self.code.filter(|code| !is_number(code)).or(self.kind),
-            param: self.param,
+            code: self
+                .code
+                .filter(|code| !is_number(code))
+                .or(self.kind)
+                .map(|code| kept(&code)),
+            param: self.param.map(|param| kept(&param)),
         }
     }
 }
@@ -227,34 +231,4 @@ fn location(value: &Value) -> Option<String> {
         }
     }
     (!path.is_empty()).then_some(path)
-}
-
-/// Words that look like a key are not repeated.
-fn without_keys(message: &str) -> String {
-    const PREFIXES: [&str; 6] = ["sk-", "sk_", "gsk_", "xai-", "AIza", "Bearer"];
-    if !PREFIXES.iter().any(|prefix| message.contains(prefix)) {
-        return message.to_owned();
-    }
-    let mut after_bearer = false;
-    message
-        .split(' ')
-        .map(|word| {
-            let bare = word.trim_start_matches(['\'', '"', '`', '(', ':']);
-            let secret = after_bearer
-                || PREFIXES
-                    .iter()
-                    .any(|prefix| *prefix != "Bearer" && bare.starts_with(prefix));
-            after_bearer = bare == "Bearer";
-            if secret { "[redacted]" } else { word }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-fn bounded(message: &str) -> String {
-    let mut end = message.len().min(MESSAGE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    message.get(..end).unwrap_or_default().to_owned()
 }

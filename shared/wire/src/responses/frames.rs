@@ -9,12 +9,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::output::{Body, Content, Item, Output, Place, summary_text};
-use super::response::{Answered, Ending, Head, State, message};
-use crate::Drops;
+use super::response::{Answered, Ending, Head, State, message, note_media};
 use crate::error::{ErrorClass, UpstreamError};
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::openai::error::classify;
-use crate::sse;
+use crate::{Drops, kinds, sse};
 
 /// Writes a streamed answer for a caller.
 #[derive(Debug)]
@@ -127,6 +126,9 @@ impl StreamEncoder {
     }
 
     fn part_start(&mut self, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
+        if matches!(kind, PartKind::Media { .. }) {
+            return note_media(&mut self.drops);
+        }
         let (place, begins) = self.output.begin(kind);
         self.parts.insert(part, place);
         self.declined |= *kind == PartKind::Refusal;
@@ -200,9 +202,10 @@ impl StreamEncoder {
             return;
         };
         let found = self.output.annotate(place, annotation, &mut self.drops);
-        if let Some((number, found)) = found
-            && let Some(item) = self.output.items().get(place.item)
-        {
+        let Some(item) = self.output.items().get(place.item) else {
+            return;
+        };
+        for (number, found) in found {
             let fields = [
                 ("content_index", Field::Number(place.content)),
                 ("annotation_index", Field::Number(number)),
@@ -291,6 +294,7 @@ impl StreamEncoder {
         for part in open {
             self.part_end(part, out);
         }
+        kinds::note(self.usage.as_ref(), &kinds::OPENAI, &mut self.drops);
         let ending = Ending::of(&self.finish, self.declined, &mut self.drops);
         let last = self.output.items().len();
         for number in 0..last {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::proof::{BREAK, Kind, sign};
 use super::{NAME, shape};
 use crate::Drops;
+use crate::anthropic::names::restore;
 use crate::error::DecodeError;
 use crate::model::{Event, PartKind};
 use crate::openai::loose;
@@ -84,7 +85,7 @@ impl Items {
                 let part = self.begin(
                     PartKind::ToolCall {
                         id: text("call_id").to_owned(),
-                        name: text("name").to_owned(),
+                        name: restore(text("name")).into_owned(),
                     },
                     events,
                 );

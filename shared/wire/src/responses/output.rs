@@ -83,7 +83,8 @@ impl Output {
         let refusal = *kind == PartKind::Refusal;
         let number = self.items.len();
         let body = match kind {
-            PartKind::Text | PartKind::Refusal => {
+            // Media never come here.
+            PartKind::Text | PartKind::Refusal | PartKind::Media { .. } => {
                 let content = Content {
                     refusal,
                     text: String::new(),
@@ -158,28 +159,34 @@ impl Output {
         }
     }
 
-    /// A citation of a text; returns it, and its number, where the dialect can say it.
+    /// Citations of a text; returns them, and their numbers, where the dialect can say them.
     pub(super) fn annotate(
         &mut self,
         place: Place,
         annotation: &Value,
         drops: &mut Drops,
-    ) -> Option<(usize, Value)> {
-        let Some(found) = shape::citation_out(annotation) else {
+    ) -> Vec<(usize, Value)> {
+        let item = self.items.get_mut(place.item).map(|item| &mut item.body);
+        let content = match item {
+            Some(Body::Message(contents)) => contents.get_mut(place.content),
+            _ => None,
+        };
+        let Some(Content {
+            text, annotations, ..
+        }) = content
+        else {
+            return Vec::new();
+        };
+        let found = shape::citations_out(annotation, text);
+        if found.is_empty() {
             drops.push(
                 "output[].content[].annotations",
                 "responses knows citations of addresses and files only",
             );
-            return None;
-        };
-        let Some(Body::Message(contents)) =
-            self.items.get_mut(place.item).map(|item| &mut item.body)
-        else {
-            return None;
-        };
-        let annotations = &mut contents.get_mut(place.content)?.annotations;
-        annotations.push(found.clone());
-        Some((annotations.len().saturating_sub(1), found))
+        }
+        let first = annotations.len();
+        annotations.extend(found.iter().cloned());
+        (first..).zip(found).collect()
     }
 
     /// Log-probabilities in Chat Completions' shape: they belong to the text that came last.

@@ -4,11 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::output::Output;
 use super::{shape, usage};
-use crate::Drops;
 use crate::error::UpstreamError;
 use crate::model::{ChatRequest, ChatResponse, Finish, Part, PartKind, Role, Usage};
 use crate::openai::chat::tools::effort_word;
 use crate::openai::error::classify;
+use crate::{Drops, kinds};
 
 /// OpenAI's service tiers.
 const TIERS: [&str; 7] = [
@@ -267,6 +267,7 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
         }
     }
     let used = response.usage.as_ref();
+    kinds::note(used, &kinds::OPENAI, &mut drops);
     let mut body = head.json(State::Ended(ending), output.json(), used);
     for (key, value) in &response.extra {
         let tier = value.as_str().is_some_and(|tier| TIERS.contains(&tier));
@@ -277,6 +278,10 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
         }
     }
     (Value::Object(body).to_string().into_bytes(), drops)
+}
+
+pub(super) fn note_media(drops: &mut Drops) {
+    drops.push("output[]", "responses answers with text and calls only");
 }
 
 fn add(part: &Part, output: &mut Output, drops: &mut Drops) {
@@ -300,10 +305,7 @@ fn add(part: &Part, output: &mut Output, drops: &mut Drops) {
         Part::Image { .. }
         | Part::Audio { .. }
         | Part::Document { .. }
-        | Part::ToolResult { .. } => {
-            drops.push("output[]", "responses answers with text and calls only");
-            return;
-        }
+        | Part::ToolResult { .. } => return note_media(drops),
     };
     let (place, _) = output.begin(&kind);
     output.append(place, text);

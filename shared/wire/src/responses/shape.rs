@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::citations;
 use crate::model::{ResponseFormat, Tool, ToolChoice};
 use crate::openai::chat::write::put;
 
@@ -61,21 +62,20 @@ pub(super) fn citation_in(annotation: Value) -> Value {
     }
 }
 
-/// A citation in this dialect's shape; `None` when it is none of OpenAI's.
-pub(super) fn citation_out(annotation: &Value) -> Option<Value> {
-    match annotation.get("type").and_then(Value::as_str)? {
-        "url_citation" => {
-            let fields = annotation.get("url_citation").unwrap_or(annotation);
-            let count = |key| fields.get(key).and_then(Value::as_u64).unwrap_or(0);
-            Some(json!({
-                "type": "url_citation",
-                "url": fields.get("url").and_then(Value::as_str)?,
-                "title": fields.get("title").and_then(Value::as_str).unwrap_or_default(),
-                "start_index": count("start_index"),
-                "end_index": count("end_index"),
-            }))
-        }
-        "file_citation" | "container_file_citation" | "file_path" => Some(annotation.clone()),
-        _ => None,
+/// The citations of a text in this dialect's shape; none when they cite neither an address nor one of OpenAI's files.
+pub(super) fn citations_out(annotation: &Value, text: &str) -> Vec<Value> {
+    let kind = annotation.get("type").and_then(Value::as_str);
+    if let Some("file_citation" | "container_file_citation" | "file_path") = kind {
+        return vec![annotation.clone()];
     }
+    let found = citations::of(annotation, text);
+    found
+        .iter()
+        .map(|citation| {
+            let mut fields = Map::new();
+            put(&mut fields, "type", Some("url_citation"));
+            fields.extend(citation.fields(text));
+            Value::Object(fields)
+        })
+        .collect()
 }

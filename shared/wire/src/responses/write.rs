@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::downstream::INCLUDE_LOGPROBS;
 use super::{NAME, NATIVE_KEYS, shape, write_input};
+use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{ChatRequest, Effort, Reasoning, ToolChoice};
 use crate::openai::chat::tools::effort_word;
@@ -109,14 +110,22 @@ fn tools(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mut Drops
         }
         return;
     }
-    let tools: Vec<Value> = request.tools.iter().map(shape::tool).collect();
+    let tools: Vec<Value> = request.tools.iter().map(shape::tool).map(named).collect();
     if request.tools.iter().any(|tool| tool.cache.is_some()) {
         drops.push("tools[].cache_control", "openai caches by itself");
     }
     put(body, "tools", Some(Value::Array(tools)));
-    let choice = request.tool_choice.as_ref().map(shape::choice);
+    let choice = request.tool_choice.as_ref().map(shape::choice).map(named);
     put(body, "tool_choice", choice);
     put(body, "parallel_tool_calls", request.parallel_tool_calls);
+}
+
+/// A function under a name that the provider takes.
+fn named(mut function: Value) -> Value {
+    if let Some(Value::String(name)) = function.get_mut("name") {
+        *name = legal(name).into_owned();
+    }
+    function
 }
 
 fn reasoning(
@@ -153,10 +162,11 @@ fn sampling(
     let sampling = &request.sampling;
     // OpenAI's thinking models refuse these unless thinking is off (2025-11).
     let refused = !target.sampling && effort != Some(Effort::None);
-    let top = request
-        .logprobs
-        .filter(|logprobs| logprobs.enabled)
-        .and_then(|logprobs| logprobs.top);
+    let logprobs = request.logprobs.filter(|logprobs| logprobs.enabled);
+    if refused && logprobs.is_some() {
+        drops.push("logprobs", "the model takes none");
+    }
+    let top = logprobs.and_then(|logprobs| logprobs.top);
     for (key, value) in [
         ("temperature", sampling.temperature.clone().map(Value::from)),
         ("top_p", sampling.top_p.clone().map(Value::from)),

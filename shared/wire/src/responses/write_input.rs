@@ -9,8 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::NAME;
 use super::proof::Thought;
+use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{CacheMark, Message, Part, Role, Source};
+use crate::openai::chat::write_message::titled;
+use crate::openai::ids;
 use crate::{Drops, Target};
 
 struct Writer<'a> {
@@ -186,7 +189,12 @@ impl Writer<'_> {
         } else {
             id.clone()
         };
-        json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments})
+        json!({
+            "type": "function_call",
+            "call_id": ids::for_responses(&id),
+            "name": legal(name),
+            "arguments": arguments,
+        })
     }
 
     fn result(&mut self, part: &Part, at: usize) -> Result<(), EncodeError> {
@@ -213,7 +221,7 @@ impl Writer<'_> {
         item.insert("type".to_owned(), "function_call_output".into());
         item.insert("call_id".to_owned(), id.into());
         if let Some(name) = name {
-            item.insert("name".to_owned(), name.as_str().into());
+            item.insert("name".to_owned(), legal(name).into());
         }
         item.insert("output".to_owned(), plain(content));
         self.items.push(Value::Object(item));
@@ -223,7 +231,7 @@ impl Writer<'_> {
     /// The identifier that a result names, or the one that was made up for its call.
     fn result_id(&mut self, id: &str, name: Option<&str>) -> String {
         if !id.is_empty() {
-            return id.to_owned();
+            return ids::for_responses(id).into_owned();
         }
         let found = self
             .made_up
@@ -336,7 +344,8 @@ fn image(source: &Source) -> Option<(&'static str, String)> {
 
 fn document(source: &Source, name: Option<&str>) -> Value {
     let (key, place) = match source {
-        Source::Text(text) => return text_part(text),
+        // A text is not taken as a file: it goes as one, under its name.
+        Source::Text(text) => return text_part(&titled(name, text)),
         Source::FileId(id) => ("file_id", id.clone()),
         Source::Url(url) => ("file_url", url.clone()),
         Source::Base64 { media_type, data } => ("file_data", data_url(media_type, data)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use sluice_machines::limit::{Meter, Period, Rule};
+use sluice_machines::limit::{Meter, Period, Rule, UtcOffset};
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
 use super::Check;
@@ -144,17 +144,17 @@ impl Check {
     }
 
     fn limit(&mut self, path: &Path, document: &LimitDocument) -> Option<Rule> {
-        const HINT: &str =
-            "a limit is { requests = 600, per = \"1m\" } or { tokens = 200000, per = \"1m\" }";
-        let (meter, name, count) = match (document.requests, document.tokens) {
-            (Some(count), None) => (Meter::Requests, "requests", count),
-            (None, Some(count)) => (Meter::Tokens, "tokens", count),
-            (Some(_), Some(_)) => {
-                self.0.add(path, "counts requests and tokens at once", HINT);
+        const HINT: &str = "a limit is { requests = 600, per = \"1m\" }, { tokens = 200000, per = \"1m\" } or { concurrent = 20 }; burst = 50 besides makes it a steady rate";
+        let (meter, name, count) = match (document.requests, document.tokens, document.concurrent) {
+            (Some(count), None, None) => (Meter::Requests, "requests", count),
+            (None, Some(count), None) => (Meter::Tokens, "tokens", count),
+            (None, None, Some(count)) => return self.concurrency(path, document, count),
+            (None, None, None) => {
+                self.0.add(path, "counts nothing", HINT);
                 return None;
             }
-            (None, None) => {
-                self.0.add(path, "counts nothing", HINT);
+            _ => {
+                self.0.add(path, "counts several things at once", HINT);
                 return None;
             }
         };
@@ -162,11 +162,34 @@ impl Check {
             self.0.add(path, "does not say within how long", HINT);
         }
         let per = document.per.as_deref();
-        Some(Rule::Window {
-            meter,
-            limit: self.number(&path.name(name), Some(count), 1, &LIMIT_ALLOWED),
-            window: self.span(&path.name("per"), per, WINDOW_DEFAULT, &WINDOW_ALLOWED),
+        let limit = self.number(&path.name(name), Some(count), 1, &LIMIT_ALLOWED);
+        let window = self.span(&path.name("per"), per, WINDOW_DEFAULT, &WINDOW_ALLOWED);
+        Some(match document.burst {
+            None => Rule::Window {
+                meter,
+                limit,
+                window,
+            },
+            burst => Rule::Gcra {
+                meter,
+                limit,
+                window,
+                burst: self.number(&path.name("burst"), burst, 1, &LIMIT_ALLOWED),
+            },
         })
+    }
+
+    fn concurrency(&mut self, path: &Path, document: &LimitDocument, count: u64) -> Option<Rule> {
+        if document.per.is_some() || document.burst.is_some() {
+            self.0.add(
+                path,
+                "limits requests at once, and says a time or a burst besides",
+                "concurrent stands alone: { concurrent = 20 }",
+            );
+            return None;
+        }
+        let limit = self.number(&path.name("concurrent"), Some(count), 1, &LIMIT_ALLOWED);
+        Some(Rule::Concurrency { limit })
     }
 
     fn budget(&mut self, path: &Path, document: &BudgetDocument) -> Option<Rule> {
@@ -183,6 +206,10 @@ impl Check {
             PeriodName::Day => Period::Day,
             PeriodName::Month => Period::Month,
         };
-        Some(Rule::Budget { limit, period })
+        Some(Rule::Budget {
+            limit,
+            period,
+            offset: UtcOffset::UTC,
+        })
     }
 }

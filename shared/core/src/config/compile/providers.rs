@@ -1,25 +1,23 @@
-//! Providers: addresses that cannot leak, keys by name only, and the models that each serves.
+//! Providers, and the models that each serves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 use sluice_units::{ProviderId, Region};
 use sluice_wire::Dialect;
 
 use super::prices::Prices;
 use super::{Check, Defaults};
-use crate::config::compiled::{Auth, Provider, ProviderDialect};
-use crate::config::document::{
-    AuthDocument, DialectName, Document, ModelDocument, ProviderDocument,
-};
+use crate::config::compiled::{Provider, ProviderDialect};
+use crate::config::document::{DialectName, Document, ModelDocument, ProviderDocument};
 use crate::config::issue::Path;
 use crate::config::offer::Offer;
 use crate::config::pattern::Pattern;
 use crate::config::{Entries, SANDBOX, sandbox, secrets};
 
 /// Headers that belong to HTTP, and never to a configuration.
-const HEADERS_OF_HTTP: [&str; 10] = [
+pub(super) const HEADERS_OF_HTTP: [&str; 10] = [
     "connection",
     "content-encoding",
     "content-length",
@@ -74,7 +72,7 @@ impl Check {
     ) -> Option<Offer> {
         let id = self.id(path, name, ProviderId::new);
         let Some(dialect) = document.dialect else {
-            let hint = "write dialect = \"openai\", \"anthropic\" or \"gemini\" and base_url, or the provider's name in the catalogue as catalogue = \"…\"";
+            let hint = "write dialect = \"openai\" (or \"anthropic\", \"gemini\", \"responses\", \"bedrock\", \"cohere\") and base_url, or the provider's name in the catalogue as catalogue = \"…\"";
             self.0.add(
                 path,
                 "has no dialect, and the catalogue does not know it",
@@ -86,12 +84,14 @@ impl Check {
         self.percent(path, document.discount_percent);
         let region = document.region.as_deref();
         let region = region.and_then(|text| self.id(&path.name("region"), text, Region::new));
+        let access = self.access(path, document, dialect);
         let provider = Provider {
             id: id?,
             dialect: compiled_dialect(dialect),
-            base_url: self.base_url(path, document, dialect),
-            auth: self.auth(&path.name("auth"), document, dialect),
-            key: self.key(path, document, dialect),
+            base_url: access.base_url,
+            auth: access.auth,
+            keys: access.keys,
+            hosting: access.hosting,
             headers: self.headers(&path.name("headers"), document),
             timeouts: self.timeouts(
                 &path.name("timeouts"),
@@ -156,92 +156,6 @@ impl Check {
         }
     }
 
-    fn base_url(
-        &mut self,
-        path: &Path,
-        document: &ProviderDocument,
-        dialect: DialectName,
-    ) -> String {
-        let path = path.name("base_url");
-        let Some(text) = document.base_url.as_deref() else {
-            if dialect != DialectName::Sandbox {
-                let hint = "write base_url = \"https://…\"";
-                self.0.add(
-                    &path,
-                    "is missing, and the catalogue does not know it",
-                    hint,
-                );
-            }
-            return String::new();
-        };
-        if dialect == DialectName::Sandbox {
-            self.0
-                .add(&path, "means nothing for the sandbox", "leave it out");
-        } else if let Err((problem, hint)) = check_address(text) {
-            self.0.add(&path, problem, hint);
-        }
-        text.trim_end_matches('/').to_owned()
-    }
-
-    fn key(
-        &mut self,
-        path: &Path,
-        document: &ProviderDocument,
-        dialect: DialectName,
-    ) -> Option<String> {
-        let path = path.name("key");
-        let keyless = dialect == DialectName::Sandbox || document.auth == Some(AuthDocument::None);
-        match document.key.as_deref() {
-            Some(_) if keyless => {
-                let hint = "leave it out, or say in auth how it is sent";
-                self.0.add(&path, "is never sent", hint);
-                None
-            }
-            Some(name) if secrets::is_name(name) => Some(name.to_owned()),
-            Some(_) => {
-                let hint = "write the name of the environment variable or secret that holds the key, such as \"OPENAI_API_KEY\" (capitals, digits and _), never the key itself; if this was a real key, revoke it";
-                self.0.add(&path, "is not the name of a secret", hint);
-                None
-            }
-            None => {
-                if !keyless {
-                    let hint = "write key = \"NAME_OF_THE_SECRET\", or auth = \"none\" if the provider asks for no key";
-                    self.0.add(&path, "is missing", hint);
-                }
-                None
-            }
-        }
-    }
-
-    fn auth(&mut self, path: &Path, document: &ProviderDocument, dialect: DialectName) -> Auth {
-        let header = |name: &'static str| Auth::Header(HeaderName::from_static(name));
-        match document.auth.as_ref() {
-            Some(AuthDocument::Bearer) => Auth::Bearer,
-            Some(AuthDocument::None) => Auth::None,
-            Some(AuthDocument::Header(name)) => match HeaderName::from_bytes(name.as_bytes()) {
-                Ok(name) if !HEADERS_OF_HTTP.contains(&name.as_str()) => Auth::Header(name),
-                _ => {
-                    let problem = format!("{} is not a header for a key", secrets::shown(name));
-                    self.0
-                        .add(path, problem, "such as { header = \"x-api-key\" }");
-                    Auth::None
-                }
-            },
-            Some(AuthDocument::Query(_)) => {
-                let hint =
-                    "keys in addresses end up in logs: write \"bearer\" or { header = \"…\" }";
-                self.0.add(path, "may not put the key in the address", hint);
-                Auth::None
-            }
-            None => match dialect {
-                DialectName::OpenAi => Auth::Bearer,
-                DialectName::Anthropic => header("x-api-key"),
-                DialectName::Gemini => header("x-goog-api-key"),
-                DialectName::Sandbox => Auth::None,
-            },
-        }
-    }
-
     fn headers(
         &mut self,
         path: &Path,
@@ -300,82 +214,9 @@ const fn compiled_dialect(name: DialectName) -> ProviderDialect {
         DialectName::OpenAi => ProviderDialect::Wire(Dialect::OpenAi),
         DialectName::Anthropic => ProviderDialect::Wire(Dialect::Anthropic),
         DialectName::Gemini => ProviderDialect::Wire(Dialect::Gemini),
+        DialectName::Responses => ProviderDialect::Wire(Dialect::Responses),
+        DialectName::Bedrock => ProviderDialect::Wire(Dialect::Bedrock),
+        DialectName::Cohere => ProviderDialect::Wire(Dialect::Cohere),
         DialectName::Sandbox => ProviderDialect::Sandbox,
-    }
-}
-
-/// An address that is encrypted or stays on this machine, and that carries nothing but a place.
-fn check_address(text: &str) -> Result<(), (&'static str, &'static str)> {
-    const HINT: &str = "write scheme, host and path only, such as \"https://api.example.com/v1\"";
-    if text.contains(['{', '}', '$']) {
-        return Err((
-            "holds a placeholder",
-            "write the address as it is for your account",
-        ));
-    }
-    let uri: Uri = text.parse().map_err(|_| ("is not an address", HINT))?;
-    let authority = uri.authority().ok_or(("is not an address", HINT))?;
-    if uri.scheme().is_none() {
-        return Err(("is not an address", HINT));
-    }
-    if authority.as_str().contains('@') {
-        return Err(("holds a user name or password", HINT));
-    }
-    if text.contains(['?', '#']) {
-        return Err(("holds a query or a fragment", HINT));
-    }
-    match uri.scheme_str() {
-        Some("https") => Ok(()),
-        Some("http") if is_loopback(authority.host()) => Ok(()),
-        _ => Err((
-            "is not encrypted",
-            "write https://; http:// is allowed for localhost, 127.0.0.1 and [::1] only",
-        )),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_encrypted_or_local() {
-        for good in [
-            "https://api.openai.com/v1",
-            "https://api.openai.com/v1/",
-            "http://localhost:11434/v1",
-            "http://127.0.0.1:8080",
-            "http://127.9.9.9",
-            "http://[::1]:8080/v1",
-        ] {
-            assert_eq!(check_address(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "api.openai.com",
-            "api.openai.com/v1",
-            "http://api.openai.com/v1",
-            "http://localhost.example.com",
-            "http://10.0.0.1",
-            "http://127.0.0.1.example.com",
-            "https://user:pass@example.com",
-            "http://localhost@example.com",
-            "https://example.com/?key=1",
-            "https://example.com/#x",
-            "ftp://localhost",
-            "file:///etc/passwd",
-            "https://${HOST}/v1",
-            "https://exa mple.com",
-        ] {
-            assert!(check_address(bad).is_err(), "{bad}");
-        }
     }
 }

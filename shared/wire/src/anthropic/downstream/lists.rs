@@ -30,6 +30,12 @@ pub fn encode_models(models: &[Model<'_>]) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Writes one.
+#[must_use]
+pub fn encode_model(model: &Model<'_>) -> Vec<u8> {
+    value(model).to_string().into_bytes()
+}
+
 /// Writes the answer to a request for a count.
 #[must_use]
 pub fn encode_token_count(input_tokens: u64) -> Vec<u8> {

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Answered, citation, stop, stop_details, usage};
-use crate::Drops;
 use crate::anthropic::blocks::{Block, Input};
 use crate::anthropic::names::legal;
 use crate::model::{ChatResponse, Finish, Part};
+use crate::{Drops, kinds};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -61,6 +61,7 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
         None => &Finish::Stop,
     };
     let (stop_reason, stop_sequence) = stop(finish, &mut drops);
+    kinds::note(response.usage.as_ref(), &kinds::ANTHROPIC, &mut drops);
     let (id, model) = answered.shown(&response.id, &response.model);
     let message = Message {
         id,

@@ -13,6 +13,7 @@ use crate::Drops;
 use crate::anthropic::error;
 use crate::anthropic::names::legal;
 use crate::error::ErrorClass;
+use crate::kinds;
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::sse::write_event;
 
@@ -167,7 +168,10 @@ impl StreamEncoder {
 
     fn part_start(&mut self, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
         self.greet(out);
-        if *kind == PartKind::Refusal {
+        if matches!(kind, PartKind::Media { .. }) {
+            self.drops
+                .push("content", "an answer holds text and calls only");
+        } else if *kind == PartKind::Refusal {
             self.refusal.get_or_insert_default();
             self.refusals.push(part);
         } else if self.open.is_none() && self.held.is_empty() {
@@ -186,8 +190,10 @@ impl StreamEncoder {
 
     fn block_start(&mut self, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
         let (kind, content) = match kind {
-            // Refusals are kept apart; see `part_start`.
-            PartKind::Text | PartKind::Refusal => (Kind::Text, json!({"type": "text", "text": ""})),
+            // Refusals and media are kept apart; see `part_start`.
+            PartKind::Text | PartKind::Refusal | PartKind::Media { .. } => {
+                (Kind::Text, json!({"type": "text", "text": ""}))
+            }
             PartKind::Thinking => (
                 Kind::Thinking,
                 json!({"type": "thinking", "thinking": "", "signature": ""}),
@@ -236,6 +242,8 @@ impl StreamEncoder {
         if self.held_bytes > HELD_BYTES_MAX {
             self.over = true;
             let body = error::ErrorBody {
+                code: None,
+                param: None,
                 kind: error::kind(ErrorClass::Server),
                 message: "the provider's parallel parts are too large to put in order",
                 request_id: None,
@@ -330,6 +338,7 @@ impl StreamEncoder {
         if let (Some(text), Some(fields)) = (&self.refusal, delta.as_object_mut()) {
             fields.insert("stop_details".to_owned(), stop_details(text));
         }
+        kinds::note(Some(&self.usage), &kinds::ANTHROPIC, &mut self.drops);
         let frame = json!({"type": "message_delta", "delta": delta, "usage": usage(&self.usage)});
         write(out, "message_delta", &frame);
         write(out, "message_stop", &json!({"type": "message_stop"}));

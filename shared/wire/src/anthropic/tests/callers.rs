@@ -195,6 +195,8 @@ fn the_list_of_models_has_the_sdks_shape() {
 #[test]
 fn an_error_has_the_dialects_envelope() {
     let body = ErrorBody {
+        code: None,
+        param: None,
         kind: "invalid_request_error",
         message: "max_tokens: missing",
         request_id: Some("req_1"),

@@ -138,6 +138,41 @@ fn an_impossible_stream_is_refused() {
 }
 
 #[test]
+fn a_delta_of_another_kind_than_its_block_is_named() {
+    let stream = |block: &str, delta: &str| {
+        [
+            r#"{"type":"message_start","message":{"id":"a"}}"#.to_owned(),
+            format!(r#"{{"type":"content_block_start","index":0,"content_block":{block}}}"#),
+            format!(r#"{{"type":"content_block_delta","index":0,"delta":{delta}}}"#),
+            r#"{"type":"content_block_stop","index":0}"#.to_owned(),
+            r#"{"type":"message_stop"}"#.to_owned(),
+        ]
+        .map(|frame| format!("data: {frame}\n\n"))
+        .concat()
+    };
+    let signature = r#"{"type":"signature_delta","signature":"s"}"#;
+    let text = r#"{"type":"text_delta","text":"t"}"#;
+    let citation = r#"{"type":"citations_delta","citation":{"type":"char_location"}}"#;
+    for (block, delta) in [
+        (r#"{"type":"text","text":""}"#, signature),
+        (r#"{"type":"redacted_thinking","data":"d"}"#, text),
+        (r#"{"type":"thinking","thinking":""}"#, citation),
+        (r#"{"type":"tool_use","id":"a","name":"f"}"#, text),
+    ] {
+        let (events, drops, outcome) = decode(&[stream(block, delta).as_bytes()]);
+        assert_eq!(outcome, Ok(()));
+        assert_eq!(named(&drops), ["content[0]"], "{block} {delta}");
+        let strange = events.iter().find(|event| {
+            matches!(
+                event,
+                Event::Delta { .. } | Event::Signature { .. } | Event::Annotation { .. }
+            )
+        });
+        assert_eq!(strange, None, "{block} {delta}");
+    }
+}
+
+#[test]
 fn nothing_follows_the_end() {
     let mut stream = fixture("stream_structured.sse");
     stream.extend_from_slice(b"data: [DONE]\n\ndata: {\"type\":\"message_stop\"}\n\n");

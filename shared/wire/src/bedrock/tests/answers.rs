@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{fixtures, framed, golden};
+use super::{fixtures, framed, golden, named};
 use crate::bedrock::{StreamDecoder, decode_response};
 use crate::error::DecodeError;
 use crate::model::Event;
@@ -99,6 +99,36 @@ fn streams_of_another_kind_are_refused() {
     );
     let (_, outcome) = decode_stream(&[&framed(start)]);
     assert_eq!(outcome, Err(DecodeError::Truncated));
+}
+
+#[test]
+fn a_delta_of_another_kind_than_its_block_is_named() {
+    let call = r#"{"contentBlockStart":{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"a","name":"b"}}}}"#;
+    let delta = |delta: &str| {
+        format!(r#"{{"contentBlockDelta":{{"contentBlockIndex":0,"delta":{delta}}}}}"#)
+    };
+    let text = delta(r#"{"text":"a"}"#);
+    let thought = delta(r#"{"reasoningContent":{"text":"a"}}"#);
+    let redacted = delta(r#"{"reasoningContent":{"redactedContent":"AA=="}}"#);
+    let cited = delta(r#"{"citation":{"title":"a"}}"#);
+    let stop = r#"{"messageStop":{"stopReason":"end_turn"}}"#;
+    for (first, second) in [
+        (call, &cited),
+        (call, &text),
+        (&text, &thought),
+        (&thought, &text),
+        (&thought, &redacted),
+        (&redacted, &cited),
+    ] {
+        let (alone, _) = decode_stream(&[&framed(&format!("{first}\n{stop}"))]);
+        let mut decoder = StreamDecoder::new();
+        let mut events = Vec::new();
+        let lines = format!("{first}\n{second}\n{stop}");
+        decoder.push(&framed(&lines), &mut events).unwrap();
+        decoder.finish(&mut events).unwrap();
+        assert_eq!(named(decoder.drops()), ["content[0]"], "{lines}");
+        assert_eq!(events, alone, "{lines}");
+    }
 }
 
 #[test]

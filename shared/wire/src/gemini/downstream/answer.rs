@@ -4,20 +4,21 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Drops;
+use crate::citations::{self, Cited};
 use crate::json as strict;
 use crate::model::{ChatResponse, Choice, Finish, Part, Source, Usage};
+use crate::{Drops, kinds};
 
 use super::super::names;
 use super::super::value::{put, single};
 use super::Answered;
 
+const GROUNDING: &str = "groundingMetadata";
+
 /// Metadata of a candidate that the neutral model carries as annotations.
-const METADATA: [&str; 3] = [
-    "groundingMetadata",
-    "citationMetadata",
-    "urlContextMetadata",
-];
+const METADATA: [&str; 3] = [GROUNDING, "citationMetadata", "urlContextMetadata"];
+
+pub(super) const REFUSAL: &str = "a refusal is plain text";
 
 /// Reasons that only Gemini has; others are `OTHER`.
 const OWN_REASONS: [&str; 8] = [
@@ -52,6 +53,7 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
     if let Some(usage) = &response.usage {
         put(&mut body, "usageMetadata", self::usage(usage));
     }
+    kinds::note(response.usage.as_ref(), &kinds::GEMINI, &mut drops);
     head(&mut body, &response.id, &response.model, answered);
     for key in response.extra.keys() {
         if key != "promptFeedback" {
@@ -70,14 +72,19 @@ pub(super) fn head(body: &mut Map<String, Value>, id: &str, model: &str, answere
 fn candidate(choice: &Choice, drops: &mut Drops) -> Value {
     let mut parts = Vec::new();
     let mut candidate = Map::new();
-    for (number, part) in choice.parts.iter().enumerate() {
+    let mut cited = Cited::default();
+    for (number, part) in (0..).zip(&choice.parts) {
         let at = format!("choices[{}].content[{number}]", choice.index);
         if let Part::Text {
             text, annotations, ..
         } = part
         {
+            cited.append(number, text);
             for annotation in annotations {
-                annotate(annotation, &mut candidate, &mut parts, &at, drops);
+                let is_own = annotate(annotation, &mut candidate, &mut parts);
+                if !is_own && !cited.annotate(number, annotation) {
+                    note_annotation(&at, drops);
+                }
             }
             if !text.is_empty() {
                 parts.push(Value::Object(single("text", text.as_str())));
@@ -92,19 +99,38 @@ fn candidate(choice: &Choice, drops: &mut Drops) -> Value {
     let mut content = single("parts", parts);
     put(&mut content, "role", "model");
     put(&mut candidate, "content", content);
-    put(&mut candidate, "finishReason", finish(&choice.finish));
+    let declines = |part: &Part| matches!(part, Part::Refusal { .. });
+    let declined = choice.parts.iter().any(declines);
+    let reason = finish(&choice.finish, declined, drops);
+    put(&mut candidate, "finishReason", reason);
+    ground(&cited, &mut candidate);
     put(&mut candidate, "index", choice.index);
     Value::Object(candidate)
 }
 
-/// Puts an annotation where Gemini has it: beside the parts, or as a part of its own.
+/// Puts what others cite beside the parts, as Gemini does.
+pub(super) fn ground(cited: &Cited, candidate: &mut Map<String, Value>) {
+    let citations = cited.citations();
+    if !citations.is_empty() && !candidate.contains_key(GROUNDING) {
+        let grounding = citations::grounding(&citations, cited.text());
+        put(candidate, GROUNDING, grounding);
+    }
+}
+
+pub(super) fn note_annotation(at: &str, drops: &mut Drops) {
+    drops.push(
+        format!("{at}.annotations"),
+        "gemini knows citations of addresses only",
+    );
+}
+
+/// Puts an annotation of Gemini's where Gemini has it: beside the parts, or as a part of its own. The flag says that it
+/// was one.
 pub(super) fn annotate(
     annotation: &Value,
     candidate: &mut Map<String, Value>,
     parts: &mut Vec<Value>,
-    at: &str,
-    drops: &mut Drops,
-) {
+) -> bool {
     const PARTS: [&str; 5] = [
         "inlineData",
         "executableCode",
@@ -115,25 +141,25 @@ pub(super) fn annotate(
     for key in METADATA {
         if let Some(metadata) = annotation.get(key) {
             put(candidate, key, metadata.clone());
-            return;
+            return true;
         }
     }
-    if PARTS.iter().any(|key| annotation.get(key).is_some()) {
+    let is_part = PARTS.iter().any(|key| annotation.get(key).is_some());
+    if is_part {
         parts.push(annotation.clone());
-    } else {
-        drops.push(format!("{at}.annotations"), "another provider's annotation");
     }
+    is_part
 }
 
 fn other_part(part: &Part, at: &str, drops: &mut Drops) -> Option<Value> {
     match part {
         Part::Text { .. } => None,
-        Part::Refusal { text } => Some(Value::Object(single("text", text.as_str()))),
-        Part::Thinking { text, signature } => Some(thinking(text, signature.as_deref())),
-        Part::RedactedThinking { .. } => {
-            drops.push(at.to_owned(), "gemini's callers cannot carry it");
-            None
+        Part::Refusal { text } => {
+            drops.push(at.to_owned(), REFUSAL);
+            Some(Value::Object(single("text", text.as_str())))
         }
+        Part::Thinking { text, signature } => Some(thinking(text, signature.as_deref())),
+        Part::RedactedThinking { data } => Some(redacted(data)),
         Part::ToolCall {
             id,
             name,
@@ -166,6 +192,14 @@ pub(super) fn thinking(text: &str, signature: Option<&str>) -> Value {
     Value::Object(part)
 }
 
+/// Another provider's encrypted reasoning, as a thought without words.
+pub(super) fn redacted(data: &str) -> Value {
+    let mut part = single("text", "");
+    put(&mut part, "thought", true);
+    put(&mut part, "thoughtSignature", names::carry_redacted(data));
+    Value::Object(part)
+}
+
 /// A call. Arguments that are no object stand in one, under `arguments`.
 pub(super) fn call(id: &str, name: &str, arguments: &str, signature: Option<&str>) -> Value {
     let args = match strict::parse(arguments.as_bytes()) {
@@ -186,7 +220,7 @@ pub(super) fn call(id: &str, name: &str, arguments: &str, signature: Option<&str
     Value::Object(part)
 }
 
-fn media(source: &Source) -> Value {
+pub(super) fn media(source: &Source) -> Value {
     match source {
         Source::Base64 { media_type, data } => {
             json!({"inlineData": {"mimeType": media_type, "data": data}})
@@ -196,14 +230,31 @@ fn media(source: &Source) -> Value {
     }
 }
 
-/// Why it stopped, in Gemini's word. A refusal is a safety stop: never `STOP`.
-pub(super) fn finish(finish: &Finish) -> &str {
+/// Why it stopped, in Gemini's word. A refusal is a safety stop, never `STOP`; `declined` says that it came in words.
+pub(super) fn finish<'a>(finish: &'a Finish, declined: bool, drops: &mut Drops) -> &'a str {
     match finish {
-        Finish::Stop | Finish::StopSequence(_) | Finish::ToolCalls => "STOP",
-        Finish::Length | Finish::ContextFull => "MAX_TOKENS",
+        Finish::Stop if declined => "SAFETY",
+        Finish::Stop | Finish::ToolCalls => "STOP",
+        Finish::StopSequence(sequence) => {
+            if sequence.is_some() {
+                drops.push("stop_sequence", "gemini does not say which one was met");
+            }
+            "STOP"
+        }
+        Finish::Length => "MAX_TOKENS",
+        Finish::ContextFull => {
+            drops.push("finish_reason", "a full context is gemini's MAX_TOKENS");
+            "MAX_TOKENS"
+        }
         Finish::ContentFilter | Finish::Refusal => "SAFETY",
         Finish::Other(reason) if OWN_REASONS.contains(&reason.as_str()) => reason,
-        Finish::Pause | Finish::Other(_) => "OTHER",
+        Finish::Pause | Finish::Other(_) => {
+            drops.push(
+                "finish_reason",
+                "the provider's word is not one of gemini's",
+            );
+            "OTHER"
+        }
     }
 }
 

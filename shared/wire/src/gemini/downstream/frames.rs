@@ -3,13 +3,13 @@
 //! Texts and thoughts go out as they come. A call goes out whole, when it ends: that is how Gemini streams calls, and
 //! what its clients read. The reasons for the end and the usage go out in the last chunk, together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::Drops;
+use crate::citations::Cited;
 use crate::model::{Event, Finish, PartKind, Usage};
-use crate::sse;
+use crate::{Drops, kinds, sse};
 
 use super::super::names;
 use super::super::value::{put, single};
@@ -34,6 +34,8 @@ pub struct StreamEncoder {
     id: String,
     model: String,
     open: BTreeMap<(u32, u32), Open>,
+    cited: BTreeMap<u32, Cited>,
+    declined: BTreeSet<u32>,
     finishes: Vec<(u32, Finish)>,
     usage: Option<Usage>,
     has_written: bool,
@@ -66,6 +68,8 @@ impl StreamEncoder {
             id: String::new(),
             model: String::new(),
             open: BTreeMap::new(),
+            cited: BTreeMap::new(),
+            declined: BTreeSet::new(),
             finishes: Vec::new(),
             usage: None,
             has_written: false,
@@ -90,7 +94,7 @@ impl StreamEncoder {
                 self.id.clone_from(id);
                 self.model.clone_from(model);
             }
-            Event::PartStart { choice, part, kind } => self.start(*choice, *part, kind),
+            Event::PartStart { choice, part, kind } => self.start(*choice, *part, kind, out),
             Event::Delta { choice, part, text } => self.delta(*choice, *part, text, out),
             Event::Signature {
                 choice,
@@ -98,16 +102,10 @@ impl StreamEncoder {
                 signature,
             } => self.sign(*choice, *part, signature, out),
             Event::Annotation {
-                choice, annotation, ..
-            } => {
-                let mut candidate = Map::new();
-                let mut parts = Vec::new();
-                let at = format!("choices[{choice}]");
-                answer::annotate(annotation, &mut candidate, &mut parts, &at, &mut self.drops);
-                if !candidate.is_empty() || !parts.is_empty() {
-                    self.write(*choice, candidate, parts, out);
-                }
-            }
+                choice,
+                part,
+                annotation,
+            } => self.annotate(*choice, *part, annotation, out),
             Event::Logprobs { choice, logprobs } => {
                 let result = single("logprobsResult", answer::logprobs(logprobs));
                 self.write(*choice, result, Vec::new(), out);
@@ -129,15 +127,39 @@ impl StreamEncoder {
         }
     }
 
-    fn start(&mut self, choice: u32, part: u32, kind: &PartKind) {
+    fn annotate(&mut self, choice: u32, part: u32, annotation: &Value, out: &mut Vec<u8>) {
+        let mut candidate = Map::new();
+        let mut parts = Vec::new();
+        if answer::annotate(annotation, &mut candidate, &mut parts) {
+            self.write(choice, candidate, parts, out);
+        } else if !self
+            .cited
+            .entry(choice)
+            .or_default()
+            .annotate(part, annotation)
+        {
+            answer::note_annotation(&format!("choices[{choice}]"), &mut self.drops);
+        }
+    }
+
+    fn start(&mut self, choice: u32, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
         let open = match kind {
-            PartKind::Text | PartKind::Refusal => Open::Text,
+            PartKind::Text => Open::Text,
+            PartKind::Refusal => {
+                let field = format!("choices[{choice}].content[{part}]");
+                self.drops.push(field, answer::REFUSAL);
+                self.declined.insert(choice);
+                Open::Text
+            }
             PartKind::Thinking => Open::Thinking { is_empty: true },
-            PartKind::RedactedThinking { .. } => {
-                self.drops.push(
-                    format!("choices[{choice}].content[{part}]"),
-                    "gemini's callers cannot carry it",
-                );
+            PartKind::Media { source } => {
+                let parts = vec![answer::media(source)];
+                self.write(choice, Map::new(), parts, out);
+                return;
+            }
+            PartKind::RedactedThinking { data } => {
+                let parts = vec![answer::redacted(data)];
+                self.write(choice, Map::new(), parts, out);
                 return;
             }
             PartKind::ToolCall { id, name } => Open::Call(Call {
@@ -154,7 +176,10 @@ impl StreamEncoder {
         let written = match self.open.get_mut(&(choice, part)) {
             None => return,
             Some(Open::Call(call)) => return call.arguments.push_str(text),
-            Some(Open::Text) => Value::Object(single("text", text)),
+            Some(Open::Text) => {
+                self.cited.entry(choice).or_default().append(part, text);
+                Value::Object(single("text", text))
+            }
             Some(Open::Thinking { is_empty }) => {
                 *is_empty = false;
                 answer::thinking(text, None)
@@ -199,7 +224,9 @@ impl StreamEncoder {
         self.frame(&Value::Object(body), out);
     }
 
-    fn last(&self) -> Value {
+    fn last(&mut self) -> Value {
+        let drops = &mut self.drops;
+        kinds::note(self.usage.as_ref(), &kinds::GEMINI, drops);
         let candidates: Vec<Value> = self
             .finishes
             .iter()
@@ -207,7 +234,12 @@ impl StreamEncoder {
                 let mut content = single("parts", Vec::<Value>::new());
                 put(&mut content, "role", "model");
                 let mut candidate = single("content", content);
-                put(&mut candidate, "finishReason", answer::finish(finish));
+                let declined = self.declined.contains(choice);
+                let reason = answer::finish(finish, declined, drops);
+                put(&mut candidate, "finishReason", reason);
+                if let Some(cited) = self.cited.get(choice) {
+                    answer::ground(cited, &mut candidate);
+                }
                 put(&mut candidate, "index", *choice);
                 Value::Object(candidate)
             })

@@ -139,32 +139,37 @@ pub struct ListedModel {
 /// Writes the list of models.
 #[must_use]
 pub fn encode_models(models: &[ListedModel]) -> Vec<u8> {
-    let models: Vec<Value> = models
-        .iter()
-        .map(|model| {
-            let methods: &[&str] = if model.embeds {
-                &["embedContent", "batchEmbedContents"]
-            } else {
-                &["generateContent", "streamGenerateContent", "countTokens"]
-            };
-            let mut listed = json!({
-                "name": format!("models/{}", model.name),
-                "displayName": model.name,
-                "supportedGenerationMethods": methods,
-            });
-            let limits = [
-                ("inputTokenLimit", model.input_tokens_max),
-                ("outputTokenLimit", model.output_tokens_max),
-            ];
-            if let Value::Object(fields) = &mut listed {
-                for (key, limit) in limits {
-                    if let Some(limit) = limit {
-                        put(fields, key, limit);
-                    }
-                }
-            }
-            listed
-        })
-        .collect();
+    let models: Vec<Value> = models.iter().map(listed).collect();
     json!({ "models": models }).to_string().into_bytes()
+}
+
+/// Writes one model.
+#[must_use]
+pub fn encode_model(model: &ListedModel) -> Vec<u8> {
+    listed(model).to_string().into_bytes()
+}
+
+fn listed(model: &ListedModel) -> Value {
+    let methods: &[&str] = if model.embeds {
+        &["embedContent", "batchEmbedContents"]
+    } else {
+        &["generateContent", "streamGenerateContent", "countTokens"]
+    };
+    let mut listed = json!({
+        "name": format!("models/{}", model.name),
+        "displayName": model.name,
+        "supportedGenerationMethods": methods,
+    });
+    let limits = [
+        ("inputTokenLimit", model.input_tokens_max),
+        ("outputTokenLimit", model.output_tokens_max),
+    ];
+    if let Value::Object(fields) = &mut listed {
+        for (key, limit) in limits {
+            if let Some(limit) = limit {
+                put(fields, key, limit);
+            }
+        }
+    }
+    listed
 }

@@ -144,6 +144,11 @@ impl<'a> Turn<'a> {
             names::carried(&signature).unwrap_or_else(|| names::own_signature(&signature))
         });
         let role = self.role;
+        let redacted = signature.as_deref().and_then(names::carried_redacted);
+        if let Some(data) = redacted {
+            let data = data.to_owned();
+            return self.push(role, Part::RedactedThinking { data });
+        }
         if is_thought {
             return self.push(role, Part::Thinking { text, signature });
         }

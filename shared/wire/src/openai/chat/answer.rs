@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::assembly::Assembly;
 use super::stream::said_finish;
 use super::{Answered, piece};
-use crate::Drops;
+use crate::citations::Cited;
 use crate::error::DecodeError;
 use crate::model::{ChatResponse, Choice, Collector, Event, Part};
 use crate::openai::{NAME, finish, loose, usage};
+use crate::{Drops, kinds};
 
 /// Reads a provider's whole answer (a 2xx).
 ///
@@ -113,6 +114,7 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
     if let Some(usage) = &response.usage {
         body.insert("usage".to_owned(), usage::encode(usage));
     }
+    kinds::note(response.usage.as_ref(), &kinds::OPENAI, &mut drops);
     for (key, value) in &response.extra {
         if !body.contains_key(key) {
             body.insert(key.clone(), value.clone());
@@ -143,15 +145,20 @@ pub(super) fn whole_logprobs(mut logprobs: Value) -> Value {
 fn encode_message(choice: &Choice, answered: &Answered, drops: &mut Drops) -> Value {
     let mut content: Option<String> = None;
     let mut refusal: Option<String> = None;
-    let mut found: Vec<Value> = Vec::new();
+    let mut cited = Cited::default();
     let mut calls = Vec::new();
-    for part in &choice.parts {
+    for (number, part) in (0..).zip(&choice.parts) {
         match part {
             Part::Text {
                 text, annotations, ..
             } => {
                 content.get_or_insert_default().push_str(text);
-                found.extend(annotations.iter().filter_map(|one| annotation(one, drops)));
+                cited.append(number, text);
+                for one in annotations {
+                    if !cited.annotate(number, one) {
+                        note_annotation(drops);
+                    }
+                }
             }
             Part::Refusal { text } => refusal.get_or_insert_default().push_str(text),
             Part::ToolCall { .. } => {
@@ -163,9 +170,7 @@ fn encode_message(choice: &Choice, answered: &Answered, drops: &mut Drops) -> Va
             Part::Image { .. }
             | Part::Audio { .. }
             | Part::Document { .. }
-            | Part::ToolResult { .. } => {
-                drops.push("choices[].message.content", "openai answers with text only");
-            }
+            | Part::ToolResult { .. } => note_media(drops),
         }
     }
     let mut message = Map::new();
@@ -179,6 +184,7 @@ fn encode_message(choice: &Choice, answered: &Answered, drops: &mut Drops) -> Va
         refusal.map_or(Value::Null, Value::from),
     );
     encode_thoughts(&choice.parts, &mut message);
+    let found = cited.for_chat();
     if !found.is_empty() {
         message.insert("annotations".to_owned(), Value::Array(found));
     }
@@ -188,16 +194,15 @@ fn encode_message(choice: &Choice, answered: &Answered, drops: &mut Drops) -> Va
     Value::Object(message)
 }
 
-/// An annotation, if it is one of OpenAI's.
-pub(super) fn annotation(annotation: &Value, drops: &mut Drops) -> Option<Value> {
-    let known = annotation.get("type").and_then(Value::as_str) == Some("url_citation");
-    if !known {
-        drops.push(
-            "choices[].message.annotations",
-            "openai knows url citations only",
-        );
-    }
-    known.then(|| annotation.clone())
+pub(super) fn note_media(drops: &mut Drops) {
+    drops.push("choices[].message.content", "openai answers with text only");
+}
+
+pub(super) fn note_annotation(drops: &mut Drops) {
+    drops.push(
+        "choices[].message.annotations",
+        "openai knows citations of addresses only",
+    );
 }
 
 /// A tool call; `None` for any other part.

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::piece::{CallPiece, Piece};
+use crate::anthropic::names::restore;
 use crate::error::DecodeError;
 use crate::model::{Event, Finish, PartKind};
 use crate::openai::{NAME, finish};
@@ -264,7 +265,7 @@ impl Assembly {
             };
             let kind = PartKind::ToolCall {
                 id: std::mem::take(&mut call.id),
-                name: call.name.clone(),
+                name: restore(&call.name).into_owned(),
             };
             if let PartKind::ToolCall { id, .. } = &kind {
                 call.id.clone_from(id);

@@ -10,11 +10,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Answered;
-use super::answer::{annotation, signed, whole_logprobs};
-use crate::Drops;
+use super::answer::{note_annotation, note_media, signed, whole_logprobs};
+use crate::citations::Cited;
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::openai::{error, finish, usage};
-use crate::sse;
+use crate::{Drops, kinds, sse};
 
 /// The longest thoughts that are kept for a signed block, in bytes. Longer ones are shown but cannot come back.
 const THOUGHT_BYTES_MAX: usize = 4 << 20;
@@ -36,7 +36,7 @@ struct Choice {
     greeted: bool,
     calls: u32,
     blocks: u32,
-    annotations: Vec<Value>,
+    cited: Cited,
     parts: BTreeMap<u32, Part>,
 }
 
@@ -81,15 +81,13 @@ impl StreamEncoder {
             } => self.signature(*choice, *part, signature, out),
             Event::Annotation {
                 choice,
-                annotation: found,
-                ..
+                part,
+                annotation,
             } => {
-                let known = annotation(found, &mut self.drops);
-                self.choices
-                    .entry(*choice)
-                    .or_default()
-                    .annotations
-                    .extend(known);
+                let choice = self.choices.entry(*choice).or_default();
+                if !choice.cited.annotate(*part, annotation) {
+                    note_annotation(&mut self.drops);
+                }
             }
             Event::Logprobs { choice, logprobs } => {
                 let logprobs = whole_logprobs(logprobs.clone());
@@ -171,6 +169,7 @@ impl StreamEncoder {
                 },
                 None,
             ),
+            PartKind::Media { .. } => return note_media(&mut self.drops),
             PartKind::RedactedThinking { data } => {
                 let block = json!([{
                     "index": choice.blocks,
@@ -213,7 +212,10 @@ impl StreamEncoder {
     fn delta(&mut self, index: u32, part: u32, text: &str, out: &mut Vec<u8>) {
         let choice = self.choices.entry(index).or_default();
         let delta = match choice.parts.get_mut(&part) {
-            Some(Part::Text) => field("content", text),
+            Some(Part::Text) => {
+                choice.cited.append(part, text);
+                field("content", text)
+            }
             Some(Part::Refusal) => field("refusal", text),
             Some(Part::Thinking { text: all }) => {
                 if all.len().saturating_add(text.len()) <= THOUGHT_BYTES_MAX {
@@ -278,7 +280,7 @@ impl StreamEncoder {
     fn finish(&mut self, index: u32, said: &Finish, out: &mut Vec<u8>) {
         let word = finish::encode(said, &mut self.drops);
         let choice = self.choices.entry(index).or_default();
-        let found = std::mem::take(&mut choice.annotations);
+        let found = std::mem::take(&mut choice.cited).for_chat();
         let delta = if !found.is_empty() {
             field("annotations", &found)
         } else if choice.greeted {
@@ -291,6 +293,7 @@ impl StreamEncoder {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         self.over = true;
+        kinds::note(self.usage.as_ref(), &kinds::OPENAI, &mut self.drops);
         if let (true, Some(used)) = (self.include_usage, &self.usage) {
             out.extend_from_slice(b"data: ");
             out.extend_from_slice(&self.head);

@@ -82,7 +82,7 @@ fn output_tokens_max(fields: &mut Object) -> Result<Option<u64>, Malformed> {
     Ok(new.or(old))
 }
 
-fn sampling(fields: &mut Object) -> Result<Sampling, Malformed> {
+pub(crate) fn sampling(fields: &mut Object) -> Result<Sampling, Malformed> {
     Ok(Sampling {
         temperature: fault::take_decimal(fields, "temperature", 0, 2)?,
         top_p: fault::take_decimal(fields, "top_p", 0, 1)?,
@@ -125,7 +125,7 @@ fn logit_bias(fields: &mut Object) -> Result<Map<String, Value>, Malformed> {
     Ok(out)
 }
 
-fn stop(fields: &mut Object) -> Result<Vec<String>, Malformed> {
+pub(crate) fn stop(fields: &mut Object) -> Result<Vec<String>, Malformed> {
     let items = match fields.take("stop") {
         None => return Ok(Vec::new()),
         Some(Value::String(text)) => return Ok(vec![text]),
@@ -170,7 +170,7 @@ fn logprobs(fields: &mut Object) -> Result<Option<Logprobs>, Malformed> {
     }
 }
 
-fn streaming(fields: &mut Object, drops: &mut Drops) -> Result<(bool, bool), Malformed> {
+pub(crate) fn streaming(fields: &mut Object, drops: &mut Drops) -> Result<(bool, bool), Malformed> {
     let stream = fields.take_bool("stream")?.unwrap_or(false);
     let Some(mut options) = fields.take_object("stream_options")? else {
         return Ok((stream, false));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::tools::effort_word;
 use super::write_message;
+use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{ChatRequest, Effort, Reasoning, ResponseFormat, Tool, ToolChoice};
 use crate::{Drops, Target, UpstreamRequest};
@@ -110,7 +111,7 @@ fn tools(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mut Drops
 
 fn tool(tool: &Tool) -> Value {
     let mut function = Map::new();
-    put(&mut function, "name", Some(tool.name.as_str()));
+    put(&mut function, "name", Some(legal(&tool.name)));
     put(&mut function, "description", tool.description.as_deref());
     put(&mut function, "parameters", tool.parameters.clone());
     put(&mut function, "strict", tool.strict);
@@ -122,7 +123,9 @@ fn choice(choice: &ToolChoice) -> Value {
         ToolChoice::Auto => "auto".into(),
         ToolChoice::None => "none".into(),
         ToolChoice::Required => "required".into(),
-        ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
+        ToolChoice::Named(name) => {
+            json!({"type": "function", "function": {"name": legal(name)}})
+        }
     }
 }
 
@@ -133,7 +136,9 @@ pub(crate) fn reasoning(
 ) -> Option<Effort> {
     let reasoning = reasoning?;
     if !target.reasoning {
-        drops.push("reasoning_effort", "the model does not think");
+        if !reasoning.is_off() {
+            drops.push("reasoning_effort", "the model does not think");
+        }
         return None;
     }
     if reasoning.include == Some(true) {
@@ -143,9 +148,11 @@ pub(crate) fn reasoning(
         return reasoning.effort;
     }
     let budget = reasoning.budget_tokens?;
+    if budget == 0 {
+        return Some(Effort::None);
+    }
     drops.push("reasoning.budget_tokens", "sent as the nearest effort");
     Some(match budget {
-        0 => Effort::None,
         budget if budget <= LOW_TOKENS_MAX => Effort::Low,
         budget if budget <= MEDIUM_TOKENS_MAX => Effort::Medium,
         _ => Effort::High,

@@ -7,9 +7,11 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value, json};
 
 use super::answer::{encode_call, encode_thoughts, signed};
+use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{CacheMark, Message, Part, Role, Source};
 use crate::openai::NAME;
+use crate::openai::ids;
 use crate::{Drops, Target};
 
 struct Writer<'a> {
@@ -58,11 +60,6 @@ impl Writer<'_> {
                     self.drops.push(field, "openai marks no failed results");
                 }
                 self.note_cache(*cache, at);
-                if name.is_some() {
-                    let field = format!("messages[{at}].name");
-                    self.drops
-                        .push(field, "openai's results name their call only");
-                }
                 let id = self.result_id(id, name.as_deref());
                 self.tool_result(&id, parts, at, &mut rest)?;
             } else {
@@ -178,6 +175,10 @@ impl Writer<'_> {
             self.made_up.push_back((name.clone(), made_up.clone()));
         }
         let mut call = encode_call(part, || made_up)?;
+        if !id.is_empty() {
+            put_text(&mut call, "/id", &ids::for_chat(id, self.target));
+        }
+        put_text(&mut call, "/function/name", &legal(name));
         if signature.is_some()
             && let Some(call) = call.as_object_mut()
         {
@@ -199,7 +200,7 @@ impl Writer<'_> {
     /// The identifier that a result names, or the one that was made up for its call.
     fn result_id(&mut self, id: &str, name: Option<&str>) -> String {
         if !id.is_empty() {
-            return id.to_owned();
+            return ids::for_chat(id, self.target).into_owned();
         }
         let found = self
             .made_up
@@ -292,6 +293,17 @@ fn content(mut parts: Vec<Value>) -> Value {
     }
 }
 
+fn put_text(value: &mut Value, pointer: &str, text: &str) {
+    if let Some(place) = value.pointer_mut(pointer) {
+        *place = text.into();
+    }
+}
+
+/// A document's text under its name.
+pub(crate) fn titled(name: Option<&str>, text: &str) -> String {
+    name.map_or_else(|| text.to_owned(), |name| format!("{name}:\n{text}"))
+}
+
 fn address(source: &Source) -> Option<String> {
     match source {
         Source::Url(url) => Some(url.clone()),
@@ -315,7 +327,8 @@ fn audio(source: &Source) -> Option<Value> {
 fn document(source: &Source, name: Option<&str>) -> Value {
     let mut file = Map::new();
     match source {
-        Source::Text(text) => return json!({"type": "text", "text": text}),
+        // A text is not taken as a file: it goes as one, under its name.
+        Source::Text(text) => return json!({"type": "text", "text": titled(name, text)}),
         Source::FileId(id) => file.insert("file_id".to_owned(), id.as_str().into()),
         Source::Url(url) => file.insert("file_data".to_owned(), url.as_str().into()),
         Source::Base64 { media_type, data } => {

@@ -6,10 +6,12 @@
 use http::HeaderMap;
 use sluice_units::Span;
 
+use crate::error::WAIT_SECONDS_MAX;
+
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// The longest wait that is believed, in microseconds: a day.
-const WAIT_MICROS_MAX: i64 = 86_400 * MICROS_PER_SECOND;
+/// The longest wait that is believed, in microseconds.
+const WAIT_MICROS_MAX: i64 = WAIT_SECONDS_MAX * MICROS_PER_SECOND;
 
 /// From `retry-after-ms` and `Retry-After`.
 pub(super) fn of_headers(headers: &HeaderMap) -> Option<Span> {

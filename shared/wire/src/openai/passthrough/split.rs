@@ -12,6 +12,8 @@ pub(crate) struct Splitter {
     pending: Vec<u8>,
     line: Line,
     data: Vec<u8>,
+    /// The event before was held back.
+    held_back: bool,
 }
 
 /// Where the reader stands in a line.
@@ -34,12 +36,11 @@ impl Splitter {
             self.line.after_cr = false;
             if let Some(rest) = bytes.strip_prefix(b"\n") {
                 bytes = rest;
-                let before = if self.pending.is_empty() {
-                    &mut *out
-                } else {
-                    &mut self.pending
-                };
-                before.push(b'\n');
+                if !self.pending.is_empty() {
+                    self.pending.push(b'\n');
+                } else if !self.held_back {
+                    out.push(b'\n');
+                }
             }
         }
         while let Some(end) = self.event_end(bytes) {
@@ -113,7 +114,8 @@ impl Splitter {
             self.data
                 .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
         }
-        if look(self.data.trim_ascii())? {
+        self.held_back = !look(self.data.trim_ascii())?;
+        if !self.held_back {
             out.extend_from_slice(event);
         }
         Ok(())

@@ -122,7 +122,7 @@ impl StreamTap {
 impl Seen {
     /// Looks at one event's data; `false` when the caller does not get it.
     fn look(&mut self, data: &[u8], include_usage: bool) -> Result<bool, DecodeError> {
-        if data.is_empty() {
+        if data.is_empty() || self.done {
             return Ok(true);
         }
         if data == b"[DONE]" {

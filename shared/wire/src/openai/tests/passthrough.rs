@@ -218,6 +218,26 @@ fn an_error_and_half_an_event_are_held_back() {
 }
 
 #[test]
+fn of_an_event_that_is_held_back_nothing_goes_out() {
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\r\n\r\n";
+    let (whole, cut) = usage.split_at(usage.len() - 1);
+    let (_, out, _) = tapped(&[whole.as_bytes(), cut.as_bytes()], false);
+    assert_eq!(out, b"");
+}
+
+#[test]
+fn nothing_counts_after_the_end() {
+    let chunk = r#"data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#;
+    let usage = r#"data: {"choices":[],"usage":{"prompt_tokens":1}}"#;
+    let stream = format!("{chunk}\n\ndata: [DONE]\n\n{usage}\n\ndata: nonsense\n\n");
+    let (tap, _, end) = tapped(&[stream.as_bytes()], true);
+    let (events, decoded) = decode_stream(&[stream.as_bytes()]);
+    assert_eq!((end, decoded), (Ok(()), Ok(())));
+    assert_eq!(tap.usage(), None);
+    assert!(!events.iter().any(|event| matches!(event, Event::Usage(_))));
+}
+
+#[test]
 fn output_is_counted_in_passing() {
     for (name, bytes) in [
         ("stream_text", "Grüß dich 🌍".len()),

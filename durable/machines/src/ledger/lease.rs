@@ -1,0 +1,205 @@
+//! Leases: a slice of the allowance that one isolate draws from without asking, and the intents that tell of it.
+//!
+//! A slice is leased at every scope or at none, and counts there as if it were charged, until it is drawn, given back,
+//! or over. One command grants, renews and gives back: it says what the isolate keeps of what it holds and how much it
+//! wants in all. It is answered with what the isolate then holds; so an answer that is lost, or comes twice, does no
+//! harm. Of what remains under the tightest rule a lease takes one [`SHARE`]th at most; where that is not worth it, it
+//! takes nothing, and requests are admitted one by one.
+//!
+//! The isolate draws until [`LEASE_GRACE`] before the end. An intent that arrives after the end, or for more than was
+//! leased, is charged all the same, because the provider has been called; its reservation says that nothing covered it.
+//!
+//! Intents of one lease are numbered and arrive in order: one whose number has been seen was charged before.
+
+use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
+
+use super::admit::{Candidate, candidates, common_time, headroom, open};
+use super::measure::nanos;
+use super::rows::{LeaseRow, ORG, Reservation, lease_key};
+use super::scope::ScopeRow;
+use super::{
+    Grant, Intent, LEASE_GRACE, LEASE_KEPT, LEASE_LIFE, LeaseRequest, Reply, SHARE, chargeable,
+    deadline,
+};
+use crate::limit::{Meter, Rule, Slice};
+use crate::record::Record;
+use crate::rows::{RowError, V1, Work};
+
+/// Leases end together, at multiples of this, so that a scope remembers few ends.
+const END_STEP: Span = Span::from_seconds(1);
+/// A slice for fewer requests than this is not worth a lease.
+const REQUESTS_MIN: u64 = 2;
+
+/// Grants, renews, shrinks or takes back a lease.
+pub(super) fn lease(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    request: &LeaseRequest,
+) -> Result<Reply, RowError> {
+    let key = lease_key(&request.lease);
+    let row: LeaseRow = work.hot::<LeaseRow>(&key)?.clone();
+    let candidates = candidates(&request.scopes);
+    let stored = row.scopes.iter().map(|(key, _)| key);
+    let named = candidates.iter().map(|candidate| &candidate.key);
+    let at = common_time(work, now, stored.chain(named))?;
+    if request.number <= row.number {
+        return grant(work, at, &row, &candidates);
+    }
+    let held = if at < row.until {
+        row.rest
+    } else {
+        Slice::NONE
+    };
+    let keep = held.min(request.keep);
+    give_back(work, &row)?;
+    let more = share(work, at, &candidates, request.want)?;
+    let until = if more.is_none() { row.until } else { end(at) };
+    let rest = keep.max(more);
+    if rest.is_none() && row.number == 0 {
+        // Nothing is granted, and there is nothing to remember.
+        return Ok(Reply::Leased(Grant {
+            headroom: headroom(work, &candidates, at)?,
+            ..Grant::default()
+        }));
+    }
+    for candidate in &candidates {
+        let scope: &mut ScopeRow = work.hot_mut(&candidate.key)?;
+        scope.lease(at, &candidate.rules, until, rest);
+    }
+    work.hot_mut::<ScopeRow>(ORG)?
+        .due_by(until.plus(LEASE_KEPT));
+    let row = LeaseRow {
+        until,
+        number: request.number,
+        rest,
+        scopes: candidates
+            .iter()
+            .map(|candidate| (candidate.key.clone(), candidate.rules.clone()))
+            .collect(),
+        ..row
+    };
+    let reply = grant(work, at, &row, &candidates)?;
+    *work.hot_mut(&key)? = row;
+    Ok(reply)
+}
+
+fn grant(
+    work: &mut Work<'_>,
+    at: Timestamp,
+    row: &LeaseRow,
+    candidates: &[Candidate<'_>],
+) -> Result<Reply, RowError> {
+    Ok(Reply::Leased(Grant {
+        rest: row.rest,
+        life: row.until.minus(LEASE_GRACE).since(at),
+        headroom: headroom(work, candidates, at)?,
+    }))
+}
+
+/// Frees what a lease holds at its scopes.
+fn give_back(work: &mut Work<'_>, row: &LeaseRow) -> Result<(), RowError> {
+    if row.rest.is_none() {
+        return Ok(());
+    }
+    for (key, _) in &row.scopes {
+        let scope: &mut ScopeRow = work.hot_mut(key)?;
+        scope.unlease(row.until, row.rest);
+    }
+    Ok(())
+}
+
+/// When a lease that is granted now ends.
+fn end(at: Timestamp) -> Timestamp {
+    let step = END_STEP.as_micros().max(1);
+    let end = at.plus(LEASE_LIFE).plus(LEASE_GRACE).as_micros();
+    let steps = end.saturating_add(step.saturating_sub(1)).div_euclid(step);
+    Timestamp::from_micros(steps.saturating_mul(step))
+}
+
+/// As much of what is wanted as the tightest rule lets a single lease have: so many requests, each with an equal part.
+fn share(
+    work: &mut Work<'_>,
+    at: Timestamp,
+    candidates: &[Candidate<'_>],
+    want: Slice,
+) -> Result<Slice, RowError> {
+    if want.requests == 0 {
+        return Ok(Slice::NONE);
+    }
+    let tokens_each = want.tokens.count().div_ceil(want.requests);
+    let cost_each = nanos(want.cost).div_ceil(want.requests);
+    let mut requests = want.requests;
+    for candidate in candidates {
+        let row: &ScopeRow = work.hot(&candidate.key)?;
+        for rule in &candidate.rules {
+            let each = match *rule {
+                Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
+                    Meter::Requests => 1,
+                    Meter::Tokens => tokens_each,
+                },
+                Rule::Concurrency { .. } => 1,
+                Rule::Budget { .. } => cost_each,
+            };
+            let room = row.measure(rule, at).room().div_euclid(SHARE);
+            requests = requests.min(room.checked_div(each).unwrap_or(u64::MAX));
+        }
+    }
+    if requests < REQUESTS_MIN {
+        return Ok(Slice::NONE);
+    }
+    let cost = cost_each.saturating_mul(requests);
+    Ok(Slice {
+        requests,
+        tokens: Tokens::new(tokens_each.saturating_mul(requests)),
+        cost: NanoUsd::from_nanos(i64::try_from(cost).unwrap_or(i64::MAX)),
+    }
+    .min(Slice {
+        requests: want.requests,
+        ..want
+    }))
+}
+
+/// Turns a part of a lease into a reservation.
+pub(super) fn intent(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    intent: &Intent,
+) -> Result<Reply, RowError> {
+    let key = lease_key(&intent.lease);
+    if !work.has(&key) {
+        return Ok(Reply::Unknown);
+    }
+    if intent.sequence <= work.hot::<LeaseRow>(&key)?.mark {
+        return Ok(Reply::Done);
+    }
+    let mut row = std::mem::take(work.hot_mut::<LeaseRow>(&key)?);
+    let at = common_time(work, now, row.scopes.iter().map(|(key, _)| key))?;
+    let estimate = chargeable(intent.estimate);
+    let drawn = Slice::of(estimate);
+    let overrun = at >= row.until || !row.rest.covers(drawn);
+    let covered = row.rest.min(drawn);
+    let mut scopes = Vec::with_capacity(row.scopes.len());
+    for (key, rules) in &row.scopes {
+        let scope: &mut ScopeRow = work.hot_mut(key)?;
+        scope.unlease(row.until, covered);
+        scopes.push((key.clone(), scope.reserve(at, rules, estimate)));
+    }
+    row.mark = intent.sequence;
+    row.rest = row.rest.minus(covered);
+    *work.hot_mut(&key)? = row;
+    let reservation = Reservation {
+        v: V1,
+        at,
+        deadline: deadline(now, intent.ttl),
+        estimate,
+        overrun,
+        scopes,
+        draft: Record {
+            cost_nano_usd: estimate.cost,
+            overrun,
+            ..intent.draft.clone()
+        },
+    };
+    open(work, &reservation)?;
+    Ok(Reply::Done)
+}

@@ -1,0 +1,195 @@
+//! What stands against a rule at one moment, and when more fits.
+//!
+//! Only looks: what was looked at is as it was.
+
+use sluice_units::{NanoUsd, Span, Timestamp};
+
+use super::gauge::{Gauge, Rate};
+use super::scope::ScopeRow;
+use crate::limit::{Meter, Period, Rule, Slice, UtcOffset};
+
+/// What stands against a rule at one moment, in the rule's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Measure {
+    /// Charged, reserved and leased.
+    pub(super) used: u64,
+    /// The part of it that is leased.
+    pub(super) leased: u64,
+    /// How much is allowed.
+    pub(super) limit: u64,
+}
+
+impl Measure {
+    /// How much more fits.
+    pub(super) const fn room(self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+}
+
+impl ScopeRow {
+    /// What stands against a rule at `at`, which no admission has passed.
+    pub(super) fn measure(&self, rule: &Rule, at: Timestamp) -> Measure {
+        let leased = self.leased(at);
+        let (charged, leased, limit) = match *rule {
+            Rule::Window {
+                meter,
+                limit,
+                window,
+            } => {
+                let used = self
+                    .window(meter, window)
+                    .map_or(0, |counter| counter.used(at));
+                (used, of_slice(meter, leased), limit)
+            }
+            Rule::Gcra {
+                meter,
+                limit,
+                window,
+                burst,
+            } => {
+                let rate = Rate {
+                    limit,
+                    window,
+                    burst,
+                };
+                let used = self
+                    .gauge(meter, window)
+                    .map_or(0, |gauge| gauge.used(at, rate));
+                let held = self.held_back(meter);
+                (used.saturating_add(held), of_slice(meter, leased), burst)
+            }
+            Rule::Concurrency { limit } => (self.open, leased.requests, limit),
+            Rule::Budget {
+                limit,
+                period,
+                offset,
+            } => {
+                let (spent, reserved) = self.spending_by(period, offset, at);
+                (
+                    nanos(spent.plus(reserved)),
+                    nanos(leased.cost),
+                    nanos(limit),
+                )
+            }
+        };
+        Measure {
+            used: charged.saturating_add(leased),
+            leased,
+            limit,
+        }
+    }
+
+    /// What a rate does not know of yet: tokens are charged when they are settled.
+    const fn held_back(&self, meter: Meter) -> u64 {
+        match meter {
+            Meter::Requests => 0,
+            Meter::Tokens => self.reserved_tokens.count(),
+        }
+    }
+
+    /// When `asked` more fit if nothing else comes; `None` when they never will.
+    pub(super) fn fits_at(&self, rule: &Rule, at: Timestamp, asked: u64) -> Option<Timestamp> {
+        let Measure { leased, limit, .. } = self.measure(rule, at);
+        if asked > limit {
+            return None;
+        }
+        let without = self.fits_beside(rule, at, asked)?;
+        let Some(ends) = self.ends(at).max().filter(|_| leased > 0) else {
+            return Some(without);
+        };
+        // Either the leases end, or so much else does that they do not matter.
+        let beside = self.fits_beside(rule, at, asked.saturating_add(leased));
+        let ended = without.max(ends);
+        Some(beside.map_or(ended, |beside| beside.min(ended)))
+    }
+
+    /// The same, if nothing were leased.
+    fn fits_beside(&self, rule: &Rule, at: Timestamp, asked: u64) -> Option<Timestamp> {
+        /// When to try again where only the end of some request helps.
+        const SOON: Span = Span::from_seconds(1);
+        match *rule {
+            Rule::Window {
+                meter,
+                limit,
+                window,
+            } => match self.window(meter, window) {
+                Some(counter) => counter.fits_at(at, asked, limit),
+                None => (asked <= limit).then_some(at),
+            },
+            Rule::Gcra {
+                meter,
+                limit,
+                window,
+                burst,
+            } => {
+                let rate = Rate {
+                    limit,
+                    window,
+                    burst,
+                };
+                let gauge = self.gauge(meter, window);
+                let fresh = Gauge::new(meter, window, limit);
+                let gauge = gauge.unwrap_or(&fresh);
+                let held = self.held_back(meter);
+                gauge
+                    .fits_at(at, asked.saturating_add(held), rate)
+                    .or_else(|| (asked <= burst).then(|| at.plus(SOON)))
+            }
+            Rule::Concurrency { limit } => {
+                let fits = self.open.saturating_add(asked) <= limit;
+                (asked <= limit).then(|| if fits { at } else { at.plus(SOON) })
+            }
+            Rule::Budget {
+                limit,
+                period,
+                offset,
+            } => {
+                let (spent, reserved) = self.spending_by(period, offset, at);
+                let used = nanos(spent.plus(reserved));
+                if asked > nanos(limit) {
+                    return None;
+                }
+                let fits = used.saturating_add(asked) <= nanos(limit);
+                Some(if fits {
+                    at
+                } else {
+                    next_period(period, at, offset)
+                })
+            }
+        }
+    }
+
+    /// When nothing counts against a window or a rate any more if nothing else comes.
+    pub(super) fn empty_at(&self, rule: &Rule, at: Timestamp) -> Timestamp {
+        match *rule {
+            Rule::Window { meter, window, .. } => self
+                .window(meter, window)
+                .map_or(at, |counter| counter.empty_at(at)),
+            Rule::Gcra { meter, window, .. } => self
+                .gauge(meter, window)
+                .map_or(at, |gauge| gauge.rests_at(at)),
+            Rule::Concurrency { .. } | Rule::Budget { .. } => at,
+        }
+    }
+}
+
+/// The first moment of the next period.
+fn next_period(period: Period, at: Timestamp, offset: UtcOffset) -> Timestamp {
+    let local = offset.local(at);
+    offset.global(match period {
+        Period::Day => local.next_day_start(),
+        Period::Month => local.next_month_start(),
+    })
+}
+
+const fn of_slice(meter: Meter, slice: Slice) -> u64 {
+    match meter {
+        Meter::Requests => slice.requests,
+        Meter::Tokens => slice.tokens.count(),
+    }
+}
+
+/// An amount of money as a count; what is less than nothing is nothing.
+pub(super) fn nanos(amount: NanoUsd) -> u64 {
+    u64::try_from(amount.as_nanos()).unwrap_or(0)
+}

@@ -1,0 +1,390 @@
+//! What is known of one scope, and how charges move through it: leased → reserved → spent.
+//!
+//! What is leased counts against every rule at every moment, as if it were charged now; so whenever it is drawn, no
+//! rule is broken by it. It is kept by the moment at which it ends, and from then on it is nowhere: nothing has to
+//! come back for it.
+//!
+//! **Invariant:** `day` and `month` are those of `at`, the time of the last admission, which never goes back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
+
+use super::gauge::Gauge;
+use super::rows::Reservation;
+use super::window::Counter;
+use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
+use crate::rows::V1;
+
+/// How many windows and rates a scope's row remembers beside those that the present rules name.
+const IDLE_MAX: usize = 8;
+
+/// A budget period at one scope: its ordinal, when its first admission was, spent, reserved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Spending(i64, Timestamp, NanoUsd, NanoUsd);
+
+impl Spending {
+    fn holds(self, held: &Reservation) -> bool {
+        held.at >= self.1
+    }
+
+    fn reserve(&mut self, cost: NanoUsd) {
+        self.3 = self.3.plus(cost);
+    }
+
+    fn unreserve(&mut self, cost: NanoUsd) {
+        self.3 = self.3.minus(cost).max(NanoUsd::ZERO);
+    }
+
+    fn spend(&mut self, cost: NanoUsd) {
+        self.2 = self.2.plus(cost);
+    }
+}
+
+/// The period that holds this moment, counted.
+fn ordinal(period: Period, at: Timestamp, offset: UtcOffset) -> i64 {
+    let local = offset.local(at);
+    match period {
+        Period::Day => local.day_start().as_seconds().div_euclid(86_400),
+        Period::Month => {
+            let date = local.date();
+            date.year
+                .saturating_mul(12)
+                .saturating_add(date.month.into())
+        }
+    }
+}
+
+/// What is leased until some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Leased(Timestamp, Slice);
+
+/// All that is known of one scope.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScopeRow {
+    v: V1,
+    /// When the last admission was.
+    #[serde(rename = "t")]
+    pub(super) at: Timestamp,
+    /// Admissions since the beginning; the last one's ordinal.
+    #[serde(rename = "n")]
+    pub(super) requests: u64,
+    /// Tokens settled since the beginning.
+    #[serde(rename = "k")]
+    pub(super) tokens: Tokens,
+    /// Spent since the beginning.
+    #[serde(rename = "s")]
+    pub(super) spent: NanoUsd,
+    /// Reserved by open requests, whatever their period.
+    #[serde(rename = "r")]
+    pub(super) reserved: NanoUsd,
+    /// Tokens reserved by open requests.
+    #[serde(rename = "u", default)]
+    pub(super) reserved_tokens: Tokens,
+    /// How many reservations are open.
+    #[serde(rename = "o")]
+    pub(super) open: u64,
+    /// Where the periods begin.
+    #[serde(rename = "z", default)]
+    offset: UtcOffset,
+    /// Spent and reserved in the day of `at`.
+    #[serde(rename = "d")]
+    day: Spending,
+    /// Spent and reserved in the month of `at`.
+    #[serde(rename = "m")]
+    month: Spending,
+    /// The windows.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<Counter>,
+    /// The rates.
+    #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
+    gauges: Vec<Gauge>,
+    /// What is leased, by the moment at which it ends.
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    leased: Vec<Leased>,
+    /// At the organisation: the last record's sequence number; 0 when there was none.
+    #[serde(rename = "q", default, skip_serializing_if = "is_zero")]
+    pub(crate) sequence: u64,
+    /// At the organisation: nothing is due before.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<Timestamp>,
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Where the periods of these rules begin, if one of them has a period.
+fn offset_of(rules: &[Rule]) -> Option<UtcOffset> {
+    rules.iter().find_map(|rule| match rule {
+        Rule::Budget { offset, .. } => Some(*offset),
+        _ => None,
+    })
+}
+
+impl ScopeRow {
+    /// At the organisation: something is due at this moment.
+    pub(super) fn due_by(&mut self, at: Timestamp) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Moves on to `at`: new periods begin empty, leases end.
+    fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
+        self.offset = offset_of(rules).unwrap_or(self.offset);
+        self.at = self.at.max(at);
+        for (period, spending) in [
+            (Period::Day, &mut self.day),
+            (Period::Month, &mut self.month),
+        ] {
+            let now = ordinal(period, self.at, self.offset);
+            if now > spending.0 {
+                *spending = Spending(now, self.at, NanoUsd::ZERO, NanoUsd::ZERO);
+            }
+        }
+        let at = self.at;
+        self.leased.retain(|leased| leased.0 > at);
+    }
+
+    /// What is leased at `at`.
+    pub(super) fn leased(&self, at: Timestamp) -> Slice {
+        self.leased
+            .iter()
+            .filter(|leased| leased.0 > at)
+            .fold(Slice::NONE, |sum, leased| sum.plus(leased.1))
+    }
+
+    /// When the first of what is leased ends.
+    pub(super) fn lease_ends(&self, at: Timestamp) -> Option<Timestamp> {
+        self.ends(at).min()
+    }
+
+    pub(super) fn ends(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> {
+        self.leased
+            .iter()
+            .map(|leased| leased.0)
+            .filter(move |end| *end > at)
+    }
+
+    /// Leases a slice until then. The row has been rolled.
+    pub(super) fn lease(&mut self, at: Timestamp, rules: &[Rule], until: Timestamp, slice: Slice) {
+        self.roll(at, rules);
+        if slice.is_none() {
+            return;
+        }
+        match self.leased.iter_mut().find(|leased| leased.0 == until) {
+            Some(leased) => leased.1 = leased.1.plus(slice),
+            None => self.leased.push(Leased(until, slice)),
+        }
+    }
+
+    /// Takes a slice back that is leased until then. What has ended meanwhile is back already.
+    pub(super) fn unlease(&mut self, until: Timestamp, slice: Slice) {
+        for leased in &mut self.leased {
+            if leased.0 == until {
+                leased.1 = leased.1.minus(slice);
+            }
+        }
+        self.leased.retain(|leased| !leased.1.is_none());
+    }
+
+    pub(super) fn window(&self, meter: Meter, window: Span) -> Option<&Counter> {
+        self.windows
+            .iter()
+            .find(|counter| counter.is(meter, window))
+    }
+
+    pub(super) fn gauge(&self, meter: Meter, window: Span) -> Option<&Gauge> {
+        self.gauges.iter().find(|gauge| gauge.is(meter, window))
+    }
+
+    /// Spent and reserved in the period that holds `at`, where midnight is as it was at the last admission.
+    pub(super) fn spending(&self, period: Period, at: Timestamp) -> (NanoUsd, NanoUsd) {
+        self.spending_by(period, self.offset, at)
+    }
+
+    /// The same, where midnight is as a rule says.
+    pub(super) fn spending_by(
+        &self,
+        period: Period,
+        offset: UtcOffset,
+        at: Timestamp,
+    ) -> (NanoUsd, NanoUsd) {
+        let spending = match period {
+            Period::Day => self.day,
+            Period::Month => self.month,
+        };
+        if ordinal(period, at, offset) > spending.0 {
+            (NanoUsd::ZERO, NanoUsd::ZERO)
+        } else {
+            (spending.2, spending.3)
+        }
+    }
+
+    /// Reserves the estimate at `at` under these rules; returns the admission's ordinal.
+    pub(super) fn reserve(&mut self, at: Timestamp, rules: &[Rule], estimate: Amount) -> u64 {
+        self.roll(at, rules);
+        self.requests = self.requests.saturating_add(1);
+        self.open = self.open.saturating_add(1);
+        self.reserved = self.reserved.plus(estimate.cost);
+        self.reserved_tokens = self.reserved_tokens.plus(estimate.tokens);
+        self.day.reserve(estimate.cost);
+        self.month.reserve(estimate.cost);
+        self.count(rules, estimate);
+        self.charge(rules);
+        self.requests
+    }
+
+    /// Counts an admission in the windows that the rules name.
+    fn count(&mut self, rules: &[Rule], estimate: Amount) {
+        let mut named = 0;
+        for rule in rules {
+            let Rule::Window { meter, window, .. } = *rule else {
+                continue;
+            };
+            let position = self
+                .windows
+                .iter()
+                .position(|counter| counter.is(meter, window));
+            let idle = self.windows.len().saturating_sub(named);
+            // The named ones stand last: two rules of one meter and window share a counter.
+            let mut counter = match position {
+                Some(position) if position < idle => self.windows.remove(position),
+                Some(_) => continue,
+                None => Counter::new(meter, window, self.requests),
+            };
+            counter.add(self.at, of_amount(meter, estimate));
+            self.windows.push(counter);
+            named = named.saturating_add(1);
+        }
+        self.forget_idle(named);
+    }
+
+    /// Forgets the windows that no rule named and that hold nothing, or are too many. The named ones stand last.
+    fn forget_idle(&mut self, named: usize) {
+        let mut idle = self.windows.len().saturating_sub(named);
+        let mut excess = idle.saturating_sub(IDLE_MAX);
+        let at = self.at;
+        self.windows.retain_mut(|counter| {
+            if idle == 0 {
+                return true;
+            }
+            idle = idle.saturating_sub(1);
+            counter.forget(at);
+            let goes = counter.is_empty() || excess > 0;
+            excess = excess.saturating_sub(1);
+            !goes
+        });
+    }
+
+    /// Charges an admission to the rates that the rules name, and forgets those that rest or are too many.
+    fn charge(&mut self, rules: &[Rule]) {
+        let at = self.at;
+        // Two rules of one meter and window share a gauge, which goes by the slower.
+        let mut named: BTreeMap<(Meter, Span), u64> = BTreeMap::new();
+        for rule in rules {
+            if let Rule::Gcra {
+                meter,
+                limit,
+                window,
+                ..
+            } = *rule
+            {
+                let slowest = named.entry((meter, window)).or_insert(limit);
+                *slowest = limit.min(*slowest);
+            }
+        }
+        let mut idle = 0_usize;
+        self.gauges.retain_mut(|gauge| {
+            if let Some(limit) = named.remove(&(gauge.meter, gauge.window)) {
+                gauge.follow(limit);
+                if gauge.meter == Meter::Requests {
+                    gauge.charge(at, 1);
+                }
+                return true;
+            }
+            idle = idle.saturating_add(1);
+            !gauge.is_rested(at) && idle <= IDLE_MAX
+        });
+        for ((meter, window), limit) in named {
+            let mut gauge = Gauge::new(meter, window, limit);
+            if meter == Meter::Requests {
+                gauge.charge(at, 1);
+            }
+            self.gauges.push(gauge);
+        }
+    }
+
+    /// Replaces a reservation by what was used. A charge lands in the period in which it was reserved.
+    pub(super) fn settle(&mut self, now: Timestamp, held: &Reservation, ordinal: u64, is: Amount) {
+        self.unreserve(held);
+        self.spend(held, is.cost);
+        self.tokens = self.tokens.plus(is.tokens);
+        self.correct(Meter::Tokens, held, ordinal, is.tokens.count());
+        self.use_tokens(now, is.tokens);
+    }
+
+    /// Undoes a reservation. The admission stays counted in the sum of requests and in the rates, not in the windows.
+    pub(super) fn release(&mut self, held: &Reservation, ordinal: u64) {
+        self.unreserve(held);
+        self.correct(Meter::Tokens, held, ordinal, 0);
+        self.correct(Meter::Requests, held, ordinal, 0);
+    }
+
+    /// Replaces the charge of an expired reservation by the truth. What a rate was charged too much it keeps: by now
+    /// others may have been let in after it.
+    pub(super) fn replace(&mut self, now: Timestamp, held: &Reservation, ordinal: u64, is: Amount) {
+        self.spend(held, is.cost.minus(held.estimate.cost));
+        self.tokens = self.tokens.minus(held.estimate.tokens).plus(is.tokens);
+        self.correct(Meter::Tokens, held, ordinal, is.tokens.count());
+        self.use_tokens(now, is.tokens.minus(held.estimate.tokens));
+    }
+
+    fn unreserve(&mut self, held: &Reservation) {
+        let cost = held.estimate.cost;
+        self.open = self.open.saturating_sub(1);
+        self.reserved = self.reserved.minus(cost).max(NanoUsd::ZERO);
+        self.reserved_tokens = self.reserved_tokens.minus(held.estimate.tokens);
+        for spending in [&mut self.day, &mut self.month] {
+            if spending.holds(held) {
+                spending.unreserve(cost);
+            }
+        }
+    }
+
+    fn spend(&mut self, held: &Reservation, cost: NanoUsd) {
+        self.spent = self.spent.plus(cost);
+        for spending in [&mut self.day, &mut self.month] {
+            if spending.holds(held) {
+                spending.spend(cost);
+            }
+        }
+    }
+
+    fn use_tokens(&mut self, now: Timestamp, tokens: Tokens) {
+        let at = self.at.max(now);
+        for gauge in &mut self.gauges {
+            if gauge.meter == Meter::Tokens && tokens > Tokens::ZERO {
+                gauge.charge(at, tokens.count());
+            }
+        }
+    }
+
+    fn correct(&mut self, meter: Meter, held: &Reservation, ordinal: u64, is: u64) {
+        // Not at the present time: should the clock step back, an admission must find what still counts then.
+        let at = self.at;
+        for counter in &mut self.windows {
+            if counter.meter == meter && counter.since <= ordinal {
+                counter.correct(at, held.at, of_amount(meter, held.estimate), is);
+            }
+        }
+    }
+}
+
+/// What one request of this amount is on a meter.
+pub(super) const fn of_amount(meter: Meter, amount: Amount) -> u64 {
+    match meter {
+        Meter::Requests => 1,
+        Meter::Tokens => amount.tokens.count(),
+    }
+}

@@ -1,0 +1,423 @@
+//! What goes to the ledgers without being asked for: intents, settlements, renewals, in groups.
+//!
+//! One call at a time for each organisation. What arrives while it is under way goes with the next, in the order in
+//! which it came; a call with twenty commands costs little more than a call with one. Commands are idempotent, so a
+//! group whose fate is unknown is sent again. What is lost with the isolate is made good by deadlines.
+//!
+//! Whoever puts something in sees to it that it is sent, unless somebody does already. A request's context ends with
+//! the request, so whoever has driven for a while hands over to a request that came later; and one that has died is
+//! replaced.
+//!
+//! **Invariant:** the commands of one isolate for one organisation are carried out in the order in which they were put
+//! in, each at least once, as long as the isolate lives and the ledger answers.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use futures_util::future::{Either, select};
+use sluice_machines::ledger::{Command, Reply};
+use sluice_units::{KeyId, LeaseId, OrgId, Span, Timestamp};
+
+use crate::isolate::Isolate;
+use crate::platform::{Level, Platform, Wake};
+
+/// How many commands may wait for one ledger; a further one is not taken.
+pub const WAITING_MAX: usize = 4_096;
+/// How many commands travel in one call.
+pub const BATCH_MAX: usize = 256;
+/// How long what nobody waits for waits for company. Far below what a model takes, so that a reservation is not held
+/// noticeably longer.
+const COMPANY: Span = Span::from_millis(20);
+/// How long after one call the next may begin, where somebody waits: far below a model's first byte.
+const PACE: Span = Span::from_millis(5);
+/// How often a group is tried before it is left for the next request to carry.
+const TRIES_MAX: u32 = 4;
+/// After this long a driver hands over to a request that came later.
+const DRIVE_MAX: Span = Span::from_seconds(2);
+/// After this long without a sign of life a driver is taken for dead: its request's context is gone.
+const SILENCE_MAX: Span = Span::from_seconds(20);
+/// How long an answer is held back for its intent, at most.
+const HELD_BACK_MAX: Span = Span::from_seconds(10);
+
+/// Who is told what became of a command.
+#[derive(Debug)]
+pub enum Listener {
+    /// Nobody.
+    Nobody,
+    /// Whoever holds the ticket.
+    Ticket(Ticket),
+    /// The key's slice.
+    Lease(KeyId, LeaseId, u64),
+}
+
+/// Tells when an intent is durable.
+#[derive(Debug, Clone, Default)]
+pub struct Ticket(Rc<RefCell<Fate>>);
+
+#[derive(Default)]
+struct Fate {
+    known: Option<bool>,
+    wake: Option<Wake>,
+}
+
+impl std::fmt::Debug for Fate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Fate").field(&self.known).finish()
+    }
+}
+
+impl Ticket {
+    /// Returns when it is known whether the intent is durable, and whether it is.
+    pub async fn committed<P: Platform>(&self, p: &P) -> bool {
+        if let Some(known) = self.0.borrow().known {
+            return known;
+        }
+        {
+            let told = std::pin::pin!(p.woken(|wake| self.0.borrow_mut().wake = Some(wake)));
+            let late = std::pin::pin!(p.sleep(HELD_BACK_MAX));
+            select(told, late).await;
+        }
+        self.0.borrow().known.unwrap_or(false)
+    }
+
+    fn tell(&self, committed: bool) {
+        let mut fate = self.0.borrow_mut();
+        if fate.known.is_none() {
+            fate.known = Some(committed);
+        }
+        let wake = fate.wake.take();
+        drop(fate);
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+}
+
+/// All that waits to be sent, by organisation; there are no more of those than the configuration names.
+#[derive(Debug, Default)]
+pub struct Outgoing(RefCell<BTreeMap<OrgId, Queue>>);
+
+impl Outgoing {
+    /// Whether one more command is taken.
+    #[must_use]
+    pub fn has_room(&self, org: &OrgId) -> bool {
+        self.0
+            .borrow()
+            .get(org)
+            .is_none_or(|queue| queue.waiting.len() < WAITING_MAX)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(Command, Listener)>,
+    /// How many of them somebody waits for.
+    urgent: usize,
+    in_flight: Option<Rc<Group>>,
+    driver: Option<Driver>,
+    drivers: u64,
+    called_at: Timestamp,
+}
+
+/// Commands that travel together.
+#[derive(Debug)]
+struct Group {
+    commands: Vec<Command>,
+    listeners: Vec<Listener>,
+}
+
+/// Who sends.
+struct Driver {
+    number: u64,
+    since: Timestamp,
+    alive_at: Timestamp,
+    /// Nothing is under way: it waits for company.
+    rests: bool,
+    /// Who takes over when the call that is under way is back.
+    successor: Option<(u64, Option<Wake>)>,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Driver").field(&self.number).finish()
+    }
+}
+
+/// What whoever put something in has to do.
+enum Duty {
+    Nothing,
+    /// Drive, after this wait.
+    Drive(u64, Span),
+    /// Take over from another.
+    Succeed(u64),
+}
+
+impl Queue {
+    fn drives(&self, number: u64) -> bool {
+        self.driver
+            .as_ref()
+            .is_some_and(|driver| driver.number == number)
+    }
+
+    /// A new driver. One that rested finds itself replaced.
+    fn appoint(&mut self, now: Timestamp) -> u64 {
+        self.drivers = self.drivers.saturating_add(1);
+        self.driver = Some(Driver {
+            number: self.drivers,
+            since: now,
+            alive_at: now,
+            rests: true,
+            successor: None,
+        });
+        self.drivers
+    }
+
+    /// How long to wait before the next call.
+    fn pause(&self, now: Timestamp) -> Span {
+        if self.urgent == 0 {
+            return COMPANY;
+        }
+        self.called_at.plus(PACE).since(now)
+    }
+
+    fn duty(&mut self, now: Timestamp, is_urgent: bool) -> Duty {
+        let number = self.drivers.saturating_add(1);
+        match &mut self.driver {
+            Some(driver) if now.since(driver.alive_at) < SILENCE_MAX => {
+                let is_old = now.since(driver.since) >= DRIVE_MAX;
+                if driver.rests && (is_old || (is_urgent && self.urgent == 1)) {
+                    let number = self.appoint(now);
+                    return Duty::Drive(number, self.pause(now));
+                }
+                if is_old && !driver.rests && driver.successor.is_none() {
+                    driver.successor = Some((number, None));
+                    self.drivers = number;
+                    return Duty::Succeed(number);
+                }
+                Duty::Nothing
+            }
+            _ => {
+                let number = self.appoint(now);
+                Duty::Drive(number, self.pause(now))
+            }
+        }
+    }
+
+    /// The next group; the one whose fate is unknown first.
+    fn next(&mut self) -> Option<Rc<Group>> {
+        if self.in_flight.is_none() && !self.waiting.is_empty() {
+            let size = self.waiting.len().min(BATCH_MAX);
+            let (commands, listeners): (Vec<_>, Vec<_>) = self.waiting.drain(..size).unzip();
+            let urgent = listeners.iter().filter(|one| is_urgent(one)).count();
+            self.urgent = self.urgent.saturating_sub(urgent);
+            self.in_flight = Some(Rc::new(Group {
+                commands,
+                listeners,
+            }));
+        }
+        self.in_flight.clone()
+    }
+}
+
+const fn is_urgent(listener: &Listener) -> bool {
+    !matches!(listener, Listener::Nobody)
+}
+
+/// Puts a command in; `false` when there is no room for it.
+pub fn send<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    org: &OrgId,
+    command: Command,
+    listener: Listener,
+) -> bool {
+    let now = p.now();
+    let duty = {
+        let mut queues = isolate.outgoing.0.borrow_mut();
+        let queue = queues.entry(org.clone()).or_default();
+        if queue.waiting.len() >= WAITING_MAX {
+            return false;
+        }
+        let is_urgent = is_urgent(&listener);
+        queue.urgent = queue.urgent.saturating_add(usize::from(is_urgent));
+        queue.waiting.push_back((command, listener));
+        queue.duty(now, is_urgent)
+    };
+    let (isolate, platform, org) = (Rc::clone(isolate), p.clone(), org.clone());
+    match duty {
+        Duty::Nothing => {}
+        Duty::Drive(number, pause) => p.spawn(async move {
+            if pause > Span::ZERO {
+                platform.sleep(pause).await;
+            }
+            drive(&platform, &isolate, &org, number).await;
+        }),
+        Duty::Succeed(number) => p.spawn(async move {
+            succeed(&platform, &isolate, &org, number).await;
+            drive(&platform, &isolate, &org, number).await;
+        }),
+    }
+    true
+}
+
+/// Returns when this successor is to drive; when it is not needed, it finds that it does not.
+async fn succeed<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) {
+    let registered = |wake: Wake| {
+        let mut queues = isolate.outgoing.0.borrow_mut();
+        let driver = queues.get_mut(org).and_then(|queue| queue.driver.as_mut());
+        match driver.and_then(|driver| driver.successor.as_mut()) {
+            Some((named, slot)) if *named == number => *slot = Some(wake),
+            // Gone already.
+            _ => {
+                drop(queues);
+                wake();
+            }
+        }
+    };
+    let woken = std::pin::pin!(p.woken(registered));
+    let patience = std::pin::pin!(p.sleep(SILENCE_MAX));
+    if let Either::Right(_) = select(woken, patience).await {
+        let mut queues = isolate.outgoing.0.borrow_mut();
+        let Some(queue) = queues.get_mut(org) else {
+            return;
+        };
+        let is_named = queue.driver.as_ref().is_some_and(|driver| {
+            driver
+                .successor
+                .as_ref()
+                .is_some_and(|(named, _)| *named == number)
+        });
+        if is_named && let Some(driver) = &mut queue.driver {
+            // It has died with its request.
+            driver.hand_over(p.now());
+        }
+    }
+}
+
+impl Driver {
+    /// Makes the successor the driver, if there is one; how it is told.
+    fn hand_over(&mut self, now: Timestamp) -> Option<Option<Wake>> {
+        let (number, wake) = self.successor.take()?;
+        self.number = number;
+        self.since = now;
+        self.alive_at = now;
+        self.rests = false;
+        Some(wake)
+    }
+}
+
+/// Sends group after group until nothing is left or somebody else drives.
+async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, org: &OrgId, number: u64) {
+    let mut tries = 0_u32;
+    loop {
+        let Some(group) = begin(p, isolate, org, number) else {
+            return;
+        };
+        let outcome = p.ledger(org, &group.commands).await;
+        let pause = match outcome {
+            Ok(replies) => {
+                tries = 0;
+                let Some(pause) = end(p, isolate, org, number) else {
+                    tell(isolate, &group, replies);
+                    return;
+                };
+                tell(isolate, &group, replies);
+                pause
+            }
+            Err(error) => {
+                tries = tries.saturating_add(1);
+                p.log(
+                    Level::Warn,
+                    &format!("the ledger of {org} was not reached, try {tries}: {error}"),
+                );
+                if tries >= TRIES_MAX {
+                    give_up(isolate, org, number, &group);
+                    return;
+                }
+                Span::from_millis(100).times(1_i64 << tries)
+            }
+        };
+        if pause > Span::ZERO {
+            p.sleep(pause).await;
+        }
+    }
+}
+
+/// The next group to send, if this one drives and there is any.
+fn begin<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Option<Rc<Group>> {
+    let now = p.now();
+    let mut queues = isolate.outgoing.0.borrow_mut();
+    let queue = queues.get_mut(org)?;
+    if !queue.drives(number) {
+        return None;
+    }
+    let Some(group) = queue.next() else {
+        queue.driver = None;
+        return None;
+    };
+    queue.called_at = now;
+    if let Some(driver) = &mut queue.driver {
+        driver.rests = false;
+        driver.alive_at = now;
+    }
+    Some(group)
+}
+
+/// A call is back: how long to wait before the next, or nothing when somebody else goes on.
+fn end<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Option<Span> {
+    let now = p.now();
+    let mut queues = isolate.outgoing.0.borrow_mut();
+    let queue = queues.get_mut(org)?;
+    if !queue.drives(number) {
+        return None;
+    }
+    queue.in_flight = None;
+    let pause = queue.pause(now);
+    let driver = queue.driver.as_mut()?;
+    driver.alive_at = now;
+    if let Some(wake) = driver.hand_over(now) {
+        drop(queues);
+        if let Some(wake) = wake {
+            wake();
+        }
+        return None;
+    }
+    driver.rests = true;
+    Some(pause)
+}
+
+fn tell(isolate: &Isolate, group: &Group, replies: Vec<Reply>) {
+    for (listener, reply) in group.listeners.iter().zip(replies) {
+        match (listener, reply) {
+            (Listener::Nobody, _) => {}
+            (Listener::Ticket(ticket), reply) => ticket.tell(reply == Reply::Done),
+            (Listener::Lease(key, lease, number), Reply::Leased(grant)) => {
+                isolate
+                    .leases
+                    .borrow_mut()
+                    .granted(key, lease, *number, grant);
+            }
+            (Listener::Lease(key, lease, _), _) => {
+                isolate.leases.borrow_mut().unanswered(key, lease);
+            }
+        }
+    }
+}
+
+/// Nobody is kept waiting any longer; the group stays to be sent by whoever comes next.
+fn give_up(isolate: &Isolate, org: &OrgId, number: u64, group: &Group) {
+    {
+        let mut queues = isolate.outgoing.0.borrow_mut();
+        if let Some(queue) = queues.get_mut(org)
+            && queue.drives(number)
+        {
+            queue.driver = None;
+        }
+    }
+    for listener in &group.listeners {
+        if let Listener::Ticket(ticket) = listener {
+            ticket.tell(false);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Requests that are let in without asking, and what is on record of them when the caller hears back.
+
+use std::rc::Rc;
+
+use serde_json::json;
+use sluice_core::isolate::Isolate;
+use sluice_machines::ledger::Command;
+use sluice_machines::record::{Outcome, UsageSource};
+use sluice_units::{NanoUsd, Span, Timestamp};
+
+use crate::world::{World, answer, send, stream};
+use crate::{OPENAI_ANSWER, chat, config, key, streamed, with};
+
+const ROUND_TRIP: Span = Span::from_millis(120);
+
+/// All kinds of limits at once, none of which binds.
+fn limited() -> World {
+    with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([
+            {"requests": 100_000, "per": "1m"},
+            {"tokens": 1_000_000_000, "per": "1m", "burst": 1_000_000_000},
+            {"concurrent": 10_000},
+        ]);
+        config["orgs"]["acme"]["budgets"] =
+            json!([{"usd": "1000", "per": "day"}, {"usd": "10000", "per": "month"}]);
+        config["orgs"]["acme"]["teams"]["search"]["limits"] =
+            json!([{"requests": 100_000, "per": "1m", "burst": 50_000}]);
+    })
+}
+
+/// A key that holds a slice: two requests have made it busy.
+fn busy(world: &mut World) -> String {
+    let key = key(world);
+    for _ in 0..2 {
+        world.script(vec![answer(200, OPENAI_ANSWER)]);
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+        assert_eq!(got.status, 200, "{}", got.text());
+    }
+    key
+}
+
+fn start(
+    world: &mut World,
+    key: &str,
+    body: &[u8],
+) -> Rc<std::cell::RefCell<Option<crate::world::Got>>> {
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str())];
+    world.start("POST", "/v1/chat/completions", &headers, body, None)
+}
+
+fn admits(world: &World) -> usize {
+    let commands = world.ledger_calls().into_iter().flatten();
+    commands
+        .filter(|command| matches!(command, Command::Admit(_)))
+        .count()
+}
+
+#[test]
+fn a_busy_key_is_let_in_without_asking_nine_times_in_ten() {
+    let mut world = limited();
+    world.slow_ledger(ROUND_TRIP);
+    let key = key(&mut world);
+    let started = world.now();
+    let mut served = 0;
+    for _ in 0..60 {
+        let waiting: Vec<_> = (0..10)
+            .map(|_| start(&mut world, &key, &chat("sandbox/echo")))
+            .collect();
+        world.wait(Span::from_millis(200));
+        for slot in waiting {
+            assert_eq!(slot.take().map(|got| got.status.as_u16()), Some(200));
+            served += 1;
+        }
+    }
+    assert!(world.now().since(started) < Span::from_seconds(30));
+    assert!(
+        admits(&world) * 10 <= served,
+        "{} of {served}",
+        admits(&world)
+    );
+    world.settle();
+    assert_eq!(world.records("acme").len(), served);
+    let standing = world.standing("acme");
+    assert_eq!(standing["open"], 0);
+}
+
+#[test]
+fn settlements_and_intents_travel_together() {
+    let mut world = limited();
+    let key = busy(&mut world);
+    world.slow_ledger(ROUND_TRIP);
+    let before = world.ledger_calls().len();
+    let waiting: Vec<_> = (0..4)
+        .flat_map(|_| {
+            let some: Vec<_> = (0..2)
+                .map(|_| start(&mut world, &key, &chat("sandbox/echo")))
+                .collect();
+            world.wait(Span::from_millis(10));
+            some
+        })
+        .collect();
+    world.settle();
+    assert!(waiting.iter().all(|slot| slot.borrow().is_some()));
+    let calls = world.ledger_calls().len() - before;
+    assert!(calls <= 6, "{calls} calls for sixteen commands");
+    assert_eq!(world.records("acme").len(), 2 + 8);
+}
+
+#[test]
+fn an_answer_waits_for_its_intent_and_not_for_more() {
+    let mut world = limited();
+    let key = busy(&mut world);
+    world.slow_ledger(ROUND_TRIP);
+    for (upstream, expected) in [(10, 120), (300, 300)] {
+        world.script(vec![stream(vec![
+            sluice_core::sandbox::Step::Wait(Span::from_millis(upstream)),
+            send("data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"),
+        ])]);
+        let asked = world.now();
+        let slot = start(&mut world, &key, &streamed("fast"));
+        let answered = until_answered(&mut world, &slot);
+        assert_eq!(answered.since(asked), Span::from_millis(expected));
+        world.settle();
+        assert_eq!(slot.take().unwrap().status, 200);
+    }
+    assert_eq!(admits(&world), 2);
+}
+
+/// Lets time pass a millisecond at a time until the answer is there.
+fn until_answered(
+    world: &mut World,
+    slot: &Rc<std::cell::RefCell<Option<crate::world::Got>>>,
+) -> Timestamp {
+    for _ in 0..1_000 {
+        if slot.borrow().is_some() {
+            return world.now();
+        }
+        world.wait(Span::from_millis(1));
+    }
+    panic!("no answer");
+}
+
+#[test]
+fn what_cannot_be_put_on_record_is_withheld_and_still_accounted_for() {
+    let mut world = limited();
+    let key = busy(&mut world);
+    world.fail_ledger(5);
+    world.script(vec![answer(200, OPENAI_ANSWER)]);
+    let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(got.status, 503, "{}", got.text());
+    assert_eq!(got.json()["error"]["code"], "store_unavailable");
+    assert!(!got.text().contains("Hello"));
+    // The next request carries what is left over.
+    world.script(vec![answer(200, OPENAI_ANSWER)]);
+    let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(got.status, 200, "{}", got.text());
+    let records = world.records("acme");
+    assert_eq!(records.len(), 4);
+    let withheld = records.iter().find(|record| record.status == 503).unwrap();
+    assert_eq!(withheld.outcome, Outcome::Failed);
+    assert_eq!(withheld.usage_source, UsageSource::Provider);
+    assert_eq!(withheld.cost_nano_usd, NanoUsd::from_nanos(3_300));
+}
+
+#[test]
+fn a_limit_is_exact_over_many_isolates() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([{"requests": 100, "per": "1h"}]);
+    });
+    world.slow_ledger(Span::from_millis(20));
+    let key = key(&mut world);
+    let isolates: Vec<Rc<Isolate>> = (0..10)
+        .map(|_| {
+            let mut document = config();
+            document["orgs"]["acme"]["limits"] = json!([{"requests": 100, "per": "1h"}]);
+            Rc::new(Isolate::new(document.to_string()))
+        })
+        .collect();
+    let mut waiting = Vec::new();
+    for round in 0..100 {
+        world.isolate = Rc::clone(&isolates[round * 7 % isolates.len()]);
+        for _ in 0..5 {
+            waiting.push(start(&mut world, &key, &chat("sandbox/echo")));
+        }
+        world.wait(Span::from_millis(3));
+    }
+    world.settle();
+    let statuses: Vec<u16> = waiting
+        .into_iter()
+        .map(|slot| slot.take().unwrap().status.as_u16())
+        .collect();
+    let served = statuses.iter().filter(|status| **status == 200).count();
+    let denied = statuses.iter().filter(|status| **status == 429).count();
+    assert_eq!((served, denied), (100, 400));
+    assert_eq!(world.records("acme").len(), 100);
+}
+
+#[test]
+fn what_is_left_of_a_limit_is_told_without_asking() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([{"requests": 100, "per": "1h"}]);
+    });
+    let key = busy(&mut world);
+    for remaining in ["97", "96"] {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(
+            got.header("x-ratelimit-remaining-requests"),
+            Some(remaining)
+        );
+    }
+    assert_eq!(admits(&world), 2);
+}

@@ -1,0 +1,1 @@
+export default { fetch: () => new Response("the worker of a test") };

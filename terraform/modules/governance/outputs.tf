@@ -1,0 +1,17 @@
+output "sluice_toml" {
+  description = "The configuration, for `sluice compile` and `sluice config apply`."
+  value       = local.sluice_toml
+
+  # Whoever deploys it waits for the check.
+  depends_on = [terraform_data.check]
+}
+
+output "keys_json" {
+  description = "The keys that are to be, for `sluice key sync`. No secrets."
+  value       = jsonencode(local.keys)
+}
+
+output "secret_names" {
+  description = "The secrets that the providers' keys are looked for under, as far as they are named here."
+  value       = sort([for provider in var.model_providers : provider.key if provider.key != null])
+}

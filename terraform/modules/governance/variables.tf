@@ -1,0 +1,151 @@
+variable "region" {
+  description = "Where the gateway runs: the label in its records and headers."
+  type        = string
+  default     = "global"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,128}$", var.region))
+    error_message = "A region's name is letters, digits, - and _."
+  }
+}
+
+variable "extra_toml" {
+  description = "Tables of sluice.toml that have no variable here, such as `[gateway.timeouts]`; they stand first, as written."
+  type        = string
+  default     = ""
+}
+
+variable "model_providers" {
+  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` is the name of a secret, never the secret."
+  type = list(object({
+    name             = string
+    catalogue        = optional(string)
+    dialect          = optional(string)
+    base_url         = optional(string)
+    key              = optional(string)
+    auth             = optional(string)
+    region           = optional(string)
+    country          = optional(string)
+    models_allow     = optional(list(string))
+    models_deny      = optional(list(string))
+    discount_percent = optional(number)
+  }))
+  default = []
+
+  validation {
+    condition     = length(distinct(var.model_providers[*].name)) == length(var.model_providers)
+    error_message = "Two providers have one name."
+  }
+
+  validation {
+    condition     = alltrue([for provider in var.model_providers : provider.key == null || can(regex("^[A-Z][A-Z0-9_]*$", provider.key))])
+    error_message = "A provider's key is the name of a secret: capitals, digits and _. Never the key itself."
+  }
+}
+
+variable "routes" {
+  description = "Public model names, and where each leads: the first target serves, the next one when it fails."
+  type = map(object({
+    targets     = list(object({ provider = string, model = string }))
+    fallback_on = optional(list(string))
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for route in values(var.routes) : length(route.targets) >= 1 && length(route.targets) <= 8])
+    error_message = "A route has 1 to 8 targets."
+  }
+}
+
+variable "prices" {
+  description = "Prices of your own by \"provider/model\", in dollars for a million tokens, as text."
+  type = map(object({
+    input        = string
+    output       = optional(string)
+    input_cached = optional(string)
+  }))
+  default = {}
+}
+
+variable "orgs" {
+  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models."
+  type = map(object({
+    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+    budgets = optional(list(object({ usd = string, per = string })), [])
+    models  = optional(list(string))
+    teams = optional(map(object({
+      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+      budgets = optional(list(object({ usd = string, per = string })), [])
+      models  = optional(list(string))
+      apps = optional(map(object({
+        limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+        budgets = optional(list(object({ usd = string, per = string })), [])
+        models  = optional(list(string))
+      })), {})
+    })), {})
+    users = optional(map(object({
+      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+      budgets = optional(list(object({ usd = string, per = string })), [])
+      models  = optional(list(string))
+    })), {})
+    key_defaults = optional(object({
+      limits        = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+      budgets       = optional(list(object({ usd = string, per = string })), [])
+      expires_after = optional(string)
+    }))
+  }))
+  default = {}
+}
+
+variable "keys" {
+  description = "Virtual keys by an identifier of yours that never changes. To rotate one, raise its `version`: `sluice key sync` makes the new secret, and revokes the old one `grace` later. Secrets are never here."
+  type = map(object({
+    org     = string
+    team    = optional(string)
+    app     = optional(string)
+    user    = optional(string)
+    models  = optional(list(string), [])
+    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+    budgets = optional(list(object({ usd = string, per = string })), [])
+    expires = optional(string)
+    version = optional(number, 1)
+    grace   = optional(string, "24h")
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for id in keys(var.keys) : can(regex("^[a-z0-9][a-z0-9._-]{0,62}$", id))])
+    error_message = "A key's identifier is small letters, digits, dots, dashes and _, at most 63 of them."
+  }
+
+  validation {
+    condition     = alltrue([for key in values(var.keys) : key.version >= 1 && floor(key.version) == key.version])
+    error_message = "A key's version is 1 or more, and a whole number."
+  }
+
+  validation {
+    condition     = alltrue([for key in values(var.keys) : can(regex("^[0-9]+[smhd]$", key.grace))])
+    error_message = "A grace is a whole number and one of s, m, h, d."
+  }
+
+  validation {
+    condition     = alltrue([for key in values(var.keys) : key.app == null || key.team != null])
+    error_message = "An app belongs to a team: a key with an app needs its team."
+  }
+
+  validation {
+    condition = alltrue([
+      for key in values(var.keys) : contains(keys(var.orgs), key.org)
+      && (key.team == null || contains(keys(try(var.orgs[key.org].teams, {})), coalesce(key.team, "-")))
+      && (key.app == null || contains(keys(try(var.orgs[key.org].teams[key.team].apps, {})), coalesce(key.app, "-")))
+      && (key.user == null || contains(keys(try(var.orgs[key.org].users, {})), coalesce(key.user, "-")))
+    ])
+    error_message = "A key names an organisation, a team, an app or a user that is not declared in orgs."
+  }
+}
+
+variable "sluice_command" {
+  description = "The `sluice` command. When it is given, the configuration is checked with it before anything is deployed; null checks nothing."
+  type        = string
+  default     = null
+}

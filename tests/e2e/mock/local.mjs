@@ -1,0 +1,104 @@
+// Servers for a machine of one's own that speak Chat Completions in their own way: Ollama and vLLM.
+// Follows https://docs.ollama.com/api/openai-compatibility and https://docs.vllm.ai/en/latest/serving/openai_compatible_server.
+
+import { openai } from './openai.mjs';
+
+const readEvent = event => JSON.parse(event.slice('data: '.length));
+const frame = data => `data: ${JSON.stringify(data)}\n\n`;
+
+/** Applies a change to every chunk of a stream. */
+const each = (events, change) => events.map(event => change(readEvent(event))).filter(chunk => chunk !== null).map(frame);
+const without = (value, ...names) => Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
+
+/** Ollama knows no picture by its address, no choice of tools, and calls each tool in one piece. */
+const OLLAMA = {
+  check(body) {
+    const pictures = body.messages.flatMap(message => (Array.isArray(message.content) ? message.content : [])).filter(part => part.type === 'image_url');
+    return pictures.some(part => !part.image_url.url.startsWith('data:')) ? { status: 400, message: 'invalid image input' } : null;
+  },
+  body(answer) {
+    const calls = choice => (choice.message.tool_calls ? { tool_calls: choice.message.tool_calls.map((call, index) => ({ id: call.id.slice(0, 13), index, type: 'function', function: call.function })) } : {});
+    const choices = answer.choices.map(choice => ({ index: choice.index, message: { role: 'assistant', content: choice.message.content ?? '', ...calls(choice) }, finish_reason: choice.finish_reason }));
+    return { id: 'chatcmpl-123', object: answer.object, created: answer.created, model: answer.model, system_fingerprint: 'fp_ollama', choices, usage: answer.usage && without(answer.usage, 'prompt_tokens_details', 'completion_tokens_details') };
+  },
+  events(events) {
+    let call;
+    return each(events, chunk => {
+      const head = { id: 'chatcmpl-123', object: chunk.object, created: chunk.created, model: chunk.model, system_fingerprint: 'fp_ollama' };
+      const [choice] = chunk.choices;
+      if (!choice) return { ...head, choices: [], usage: without(chunk.usage, 'prompt_tokens_details', 'completion_tokens_details') };
+      const [piece] = choice.delta.tool_calls ?? [];
+      if (piece) {
+        if (piece.id) call = { id: piece.id.slice(0, 13), index: piece.index, type: 'function', function: { name: piece.function.name, arguments: '' } };
+        call.function.arguments += piece.function.arguments;
+        try { JSON.parse(call.function.arguments); } catch { return null; }
+        return { ...head, choices: [{ index: 0, delta: { role: 'assistant', content: '', tool_calls: [call] }, finish_reason: null }] };
+      }
+      return { ...head, choices: [{ index: 0, delta: { role: 'assistant', content: choice.delta.content ?? '' }, finish_reason: choice.finish_reason }] };
+    });
+  },
+};
+
+/** vLLM says more than it was asked and wants the role once. */
+const VLLM = {
+  check: () => null,
+  body(answer) {
+    const choices = answer.choices.map(choice => ({
+      index: choice.index, message: { role: 'assistant', content: choice.message.content, refusal: null, annotations: null, audio: null, function_call: null, tool_calls: choice.message.tool_calls?.map(call => ({ ...call, id: `chatcmpl-tool-${call.id.slice(5)}` })) ?? [], reasoning_content: null },
+      logprobs: choice.logprobs, finish_reason: choice.finish_reason, stop_reason: null,
+    }));
+    const usage = answer.usage && { prompt_tokens: answer.usage.prompt_tokens, total_tokens: answer.usage.total_tokens, completion_tokens: answer.usage.completion_tokens, prompt_tokens_details: null };
+    return { id: answer.id, object: answer.object, created: answer.created, model: answer.model, choices, service_tier: null, system_fingerprint: null, usage, prompt_logprobs: null, prompt_token_ids: null, kv_transfer_params: null };
+  },
+  events: events => each(events, chunk => ({
+    id: chunk.id, object: chunk.object, created: chunk.created, model: chunk.model,
+    choices: chunk.choices.map(choice => ({
+      index: choice.index, delta: { ...without(choice.delta, 'refusal'), ...(choice.delta.tool_calls ? { tool_calls: choice.delta.tool_calls.map(call => ({ ...call, ...(call.id ? { id: `chatcmpl-tool-${call.id.slice(5)}` } : {}) })) } : {}) },
+      logprobs: choice.logprobs, finish_reason: choice.finish_reason, ...(choice.finish_reason ? { stop_reason: null } : {}), token_ids: null,
+    })),
+    ...(chunk.usage ? { usage: { prompt_tokens: chunk.usage.prompt_tokens, total_tokens: chunk.usage.total_tokens, completion_tokens: chunk.usage.completion_tokens } } : {}),
+  })),
+};
+
+function local(quirks, wire) {
+  const { chat, embeddings } = wire.operations;
+  return {
+    ...wire,
+    operations: {
+      embeddings,
+      chat: {
+        ...chat, check: (body, model) => chat.check(body, model) ?? quirks.check(body), body: (body, model) => quirks.body(chat.body(body, model)),
+        events: (body, model) => {
+          const { events, end } = chat.events(body, model);
+          return { events: quirks.events(events), end };
+        },
+      },
+    },
+    headers: () => ({}),
+  };
+}
+
+/** Ollama's wire. */
+export function ollama() {
+  const wire = openai({ plain: true });
+  const { chat, ...others } = wire.operations;
+  const unknownAllowed = { ...chat, shape: (value, path, faults) => chat.shape(without(value, 'tool_choice', 'parallel_tool_calls'), path, faults), check: (body, model) => chat.check(without(body, 'tool_choice', 'parallel_tool_calls'), model) };
+  return {
+    ...local(OLLAMA, { ...wire, operations: { ...others, chat: unknownAllowed } }),
+    authenticate: () => null,
+    errorBody: problem => ({ error: { message: problem.reason === 'model' ? problem.message.replace(/^The model `(.*)` does.*/, 'model "$1" not found, try pulling it first') : problem.message ?? `The mock answers ${problem.status}, as it was asked to.`, type: problem.status === 404 ? 'not_found_error' : 'api_error', param: null, code: null } }),
+  };
+}
+
+const TYPES = { 400: 'BadRequestError', 401: 'AuthenticationError', 404: 'NotFoundError', 429: 'RateLimitError' };
+
+/** vLLM's wire. */
+export function vllm() {
+  const wire = openai();
+  return {
+    ...local(VLLM, wire),
+    route: (method, path) => (/^\/v1\/(chat\/completions|embeddings|models)$/.test(path) ? wire.route(method, path) : null),
+    errorBody: problem => (problem.status === 401 ? { error: 'Unauthorized' }
+      : { error: { message: problem.message ?? wire.errorBody(problem).error.message, type: TYPES[problem.status] ?? 'InternalServerError', param: problem.param ?? null, code: problem.status } }),
+  };
+}
