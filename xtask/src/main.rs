@@ -23,7 +23,8 @@ usage: cargo xtask <command> [options]
 
 commands:
   build   build the worker into build/          [--release] [--config FILE]
-  build spin   build the Spin component into    [--release] [--config FILE] [--manifest FILE]
+  build spin
+          build the Spin component into         [--release] [--config FILE] [--manifest FILE]
           build/spin/ and write its manifest
   dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
                                                 [--state DIR] [--ready-file FILE]
@@ -33,7 +34,9 @@ commands:
   check   format, lints, licences
   terraform
           tests of the Terraform modules        [needs Terraform or OpenTofu, and Go; says what it leaves out]
-  test    everything: unit tests, build, end to end, Terraform
+  test    everything but Spin: unit tests, build, end to end, Terraform
+  test spin
+          build the component and a host for it, end to end on SQLite and on Redis
 
 options:
   --release          build small and quick to run, slow to compile
@@ -72,7 +75,12 @@ fn run() -> Result<(), Failure> {
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "terraform" => Options::parse(&rest, &[]).and_then(|_| terraform::run()),
-        "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
+        "test" => match rest.split_first() {
+            Some((target, rest)) if target == "spin" => {
+                Options::parse(rest, &[]).and_then(|_| spin::test())
+            }
+            _ => Options::parse(&rest, &[]).and_then(|_| test::run()),
+        },
         "" | "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(())

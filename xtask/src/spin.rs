@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ use crate::tools;
 
 /// Where the component goes.
 const OUT: &str = "build/spin";
+/// Where the host for tests is built.
+const HOST_OUT: &str = "target/spin-host";
 /// What it is compiled for.
 const TARGET: &str = "wasm32-wasip2";
 
@@ -52,6 +55,36 @@ pub(crate) fn component(options: &Options) -> Result<(), Failure> {
     let bytes = fs::metadata(&component).map_err(doing(OUT))?.len();
     println!("{}: {} KB", component.display(), bytes / 1024);
     Ok(())
+}
+
+/// Builds the component, and a host for it where there is no `spin`, and runs the end-to-end tests on both stores.
+pub(crate) fn test() -> Result<(), Failure> {
+    tools::require_node()?;
+    tools::require_packages()?;
+    component(&Options::default())?;
+    if step::output(Command::new("spin").arg("--version")).is_none() {
+        step("cargo build (a host for the component)", || {
+            step::run(
+                tools::cargo()
+                    .args(["build", "--quiet", "--release", "--locked"])
+                    .args(["--manifest-path", "tests/spin-host/Cargo.toml"])
+                    .args(["--target-dir", HOST_OUT]),
+            )
+        })?;
+    }
+    let run = |runtime: &str, files: &[&str]| {
+        step(&format!("end-to-end tests on {runtime}"), || {
+            let mut node = Command::new("node");
+            node.args(["tests/e2e/run.mjs", "--runtime", runtime]);
+            step::run(node.args(files))
+        })
+    };
+    run("spin", &["scenarios", "accounting", "sdk", "spin"])?;
+    if step::output(Command::new("redis-server").arg("--version")).is_none() {
+        eprintln!("==> end-to-end tests on Redis: skipped, redis-server is not installed");
+        return Ok(());
+    }
+    run("spin-redis", &["scenarios", "accounting"])
 }
 
 fn compile(release: bool) -> Result<PathBuf, Failure> {
@@ -126,7 +159,19 @@ fn providers(document: &Value) -> impl Iterator<Item = &Value> {
 /// The names of the providers' secrets, as Spin wants them.
 fn secrets(document: &Value) -> BTreeSet<String> {
     providers(document)
-        .filter_map(|provider| provider.get("key")?.as_str())
+        .flat_map(|provider| {
+            let aws = provider.get("aws").and_then(Value::as_object);
+            let aws = aws.into_iter().flatten();
+            let aws = aws.filter(|(name, _)| name.as_str() != "region");
+            // One name, or several.
+            let keys = provider.get("key").into_iter();
+            let keys = keys.flat_map(|key| {
+                key.as_array()
+                    .map_or_else(|| vec![key], |keys| keys.iter().collect())
+            });
+            keys.chain(aws.map(|(_, name)| name))
+        })
+        .filter_map(Value::as_str)
         .map(str::to_ascii_lowercase)
         .collect()
 }
@@ -134,7 +179,14 @@ fn secrets(document: &Value) -> BTreeSet<String> {
 /// The addresses that the providers are called at, without their paths.
 fn origins(document: &Value) -> BTreeSet<String> {
     providers(document)
-        .filter_map(|provider| origin(provider.get("base_url")?.as_str()?))
+        .flat_map(|provider| {
+            [
+                provider.get("base_url"),
+                provider.pointer("/google/token_url"),
+            ]
+        })
+        .flatten()
+        .filter_map(|address| origin(address.as_str()?))
         .collect()
 }
 
@@ -153,13 +205,18 @@ mod tests {
         let document = serde_json::json!({"providers": {
             "a": {"base_url": "https://api.a.example/v1", "key": "A_KEY"},
             "b": {"base_url": "http://127.0.0.1:1/v1?x", "key": "A_KEY"},
-            "c": {"dialect": "openai"},
+            "c": {"dialect": "openai", "key": ["C_KEY", "C_KEY_BEFORE"]},
+            "d": {"aws": {"region": "eu-west-1", "access_key_id": "AWS_ID"}, "google": {"token_url": "https://token.example/t"}},
         }});
         let text = manifest(&document);
         for wanted in [
-            "    \"https://api.a.example\",\n    \"http://127.0.0.1:1\",\n",
+            "    \"https://api.a.example\",\n",
+            "    \"http://127.0.0.1:1\",\n",
             "a_key = { default = \"\", secret = true }\n",
             "a_key = \"{{ a_key }}\"\n",
+            "c_key_before = { default = \"\", secret = true }\n",
+            "aws_id = { default = \"\", secret = true }\n",
+            "    \"https://token.example\",\n",
             "sluice_admin_token = { required = true, secret = true }\n",
         ] {
             let is_there = text.contains(wanted)

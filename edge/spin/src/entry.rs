@@ -58,6 +58,10 @@ impl Guest for Component {
             instance.warm(&platform).await;
         }
         let answer = gateway::handle(&platform, &instance.isolate, head).await;
+        if answer.status.is_client_error() || answer.status.is_server_error() {
+            // What was refused may not have been read; what was served has been.
+            platform.spawn(platform.clone().drain());
+        }
         give(&platform, answer)
     }
 }

@@ -29,6 +29,9 @@ const REGISTRY: &str = "registry";
 /// How much of a body is read at once, at most.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
+/// How much of a refused body is taken in, at most.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
+
 /// What one request has of the platform.
 #[derive(Clone)]
 pub(crate) struct Spin(Rc<Inner>);
@@ -51,6 +54,17 @@ impl Spin {
             presence: Rc::default(),
             now: Cell::new(Timestamp::default()),
         }))
+    }
+
+    /// Takes in what nobody has read of the request's body, so that a caller who still sends it hears the answer.
+    pub(crate) async fn drain(self) {
+        let mut bytes = 0_usize;
+        while let Ok(Some(piece)) = self.piece().await {
+            bytes = bytes.saturating_add(piece.len());
+            if bytes > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
     }
 
     /// Whether the caller is still there.
@@ -118,6 +132,7 @@ impl Platform for Spin {
         let request = taken.ok_or(ReceiveError::Incomplete)?;
         let declared = declared_bytes(&crate::headers::map(&request.get_headers()));
         if declared.is_some_and(|bytes| bytes > bytes_max) {
+            self.0.request.replace(Some(request));
             return Err(ReceiveError::TooLarge);
         }
         let mut incoming = Incoming::of(request);
@@ -127,6 +142,7 @@ impl Platform for Spin {
             let (result, read) = incoming.stream.read(body).await;
             body = read;
             if body.len() > bytes_max {
+                self.0.upload.replace(Some(incoming));
                 return Err(ReceiveError::TooLarge);
             }
             if !matches!(result, StreamResult::Complete(_)) {
