@@ -27,7 +27,8 @@ export function runner() {
   return [path.join(PROJECT, 'target/spin-host/release/spin-host')];
 }
 
-async function freePort() {
+/** A port that nobody listens on. */
+export async function freePort() {
   const server = net.createServer();
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address();

@@ -1,14 +1,9 @@
-//! The interface of SQLite databases, over files of the state folder. What waits, waits beside the instance.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! The interface of SQLite databases, over files of the state folder: the part that answers without a stream.
 
 use rusqlite::Connection;
 use rusqlite::types::{Value as Cell, ValueRef};
-use wasmtime::Result;
-use wasmtime::component::{
-    Accessor, ComponentType, FutureReader, Lift, Linker, Lower, Resource, ResourceType,
-    StreamReader,
-};
+use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
+use wasmtime::{Result, StoreContextMut};
 
 use crate::host::Host;
 
@@ -48,13 +43,14 @@ struct Row {
     values: Vec<Value>,
 }
 
-type Shared = Arc<Mutex<Connection>>;
-type Rows = (Vec<String>, Vec<Row>);
-type Streamed = (
-    Vec<String>,
-    StreamReader<Row>,
-    FutureReader<Result<(), SqliteError>>,
-);
+#[derive(ComponentType, Lift, Lower)]
+#[component(record)]
+struct QueryResult {
+    columns: Vec<String>,
+    rows: Vec<Row>,
+}
+
+type Outcome<T> = std::result::Result<T, SqliteError>;
 
 fn io(error: impl std::fmt::Display) -> SqliteError {
     SqliteError::Io(error.to_string())
@@ -65,76 +61,51 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
     let mut instance = linker.instance("spin:sqlite/sqlite@3.1.0")?;
     instance.resource(
         "connection",
-        ResourceType::host::<Shared>(),
+        ResourceType::host::<Connection>(),
         |mut store, rep| {
             store
                 .data_mut()
                 .table
-                .delete(Resource::<Shared>::new_own(rep))?;
+                .delete(Resource::<Connection>::new_own(rep))?;
             Ok(())
         },
     )?;
-    instance.func_wrap_concurrent(
-        "[static]connection.open-async",
-        |accessor: &Accessor<Host>, (name,): (String,)| {
-            Box::pin(async move { Ok((open(accessor, &name).await,)) })
+    instance.func_wrap(
+        "[static]connection.open",
+        |mut store: StoreContextMut<'_, Host>, (name,): (String,)| {
+            Ok((open(store.data_mut(), &name),))
         },
     )?;
-    instance.func_wrap_concurrent(
-        "[method]connection.execute-async",
-        |accessor: &Accessor<Host>,
-         (connection, statement, parameters): (Resource<Shared>, String, Vec<Value>)| {
-            Box::pin(async move {
-                let shared = accessor.with(|mut store| store.get().table.get(&connection).cloned());
-                let Ok(shared) = shared else {
-                    return Ok((Err(SqliteError::InvalidConnection),));
-                };
-                let done =
-                    tokio::task::spawn_blocking(move || execute(&shared, &statement, parameters));
-                let answer: std::result::Result<Streamed, SqliteError> = match done.await {
-                    Ok(Ok((columns, rows))) => accessor.with(|mut store| {
-                        let rows = StreamReader::new(&mut store, rows)?;
-                        let end =
-                            FutureReader::new(&mut store, async { wasmtime::error::Ok(Ok(())) })?;
-                        wasmtime::error::Ok(Ok((columns, rows, end)))
-                    })?,
-                    Ok(Err(error)) => Err(error),
-                    Err(error) => Err(io(error)),
-                };
-                Ok((answer,))
-            })
+    instance.func_wrap(
+        "[method]connection.execute",
+        |mut store: StoreContextMut<'_, Host>,
+         (connection, statement, parameters): (Resource<Connection>, String, Vec<Value>)| {
+            let Ok(connection) = store.data_mut().table.get(&connection) else {
+                return Ok((Err(SqliteError::InvalidConnection),));
+            };
+            // Others go on on other threads meanwhile.
+            let outcome =
+                tokio::task::block_in_place(|| execute(connection, &statement, parameters));
+            Ok((outcome,))
         },
     )
 }
 
-async fn open(
-    accessor: &Accessor<Host>,
-    name: &str,
-) -> std::result::Result<Resource<Shared>, SqliteError> {
-    let application = accessor.with(|mut store| Arc::clone(&store.get().application));
-    if !application
-        .manifest
-        .sqlite_databases
-        .iter()
-        .any(|granted| granted == name)
-    {
+fn open(host: &mut Host, name: &str) -> Outcome<Resource<Connection>> {
+    let granted = &host.application.manifest.sqlite_databases;
+    if !granted.iter().any(|granted| granted == name) {
         return Err(SqliteError::AccessDenied);
     }
-    let file = application.state.join(format!("sqlite_{name}.db"));
-    let opened = tokio::task::spawn_blocking(move || Connection::open(file)).await;
-    let connection = opened.map_err(io)?.map_err(io)?;
-    let shared = Arc::new(Mutex::new(connection));
-    accessor
-        .with(|mut store| store.get().table.push(shared))
-        .map_err(io)
+    let file = host.application.state.join(format!("sqlite_{name}.db"));
+    let connection = Connection::open(file).map_err(io)?;
+    host.table.push(connection).map_err(io)
 }
 
 fn execute(
-    shared: &Shared,
+    connection: &Connection,
     statement: &str,
     parameters: Vec<Value>,
-) -> std::result::Result<Rows, SqliteError> {
-    let connection = shared.lock().unwrap_or_else(PoisonError::into_inner);
+) -> Outcome<QueryResult> {
     let mut prepared = connection.prepare_cached(statement).map_err(io)?;
     let columns: Vec<String> = prepared
         .column_names()
@@ -165,5 +136,5 @@ fn execute(
         }
         rows.push(Row { values });
     }
-    Ok((columns, rows))
+    Ok(QueryResult { columns, rows })
 }
