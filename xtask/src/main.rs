@@ -6,6 +6,7 @@ mod check;
 mod dev;
 mod fuzz;
 mod manifest;
+mod mutations;
 mod options;
 mod sim;
 mod step;
@@ -28,7 +29,7 @@ commands:
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
   sim     run the core in a simulated world,    [--requests N] [--seed S] [--threads N] [--log]
-          with faults, and check what must hold
+          with faults, and check what must hold [--mutations]
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
   terraform
