@@ -1,6 +1,7 @@
 //! The menu. Everything that people and CI do here is a subcommand, and needs rustup's cargo and Node alone.
 
 mod bench;
+mod bless;
 mod build;
 mod check;
 mod dev;
@@ -28,6 +29,8 @@ commands:
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
+                                                the translation alone, also in wasm: --kinds wire
+  bless   write anew what tests compare with: snapshots, and the tables of docs/dialects.md
   sim     run the core in a simulated world,    [--requests N] [--seed S] [--threads N] [--log]
           with faults, and check what must hold [--mutations]
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
@@ -63,6 +66,7 @@ fn run() -> Result<(), Failure> {
         "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
+        "bless" => Options::parse(&rest, &[]).and_then(|_| bless::run()),
         "sim" => sim::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
