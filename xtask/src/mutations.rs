@@ -183,8 +183,8 @@ const ALL: &[Mutation] = &[
         name: "answer before the intent is durable",
         edits: &[(
             "shared/core/src/serve.rs",
-            "outcome.is_err() || self.admitted.committed(&p).await;",
-            "outcome.is_err() || {is} || self.admitted.committed(&p).await;",
+            "Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {",
+            "Some(Ok((index, accepted))) if {is} || self.admitted.committed(&p).await => {",
         )],
     },
     Mutation {
