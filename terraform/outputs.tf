@@ -8,6 +8,11 @@ output "url" {
 output "region_urls" {
   description = "The regions' own addresses."
   value       = { for region, it in module.region : region => it.urls[0] }
+
+  precondition {
+    condition     = length(local.hostnames) == length(var.regions)
+    error_message = "Two regions have one hostname."
+  }
 }
 
 output "admin_token" {

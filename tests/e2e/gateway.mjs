@@ -27,7 +27,8 @@ const SETTLED_MS_MAX = 5_000;
 export async function startWorld(options = {}) {
   if (process.env.SLUICE_URL) return foreignWorld();
   const mocks = await startMocks();
-  const gateway = await startGateway({ mocksUrl: mocks.url, ...options }).catch(async error => {
+  const secrets = { MOCK_SERVICE_ACCOUNT: JSON.stringify(await mocks.serviceAccount()) };
+  const gateway = await startGateway({ mocksUrl: mocks.url, secrets, ...options }).catch(async error => {
     await mocks.stop();
     throw error;
   });
@@ -146,10 +147,10 @@ export async function startGateway(options) {
   return startSpinGateway(options);
 }
 
-async function startWorkerdGateway({ mocksUrl, document = configDocument(mocksUrl), stateFolder, flakyBucket = false }) {
+async function startWorkerdGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, stateFolder, flakyBucket = false }) {
   const folder = stateFolder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-e2e-'));
   const adminToken = randomBytes(24).toString('hex');
-  const gateway = new WorkerdGateway({ folder, adminToken, document, flakyBucket });
+  const gateway = new WorkerdGateway({ folder, adminToken, document, secrets, flakyBucket });
   await gateway.start();
   return gateway;
 }
@@ -168,7 +169,7 @@ class WorkerdGateway extends Gateway {
   }
 
   async start() {
-    const { folder, document, flakyBucket } = this.#options;
+    const { folder, document, secrets, flakyBucket } = this.#options;
     const faults = async () => {
       if (this.bucketFails) this.bucketFailures += 1;
       return new MiniflareResponse(null, { status: this.bucketFails ? 503 : 200 });
@@ -179,7 +180,7 @@ class WorkerdGateway extends Gateway {
     } : {};
     const { gateway, url } = await startWorkerd({
       build: path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build')), state: folder, document, log: Boolean(process.env.SLUICE_E2E_LOG),
-      bindings: { ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken }, ...flaky,
+      bindings: { ...SECRETS, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken }, ...flaky,
     });
     this.#miniflare = gateway;
     this.url = url;

@@ -1,4 +1,5 @@
-// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis] [file …]`. Installs what they need on the first run.
+// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis] [file …]`;
+// or the matrix of clients: `node tests/e2e/run.mjs matrix`. Installs what they need on the first run.
 
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -7,12 +8,18 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('./', import.meta.url));
-const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'sdk', 'python', 'spin'];
+const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'sdk', 'clients', 'types', 'python', 'spin'];
 
 const inherit = { cwd: HERE, stdio: 'inherit' };
-if (!fs.existsSync(path.join(HERE, 'node_modules', 'openai'))) {
+const manifest = name => JSON.parse(fs.readFileSync(path.join(HERE, name), 'utf8'));
+const installed = ([name, version]) => fs.existsSync(path.join(HERE, 'node_modules', name)) && manifest(`node_modules/${name}/package.json`).version === version;
+if (!Object.entries(manifest('package.json').dependencies).every(installed)) {
   const { status } = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], inherit);
   if (status !== 0) process.exit(status ?? 1);
+}
+if (process.argv[2] === 'matrix') {
+  const { status } = spawnSync(process.execPath, ['matrix.mjs', ...process.argv.slice(3)], inherit);
+  process.exit(status ?? 1);
 }
 const names = process.argv.slice(2);
 const at = names.indexOf('--runtime');

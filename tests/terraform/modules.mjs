@@ -51,7 +51,8 @@ function variables() {
   return { TF_VAR_sluice_command: command, TF_VAR_artefact_dir: ARTEFACT };
 }
 
-function sluice() {
+/** The real command. */
+export function sluice() {
   const path = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), "debug", "sluice");
   if (!existsSync(path)) throw new Missing("no sluice command: `cargo build --package sluice-cli`, or `cargo xtask terraform`");
   return path;
@@ -124,6 +125,7 @@ export function state(folder) {
   const all = resources((left.values ?? left).root_module);
   return {
     text: JSON.stringify(left),
+    outputs: left.outputs ?? left.values.outputs,
     all: (type) => all.filter((resource) => resource.type === type).map((resource) => resource.values),
   };
 }

@@ -10,7 +10,7 @@ import { LOOSE_BUCKET, OUT_OF_THE_EU, PLACELESS } from "./mutations.mjs";
 import { MODULES, parses, quiet, terraform, usedTypes } from "./tools.mjs";
 
 const EXAMPLES = ["basic", "eu-pinned", "multi-region", "spin-aws"].map((name) => `examples/${name}`);
-const SUBJECTS = [...readdirSync(join(MODULES, "modules")).map((name) => `modules/${name}`), ...EXAMPLES];
+const SUBJECTS = [".", ...readdirSync(join(MODULES, "modules")).map((name) => `modules/${name}`), ...EXAMPLES];
 /** What a test says when it has noticed, rather than stumbled. */
 const NOTICED = /Error: (Test assertion failed|Resource precondition failed)/;
 
@@ -27,7 +27,14 @@ test("every file is formatted", (t) => {
   assert.equal(done.status, 0, done.stdout);
 });
 
-for (const folder of [".", ...SUBJECTS]) {
+test("tflint finds nothing", (t) => {
+  const words = ["--recursive", `--config=${join(MODULES, ".tflint.hcl")}`, "--no-color"];
+  const done = spawnSync("tflint", words, { cwd: MODULES, env: quiet(), encoding: "utf8" });
+  if (done.error) return t.skip("no tflint on the PATH; `go install github.com/terraform-linters/tflint@v0.64.0` makes it");
+  assert.equal(done.status, 0, done.stdout + done.stderr);
+});
+
+for (const folder of SUBJECTS) {
   test(`${folder} is valid`, { skip }, () => {
     init(folder);
     succeed(folder, "validate", "-no-color");

@@ -1,12 +1,12 @@
-//! Measures the gateway against a bare pass-through worker.
+//! Measures the gateway against a bare pass-through worker, or the translation alone.
 //!
-//! Only builds the worker as it is deployed; what is measured, and how, is in `tests/bench`.
+//! Only builds the worker as it is deployed, or the benchmarks like it; what is measured, and how, is in `tests/bench`.
 
 use std::process::Command;
 
 use crate::build;
 use crate::options::Options;
-use crate::step::{self, Failure, become_program};
+use crate::step::{self, Failure, become_program, step};
 use crate::tools;
 
 /// The program that measures.
@@ -15,6 +15,9 @@ const PROGRAM: &str = "tests/bench/main.mjs";
 /// Builds and measures; the options are the program's.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     tools::require_node()?;
+    if arguments == ["--kinds", "wire"] || arguments == ["--kinds=wire"] {
+        return wire();
+    }
     // Before the long part: what will fail anyway fails at once.
     step::run(node(arguments).arg("--options-only"))?;
     if measures_gateway(arguments) {
@@ -26,6 +29,28 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         tools::require_packages()?;
     }
     become_program(&mut node(arguments))
+}
+
+/// Measures the wire crate alone, natively and in wasm, both compiled as the worker is.
+fn wire() -> Result<(), Failure> {
+    const PACKAGE: &str = "sluice-bench-wire";
+    tools::require_wasm_target()?;
+    let build = |more: &[&str]| {
+        let mut cargo = tools::cargo();
+        cargo.args(["build", "--release", "--quiet", "--package", PACKAGE]);
+        step::run(cargo.args(more))
+    };
+    step("build the benchmarks", || {
+        build(&["--bins"])?;
+        build(&["--lib", "--target", tools::WASM_TARGET])
+    })?;
+    let module = format!(
+        "target/{}/release/sluice_bench_wire.wasm",
+        tools::WASM_TARGET
+    );
+    let mut node = Command::new("node");
+    node.args(["tests/bench/wire.mjs", "target/release/sluice-bench-wire"]);
+    become_program(node.arg(module))
 }
 
 fn node(arguments: &[String]) -> Command {

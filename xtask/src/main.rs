@@ -1,12 +1,14 @@
 //! The menu. Everything that people and CI do here is a subcommand, and needs rustup's cargo and Node alone.
 
 mod bench;
+mod bless;
 mod build;
 mod check;
 mod dev;
 mod fuzz;
 mod manifest;
 mod options;
+mod sim;
 mod spin;
 mod step;
 mod terraform;
@@ -30,11 +32,15 @@ commands:
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
+                                                the translation alone, also in wasm: --kinds wire
+  bless   write anew what tests compare with: snapshots, and the tables of docs/dialects.md
+  sim     run the core in a simulated world,    [--requests N] [--seed S] [--threads N] [--log]
+          with faults, and check what must hold
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
   terraform
           tests of the Terraform modules        [needs Terraform or OpenTofu, and Go; says what it leaves out]
-  test    everything but Spin: unit tests, build, end to end, Terraform
+  test    everything but Spin: unit tests, simulation, build, end to end, Terraform
   test spin
           build the component and a host for it, end to end on SQLite and on Redis
 
@@ -72,6 +78,8 @@ fn run() -> Result<(), Failure> {
         },
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
+        "bless" => Options::parse(&rest, &[]).and_then(|_| bless::run()),
+        "sim" => sim::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "terraform" => Options::parse(&rest, &[]).and_then(|_| terraform::run()),

@@ -60,6 +60,9 @@ pub struct KeyRecord {
     /// Its requests are refused where a translation would lose something.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
+    /// Each of its requests is on record before its provider is called.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accounting_strict: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is refused.
@@ -187,6 +190,6 @@ pub struct Changes {
     pub config_version: u64,
     /// Hashes of keys that were created or revoked: forget what you know of them and ask the registry, not a copy.
     pub keys: Vec<String>,
-    /// There were more changes than are listed: forget every key.
+    /// There were more changes than are listed, which are the latest: forget every key.
     pub everything: bool,
 }

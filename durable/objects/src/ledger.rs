@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use sluice_machines::ledger::{self, Command};
+use sluice_machines::ledger::{self, Answer, Call, Notices};
 use sluice_machines::outbox;
 use sluice_machines::rows::{Read, Rows};
 use sluice_units::{Span, Timestamp};
@@ -42,6 +42,7 @@ pub struct LedgerObject {
     store: Store<Storage>,
     bucket: JsValue,
     alarm_at: Cell<Option<Timestamp>>,
+    notices: Cell<Notices>,
 }
 
 #[wasm_bindgen]
@@ -59,15 +60,16 @@ impl LedgerObject {
             storage,
             bucket,
             alarm_at: Cell::new(alarm.map(clock::millis)),
+            notices: Cell::default(),
         })
     }
 
-    /// Commits commands, a JSON array of them, together, and returns a reply for each.
+    /// Commits a [`Call`]'s commands together, and returns an [`Answer`], both as JSON.
     ///
     /// # Errors
     /// What the database says, or what cannot be understood. Nothing was written then.
-    pub fn call(&self, commands: &str) -> Result<String, JsError> {
-        let commands: Vec<Command> = serde_json::from_slice(commands.as_bytes())
+    pub fn call(&self, call: &str) -> Result<String, JsError> {
+        let Call { commands, notices } = serde_json::from_slice(call.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(&commands, |reads| self.store.read(reads))?;
@@ -77,7 +79,9 @@ impl LedgerObject {
             self.store.commit(&writes)?;
             self.wake_by(now.plus(ship_interval()))?;
         }
-        Ok(serde_json::to_string(&replies)?)
+        let notices = self.notices.get().merge(notices);
+        self.notices.set(notices);
+        Ok(serde_json::to_string(&Answer { replies, notices })?)
     }
 
     /// Charges what has expired, ships what waits, and says when to be woken next.

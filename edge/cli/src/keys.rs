@@ -1,4 +1,4 @@
-//! `sluice key create`, `list` and `revoke`.
+//! `sluice key create`, `list` and `revoke`; `sync` is next door.
 //!
 //! Reads the form of limits and budgets; whether they are in bounds decides the gateway.
 
@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use sluice_core::config::{BudgetDocument, LimitDocument, PeriodName};
 
 use crate::admin::Admin;
+use crate::sync::{self, Sync};
 use crate::{AdminArguments, Failure, table};
 
 const PAGES_MAX: usize = 1_000;
@@ -33,6 +34,8 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         admin: AdminArguments,
     },
+    /// Make the keys that are declared in a file, and end those that no longer are
+    Sync(Sync),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +77,9 @@ pub(crate) struct Create {
     /// Refuse its requests where a translation between APIs would lose something
     #[arg(long)]
     strict: bool,
+    /// Put each of its requests on record before its provider is called, which costs a round trip to the ledger
+    #[arg(long)]
+    accounting_strict: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -86,6 +92,7 @@ pub(crate) fn run(command: KeyCommand) -> Result<String, Failure> {
         KeyCommand::Create(create) => self::create(&create),
         KeyCommand::List { org, json, admin } => list(org.as_deref(), json, &admin),
         KeyCommand::Revoke { id, admin } => revoke(&id, &admin),
+        KeyCommand::Sync(sync) => sync::run(&sync),
     }
 }
 
@@ -121,6 +128,9 @@ fn creation(create: &Create) -> Value {
     let mut fields: Map<String, Value> = said.collect();
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
+    }
+    if create.accounting_strict {
+        fields.insert("accounting".to_owned(), json!("strict"));
     }
     if create.strict {
         fields.insert("strict".to_owned(), json!(true));
@@ -163,7 +173,7 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         tokens,
         per: Some(per.to_owned()),
         burst,
-        concurrent: None,
+        ..LimitDocument::default()
     })
 }
 
@@ -183,26 +193,7 @@ fn budget(text: &str) -> Result<BudgetDocument, &'static str> {
 }
 
 fn list(org: Option<&str>, json: bool, arguments: &AdminArguments) -> Result<String, Failure> {
-    let admin = Admin::open(arguments).map_err(Failure::Admin)?;
-    let mut keys: Vec<Value> = Vec::new();
-    let mut after: Option<String> = None;
-    for _ in 0..PAGES_MAX {
-        let parameters = [("org", org), ("after", after.as_deref())];
-        let parameters: Vec<String> = parameters
-            .into_iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
-            .collect();
-        let path = format!("/admin/keys?{}", parameters.join("&"));
-        let page = admin
-            .get(path.trim_end_matches('?'))
-            .map_err(Failure::Admin)?;
-        let found = page.get("data").and_then(Value::as_array);
-        keys.extend(found.into_iter().flatten().cloned());
-        after = page.get("next").and_then(Value::as_str).map(str::to_owned);
-        if after.is_none() {
-            break;
-        }
-    }
+    let keys = all(&Admin::open(arguments).map_err(Failure::Admin)?, org)?;
     if json {
         return Ok(keys.iter().map(|key| format!("{key}\n")).collect());
     }
@@ -227,6 +218,30 @@ fn list(org: Option<&str>, json: bool, arguments: &AdminArguments) -> Result<Str
     Ok(table(&rows))
 }
 
+/// Every key of the gateway, or of one organisation, page by page.
+pub(crate) fn all(admin: &Admin, org: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let mut keys: Vec<Value> = Vec::new();
+    let mut after: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let parameters = [("org", org), ("after", after.as_deref())];
+        let parameters: Vec<String> = parameters
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
+            .collect();
+        let path = format!("/admin/keys?{}", parameters.join("&"));
+        let page = admin
+            .get(path.trim_end_matches('?'))
+            .map_err(Failure::Admin)?;
+        let found = page.get("data").and_then(Value::as_array);
+        keys.extend(found.into_iter().flatten().cloned());
+        after = page.get("next").and_then(Value::as_str).map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(keys)
+}
+
 fn revoke(id: &str, arguments: &AdminArguments) -> Result<String, Failure> {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if id.is_empty() || !id.chars().all(legal) {
@@ -240,7 +255,7 @@ fn revoke(id: &str, arguments: &AdminArguments) -> Result<String, Failure> {
     Ok(format!("key {} is revoked\n", text(&answer, "id")))
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub(crate) fn text(value: &Value, name: &str) -> String {
     value
         .get(name)
         .and_then(Value::as_str)

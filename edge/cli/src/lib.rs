@@ -13,6 +13,8 @@ mod resolve;
 mod shape;
 mod similar;
 pub mod source;
+mod sync;
+mod zones;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -89,6 +91,13 @@ pub enum Failure {
     Admin(admin::AdminError),
     /// What should be a key's identifier cannot be one. Not shown: it may be the secret.
     NotAnIdentifier,
+    /// A declared key cannot be brought about.
+    Declared {
+        /// Which, or the file where it is not known.
+        key: String,
+        /// Why.
+        problem: String,
+    },
     /// The catalogue holds nothing of that name.
     NotInCatalogue(String),
     /// The built-in catalogue is damaged.
@@ -115,6 +124,7 @@ impl fmt::Display for Failure {
                 f,
                 "that is not a key's identifier; `sluice key list` shows them (never give the secret itself)"
             ),
+            Self::Declared { key, problem } => writeln!(f, "{key}: {problem}"),
             Self::NotInCatalogue(name) => writeln!(
                 f,
                 "the catalogue knows no {name:?}; `sluice catalogue list` shows the providers"

@@ -4,7 +4,7 @@ use sluice_catalogue::Catalogue;
 use sluice_core::config::{Config, Document, Issue, Path};
 
 use crate::source::{Place, Source};
-use crate::{resolve, shape};
+use crate::{resolve, shape, zones};
 
 /// A configuration without faults.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ pub fn load(text: &str, catalogue: &Catalogue) -> Result<Loaded, Vec<Fault>> {
     let (mut document, mut issues) = shape::read(source.json());
     let unresolved = resolve::resolve(&mut document, catalogue);
     add_new(&mut issues, unresolved);
+    add_new(&mut issues, zones::describe(&mut document));
     let compiled = Config::compile(&document);
     let config = compiled.map_err(|found| add_new(&mut issues, found)).ok();
     match config {

@@ -107,80 +107,17 @@ fn complete(provider: &mut ProviderDocument, facts: &ProviderFacts) {
     if provider.key.is_none() && !keyless {
         provider.key = facts.key.clone().map(|key| KeyDocument(vec![key]));
     }
-    fill_quirks(&mut provider.quirks, &quirks_document(facts.quirks));
-}
-
-/// Fills in what `written` does not say.
-fn fill_quirks(written: &mut QuirksDocument, known: &QuirksDocument) {
-    merge_quirks(written, known, Option::or);
-}
-
-/// Takes out of `known` what `written` says.
-fn cut_quirks(known: &mut QuirksDocument, written: &QuirksDocument) {
-    merge_quirks(known, written, |known, written| {
-        known.filter(|_| written.is_none())
-    });
-}
-
-/// Changes each field of `left` by the same field of `right`.
-fn merge_quirks(
-    left: &mut QuirksDocument,
-    right: &QuirksDocument,
-    merge: fn(Option<bool>, Option<bool>) -> Option<bool>,
-) {
-    let QuirksDocument {
-        max_completion_tokens,
-        stream_usage,
-        developer_role,
-        reasoning_content,
-        thought_signatures,
-        reasoning_adaptive,
-        sampling,
-        structured_outputs,
-        responses,
-        completions,
-    } = left;
-    for (left, right) in [
-        (max_completion_tokens, right.max_completion_tokens),
-        (stream_usage, right.stream_usage),
-        (developer_role, right.developer_role),
-        (reasoning_content, right.reasoning_content),
-        (thought_signatures, right.thought_signatures),
-        (reasoning_adaptive, right.reasoning_adaptive),
-        (sampling, right.sampling),
-        (structured_outputs, right.structured_outputs),
-        (responses, right.responses),
-        (completions, right.completions),
-    ] {
-        *left = merge(*left, right);
+    let mut known = quirks_document(facts.quirks);
+    if !facts.fields_refused.is_empty() {
+        known.fields_refused = Some(facts.fields_refused.clone());
     }
+    provider.quirks.fill(&known);
 }
 
+/// The catalogue's words are the configuration's; a test holds them together.
 fn quirks_document(quirks: Quirks) -> QuirksDocument {
-    let Quirks {
-        max_completion_tokens,
-        stream_usage,
-        developer_role,
-        reasoning_content,
-        thought_signatures,
-        reasoning_adaptive,
-        sampling,
-        responses,
-        completions,
-    } = quirks;
-    QuirksDocument {
-        max_completion_tokens,
-        stream_usage,
-        developer_role,
-        reasoning_content,
-        thought_signatures,
-        reasoning_adaptive,
-        sampling,
-        // A capability of the model.
-        structured_outputs: None,
-        responses,
-        completions,
-    }
+    let words = serde_json::to_value(quirks).and_then(serde_json::from_value);
+    words.unwrap_or_default()
 }
 
 /// Adds the models that can be served and are let through, and their prices.
@@ -198,7 +135,7 @@ fn complete_models<'a>(
             continue;
         }
         let mut own = model_document(facts);
-        cut_quirks(&mut own.quirks, &provider.quirks);
+        own.quirks.cut(&provider.quirks);
         if !provider.models.add(model, own.clone()) {
             let mut written = provider.models.iter_mut();
             if let Some((_, written)) = written.find(|(found, _)| *found == model) {
@@ -218,7 +155,9 @@ fn complete_models<'a>(
 
 fn served(provider: &ProviderDocument, facts: &ModelFacts, model: &str) -> bool {
     let matches = |patterns: &[String]| patterns.iter().any(|p| pattern_matches(p, model));
-    let can = facts.can.contains(&Ability::Chat) || facts.can.contains(&Ability::Embeddings);
+    let can = [Ability::Chat, Ability::Embeddings, Ability::Responses]
+        .iter()
+        .any(|ability| facts.can.contains(ability));
     let allowed = provider.models_allow.as_deref().is_none_or(matches);
     can && allowed && !matches(&provider.models_deny)
 }
@@ -229,12 +168,12 @@ fn fill(written: &mut ModelDocument, own: ModelDocument) {
     if written.capabilities.is_none() {
         written.capabilities = own.capabilities;
     }
-    fill_quirks(&mut written.quirks, &own.quirks);
+    written.quirks.fill(&own.quirks);
 }
 
 fn model_document(facts: &ModelFacts) -> ModelDocument {
     let capabilities = facts.can.iter().filter_map(|ability| match ability {
-        Ability::Chat => Some(CapabilityName::Chat),
+        Ability::Chat | Ability::Responses => Some(CapabilityName::Chat),
         Ability::Embeddings => Some(CapabilityName::Embeddings),
         Ability::Tools => Some(CapabilityName::Tools),
         Ability::Images => Some(CapabilityName::Images),
@@ -242,14 +181,18 @@ fn model_document(facts: &ModelFacts) -> ModelDocument {
         Ability::Documents => Some(CapabilityName::Documents),
         Ability::Reasoning => Some(CapabilityName::Reasoning),
         Ability::StructuredOutput => Some(CapabilityName::StructuredOutput),
-        Ability::Responses | Ability::Video | Ability::DrawImages | Ability::Speak => None,
+        Ability::Video | Ability::DrawImages | Ability::Speak => None,
     });
+    let mut quirks = quirks_document(facts.quirks);
+    if facts.can.contains(&Ability::Responses) {
+        quirks.chat_completions = Some(false);
+    }
     ModelDocument {
         context_tokens: facts.context,
         output_tokens_max: facts.output,
         capabilities: Some(capabilities.collect()),
         deployment: None,
-        quirks: quirks_document(facts.quirks),
+        quirks,
     }
 }
 

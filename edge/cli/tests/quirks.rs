@@ -3,7 +3,7 @@
 
 use sluice_catalogue::Catalogue;
 use sluice_cli::load::load;
-use sluice_core::config::Config;
+use sluice_core::config::{Config, QuirksDocument};
 
 /// The flags of [`sluice_wire::Target`] that the catalogue sets, those that are on.
 fn flags(config: &Config, model: &str) -> Vec<&'static str> {
@@ -19,8 +19,17 @@ fn flags(config: &Config, model: &str) -> Vec<&'static str> {
         ("reasoning_adaptive", target.reasoning_adaptive),
         ("sampling", target.sampling),
         ("structured_outputs", target.structured_outputs),
+        ("no_chat_completions", !target.chat_completions),
         ("responses", target.responses),
         ("completions", target.completions),
+        ("reasoning_key", target.reasoning_key),
+        ("thinking_chunks", target.thinking_chunks),
+        ("short_call_ids", target.short_call_ids),
+        ("random_seed", target.random_seed),
+        ("assistant_prefix", target.assistant_prefix),
+        ("strict_fields", target.strict_fields),
+        ("no_json_schema", !target.json_schema),
+        ("fields_refused", !target.fields_refused.is_empty()),
     ];
     let on = flags.into_iter().filter(|(_, on)| *on);
     on.map(|(name, _)| name).collect()
@@ -75,14 +84,22 @@ fn encoders_know_what_the_catalogue_knows() {
                 "gpt-5-mini",
                 "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs responses",
             ),
+            // Served over Responses alone.
+            (
+                "o3-pro",
+                "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs no_chat_completions responses",
+            ),
             (
                 "gpt-5-mini-2025-08-07",
                 "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs responses",
             ),
-            ("deepseek-chat", "stream_usage reasoning_content sampling"),
+            (
+                "deepseek-chat",
+                "stream_usage reasoning_content sampling no_json_schema",
+            ),
             (
                 "deepseek-reasoner",
-                "stream_usage reasoning reasoning_content sampling",
+                "stream_usage reasoning reasoning_content sampling no_json_schema",
             ),
             (
                 "kimi-k2.5",
@@ -94,7 +111,7 @@ fn encoders_know_what_the_catalogue_knows() {
             ),
             (
                 "mistral-small-latest",
-                "reasoning reasoning_adaptive sampling",
+                "reasoning reasoning_adaptive sampling thinking_chunks short_call_ids random_seed assistant_prefix strict_fields fields_refused",
             ),
         ],
     );
@@ -130,7 +147,7 @@ fn the_operator_s_word_holds_over_the_catalogue_s_and_a_model_s_over_its_provide
                 "stream_usage reasoning reasoning_adaptive sampling",
             ),
             ("claude-opus-4-5", "stream_usage developer_role sampling"),
-            ("deepseek-chat", "stream_usage sampling"),
+            ("deepseek-chat", "stream_usage sampling no_json_schema"),
         ],
     );
 }
@@ -144,4 +161,14 @@ fn a_model_that_nobody_knows_is_held_to_no_schema() {
             "stream_usage reasoning sampling",
         )],
     );
+}
+
+#[test]
+fn every_word_of_the_catalogue_s_is_one_of_the_configuration_s() {
+    let catalogue = Catalogue::built_in().unwrap();
+    for facts in catalogue.providers() {
+        let known = serde_json::to_value(facts.quirks).unwrap();
+        let read: Result<QuirksDocument, _> = serde_json::from_value(known);
+        assert!(read.is_ok(), "{}: {read:?}", facts.id);
+    }
 }

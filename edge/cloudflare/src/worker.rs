@@ -190,13 +190,9 @@ impl Platform for Worker {
         body::fetch(call).await
     }
 
-    async fn ledger(
-        &self,
-        org: &OrgId,
-        commands: &[ledger::Command],
-    ) -> Result<Vec<ledger::Reply>, StoreError> {
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
         let name = format!("{}/{org}", self.0.region);
-        self.ask("ledger", LEDGER, &name, &commands).await
+        self.ask("ledger", LEDGER, &name, call).await
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

@@ -196,18 +196,18 @@ impl Platform for Spin {
         upstream::fetch(call).await
     }
 
-    async fn ledger(
-        &self,
-        org: &OrgId,
-        commands: &[ledger::Command],
-    ) -> Result<Vec<ledger::Reply>, StoreError> {
+    /// The registry is next door and is asked for its own news: nothing rides on what is said to a ledger.
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
         let instance = &self.0.instance;
         let object = instance.ledger(org);
-        let replies = combine::run(instance, &object, commands)
+        let replies = combine::run(instance, &object, &call.commands)
             .await
             .map_err(unavailable("ledger"))?;
         maintain::soon(instance, object);
-        Ok(replies)
+        Ok(ledger::Answer {
+            replies,
+            notices: call.notices,
+        })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

@@ -40,6 +40,8 @@ line! {
         service_account: bool,
         /// Where it departs from its dialect.
         quirks: Quirks,
+        /// Top-level fields that it refuses.
+        fields_refused: Vec<String>,
         /// Its addresses by region.
         endpoints: BTreeMap<String, String>,
         /// Whether it can serve from within the EU. A default to be confirmed, never a proof.
@@ -84,6 +86,27 @@ pub struct Quirks {
     /// It serves legacy Completions too.
     #[serde(skip_serializing_if = "is_default")]
     pub completions: Option<bool>,
+    /// It takes its thoughts back as `reasoning`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reasoning_key: Option<bool>,
+    /// It thinks in parts of the content.
+    #[serde(skip_serializing_if = "is_default")]
+    pub thinking_chunks: Option<bool>,
+    /// Its identifiers of calls have nine letters and digits.
+    #[serde(skip_serializing_if = "is_default")]
+    pub short_call_ids: Option<bool>,
+    /// It calls a seed `random_seed`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub random_seed: Option<bool>,
+    /// It wants a last turn of the assistant's marked as a `prefix`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub assistant_prefix: Option<bool>,
+    /// It refuses fields that it does not know.
+    #[serde(skip_serializing_if = "is_default")]
+    pub strict_fields: Option<bool>,
+    /// It can be held to a JSON schema by `response_format`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub json_schema: Option<bool>,
 }
 
 line! {

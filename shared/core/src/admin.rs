@@ -10,7 +10,7 @@ use sluice_machines::{ledger, limit::Rule};
 use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
 
 use crate::address::allow;
-use crate::config::{BudgetDocument, Config, Document, Issue, LimitDocument};
+use crate::config::{AccountingName, BudgetDocument, Config, Document, Issue, LimitDocument};
 use crate::gateway::{Answer, Context};
 use crate::hash::{same_secret, sha256_hex};
 use crate::platform::Platform;
@@ -145,6 +145,7 @@ struct NewKey {
     user: Option<UserId>,
     models: Vec<String>,
     strict: bool,
+    accounting: Option<AccountingName>,
     limits: Vec<LimitDocument>,
     budgets: Vec<BudgetDocument>,
     expires_after: Option<String>,
@@ -233,11 +234,12 @@ fn key_record(
         models: asked.models,
         rules,
         strict: asked.strict,
+        accounting_strict: asked.accounting == Some(AccountingName::Strict),
         created_at: now,
         expires_at: now.plus(life),
         revoked_at: None,
     };
-    config.scopes_for(&key).map_err(|gone| {
+    config.place_of(&key, now).map_err(|gone| {
         invalid(
             "org",
             format!("The configuration does not name this: {gone}."),
@@ -291,6 +293,7 @@ fn key_json(key: &KeyRecord, now: Timestamp) -> Value {
         "models": key.models,
         "rules": key.rules,
         "strict": key.strict,
+        "accounting": if key.accounting_strict { "strict" } else { "leased" },
         "state": state,
         "created_at": key.created_at.to_string(),
         "expires_at": key.expires_at.to_string(),
@@ -452,7 +455,10 @@ async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Pr
         )
     })?;
     let org = OrgId::new(&org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
-    let mut replies = context.p.ledger(&org, &[ledger::Command::Standing]).await?;
+    let mut replies = context
+        .isolate
+        .ask_ledger(context.p, &org, vec![ledger::Command::Standing])
+        .await?;
     match replies.pop() {
         Some(ledger::Reply::Standing {
             scopes,

@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use futures_util::future::{Either, select};
 use http::StatusCode;
-use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, LEASE_GRACE, LEASE_LIFE};
+use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{LeaseId, ModelId, NanoUsd, OrgId, RequestId, Span, Timestamp, Tokens, Usage};
@@ -17,6 +16,7 @@ use crate::platform::Platform;
 use crate::price;
 use crate::problem::Problem;
 use crate::secret_key;
+use crate::wait::Wait;
 
 /// What a request will use at most.
 #[derive(Debug, Clone, Copy)]
@@ -98,10 +98,6 @@ impl Admitted {
     }
 }
 
-/// How long a request waits for slices that others hold to come back, at most, and how often it asks.
-const WAIT_MAX: Span = LEASE_LIFE.plus(LEASE_GRACE).plus(Span::from_seconds(1));
-const ASKS_MAX: u32 = 4;
-
 /// Reserves what the request may use, at every scope or at none: out of the isolate's slice where that suffices, which
 /// takes no time, and else by asking the ledger.
 ///
@@ -130,29 +126,33 @@ pub async fn reserve<P: Platform>(
         .leases
         .borrow_mut()
         .note(p.now(), &caller.key().id, caller.scopes(), slice);
-    let mut asks = 0_u32;
+    let mut wait = Wait::new(p, isolate, caller, ask.at);
+    let outcome = let_in(p, isolate, caller, &mut admitted, estimate, &mut wait).await;
+    wait.end();
+    outcome.map(|()| admitted)
+}
+
+/// Tries until the request is let in, or is refused for good.
+async fn let_in<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    caller: &Caller,
+    admitted: &mut Admitted,
+    estimate: Amount,
+    wait: &mut Wait<'_, P>,
+) -> Result<(), Problem> {
+    wait.behind_others().await?;
     loop {
-        if draw(p, isolate, &mut admitted, estimate) {
-            return Ok(admitted);
+        if !caller.is_strict() && draw(p, isolate, admitted, estimate) {
+            return Ok(());
         }
-        let asked = ask_ledger(p, isolate, caller, &mut admitted, estimate).await?;
+        // Where the allowance is scarce a slice would keep others out: whoever had to wait asks for itself alone.
+        let is_scarce = wait.has_waited();
+        let asked = ask_ledger(p, isolate, caller, admitted, (estimate, is_scarce)).await?;
         let Some(denial) = asked else {
-            return Ok(admitted);
+            return Ok(());
         };
-        asks = asks.saturating_add(1);
-        let wait = denial
-            .leases_end
-            .filter(|_| asks < ASKS_MAX)
-            .filter(|wait| p.now().plus(*wait) <= ask.at.plus(WAIT_MAX));
-        let Some(wait) = wait else {
-            return Err(Problem::denied(&denial));
-        };
-        // What is left is held by others, who draw it or let it go: only then is it known.
-        let over = std::pin::pin!(p.sleep(wait));
-        let left = std::pin::pin!(p.left());
-        if let Either::Right(_) = select(over, left).await {
-            return Err(Problem::left());
-        }
+        wait.after(&denial).await?;
     }
 }
 
@@ -205,13 +205,14 @@ fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, draft: &Record) {
     }
 }
 
-/// Asks the ledger for this one request, and for a first slice with it where the key is busy. A denial is an answer.
+/// Asks the ledger for this one request, and for a first slice with it where the key is busy and the allowance is not
+/// scarce. A denial is an answer.
 async fn ask_ledger<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
     caller: &Caller,
     admitted: &mut Admitted,
-    estimate: Amount,
+    (estimate, is_scarce): (Amount, bool),
 ) -> Result<Option<Denial>, Problem> {
     let draft = &admitted.draft;
     let mut commands = vec![ledger::Command::Admit(Box::new(Admission {
@@ -221,10 +222,14 @@ async fn ask_ledger<P: Platform>(
         draft: draft.clone(),
     }))];
     let name = || LeaseId::new(&secret_key::identifier("lease_", p.random())).ok();
-    let begun = isolate.leases.borrow_mut().begin(p.now(), &draft.key, name);
+    let begun = if is_scarce {
+        None
+    } else {
+        isolate.leases.borrow_mut().begin(p.now(), &draft.key, name)
+    };
     let lease = begun.as_ref().map(|request| request.lease.clone());
     commands.extend(begun.map(|request| ledger::Command::Lease(Box::new(request))));
-    let asked = p.ledger(&draft.org, &commands).await;
+    let asked = isolate.ask_ledger(p, &draft.org, commands).await;
     if let Some(lease) = &lease {
         let mut leases = isolate.leases.borrow_mut();
         match asked.as_ref().ok().and_then(|replies| replies.get(1)) {

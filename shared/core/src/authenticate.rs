@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use http::request::Parts;
 use http::{StatusCode, header};
-use sluice_machines::limit::ScopeRules;
+use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
+use sluice_units::Span;
 
 use crate::address;
-use crate::config::{Config, ScopeError};
+use crate::config::{Config, Place, ScopeError};
 use crate::hash::sha256_hex;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
@@ -19,7 +20,7 @@ use crate::secret_key;
 #[derive(Debug)]
 pub struct Caller {
     key: Rc<KeyRecord>,
-    scopes: Vec<ScopeRules>,
+    place: Place,
 }
 
 impl Caller {
@@ -32,7 +33,19 @@ impl Caller {
     /// All scopes that the key stands in, outermost first, with their rules.
     #[must_use]
     pub fn scopes(&self) -> &[ScopeRules] {
-        &self.scopes
+        &self.place.scopes
+    }
+
+    /// The limits that its requests wait for, and how long.
+    #[must_use]
+    pub fn queues(&self) -> &[(Scope, Rule, Span)] {
+        &self.place.queues
+    }
+
+    /// Whether its requests must be on record before their provider is called.
+    #[must_use]
+    pub const fn is_strict(&self) -> bool {
+        self.place.is_strict
     }
 }
 
@@ -69,8 +82,10 @@ pub async fn caller<P: Platform>(
             "This API key has expired. Ask whoever gave it to you for a new one.",
         ));
     }
-    let scopes = config.scopes_for(&key).map_err(|gone| removed(&gone))?;
-    Ok(Caller { key, scopes })
+    let place = config
+        .place_of(&key, p.now())
+        .map_err(|gone| removed(&gone))?;
+    Ok(Caller { key, place })
 }
 
 /// The key's place is gone from the configuration.

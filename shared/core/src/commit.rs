@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
-use sluice_machines::ledger::{Command, Reply};
+use sluice_machines::ledger::{Call, Command, Reply};
 use sluice_units::{KeyId, LeaseId, OrgId, Span, Timestamp};
 
 use crate::isolate::Isolate;
@@ -29,8 +29,11 @@ pub const BATCH_MAX: usize = 256;
 /// How long what nobody waits for waits for company. Far below what a model takes, so that a reservation is not held
 /// noticeably longer.
 const COMPANY: Span = Span::from_millis(20);
-/// How long after one call the next may begin, where somebody waits: far below a model's first byte.
-const PACE: Span = Span::from_millis(5);
+/// How long after one call the next may begin, where somebody waits.
+const PACE: Span = Span::from_millis(2);
+/// The same where so many requests are open that company is certain; still far below a model's first byte.
+const PACE_BUSY: Span = COMPANY;
+const BUSY_REQUESTS: u32 = 4;
 /// How often a group is tried before it is left for the next request to carry.
 const TRIES_MAX: u32 = 4;
 /// After this long a driver hands over to a request that came later.
@@ -118,12 +121,14 @@ struct Queue {
     driver: Option<Driver>,
     drivers: u64,
     called_at: Timestamp,
+    /// How many requests were drawn and have not ended, about.
+    open: u32,
 }
 
 /// Commands that travel together.
 #[derive(Debug)]
 struct Group {
-    commands: Vec<Command>,
+    call: Call,
     listeners: Vec<Listener>,
 }
 
@@ -178,7 +183,12 @@ impl Queue {
         if self.urgent == 0 {
             return COMPANY;
         }
-        self.called_at.plus(PACE).since(now)
+        let pace = if self.open >= BUSY_REQUESTS {
+            PACE_BUSY
+        } else {
+            PACE
+        };
+        self.called_at.plus(pace).since(now)
     }
 
     fn duty(&mut self, now: Timestamp, is_urgent: bool) -> Duty {
@@ -205,14 +215,14 @@ impl Queue {
     }
 
     /// The next group; the one whose fate is unknown first.
-    fn next(&mut self) -> Option<Rc<Group>> {
+    fn next(&mut self, call: impl FnOnce(Vec<Command>) -> Call) -> Option<Rc<Group>> {
         if self.in_flight.is_none() && !self.waiting.is_empty() {
             let size = self.waiting.len().min(BATCH_MAX);
             let (commands, listeners): (Vec<_>, Vec<_>) = self.waiting.drain(..size).unzip();
             let urgent = listeners.iter().filter(|one| is_urgent(one)).count();
             self.urgent = self.urgent.saturating_sub(urgent);
             self.in_flight = Some(Rc::new(Group {
-                commands,
+                call: call(commands),
                 listeners,
             }));
         }
@@ -239,6 +249,11 @@ pub fn send<P: Platform>(
         if queue.waiting.len() >= WAITING_MAX {
             return false;
         }
+        queue.open = match &command {
+            Command::Intent(_) => queue.open.saturating_add(1),
+            Command::Settle { .. } | Command::Release { .. } => queue.open.saturating_sub(1),
+            _ => queue.open,
+        };
         let is_urgent = is_urgent(&listener);
         queue.urgent = queue.urgent.saturating_add(usize::from(is_urgent));
         queue.waiting.push_back((command, listener));
@@ -314,15 +329,14 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, org: &OrgId, number: u
         let Some(group) = begin(p, isolate, org, number) else {
             return;
         };
-        let outcome = p.ledger(org, &group.commands).await;
+        let outcome = p.ledger(org, &group.call).await;
         let pause = match outcome {
-            Ok(replies) => {
+            Ok(answer) => {
                 tries = 0;
-                let Some(pause) = end(p, isolate, org, number) else {
-                    tell(isolate, &group, replies);
-                    return;
-                };
-                tell(isolate, &group, replies);
+                isolate.hear(p.now(), answer.notices);
+                let pause = end(p, isolate, org, number);
+                tell(isolate, &group, answer.replies);
+                let Some(pause) = pause else { return };
                 pause
             }
             Err(error) => {
@@ -352,7 +366,7 @@ fn begin<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Opt
     if !queue.drives(number) {
         return None;
     }
-    let Some(group) = queue.next() else {
+    let Some(group) = queue.next(|commands| isolate.call(commands)) else {
         queue.driver = None;
         return None;
     };

@@ -14,13 +14,13 @@ mod pattern;
 mod sandbox;
 mod scopes;
 mod secrets;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sluice_machines::limit::ScopeRules;
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{ModelId, OrgId};
+use sluice_units::{ModelId, OrgId, Timestamp};
 
 pub use compile::rules;
 pub use compiled::{
@@ -28,17 +28,18 @@ pub use compiled::{
     ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
 pub use document::{
-    AccountingDocument, AuthDocument, AwsDocument, AzureDocument, BudgetDocument, CapabilityName,
-    DialectName, Document, FallbackReason, GatewayDocument, GoogleDocument, KeyDefaultsDocument,
-    KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument, PeriodName,
-    PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, RetryDocument, RouteDocument,
-    TargetDocument, TeamDocument, TierDocument, TimeoutsDocument,
+    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
+    CapabilityName, DialectName, Document, FallbackReason, GatewayDocument, GoogleDocument,
+    KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
+    PeriodName, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, RetryDocument,
+    RouteDocument, TargetDocument, TeamDocument, TierDocument, TimeoutsDocument,
+    ZoneChangeDocument, ZoneDocument,
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
 pub use pattern::matches as pattern_matches;
 pub use sandbox::SANDBOX;
-pub use scopes::ScopeError;
+pub use scopes::{Place, ScopeError};
 pub use secrets::without_values;
 
 use offer::Offer;
@@ -144,13 +145,12 @@ impl Config {
         Ok(names)
     }
 
-    /// Every scope that applies to a key with its rules, outermost first and the key itself last.
-    /// A key without rules of its own has those of its organisation's key defaults.
+    /// A key's place at this moment. A key without rules of its own has those of its organisation's key defaults.
     ///
     /// # Errors
     /// [`ScopeError`] when the key names something that the configuration does not hold.
-    pub fn scopes_for(&self, key: &KeyRecord) -> Result<Vec<ScopeRules>, ScopeError> {
-        scopes::scopes(&self.orgs, key)
+    pub fn place_of(&self, key: &KeyRecord, at: Timestamp) -> Result<Place, ScopeError> {
+        scopes::place(&self.orgs, key, at)
     }
 
     /// What a new key of this organisation gets; none where there is no such organisation.

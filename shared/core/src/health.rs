@@ -71,7 +71,9 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
 
     let started = p.now();
     if let Ok(org) = OrgId::new(PROBE_ORG) {
-        let outcome = p.ledger(&org, &[ledger::Command::Standing]).await;
+        let outcome = isolate
+            .ask_ledger(p, &org, vec![ledger::Command::Standing])
+            .await;
         report.note("ledger", started, outcome.map(|_| ()), State::Down);
     }
 

@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use sluice_machines::ledger;
+use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{OrgId, Span, Timestamp};
 
@@ -18,6 +18,7 @@ use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
 use crate::lease::Leases;
+use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 
@@ -36,12 +37,16 @@ pub struct Isolate {
     seed: RefCell<Option<Rc<Seed>>>,
     keys: RefCell<BTreeMap<String, Option<Rc<KeyRecord>>>>,
     suspects: RefCell<BTreeSet<String>>,
+    /// More keys have changed than are remembered: no copy is trusted any more.
+    suspects_all: Cell<bool>,
     sequence: Cell<u64>,
     synced_at: Cell<Option<Timestamp>>,
     syncing_since: Cell<Option<Timestamp>>,
     tokens: Tokens,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
+    /// Who waits for a limit.
+    pub(crate) lines: RefCell<Lines>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
 }
@@ -75,7 +80,9 @@ impl Isolate {
     /// A 503 when there is none, or none young enough, and the registry does not answer.
     pub async fn config<P: Platform>(self: &Rc<Self>, p: &P) -> Result<Rc<Config>, Problem> {
         let now = p.now();
-        let age = self.synced_at.get().map(|at| now.since(at));
+        // A copy from the future is of no known age: the clock was set back.
+        let synced_at = self.synced_at.get().filter(|at| *at <= now);
+        let age = synced_at.map(|at| now.since(at));
         let current = self.config.borrow().clone();
         match (current, age) {
             (Some(config), Some(age)) if age < COPY_AGE_FRESH => Ok(config),
@@ -133,12 +140,9 @@ impl Isolate {
         if let Some(seed) = seed {
             version = self.plant(p, &seed, version).await?;
         }
-        let known = self
-            .config
-            .borrow()
-            .as_ref()
-            .map_or(0, |config| config.version);
-        if version != known {
+        let known = self.config.borrow().as_ref().map(|config| config.version);
+        // Another request may have handed the deployed document in meanwhile, and not loaded it yet.
+        if known != Some(version) {
             self.load(p, version).await?;
         }
         // What was answered was true when it was asked for, or later.
@@ -157,6 +161,8 @@ impl Isolate {
             keys.remove(hash);
             if suspects.len() < KEYS_MAX {
                 suspects.insert(hash.clone());
+            } else {
+                self.suspects_all.set(true);
             }
         }
         self.sequence.set(changes.sequence);
@@ -244,7 +250,8 @@ impl Isolate {
         if let Some(known) = self.keys.borrow().get(hash) {
             return Ok(known.clone());
         }
-        let suspect = self.suspects.borrow().contains(hash);
+        let learned = self.sequence.get();
+        let suspect = self.suspects_all.get() || self.suspects.borrow().contains(hash);
         let copy = if suspect {
             None
         } else {
@@ -265,12 +272,51 @@ impl Isolate {
             }
         };
         let found = found.filter(|key| key.hash == hash).map(Rc::new);
-        let mut keys = self.keys.borrow_mut();
-        if keys.len() >= KEYS_MAX {
-            keys.clear();
+        // What was read before a change was learned of may be older than the change.
+        if self.sequence.get() == learned {
+            let mut keys = self.keys.borrow_mut();
+            if keys.len() >= KEYS_MAX {
+                keys.clear();
+            }
+            keys.insert(hash.to_owned(), found.clone());
         }
-        keys.insert(hash.to_owned(), found.clone());
         Ok(found)
+    }
+
+    /// Asks an organisation's ledger, and hears what it has heard.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not answer: whether the commands were carried out is not known.
+    pub async fn ask_ledger<P: Platform>(
+        &self,
+        p: &P,
+        org: &OrgId,
+        commands: Vec<ledger::Command>,
+    ) -> Result<Vec<ledger::Reply>, StoreError> {
+        let call = self.call(commands);
+        let answer = p.ledger(org, &call).await?;
+        self.hear(p.now(), answer.notices);
+        Ok(answer.replies)
+    }
+
+    /// Commands, with what this isolate knows.
+    pub(crate) fn call(&self, commands: Vec<ledger::Command>) -> ledger::Call {
+        ledger::Call {
+            commands,
+            notices: Notices {
+                registry_sequence: self.sequence.get(),
+            },
+        }
+    }
+
+    /// Somebody knows of a change that this isolate does not know of: its copies are not fresh any more, and the next
+    /// request has them refreshed.
+    pub(crate) fn hear(&self, now: Timestamp, notices: Notices) {
+        if notices.registry_sequence > self.sequence.get() {
+            let fresh_since = now.minus(COPY_AGE_FRESH);
+            let synced_at = self.synced_at.get();
+            self.synced_at.set(synced_at.map(|at| at.min(fresh_since)));
+        }
     }
 
     /// Sends a command to an organisation's ledger in company; nobody waits for it. If it is lost with the isolate, the

@@ -29,6 +29,7 @@ pub mod headers;
 pub mod health;
 pub mod isolate;
 pub mod lease;
+pub mod line;
 pub mod plan;
 pub mod platform;
 pub mod price;
@@ -45,5 +46,6 @@ pub mod upstream;
 
 mod admin;
 mod models;
+mod wait;
 
 pub use admin::TOKEN_SECRET;

@@ -89,11 +89,7 @@ pub trait Platform: Clone + 'static {
     async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
 
     /// Commits commands to an organisation's ledger in this region, together, and returns a reply for each.
-    async fn ledger(
-        &self,
-        org: &OrgId,
-        commands: &[ledger::Command],
-    ) -> Result<Vec<ledger::Reply>, StoreError>;
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError>;
 
     /// Asks the registry, which is the authority.
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;

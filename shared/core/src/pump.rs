@@ -147,7 +147,7 @@ impl<P: Platform> Pump<P> {
         self.started_at.plus(total).since(p.now())
     }
 
-    /// The last bytes: an error event, or what the answer cost, as a comment that clients skip.
+    /// The last bytes: an error event, or what the answer cost, as a comment where clients skip it.
     async fn end(&mut self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
         let mut last = Vec::new();
         match (failure, self.run.route.targets.get(self.index)) {
@@ -158,7 +158,7 @@ impl<P: Platform> Pump<P> {
                     return Err(());
                 }
             }
-            (None, Some(target)) if self.session.streams_events() => {
+            (None, Some(target)) if self.session.takes_comments() => {
                 let draft = self.run.admitted.draft();
                 let (usage, _) = self
                     .session

@@ -83,12 +83,7 @@ impl<P: Platform> Run<P> {
     pub async fn serve(self) -> Result<Answer<P>, Problem> {
         let p = self.p.clone();
         let outcome = {
-            let attempts = std::pin::pin!(async {
-                let outcome = self.attempts().await;
-                // Nothing reaches the caller that is not on record.
-                let is_durable = outcome.is_err() || self.admitted.committed(&p).await;
-                (outcome, is_durable)
-            });
+            let attempts = std::pin::pin!(self.attempts());
             let left = std::pin::pin!(p.left());
             match select(attempts, left).await {
                 Either::Left((outcome, _)) => Some(outcome),
@@ -96,9 +91,12 @@ impl<P: Platform> Run<P> {
             }
         };
         match outcome {
-            Some((Ok((index, accepted)), true)) => Ok(self.answer(index, accepted)),
-            Some((Ok((index, accepted)), false)) => Err(self.withhold(index, accepted)),
-            Some((Err((index, failure)), _)) => Err(self.fail(index, &failure)),
+            // Nothing reaches the caller that is not on record.
+            Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {
+                Ok(self.answer(index, accepted))
+            }
+            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted)),
+            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
             None => Err(self.leave()),
         }
     }
@@ -422,76 +420,73 @@ impl<P: Platform> Run<P> {
                 |target| failure.problem(&target.provider.id),
             )
             .with_headroom(self.admitted.headroom());
-        let ending = Ending {
-            outcome: Outcome::Failed,
-            status: problem.status().as_u16(),
-            target,
-            usage: Usage::default(),
-            usage_source: UsageSource::None,
-            first_byte_at: None,
-            finish: None,
-            error: Some(failure.code()),
-            attempts: self.attempts.take(),
-            dropped: Vec::new(),
-        };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let used = (Usage::default(), UsageSource::None);
+        self.unserved(
+            Outcome::Failed,
+            problem.status().as_u16(),
+            index,
+            used,
+            failure.code(),
+        );
         problem
     }
 
     /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
     fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
-        let bound = self.admitted.bound().input;
-        let (usage, usage_source) = match &accepted {
+        let used = match &accepted {
             Accepted::Whole(whole) => whole.answer.usage.map_or_else(
                 || self.estimated(&whole.answer.body),
                 |usage| (usage, UsageSource::Provider),
             ),
-            Accepted::Stream(stream) => stream.session.seen().usage_or_estimate(bound),
+            Accepted::Stream(stream) => stream
+                .session
+                .seen()
+                .usage_or_estimate(self.admitted.bound().input),
         };
-        // A stream that still flows is broken off here.
         drop(accepted);
         let problem = Problem::from(StoreError::Unavailable {
             store: "ledger",
             detail: String::new(),
         });
-        let ending = Ending {
-            outcome: Outcome::Failed,
-            status: problem.status().as_u16(),
-            target: self.route.targets.get(index),
-            usage,
-            usage_source,
-            first_byte_at: None,
-            finish: None,
-            error: Some(problem.code().to_owned()),
-            attempts: self.attempts.take(),
-            dropped: Vec::new(),
-        };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let (status, code) = (problem.status().as_u16(), problem.code().to_owned());
+        self.unserved(Outcome::Failed, status, index, used, code);
         problem
     }
 
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     fn leave(self) -> Problem {
-        let attempts = self.attempts.take();
-        let target = self.route.targets.first();
         let usage = Usage {
             input: crate::estimate::likely_input(self.admitted.bound().input),
             ..Usage::default()
         };
+        let used = (usage, UsageSource::Estimated);
+        let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
+        self.unserved(Outcome::DownstreamLeft, status, 0, used, code);
+        Problem::left()
+    }
+
+    /// Settles a request whose caller got no answer.
+    fn unserved(
+        self,
+        outcome: Outcome,
+        status: u16,
+        target: usize,
+        (usage, usage_source): (Usage, UsageSource),
+        code: String,
+    ) {
         let ending = Ending {
-            outcome: Outcome::DownstreamLeft,
-            status: crate::gateway::LEFT_STATUS,
-            target,
+            outcome,
+            status,
+            target: self.route.targets.get(target),
             usage,
-            usage_source: UsageSource::Estimated,
+            usage_source,
             first_byte_at: None,
             finish: None,
-            error: Some("downstream_left".to_owned()),
-            attempts,
+            error: Some(code),
+            attempts: self.attempts.take(),
             dropped: Vec::new(),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
-        Problem::left()
     }
 }
 

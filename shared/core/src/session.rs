@@ -200,12 +200,12 @@ impl Session {
         }
     }
 
-    /// Whether the answer is one of events, between which comments may stand and which can end with an error.
+    /// Whether the answer is one of events between which comments may stand.
     #[must_use]
-    pub fn streams_events(&self) -> bool {
+    pub fn takes_comments(&self) -> bool {
         match &self.mode {
             Mode::Raw(tap) => tap.is_events(),
-            _ => self.downstream.streams_events(),
+            _ => self.downstream.takes_comments(),
         }
     }
 
@@ -214,7 +214,7 @@ impl Session {
     pub fn pulse(&self) -> &'static str {
         match &self.mode {
             Mode::Raw(tap) if !tap.is_events() => "",
-            _ if self.streams_events() => ":\n\n",
+            _ if self.takes_comments() => ":\n\n",
             _ => "\n",
         }
     }

@@ -224,7 +224,15 @@ impl Cited {
     pub(crate) fn for_chat(&self) -> Vec<Value> {
         let mut written = Vec::new();
         for (part, annotation) in &self.found {
-            if annotation.get(CHAT).is_some() {
+            let whole = |fields: &Value| {
+                let is_number = |key| fields.get(key).is_some_and(Value::is_u64);
+                let is_text = |key| fields.get(key).is_some_and(Value::is_string);
+                is_number("start_index")
+                    && is_number("end_index")
+                    && is_text("title")
+                    && is_text("url")
+            };
+            if annotation.get(CHAT).is_some_and(whole) {
                 written.push(annotation.clone());
                 continue;
             }

@@ -84,10 +84,26 @@ pub struct Target {
     pub structured_outputs: bool,
     /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
     pub short_call_ids: bool,
+    /// The provider serves Chat Completions for this model; otherwise Responses alone.
+    pub chat_completions: bool,
     /// Beside Chat Completions the provider serves Responses at `/responses`.
     pub responses: bool,
     /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
     pub completions: bool,
+    /// The provider takes its thoughts back as `reasoning` (Cerebras, Groq, OpenRouter).
+    pub reasoning_key: bool,
+    /// The provider thinks in parts of the content, and takes them back so (Mistral).
+    pub thinking_chunks: bool,
+    /// The provider calls a seed `random_seed` (Mistral).
+    pub random_seed: bool,
+    /// The provider wants a last turn of the assistant's marked as a `prefix` (Mistral, DeepSeek).
+    pub assistant_prefix: bool,
+    /// The provider refuses fields that it does not know (Mistral): every request is written anew.
+    pub strict_fields: bool,
+    /// The provider can be held to a JSON schema by `response_format`; otherwise the schema stands among the instructions.
+    pub json_schema: bool,
+    /// Top-level fields that the provider refuses; they are left out.
+    pub fields_refused: Vec<String>,
 }
 
 impl Default for Target {
@@ -106,8 +122,16 @@ impl Default for Target {
             sampling: true,
             structured_outputs: false,
             short_call_ids: false,
+            chat_completions: true,
             responses: false,
             completions: false,
+            reasoning_key: false,
+            thinking_chunks: false,
+            random_seed: false,
+            assistant_prefix: false,
+            strict_fields: false,
+            json_schema: true,
+            fields_refused: Vec::new(),
         }
     }
 }
@@ -229,6 +253,11 @@ pub fn decode_error(
 #[must_use]
 pub fn error_in_answer(dialect: Dialect, body: &[u8]) -> Option<UpstreamError> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    if dialect == Dialect::Cohere
+        && let Some(failure) = cohere::error::in_answer(&value)
+    {
+        return Some(failure);
+    }
     let holds_error = value.get("error").is_some_and(|error| !error.is_null());
     holds_error.then(|| decode_error(dialect, 200, &HeaderMap::new(), body))
 }

@@ -86,7 +86,11 @@ impl Downstream {
             Self::Responses => responses::for_other_dialects(request),
             Self::Completions => openai::completions::for_other_dialects(request),
             Self::ChatCompletions => Ok(Drops::new()),
-            Self::Messages | Self::GenerateContent(_) => Ok(leave_extra(request)),
+            Self::Messages => {
+                show_thoughts(request);
+                Ok(leave_extra(request))
+            }
+            Self::GenerateContent(_) => Ok(leave_extra(request)),
         }
     }
 
@@ -100,13 +104,7 @@ impl Downstream {
             return false;
         }
         match self {
-            Self::ChatCompletions => parts(request).all(|part| match part {
-                Part::Thinking { .. } | Part::RedactedThinking { .. } => target.reasoning_content,
-                Part::ToolCall { signature, .. } => {
-                    signature.is_none() || target.thought_signatures
-                }
-                _ => true,
-            }),
+            Self::ChatCompletions => openai::chat::suits(request, target),
             Self::Completions => target.completions,
             // Its own rewriting takes foreign proofs out.
             Self::Responses => true,
@@ -191,10 +189,17 @@ impl Downstream {
         }
     }
 
-    /// Whether a streamed answer is one of server-sent events, between which comments may stand.
+    /// Whether a streamed answer is one of server-sent events.
     #[must_use]
     pub const fn streams_events(self) -> bool {
         !matches!(self, Self::GenerateContent(Framing::Array))
+    }
+
+    /// Whether comments may stand between the events of a streamed answer. Google's Python client reads every line as
+    /// data (google-genai 3.4.0, 2026-11-21).
+    #[must_use]
+    pub const fn takes_comments(self) -> bool {
+        !matches!(self, Self::GenerateContent(_))
     }
 
     /// The `content-type` of an answer.
@@ -205,6 +210,15 @@ impl Downstream {
         } else {
             "application/json"
         })
+    }
+}
+
+/// Models that take a budget show a summary of their thoughts unless they are told otherwise; others must be told to.
+fn show_thoughts(request: &mut ChatRequest) {
+    if let Some(reasoning) = &mut request.reasoning
+        && reasoning.budget_tokens.is_some_and(|budget| budget > 0)
+    {
+        reasoning.include.get_or_insert(true);
     }
 }
 

@@ -42,7 +42,7 @@ module "governance" {
   region = "eu"
 
   model_providers = [
-    { name = "openai-eu", catalogue = "openai", region = "eu", key = "OPENAI_EU_API_KEY", models_allow = ["gpt-4o*"] },
+    { name = "openai-eu", catalogue = "openai", region = "eu", key = ["OPENAI_EU_API_KEY"], models_allow = ["gpt-4o*"] },
   ]
 
   orgs = {

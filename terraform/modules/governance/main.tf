@@ -33,11 +33,14 @@ locals {
     ))
   ]
 
-  # Lines in the order of the names, without what was not said.
+  # Lines without what was not said.
+  table_fields = ["aws", "azure", "google", "headers", "timeouts"]
   provider_tables = [
     for provider in var.model_providers : join("\n", concat(
       ["[providers.${jsonencode(provider.name)}]"],
-      [for field, value in provider : "${field} = ${jsonencode(value)}" if field != "name" && value != null],
+      [for field, value in provider : "${field} = ${jsonencode(value)}" if !contains(concat(["name", "key"], local.table_fields), field) && value != null],
+      provider.key == null ? [] : ["key = ${length(provider.key) == 1 ? jsonencode(provider.key[0]) : jsonencode(provider.key)}"],
+      [for field, value in provider : "${field} = { ${join(", ", [for name, text in value : "${jsonencode(name)} = ${jsonencode(text)}"])} }" if contains(local.table_fields, field) && value != null],
     ))
   ]
 

@@ -13,5 +13,5 @@ output "keys_json" {
 
 output "secret_names" {
   description = "The secrets that the providers' keys are looked for under, as far as they are named here."
-  value       = sort([for provider in var.model_providers : provider.key if provider.key != null])
+  value       = sort(distinct(flatten([for provider in var.model_providers : coalesce(provider.key, [])])))
 }

@@ -16,19 +16,24 @@ variable "extra_toml" {
 }
 
 variable "model_providers" {
-  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` is the name of a secret, never the secret."
+  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` names the secrets that hold its key, those that are set being tried in turn; never the secrets themselves. What has no field here goes into `extra_toml`, as `[providers.<name>.models.<model>]`."
   type = list(object({
     name             = string
     catalogue        = optional(string)
     dialect          = optional(string)
     base_url         = optional(string)
-    key              = optional(string)
+    key              = optional(list(string))
     auth             = optional(string)
     region           = optional(string)
     country          = optional(string)
     models_allow     = optional(list(string))
     models_deny      = optional(list(string))
     discount_percent = optional(number)
+    aws              = optional(map(string))
+    azure            = optional(map(string))
+    google           = optional(map(string))
+    headers          = optional(map(string))
+    timeouts         = optional(map(string))
   }))
   default = []
 
@@ -38,8 +43,8 @@ variable "model_providers" {
   }
 
   validation {
-    condition     = alltrue([for provider in var.model_providers : provider.key == null || can(regex("^[A-Z][A-Z0-9_]*$", provider.key))])
-    error_message = "A provider's key is the name of a secret: capitals, digits and _. Never the key itself."
+    condition     = alltrue(flatten([for provider in var.model_providers : [for name in coalesce(provider.key, []) : can(regex("^[A-Z][A-Z0-9_]*$", name))]]))
+    error_message = "A provider's key is told by the names of secrets: capitals, digits and _. Never the key itself."
   }
 }
 
@@ -108,6 +113,7 @@ variable "keys" {
     limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
     budgets = optional(list(object({ usd = string, per = string })), [])
     expires = optional(string)
+    strict  = optional(bool, false)
     version = optional(number, 1)
     grace   = optional(string, "24h")
   }))

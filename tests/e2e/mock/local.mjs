@@ -60,16 +60,25 @@ const VLLM = {
   })),
 };
 
+/** Both servers read over what they do not know, and take `null` for nothing. */
+const lenient = shape => (value, path, faults) => {
+  const found = [];
+  shape(withoutNulls(value), path, found);
+  faults.push(...found.filter(fault => fault.kind !== 'unknown'));
+};
+const withoutNulls = value => (Array.isArray(value) ? value.map(withoutNulls) : value !== null && typeof value === 'object' ? Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== null).map(([name, inner]) => [name, withoutNulls(inner)])) : value);
+
 function local(quirks, wire) {
   const { chat, embeddings } = wire.operations;
   return {
     ...wire,
+    spec: undefined,
     operations: {
-      embeddings,
+      embeddings: { ...embeddings, shape: lenient(embeddings.shape), schema: undefined },
       chat: {
-        ...chat, check: (body, model) => chat.check(body, model) ?? quirks.check(body), body: (body, model) => quirks.body(chat.body(body, model)),
+        ...chat, schema: undefined, shape: lenient(chat.shape), check: (body, model) => chat.check(withoutNulls(body), model) ?? quirks.check(body), body: (body, model) => quirks.body(chat.body(withoutNulls(body), model)),
         events: (body, model) => {
-          const { events, end } = chat.events(body, model);
+          const { events, end } = chat.events(withoutNulls(body), model);
           return { events: quirks.events(events), end };
         },
       },
@@ -78,15 +87,19 @@ function local(quirks, wire) {
   };
 }
 
-/** Ollama's wire. */
+/** Ollama's types of errors, as its compatible address writes them. */
+const OLLAMA_TYPES = { 400: 'invalid_request_error', 404: 'not_found_error' };
+
+/** Ollama's wire: whatever choice of tools is asked for, the model decides. */
 export function ollama() {
   const wire = openai({ plain: true });
-  const { chat, ...others } = wire.operations;
-  const unknownAllowed = { ...chat, shape: (value, path, faults) => chat.shape(without(value, 'tool_choice', 'parallel_tool_calls'), path, faults), check: (body, model) => chat.check(without(body, 'tool_choice', 'parallel_tool_calls'), model) };
+  const { chat, embeddings } = wire.operations;
+  const free = body => without(body, 'tool_choice', 'parallel_tool_calls');
+  const operations = { embeddings, chat: { ...chat, check: (body, model) => chat.check(free(body), model), body: (body, model) => chat.body(free(body), model), events: (body, model) => chat.events(free(body), model) } };
   return {
-    ...local(OLLAMA, { ...wire, operations: { ...others, chat: unknownAllowed } }),
+    ...local(OLLAMA, { ...wire, operations }),
     authenticate: () => null,
-    errorBody: problem => ({ error: { message: problem.reason === 'model' ? problem.message.replace(/^The model `(.*)` does.*/, 'model "$1" not found, try pulling it first') : problem.message ?? `The mock answers ${problem.status}, as it was asked to.`, type: problem.status === 404 ? 'not_found_error' : 'api_error', param: null, code: null } }),
+    errorBody: problem => ({ error: { message: problem.reason === 'model' ? problem.message.replace(/^The model `(.*)` does.*/, 'model "$1" not found, try pulling it first') : problem.message ?? wire.errorBody(problem).error.message, type: OLLAMA_TYPES[problem.status] ?? 'api_error', param: null, code: null } }),
   };
 }
 

@@ -34,7 +34,7 @@ const status = choice('in_progress', 'completed', 'incomplete');
 const ITEMS = {
   message,
   function_call: object({ 'type!': any, 'call_id!': CALL_ID, 'name!': NAME, 'arguments!': string(), id: identifier('fc'), status, namespace: string() }),
-  function_call_output: object({ 'type!': any, 'call_id!': CALL_ID, 'output!': input, id: nullable(string()), status: nullable(status) }),
+  function_call_output: object({ 'type!': any, 'call_id!': CALL_ID, 'output!': input, id: nullable(string()), status: nullable(status), name: nullable(string()), namespace: nullable(string()), caller: any }),
   reasoning: object({
     'type!': any, 'id': identifier('rs'), 'summary!': array(object({ 'type!': choice('summary_text'), 'text!': string() })), content: nullable(array(object({ 'type!': choice('reasoning_text'), 'text!': string() }))),
     encrypted_content: nullable(string()), status: nullable(status),

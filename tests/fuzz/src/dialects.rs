@@ -4,8 +4,9 @@ use sluice_wire::downstream::{Answered, Downstream};
 use sluice_wire::gemini::downstream::Framing;
 
 /// The languages that callers speak; Gemini's in both of its framings.
-pub(crate) const CALLERS: [Downstream; 5] = [
+pub(crate) const CALLERS: [Downstream; 6] = [
     Downstream::ChatCompletions,
+    Downstream::Completions,
     Downstream::Responses,
     Downstream::Messages,
     Downstream::GenerateContent(Framing::Sse),

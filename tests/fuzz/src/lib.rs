@@ -8,6 +8,7 @@ mod answers;
 mod assertions;
 mod configuration;
 mod dialects;
+mod direct;
 mod errors;
 mod framing;
 mod lists;
@@ -65,6 +66,11 @@ pub const TARGETS: &[Target] = &[
         "request_openai",
         requests::openai,
         &[Kind::Request("openai")],
+    ),
+    Target::new(
+        "request_completions",
+        requests::completions,
+        &[Kind::Completions],
     ),
     Target::new(
         "request_responses",
@@ -131,5 +137,12 @@ pub const TARGETS: &[Target] = &[
         &[Kind::Stream("anthropic")],
     ),
     Target::new("through_gemini", through::gemini, &[Kind::Stream("gemini")]),
+    Target::new("form", direct::form, &[Kind::Form]),
+    Target::new("request_direct", direct::request, &[Kind::ListRequest]),
+    Target::new(
+        "answer_direct",
+        direct::answer,
+        &[Kind::ListAnswer, Kind::Stream("openai")],
+    ),
     Target::new("errors", errors::check, &[Kind::Headed]),
 ];

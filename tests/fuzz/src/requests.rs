@@ -17,6 +17,10 @@ pub(crate) fn openai(body: &[u8]) {
     check(Downstream::ChatCompletions, body);
 }
 
+pub(crate) fn completions(body: &[u8]) {
+    check(Downstream::Completions, body);
+}
+
 pub(crate) fn responses(body: &[u8]) {
     check(Downstream::Responses, body);
 }
@@ -41,19 +45,24 @@ fn check(caller: Downstream, body: &[u8]) {
         Err(error) => return is_sentence(&error),
     };
     is_report(&drops, "a request");
+    // Completions are of OpenAI's dialect, but most of its providers serve conversations only.
+    let stays = caller != Downstream::Completions;
     for target in targets(&request) {
         goes_through(caller, &request, &target, body);
-        write(caller.dialect(), &request, &target, body);
+        if stays {
+            write(caller.dialect(), &request, &target, body);
+        }
     }
     let mut left = request;
     match caller.leave(&mut left) {
         Ok(drops) => {
             is_report(&drops, "a request that leaves its dialect");
             for target in targets(&left) {
-                let others = Dialect::ALL
-                    .into_iter()
-                    .filter(|other| *other != caller.dialect());
-                others.for_each(|dialect| write(dialect, &left, &target, body));
+                let mut others = Dialect::ALL.to_vec();
+                others.retain(|other| !stays || *other != caller.dialect());
+                for dialect in others {
+                    write(dialect, &left, &target, body);
+                }
             }
         }
         Err(error) => is_sentence(&error),
@@ -87,6 +96,7 @@ fn targets(request: &ChatRequest) -> [Target; 2] {
         thought_signatures: true,
         reasoning_adaptive: true,
         structured_outputs: true,
+        completions: true,
         ..Target::default()
     };
     [plain, full]
@@ -139,7 +149,9 @@ fn goes_through(caller: Downstream, request: &ChatRequest, target: &Target, body
             );
         }
         // What other providers signed is taken out.
-        Downstream::Responses => assert_eq!(again.model, target.model),
+        Downstream::Responses | Downstream::Completions => {
+            assert_eq!(again.model, target.model);
+        }
     }
 }
 

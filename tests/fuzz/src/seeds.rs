@@ -18,7 +18,11 @@ pub(crate) enum Kind {
     Answer(&'static str),
     /// A provider's stream in this dialect.
     Stream(&'static str),
-    /// A request for vectors or a ranking.
+    /// A request in legacy Completions.
+    Completions,
+    /// A content type, a line end, a form.
+    Form,
+    /// A request for vectors, a ranking, or of a direct endpoint.
     ListRequest,
     /// An answer to one.
     ListAnswer,
@@ -99,10 +103,12 @@ fn fixtures() -> Vec<(Kind, Vec<u8>)> {
         let kind = name.split('.').next().unwrap_or_default();
         seeds.push(match kind {
             "configuration" => (Kind::Configuration, compact(text)),
-            "embeddings" | "rerank" => (Kind::ListRequest, compact(text)),
+            "completions" => (Kind::Completions, compact(text)),
+            "embeddings" | "rerank" | "direct" => (Kind::ListRequest, compact(text)),
             "ranked" | "vectors" => (Kind::ListAnswer, compact(text)),
             "event_stream" => (Kind::EventStream, text),
             "headed" => (Kind::Headed, text),
+            "form" => (Kind::Form, text),
             dialect => {
                 let known = DIALECTS.into_iter().find(|known| *known == dialect);
                 (
@@ -194,6 +200,7 @@ fn recorded(exchange: &Value, seeds: &mut Vec<(Kind, Vec<u8>)>) {
             seeds.push((Kind::ListAnswer, text("response")));
             return;
         }
+        "completions" => return seeds.push((Kind::Completions, text("request"))),
         _ => return,
     };
     let status = exchange["status"].as_u64().unwrap_or(500);

@@ -161,7 +161,7 @@ fn ends_with(caller: Downstream, out: &[u8], last: &Event) {
     let tail = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
     let words: &[&str] = match (caller, last) {
         (_, Event::Failed(_)) => &["\"error\""],
-        (Downstream::ChatCompletions, _) => &["data: [DONE]"],
+        (Downstream::ChatCompletions | Downstream::Completions, _) => &["data: [DONE]"],
         (Downstream::Responses, _) => &["event: response.completed", "event: response.incomplete"],
         (Downstream::Messages, _) => &["event: message_stop"],
         (Downstream::GenerateContent(_), _) => &["\"candidates\""],

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sluice_units::Timestamp;
+use sluice_units::{RequestId, Timestamp};
 
 use super::measure::nanos;
-use super::rows::{Found, ORG, Reservation, find, open_key, scope_key};
+use super::rows::{Draft, Found, ORG, Reservation, find, open_key, scope_key};
 use super::scope::{ScopeRow, of_amount};
 use super::{Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline};
 use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules};
@@ -96,19 +96,23 @@ pub(super) fn admit(
         estimate,
         overrun: false,
         scopes,
-        draft: Record {
+        draft: Draft::new(&Record {
             cost_nano_usd: estimate.cost,
             ..admission.draft.clone()
-        },
+        })?,
     };
-    open(work, &reservation)?;
+    open(work, &admission.draft.request, &reservation)?;
     Ok(Reply::Admitted(headroom(work, &candidates, at)?))
 }
 
 /// Opens a reservation: its row, and the moment at which somebody must look for it.
-pub(super) fn open(work: &mut Work<'_>, reservation: &Reservation) -> Result<(), RowError> {
+pub(super) fn open(
+    work: &mut Work<'_>,
+    request: &RequestId,
+    reservation: &Reservation,
+) -> Result<(), RowError> {
     work.hot_mut::<ScopeRow>(ORG)?.due_by(reservation.deadline);
-    work.put(open_key(&reservation.draft.request), reservation)
+    work.put(open_key(request), reservation)
 }
 
 /// The rule that forbids the request for the longest time, if any does; of equals the outermost.

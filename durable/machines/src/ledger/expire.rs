@@ -101,7 +101,7 @@ fn charge(
         outcome: Outcome::Unknown,
         usage_source: UsageSource::Reserved,
         cost_nano_usd: held.estimate.cost,
-        ..held.draft.clone()
+        ..held.draft.read(key)?
     };
     work.delete(key);
     let expired = Expired {

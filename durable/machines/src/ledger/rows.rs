@@ -14,12 +14,13 @@
 //! anyway.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sluice_units::{LeaseId, RequestId, Timestamp};
 
 use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS};
 use crate::limit::{Amount, Rule, Scope, Slice};
 use crate::record::Record;
-use crate::rows::{RowError, RowKey, V1, Work};
+use crate::rows::{RowError, RowKey, V1, Work, decode};
 
 pub(crate) const SCOPES: &str = "s/";
 pub(crate) const ORG: &str = "s/org";
@@ -102,7 +103,7 @@ pub(crate) struct LeaseRow {
 }
 
 /// A reservation, as it stands in its row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reservation {
     pub(super) v: V1,
     /// When it was made, in the ledger's time.
@@ -122,7 +123,36 @@ pub(crate) struct Reservation {
     pub(super) scopes: Vec<(RowKey, u64)>,
     /// The record, should nobody come back.
     #[serde(rename = "r")]
-    pub(super) draft: Record,
+    pub(super) draft: Draft,
+}
+
+/// A record as text: most are never read again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Draft(Box<RawValue>);
+
+impl Draft {
+    /// Writes a record down.
+    ///
+    /// # Errors
+    /// [`RowError`] when it has no text.
+    pub(super) fn new(record: &Record) -> Result<Self, RowError> {
+        match serde_json::value::to_raw_value(record) {
+            Ok(text) => Ok(Self(text)),
+            Err(error) => Err(RowError {
+                key: open_key(&record.request),
+                detail: error.to_string(),
+            }),
+        }
+    }
+
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// [`RowError`] when it is not a record; `key` is where it stands.
+    pub(super) fn read(&self, key: &str) -> Result<Record, RowError> {
+        decode(key, self.0.get())
+    }
 }
 
 /// The one field of a [`Reservation`] that says when it expires, for those who look through many.
@@ -144,7 +174,7 @@ pub(super) struct LeaseEnd {
 }
 
 /// A reservation that expired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Expired {
     pub(super) v: V1,
     /// The reservation, all of which was charged; nothing once that was corrected.

@@ -81,7 +81,7 @@ pub(super) fn release(
                     usage: Usage::default(),
                     usage_source: UsageSource::None,
                     outcome: Outcome::Failed,
-                    ..charged.draft.clone()
+                    ..charged.draft.read(&key)?
                 };
                 correct(work, now, key, &charged, Amount::default(), &record)?;
             }

@@ -17,6 +17,7 @@ pub(super) struct Known {
     pub(super) header: Option<&'static str>,
     pub(super) service_account: bool,
     pub(super) quirks: Quirks,
+    pub(super) fields_refused: &'static [&'static str],
 }
 
 const PLAIN: Quirks = Quirks {
@@ -29,6 +30,13 @@ const PLAIN: Quirks = Quirks {
     sampling: None,
     responses: None,
     completions: None,
+    reasoning_key: None,
+    thinking_chunks: None,
+    short_call_ids: None,
+    random_seed: None,
+    assistant_prefix: None,
+    strict_fields: None,
+    json_schema: None,
 };
 /// OpenAI's own: reasoning models take nothing else.
 const NEWEST: Quirks = Quirks {
@@ -57,11 +65,42 @@ const COMPLETIONS: Quirks = Quirks {
     completions: Some(true),
     ..PLAIN
 };
-/// Usage comes in the last chunk unasked, and unknown fields are refused.
-const NO_STREAM_OPTIONS: Quirks = Quirks {
+/// Usage comes in the last chunk unasked, unknown fields are refused, and thoughts are parts of the content.
+const MISTRAL: Quirks = Quirks {
     stream_usage: Some(false),
+    thinking_chunks: Some(true),
+    short_call_ids: Some(true),
+    random_seed: Some(true),
+    assistant_prefix: Some(true),
+    strict_fields: Some(true),
     ..PLAIN
 };
+/// Thoughts are taken back under the name under which they were given.
+const REASONING_RETURNS: Quirks = Quirks {
+    reasoning_key: Some(true),
+    ..PLAIN
+};
+/// JSON is promised, a schema is not.
+const NO_SCHEMA: Quirks = Quirks {
+    json_schema: Some(false),
+    ..PLAIN
+};
+/// What the provider's reference calls unsupported, and what it answers with a 400 or 422.
+const MISTRAL_REFUSES: &[&str] = &[
+    "logit_bias",
+    "logprobs",
+    "modalities",
+    "audio",
+    "service_tier",
+    "store",
+    "top_k",
+    "top_logprobs",
+    "user",
+    "verbosity",
+    "web_search_options",
+];
+const GROQ_REFUSES: &[&str] = &["logit_bias", "logprobs", "top_logprobs"];
+const CEREBRAS_REFUSES: &[&str] = &["frequency_penalty", "logit_bias", "presence_penalty"];
 
 const fn openai(id: &'static str, base_url: &'static str) -> Known {
     Known {
@@ -73,6 +112,7 @@ const fn openai(id: &'static str, base_url: &'static str) -> Known {
         header: None,
         service_account: false,
         quirks: PLAIN,
+        fields_refused: &[],
     }
 }
 
@@ -86,7 +126,7 @@ const fn vertex(id: &'static str) -> Known {
     }
 }
 
-const KNOWN: [Known; 24] = [
+const KNOWN: [Known; 27] = [
     Known {
         quirks: NEWEST,
         ..openai("openai", "https://api.openai.com/v1")
@@ -112,11 +152,15 @@ const KNOWN: [Known; 24] = [
         )
     },
     Known {
-        quirks: NO_STREAM_OPTIONS,
+        quirks: MISTRAL,
+        fields_refused: MISTRAL_REFUSES,
         ..openai("mistral", "https://api.mistral.ai/v1")
     },
     Known {
-        quirks: THOUGHTS_RETURN,
+        quirks: Quirks {
+            json_schema: Some(false),
+            ..THOUGHTS_RETURN
+        },
         ..openai("deepseek", "https://api.deepseek.com")
     },
     Known {
@@ -129,7 +173,11 @@ const KNOWN: [Known; 24] = [
         ..openai("moonshotai-cn", "https://api.moonshot.cn/v1")
     },
     openai("aihubmix", "https://aihubmix.com/v1"),
-    openai("cerebras", "https://api.cerebras.ai/v1"),
+    Known {
+        quirks: REASONING_RETURNS,
+        fields_refused: CEREBRAS_REFUSES,
+        ..openai("cerebras", "https://api.cerebras.ai/v1")
+    },
     Known {
         dialect: "cohere",
         ..openai("cohere", "https://api.cohere.com/v2")
@@ -165,7 +213,23 @@ const KNOWN: [Known; 24] = [
         quirks: COMPLETIONS,
         ..openai("fireworks-ai", "https://api.fireworks.ai/inference/v1")
     },
-    openai("groq", "https://api.groq.com/openai/v1"),
+    Known {
+        quirks: REASONING_RETURNS,
+        fields_refused: GROQ_REFUSES,
+        ..openai("groq", "https://api.groq.com/openai/v1")
+    },
+    Known {
+        quirks: REASONING_RETURNS,
+        ..openai("openrouter", "https://openrouter.ai/api/v1")
+    },
+    Known {
+        quirks: NO_SCHEMA,
+        ..openai("zai", "https://api.z.ai/api/paas/v4")
+    },
+    Known {
+        quirks: NO_SCHEMA,
+        ..openai("zhipuai", "https://open.bigmodel.cn/api/paas/v4")
+    },
     openai("perplexity", "https://api.perplexity.ai"),
     Known {
         aliases: &["together"],

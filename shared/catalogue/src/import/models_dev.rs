@@ -205,6 +205,10 @@ fn provider_facts(
         header: known.and_then(|known| known.header).map(str::to_owned),
         service_account: known.is_some_and(|known| known.service_account),
         quirks: known.map_or_else(Default::default, |known| known.quirks),
+        fields_refused: known.map_or_else(Vec::new, |known| {
+            let refused = known.fields_refused.iter();
+            refused.map(|&field| field.to_owned()).collect()
+        }),
         docs: provider.doc,
         ..ProviderFacts::default()
     }

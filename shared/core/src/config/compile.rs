@@ -10,6 +10,7 @@ mod orgs;
 mod prices;
 mod providers;
 mod routes;
+mod zones;
 
 use std::ops::RangeInclusive;
 
@@ -53,7 +54,8 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let prices = prices::compile(&mut check, document);
     let offers = providers::compile(&mut check, document, &defaults, prices);
     let routes = routes::compile(&mut check, &document.models, &offers);
-    let orgs = orgs::compile(&mut check, &document.orgs);
+    let zones = zones::compile(&mut check, &document.zones);
+    let orgs = orgs::compile(&mut check, &document.orgs, &zones);
     let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {

@@ -48,6 +48,28 @@ document! {
         prices: Entries<PricesDocument>,
         /// Who pays.
         orgs: Entries<OrgDocument>,
+        /// What clocks show in the time zones that are named; the command line fills it in.
+        zones: Entries<ZoneDocument>,
+    }
+}
+
+document! {
+    /// What clocks show in a time zone.
+    ZoneDocument {
+        /// How far they are ahead of UTC before the first change.
+        offset_minutes: Option<i16>,
+        /// When that changes, in order.
+        changes: Vec<ZoneChangeDocument>,
+    }
+}
+
+document! {
+    /// Clocks are set forward or back.
+    ZoneChangeDocument {
+        /// When, in seconds since 1970-01-01T00:00:00Z.
+        at_seconds: Option<i64>,
+        /// How far they are ahead of UTC from then on.
+        offset_minutes: Option<i16>,
     }
 }
 
@@ -209,6 +231,10 @@ document! {
         users: Entries<MemberDocument>,
         /// For keys that do not say otherwise.
         key_defaults: KeyDefaultsDocument,
+        /// Where its budgets' days and months begin; an IANA name.
+        time_zone: Option<String>,
+        /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
+        accounting: Option<AccountingName>,
     }
 }
 
@@ -223,6 +249,10 @@ document! {
         models: Vec<String>,
         /// Its applications.
         apps: Entries<MemberDocument>,
+        /// Where its budgets' days and months begin; an IANA name.
+        time_zone: Option<String>,
+        /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
+        accounting: Option<AccountingName>,
     }
 }
 
@@ -235,6 +265,8 @@ document! {
         budgets: Vec<BudgetDocument>,
         /// Only these models, `*` standing for anything; empty means all.
         models: Vec<String>,
+        /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
+        accounting: Option<AccountingName>,
     }
 }
 
@@ -263,11 +295,13 @@ document! {
         burst: Option<u64>,
         /// How many requests at once.
         concurrent: Option<u64>,
+        /// How long a request waits to be let in, instead of being refused.
+        queue: Option<String>,
     }
 }
 
 document! {
-    /// So much money within a calendar period, UTC.
+    /// So much money within a calendar period.
     BudgetDocument {
         /// Dollars, as decimal text.
         usd: Option<String>,
@@ -355,7 +389,17 @@ names! {
 }
 
 names! {
-    /// A calendar period, UTC.
+    /// How requests are let in.
+    AccountingName {
+        /// Out of a slice that the isolate holds; on record before the answer's first byte reaches the caller.
+        Leased = "leased",
+        /// One by one; on record before the provider is called.
+        Strict = "strict",
+    }
+}
+
+names! {
+    /// A calendar period, in the time zone of whose budget it is.
     PeriodName {
         /// From midnight to midnight.
         Day = "day",

@@ -102,8 +102,20 @@ impl Offer {
             thought_signatures: said(|quirks| quirks.thought_signatures, usual.thought_signatures),
             reasoning_adaptive: said(|quirks| quirks.reasoning_adaptive, usual.reasoning_adaptive),
             sampling: said(|quirks| quirks.sampling, usual.sampling),
+            reasoning_key: said(|quirks| quirks.reasoning_key, usual.reasoning_key),
+            thinking_chunks: said(|quirks| quirks.thinking_chunks, usual.thinking_chunks),
+            short_call_ids: said(|quirks| quirks.short_call_ids, usual.short_call_ids),
+            random_seed: said(|quirks| quirks.random_seed, usual.random_seed),
+            assistant_prefix: said(|quirks| quirks.assistant_prefix, usual.assistant_prefix),
+            strict_fields: said(|quirks| quirks.strict_fields, usual.strict_fields),
+            json_schema: said(|quirks| quirks.json_schema, usual.json_schema),
+            fields_refused: {
+                let own = facts.and_then(|facts| facts.quirks.fields_refused.as_ref());
+                let refused = own.or(self.quirks.fields_refused.as_ref());
+                refused.cloned().unwrap_or_default()
+            },
             structured_outputs: said(|quirks| quirks.structured_outputs, structured),
-            short_call_ids: usual.short_call_ids,
+            chat_completions: said(|quirks| quirks.chat_completions, usual.chat_completions),
             // Behind deployments there is none.
             responses: said(|quirks| quirks.responses, usual.responses)
                 && !matches!(self.provider.hosting, Hosting::AzureDeployments { .. }),

@@ -1,14 +1,16 @@
 //! Who may do what: the levels above a key, outermost first.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{AppId, OrgId, TeamId, UserId};
+use sluice_units::{AppId, OrgId, Span, TeamId, Timestamp, UserId};
 use thiserror::Error;
 
 use super::compiled::KeyDefaults;
 use super::pattern::{self, Pattern};
+use super::zone::Zone;
 
 /// A level's rules and models.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,12 @@ pub(super) struct Level {
     pub(super) rules: Vec<Rule>,
     /// Only these; empty means all.
     pub(super) models: Vec<Pattern>,
+    /// The limits that requests wait for, and how long.
+    pub(super) queues: Vec<(Rule, Span)>,
+    /// Where the budgets' days and months begin.
+    pub(super) zone: Arc<Zone>,
+    /// Each request is on record before its provider is called.
+    pub(super) is_strict: bool,
 }
 
 /// An organisation.
@@ -119,19 +127,42 @@ pub(super) fn levels<'a>(
     Ok((levels, &org.key_defaults))
 }
 
-/// Every scope that applies to a key with its rules, the key itself last.
-pub(super) fn scopes(
+/// A key's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Every scope that applies with its rules as they are at this moment, outermost first and the key itself last.
+    pub scopes: Vec<ScopeRules>,
+    /// Each of its requests must be on record before its provider is called.
+    pub is_strict: bool,
+    /// The limits that its requests wait for, and how long.
+    pub queues: Vec<(Scope, Rule, Span)>,
+}
+
+/// A key's place at this moment.
+pub(super) fn place(
     orgs: &BTreeMap<OrgId, Org>,
     key: &KeyRecord,
-) -> Result<Vec<ScopeRules>, ScopeError> {
+    at: Timestamp,
+) -> Result<Place, ScopeError> {
     let (levels, defaults) = levels(orgs, key)?;
-    let mut scopes: Vec<ScopeRules> = levels
-        .into_iter()
-        .map(|(scope, level)| ScopeRules {
+    let is_strict = key.accounting_strict || levels.iter().any(|(_, level)| level.is_strict);
+    // A key's days are those of its team, or of its organisation where it has none.
+    let zone = levels
+        .iter()
+        .rev()
+        .find(|(scope, _)| !matches!(scope, Scope::User(_)))
+        .map(|(_, level)| Arc::clone(&level.zone))
+        .unwrap_or_default();
+    let mut scopes = Vec::with_capacity(levels.len().saturating_add(1));
+    let mut queues = Vec::new();
+    for (scope, level) in levels {
+        let waits = level.queues.iter();
+        queues.extend(waits.map(|(rule, wait)| (scope.clone(), *rule, *wait)));
+        scopes.push(ScopeRules {
             scope,
-            rules: level.rules.clone(),
-        })
-        .collect();
+            rules: level.zone.apply(&level.rules, at),
+        });
+    }
     let own = if key.rules.is_empty() {
         &defaults.rules
     } else {
@@ -139,9 +170,13 @@ pub(super) fn scopes(
     };
     scopes.push(ScopeRules {
         scope: Scope::Key(key.id.clone()),
-        rules: own.clone(),
+        rules: zone.apply(own, at),
     });
-    Ok(scopes)
+    Ok(Place {
+        scopes,
+        is_strict,
+        queues,
+    })
 }
 
 /// Whether every level and the key let a model through. `canonical` is the same model as `provider/model`.

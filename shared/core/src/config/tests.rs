@@ -255,7 +255,10 @@ fn scopes_come_outermost_first() {
         Some("crawler"),
         Some("ann@acme.example"),
     );
-    let scopes = config().scopes_for(&key).unwrap();
+    let scopes = config()
+        .place_of(&key, Timestamp::default())
+        .unwrap()
+        .scopes;
     let of = |scope: &str| serde_json::from_str::<Scope>(scope).unwrap();
     let names: Vec<Scope> = scopes.iter().map(|scope| scope.scope.clone()).collect();
     assert_eq!(
@@ -342,7 +345,13 @@ fn a_key_with_rules_of_its_own_has_no_defaults() {
     };
     key.rules = vec![own];
     assert_eq!(
-        config().scopes_for(&key).unwrap().last().unwrap().rules,
+        config()
+            .place_of(&key, Timestamp::default())
+            .unwrap()
+            .scopes
+            .last()
+            .unwrap()
+            .rules,
         [own]
     );
 }
@@ -371,7 +380,13 @@ fn a_key_of_somebody_removed_is_told_who_is_missing() {
             "the configuration has no user gone in organisation acme",
         ),
     ] {
-        assert_eq!(config().scopes_for(&key).unwrap_err().to_string(), message);
+        assert_eq!(
+            config()
+                .place_of(&key, Timestamp::default())
+                .unwrap_err()
+                .to_string(),
+            message
+        );
     }
 }
 
@@ -464,7 +479,7 @@ fn json_that_is_no_document_is_refused_with_its_place() {
         ),
         (
             r#"{"modles": {}}"#,
-            "unknown field `modles`, expected one of `gateway`, `accounting`, `providers`, `models`, `prices`, `orgs` at line 1 column 9",
+            "unknown field `modles`, expected one of `gateway`, `accounting`, `providers`, `models`, `prices`, `orgs`, `zones` at line 1 column 9",
         ),
         (
             r#"{"providers": {"a": "hunter2"}}"#,

@@ -154,6 +154,24 @@ fn errors_are_said_in_the_callers_language() {
 }
 
 #[test]
+fn a_stream_for_googles_clients_has_no_comments() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    let chunk = r#"data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    world.script(vec![stream(vec![send(&format!(
+        "{chunk}\n\ndata: [DONE]\n\n"
+    ))])]);
+    let path = "/v1beta/models/openai%2Fgpt-4o-mini:streamGenerateContent?alt=sse";
+    let contents = json!({"contents": [{"role": "user", "parts": [{"text": "Say hello."}]}]});
+    let text = post(&mut world, &key, path, &[], &contents).text();
+    assert!(text.contains("\"Hi\""), "{text}");
+    let stray = text
+        .lines()
+        .find(|line| !line.is_empty() && !line.starts_with("data: "));
+    assert_eq!(stray, None);
+}
+
+#[test]
 fn googles_clients_may_write_the_key_into_the_address() {
     let mut world = with(|_| ());
     let key = key(&mut world);

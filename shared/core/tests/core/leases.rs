@@ -211,3 +211,148 @@ fn what_is_left_of_a_limit_is_told_without_asking() {
     }
     assert_eq!(admits(&world), 2);
 }
+
+#[test]
+fn strict_accounting_puts_each_request_on_record_before_its_provider_is_called() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["teams"]["search"]["accounting"] = json!("strict");
+    });
+    let key = busy(&mut world);
+    world.slow_ledger(ROUND_TRIP);
+    for _ in 0..3 {
+        world.script(vec![answer(200, OPENAI_ANSWER)]);
+        let asked = world.now();
+        world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+        let called = world.seen().last().unwrap().at;
+        assert_eq!(called.since(asked), ROUND_TRIP);
+    }
+    assert_eq!(admits(&world), 5);
+}
+
+#[test]
+fn a_key_may_ask_for_strict_accounting_for_itself() {
+    let mut world = limited();
+    let key = world.key(&json!({"org": "acme", "accounting": "strict"}));
+    for _ in 0..4 {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 200);
+    }
+    assert_eq!(admits(&world), 4);
+}
+
+#[test]
+fn a_budget_s_day_is_the_team_s() {
+    // It is noon in UTC: in Auckland, thirteen hours ahead, a new day has just begun an hour ago.
+    let mut world = with(|config| {
+        config["zones"] = json!({"Pacific/Auckland": {"offset_minutes": 780}});
+        config["orgs"]["acme"]["teams"]["search"]["time_zone"] = json!("Pacific/Auckland");
+        config["orgs"]["acme"]["teams"]["search"]["budgets"] =
+            json!([{"usd": "0.00001", "per": "day"}]);
+    });
+    let key = key(&mut world);
+    let ask =
+        |world: &mut World| world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+    assert_eq!(ask(&mut world).status, 200);
+    let denied = ask(&mut world);
+    assert_eq!(denied.status, 429);
+    let wait: i64 = denied.header("retry-after").unwrap().parse().unwrap();
+    assert!((22 * 3_600..=23 * 3_600).contains(&wait), "{wait}");
+    world.wait(Span::from_seconds(wait));
+    assert_eq!(ask(&mut world).status, 200);
+}
+
+#[test]
+fn news_of_a_revoked_key_travel_with_the_ledgers_answers() {
+    let mut world = limited();
+    let key = busy(&mut world);
+    let other = Rc::new(Isolate::new(config().to_string()));
+    let first = std::mem::replace(&mut world.isolate, other);
+    // Another isolate hears of a change from the registry, and its calls tell the ledger.
+    let revoked = world.key(&json!({"org": "acme", "team": "search"}));
+    let got = world.send(
+        "POST",
+        "/v1/chat/completions",
+        &revoked,
+        &chat("sandbox/echo"),
+    );
+    assert_eq!(got.status, 200);
+    world.isolate = first;
+    let syncs = world.registry_calls();
+    for _ in 0..2 {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 200);
+    }
+    assert!(world.registry_calls() > syncs, "it has asked what changed");
+}
+
+/// One request at once for the organisation; others wait for five seconds.
+fn queueing() -> World {
+    with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([{"concurrent": 1, "queue": "5s"}]);
+        config["orgs"]["acme"]["teams"]["ads"] = json!({});
+    })
+}
+
+/// An answer that takes two seconds.
+fn slow() -> crate::world::Reaction {
+    let mut slow = answer(200, OPENAI_ANSWER);
+    if let crate::world::Reaction::Answer { steps, .. } = &mut slow {
+        let wait = sluice_core::sandbox::Step::Wait(Span::from_seconds(2));
+        steps.insert(0, wait);
+    }
+    slow
+}
+
+#[test]
+fn requests_wait_for_a_limit_that_lets_them_and_teams_take_turns() {
+    let mut world = queueing();
+    let search = world.key(&json!({"org": "acme", "team": "search"}));
+    let ads = world.key(&json!({"org": "acme", "team": "ads"}));
+    world.script(vec![slow(), slow(), slow()]);
+    let mut waiting = Vec::new();
+    for key in [&search, &search, &search, &ads] {
+        waiting.push(start(&mut world, key, &chat("fast")));
+        world.wait(Span::from_millis(1));
+    }
+    world.settle();
+    let statuses: Vec<u16> = waiting
+        .iter()
+        .map(|slot| slot.borrow().as_ref().unwrap().status.as_u16())
+        .collect();
+    // Each takes two seconds: there is time for three, and the other team's comes before the third of the first.
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    let refused = waiting[2].take().unwrap();
+    assert_eq!(
+        refused.json()["error"]["code"],
+        "concurrency_limit_exceeded"
+    );
+    assert_eq!(world.records("acme").len(), 3);
+    assert_eq!(world.standing("acme")["open"], 0);
+}
+
+#[test]
+fn a_caller_who_leaves_the_line_makes_room_and_leaves_nothing_behind() {
+    let mut world = queueing();
+    let key = key(&mut world);
+    world.script(vec![slow(), slow()]);
+    let first = start(&mut world, &key, &chat("fast"));
+    world.wait(Span::from_millis(1));
+    let bearer = format!("Bearer {key}");
+    let headers = [("authorization", bearer.as_str())];
+    let leave = Some(Span::from_millis(500));
+    world.start(
+        "POST",
+        "/v1/chat/completions",
+        &headers,
+        &chat("fast"),
+        leave,
+    );
+    world.wait(Span::from_millis(1));
+    let third = start(&mut world, &key, &chat("fast"));
+    world.settle();
+    for slot in [first, third] {
+        assert_eq!(slot.take().unwrap().status, 200);
+    }
+    assert_eq!(world.seen().len(), 2);
+    assert_eq!(world.records("acme").len(), 2);
+}

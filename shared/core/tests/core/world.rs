@@ -96,6 +96,8 @@ struct Shared {
     aborted: Cell<u32>,
     ledger_failures: Cell<u32>,
     ledger_latency: Cell<Span>,
+    notices: Cell<ledger::Notices>,
+    registry_calls: Cell<u32>,
     ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
@@ -206,6 +208,11 @@ impl World {
 
     pub(crate) fn fail_ledger(&self, times: u32) {
         self.shared.ledger_failures.set(times);
+    }
+
+    /// How often the registry was asked.
+    pub(crate) fn registry_calls(&self) -> u32 {
+        self.shared.registry_calls.get()
     }
 
     /// How long a call to the ledger takes, there and back.
@@ -607,19 +614,15 @@ impl Platform for Port {
         }
     }
 
-    async fn ledger(
-        &self,
-        org: &OrgId,
-        commands: &[ledger::Command],
-    ) -> Result<Vec<ledger::Reply>, StoreError> {
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+        let commands = &call.commands;
         let half = Span::from_micros(self.shared.ledger_latency.get().as_micros() / 2);
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        self.shared
-            .ledger_calls
-            .borrow_mut()
-            .push(commands.to_vec());
+        self.shared.ledger_calls.borrow_mut().push(commands.clone());
+        let notices = self.shared.notices.get().merge(call.notices);
+        self.shared.notices.set(notices);
         let failures = self.shared.ledger_failures.get();
         if failures > 0 {
             self.shared.ledger_failures.set(failures - 1);
@@ -645,7 +648,7 @@ impl Platform for Port {
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        Ok(replies)
+        Ok(ledger::Answer { replies, notices })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
@@ -655,6 +658,9 @@ impl Platform for Port {
                 detail: "told to fail".to_owned(),
             });
         }
+        self.shared
+            .registry_calls
+            .set(self.shared.registry_calls.get() + 1);
         let now = self.now();
         let mut store = self.shared.registry.borrow_mut();
         let rows = registry::load(command, |reads| Self::load::<RowError>(&store, reads))

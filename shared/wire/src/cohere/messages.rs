@@ -216,6 +216,24 @@ impl<'a> Writer<'a, '_> {
             self.drops
                 .push(format!("messages[{index}]"), "a plan without its calls");
         }
+        // Nothing stands between a call and its result: what follows a call belongs to its turn.
+        if let Some(Turn::Assistant {
+            content: before,
+            tool_plan,
+            tool_calls: calls,
+            citations: cited,
+        }) = self.turns.last_mut()
+            && !calls.is_empty()
+        {
+            plans.extend(texts(&mut content));
+            before.0.append(&mut content.0);
+            plans.insert(0, Cow::Owned(std::mem::take(tool_plan)));
+            plans.retain(|plan| !plan.is_empty());
+            *tool_plan = plans.join("\n");
+            calls.append(&mut tool_calls);
+            cited.append(&mut citations);
+            return Ok(());
+        }
         let tool_plan = plans.join("\n");
         if !content.is_empty() || !tool_calls.is_empty() {
             self.turns.push(Turn::Assistant {

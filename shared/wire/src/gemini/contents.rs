@@ -22,6 +22,9 @@ const SIGNING_GENERATION: (u32, u32) = (3, 0);
 /// What a function's result of text is called.
 const OUTPUT: &str = "output";
 
+/// What Google's own clients call it when they run functions themselves.
+const RESULT: &str = "result";
+
 /// What a function's failure is called.
 const ERROR: &str = "error";
 
@@ -416,6 +419,7 @@ fn result_struct(text: String, is_error: bool) -> Map<String, Value> {
         Ok(Value::Object(fields))
             if !fields.contains_key(OUTPUT)
                 && !fields.contains_key(ERROR)
+                && !fields.get(RESULT).is_some_and(Value::is_string)
                 && fields.values().all(survives_struct) =>
         {
             fields

@@ -5,12 +5,13 @@
 //! (the same with their signatures, and redacted ones) on assistant messages; and
 //! `extra_content.google.thought_signature` on tool calls. So what one provider signs can come back to it.
 
-mod answer;
+pub(crate) mod answer;
 mod assembly;
 mod frames;
 pub(crate) mod message;
 pub(crate) mod part;
 mod piece;
+mod quirks;
 pub(crate) mod request;
 mod stream;
 pub(crate) mod tools;
@@ -20,6 +21,7 @@ pub(crate) mod write_message;
 
 pub use answer::{decode_response, encode_response};
 pub use frames::StreamEncoder;
+pub use quirks::suits;
 pub use request::decode_request;
 pub use stream::StreamDecoder;
 pub use write::encode_request;

@@ -292,7 +292,7 @@ impl Tap {
     /// # Errors
     /// [`DecodeError`] when an event is too large.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        match self.events.as_mut().and_then(Splitter::ends) {
+        match self.events.as_ref().and_then(Splitter::ends) {
             Some(ends) => self.push(ends, out),
             None => Ok(()),
         }

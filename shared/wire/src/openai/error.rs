@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{MESSAGE_BYTES_MAX, UpstreamError, kept};
 
+/// The `object` of an error that has no envelope around it.
+pub(super) const FLAT: &str = "error";
+
 /// An error as OpenAI's clients expect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorBody<'a> {
@@ -80,6 +83,10 @@ pub(crate) fn in_stream(chunk: &Map<String, Value>) -> Option<UpstreamError> {
             error.or(said.then_some(&Value::Null))
         })
     };
+    // Mistral's and vLLM's envelope is flat.
+    if chunk.get("object").and_then(Value::as_str) == Some(FLAT) {
+        return Some(Said::of(Value::Object(chunk.clone())).into_error(200));
+    }
     let groq = || chunk.get("x_groq")?.get("error");
     let error = chunk
         .get("error")

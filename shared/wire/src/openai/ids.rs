@@ -50,7 +50,7 @@ fn bounded(id: &str, bytes_max: usize) -> Cow<'_, str> {
 }
 
 /// Nine letters and digits.
-fn short(id: &str) -> Cow<'_, str> {
+pub(super) fn short(id: &str) -> Cow<'_, str> {
     if id.len() == SHORT_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Cow::Borrowed(id);
     }

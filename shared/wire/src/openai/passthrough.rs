@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sluice_units::Usage;
 
-use super::{NAME, usage};
+use super::{NAME, ids, usage};
 use crate::error::DecodeError;
 use crate::model::{ChatRequest, Role};
 use crate::{Target, UpstreamRequest};
@@ -30,10 +30,14 @@ pub struct Edits {
     pub model: Option<String>,
     /// Ask for usage at the end of the stream.
     pub include_usage: bool,
+    /// The provider refuses `stream_options`.
+    pub no_stream_options: bool,
     /// The one name for the limit on output tokens that the provider reads.
     pub limit_key: Option<&'static str>,
     /// The provider knows no `developer` role.
     pub developer_as_system: bool,
+    /// The provider takes short identifiers of calls only.
+    pub short_call_ids: bool,
 }
 
 impl Edits {
@@ -47,6 +51,7 @@ impl Edits {
         Self {
             model: Some(target.model.clone()),
             include_usage: request.stream && target.stream_usage,
+            no_stream_options: !target.stream_usage,
             limit_key: request.output_tokens_max.map(|_| {
                 if target.max_completion_tokens {
                     LIMIT_KEYS[1]
@@ -55,6 +60,7 @@ impl Edits {
                 }
             }),
             developer_as_system: developer && !target.developer_role,
+            short_call_ids: target.short_call_ids,
         }
     }
 }
@@ -77,11 +83,17 @@ pub fn rewrite_request(body: &[u8], edits: &Edits) -> Vec<u8> {
     if edits.include_usage {
         include_usage(body, &members, &mut changes);
     }
+    if edits.no_stream_options {
+        changes.remove(&members, "stream_options");
+    }
     if let Some(wanted) = edits.limit_key {
         rename_limit(body, &members, wanted, &mut changes);
     }
     if edits.developer_as_system {
         developer_as_system(body, &members, &mut changes);
+    }
+    if edits.short_call_ids {
+        short_call_ids(body, &members, &mut changes);
     }
     changes.apply(body, &members)
 }
@@ -120,6 +132,23 @@ impl Changes {
         match members.iter().find(|member| member.key == key) {
             Some(member) => self.replaced.push((member.value.clone(), json)),
             None => self.added.push(format!("{}:{json}", Value::from(key))),
+        }
+    }
+
+    /// Takes out a top-level member that others stand beside.
+    fn remove(&mut self, members: &[Member<'_>], key: &str) {
+        let Some(at) = members.iter().position(|member| member.key == key) else {
+            return;
+        };
+        let end = |at: usize| members.get(at).map(|member| member.value.end);
+        let start = |at: usize| members.get(at).map(|member| member.name.start);
+        // With the comma before it, or, if it is the first, with the one behind it.
+        let range = match at.checked_sub(1) {
+            Some(before) => end(before).zip(end(at)),
+            None => start(at).zip(start(at.saturating_add(1))),
+        };
+        if let Some((from, to)) = range {
+            self.replaced.push((from..to, String::new()));
         }
     }
 
@@ -206,18 +235,48 @@ fn rename_limit(body: &[u8], members: &[Member<'_>], wanted: &'static str, chang
 }
 
 fn developer_as_system(body: &[u8], members: &[Member<'_>], changes: &mut Changes) {
-    let messages = members.iter().find(|member| member.key == "messages");
-    let elements = messages.and_then(|member| scan::elements(body, member.value.start));
-    for element in elements.unwrap_or_default() {
-        for member in scan::members(body, element.start).unwrap_or_default() {
-            let value = body.get(member.value.clone()).unwrap_or_default();
-            if member.key == "role" && scan::text(value).as_deref() == Some("developer") {
-                changes
-                    .replaced
-                    .push((member.value, "\"system\"".to_owned()));
-            }
+    for member in each(body, members, "messages") {
+        let value = body.get(member.value.clone()).unwrap_or_default();
+        if member.key == "role" && scan::text(value).as_deref() == Some("developer") {
+            changes
+                .replaced
+                .push((member.value, "\"system\"".to_owned()));
         }
     }
+}
+
+fn short_call_ids(body: &[u8], members: &[Member<'_>], changes: &mut Changes) {
+    let mut shorten = |member: &Member<'_>| {
+        let value = body.get(member.value.clone()).unwrap_or_default();
+        if let Some(id) = scan::text(value)
+            && let Cow::Owned(short) = ids::short(&id)
+        {
+            let short = Value::from(short).to_string();
+            changes.replaced.push((member.value.clone(), short));
+        }
+    };
+    for member in each(body, members, "messages") {
+        match member.key.as_ref() {
+            "tool_call_id" => shorten(&member),
+            "tool_calls" => {
+                let calls = each(body, std::slice::from_ref(&member), "tool_calls");
+                let ids = calls.iter().filter(|member| member.key == "id");
+                ids.for_each(&mut shorten);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The members of all objects of a list.
+fn each<'a>(body: &'a [u8], members: &[Member<'_>], list: &str) -> Vec<Member<'a>> {
+    let list = members.iter().find(|member| member.key == list);
+    let elements = list.and_then(|member| scan::elements(body, member.value.start));
+    let objects = elements.unwrap_or_default().into_iter();
+    objects
+        .filter_map(|element| scan::members(body, element.start))
+        .flatten()
+        .collect()
 }
 
 /// What a whole answer says of itself.

@@ -16,6 +16,7 @@ use crate::{Drops, Target};
 
 mod passthrough;
 mod properties;
+mod quirks;
 mod refused;
 mod written;
 

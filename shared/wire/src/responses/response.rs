@@ -6,20 +6,10 @@ use super::output::Output;
 use super::{shape, usage};
 use crate::error::UpstreamError;
 use crate::model::{ChatRequest, ChatResponse, Finish, Part, PartKind, Role, Usage};
+use crate::openai::chat::answer::is_tier;
 use crate::openai::chat::tools::effort_word;
 use crate::openai::error::classify;
 use crate::{Drops, kinds};
-
-/// OpenAI's service tiers.
-const TIERS: [&str; 7] = [
-    "auto",
-    "default",
-    "flex",
-    "scale",
-    "priority",
-    "fast",
-    "ultrafast",
-];
 
 /// What the gateway itself knows of an answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -270,9 +260,13 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
     kinds::note(used, &kinds::OPENAI, &mut drops);
     let mut body = head.json(State::Ended(ending), output.json(), used);
     for (key, value) in &response.extra {
-        let tier = value.as_str().is_some_and(|tier| TIERS.contains(&tier));
-        if key == "service_tier" && !tier {
+        if key == "service_tier" && !is_tier(value) {
             drops.push("service_tier", "the provider's word is not one of openai's");
+        } else if key == "prompt" && !value.is_object() {
+            drops.push(
+                "prompt",
+                "another provider's; responses means another thing by it",
+            );
         } else if !body.contains_key(key) {
             body.insert(key.clone(), value.clone());
         }

@@ -12,7 +12,7 @@ use super::proof::Thought;
 use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{CacheMark, Message, Part, Role, Source};
-use crate::openai::chat::write_message::titled;
+use crate::openai::chat::write_message::{is_web, titled};
 use crate::openai::ids;
 use crate::{Drops, Target};
 
@@ -262,7 +262,7 @@ impl Writer<'_> {
                 cache,
             } => {
                 let (key, place) =
-                    image(source).ok_or_else(|| refuse(at, "a picture is no text"))?;
+                    image(source).ok_or_else(|| refuse(at, "pictures go by address or inline"))?;
                 let detail = detail.as_deref().unwrap_or("auto");
                 let image = json!({"type": "input_image", key: place, "detail": detail});
                 (*cache, image)
@@ -271,7 +271,11 @@ impl Writer<'_> {
                 source,
                 name,
                 cache,
-            } => (*cache, document(source, name.as_deref())),
+            } => {
+                let file = document(source, name.as_deref());
+                let file = file.ok_or_else(|| refuse(at, "files go by address or inline"))?;
+                (*cache, file)
+            }
             Part::Audio { .. } => return Err(refuse(at, "responses takes no sound")),
             Part::Thinking { .. } | Part::RedactedThinking { .. } => {
                 return Err(refuse(at, "thoughts belong to the assistant"));
@@ -335,17 +339,18 @@ fn data_url(media_type: &str, data: &str) -> String {
 
 fn image(source: &Source) -> Option<(&'static str, String)> {
     match source {
-        Source::Url(url) => Some(("image_url", url.clone())),
+        Source::Url(url) if is_web(url) => Some(("image_url", url.clone())),
         Source::Base64 { media_type, data } => Some(("image_url", data_url(media_type, data))),
         Source::FileId(id) => Some(("file_id", id.clone())),
-        Source::Text(_) => None,
+        Source::Url(_) | Source::Text(_) => None,
     }
 }
 
-fn document(source: &Source, name: Option<&str>) -> Value {
+fn document(source: &Source, name: Option<&str>) -> Option<Value> {
     let (key, place) = match source {
         // A text is not taken as a file: it goes as one, under its name.
-        Source::Text(text) => return text_part(&titled(name, text)),
+        Source::Text(text) => return Some(text_part(&titled(name, text))),
+        Source::Url(url) if !is_web(url) => return None,
         Source::FileId(id) => ("file_id", id.clone()),
         Source::Url(url) => ("file_url", url.clone()),
         Source::Base64 { media_type, data } => ("file_data", data_url(media_type, data)),
@@ -358,5 +363,5 @@ fn document(source: &Source, name: Option<&str>) -> Value {
         file.insert("filename".to_owned(), name.into());
     }
     file.insert(key.to_owned(), place.into());
-    Value::Object(file)
+    Some(Value::Object(file))
 }

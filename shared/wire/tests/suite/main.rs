@@ -8,4 +8,7 @@
 )]
 
 mod pairs;
+mod replay;
 mod support;
+mod table;
+mod written;

@@ -4,8 +4,9 @@ variables {
   region = "eu"
 
   model_providers = [
-    { name = "openai-eu", catalogue = "openai", region = "eu", key = "OPENAI_EU_API_KEY", models_allow = ["gpt-4o*"] },
-    { name = "anthropic", discount_percent = 5 },
+    { name = "openai-eu", catalogue = "openai", region = "eu", key = ["OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"], models_allow = ["gpt-4o*"] },
+    { name = "anthropic", key = ["ANTHROPIC_API_KEY"], discount_percent = 5, timeouts = { idle = "30s" } },
+    { name = "azure", azure = { resource = "acme" }, models_allow = ["gpt-4o"] },
   ]
 
   routes = {
@@ -52,7 +53,7 @@ run "what_is_declared_is_rendered" {
   }
 
   assert {
-    condition     = output.secret_names == tolist(["OPENAI_EU_API_KEY"])
+    condition     = output.secret_names == tolist(["ANTHROPIC_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"])
     error_message = "The secrets that are needed are not told of."
   }
 }
@@ -60,8 +61,8 @@ run "what_is_declared_is_rendered" {
 run "keys_are_wishes_without_secrets" {
   assert {
     condition = jsondecode(output.keys_json) == {
-      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], version = 1, grace = "24h" }
-      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], version = 2, grace = "24h" }
+      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], strict = false, version = 1, grace = "24h" }
+      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], strict = false, version = 2, grace = "24h" }
     }
     error_message = "The wishes are not what was declared: ${output.keys_json}"
   }
@@ -88,7 +89,7 @@ run "a_secret_in_place_of_its_name_is_refused" {
   command = plan
 
   variables {
-    model_providers = [{ name = "openai", key = "sk-not-a-key" }, { name = "openai" }]
+    model_providers = [{ name = "openai", key = ["sk-not-a-key"] }, { name = "openai" }]
     region          = "not a region"
   }
 

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 
 import Anthropic from '@anthropic-ai/sdk';
 
-import { CITY, ECHO, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL_OF_GATEWAY, USE_BOTH, USE_TOOL, WORDS, assert, assertAborted, run, versionOf } from './harness.mjs';
+import { CITY, ECHO, FORBIDDEN, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL_OF_GATEWAY, USE_BOTH, USE_TOOL, WORDS, assert, assertAborted, run, versionOf } from './harness.mjs';
 
 const options = { baseURL: URL_OF_GATEWAY, maxRetries: 0, timeout: 20_000 };
 const sdk = new Anthropic({ ...options, apiKey: KEY });
@@ -40,6 +40,7 @@ await run({ name: 'anthropic (Node.js)', dialect: 'anthropic', version: versionO
   },
   async tools(up) {
     await toolTurns(up, USE_TOOL, ['get_weather'], false);
+    if (!up.choice) return;
     const forced = await ask(up, { tools: TOOLS, tool_choice: { type: 'tool', name: 'get_time' } });
     assert.deepEqual(forced.content.filter(block => block.type === 'tool_use').map(call => call.name), ['get_time']);
   },
@@ -61,7 +62,7 @@ await run({ name: 'anthropic (Node.js)', dialect: 'anthropic', version: versionO
   },
   async errors(up) {
     await assert.rejects(ask(up, { client: sdk.withOptions({ apiKey: 'wrong' }) }), Anthropic.AuthenticationError);
-    await assert.rejects(ask(up, { client: sdk.withOptions({ apiKey: OTHER_KEY }) }), Anthropic.PermissionDeniedError);
+    await assert.rejects(ask(up, { client: sdk.withOptions({ apiKey: OTHER_KEY, defaultHeaders: FORBIDDEN }) }), Anthropic.PermissionDeniedError);
     await assert.rejects(ask(up, { model: 'unknown' }), Anthropic.NotFoundError);
     await assert.rejects(ask(up, { temperature: 'hot' }), error => error instanceof Anthropic.BadRequestError && /temperature/.test(error.message));
     await assert.rejects(ask(up, { model: 'fault-context-length' }), Anthropic.BadRequestError);

@@ -4,9 +4,9 @@ import { randomUUID } from 'node:crypto';
 
 import { ApiError, FunctionCallingConfigMode, GoogleGenAI } from '@google/genai';
 
-import { CITY, ECHO, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL_OF_GATEWAY, USE_BOTH, USE_TOOL, WORDS, assert, assertAborted, run, versionOf } from './harness.mjs';
+import { CITY, ECHO, FORBIDDEN, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL_OF_GATEWAY, USE_BOTH, USE_TOOL, WORDS, assert, assertAborted, run, versionOf } from './harness.mjs';
 
-const clientOf = (apiKey = KEY, more = {}) => new GoogleGenAI({ apiKey, httpOptions: { baseUrl: URL_OF_GATEWAY, timeout: 20_000 }, ...more });
+const clientOf = (apiKey = KEY, headers = {}, more = {}) => new GoogleGenAI({ apiKey, httpOptions: { baseUrl: URL_OF_GATEWAY, timeout: 20_000, headers }, ...more });
 const sdk = clientOf();
 const TOOLS = [{ functionDeclarations: ['get_weather', 'get_time'].map(name => ({ name, parametersJsonSchema: CITY })) }];
 
@@ -41,7 +41,7 @@ await run({ name: '@google/genai (Node.js)', dialect: 'gemini', version: version
   async chat(up) {
     const answer = await ask(up, { systemInstruction: 'Be brief.', temperature: 0.5 });
     assert.deepEqual([answer.text, answer.candidates[0].finishReason], [ECHO, 'STOP']);
-    for (const apiVersion of ['v1', 'v1beta']) assert.equal((await ask(up, { client: clientOf(KEY, { apiVersion }) })).text, ECHO);
+    for (const apiVersion of ['v1', 'v1beta']) assert.equal((await ask(up, { client: clientOf(KEY, {}, { apiVersion }) })).text, ECHO);
     assert.equal((await sdk.models.generateContent({ model: `${up.name}-alias`, contents: GREETING })).text, ECHO);
   },
   async stream(up) {
@@ -51,6 +51,7 @@ await run({ name: '@google/genai (Node.js)', dialect: 'gemini', version: version
   },
   async tools(up) {
     await toolTurns(up, USE_TOOL, ['get_weather'], false);
+    if (!up.choice) return;
     const choice = (mode, ...allowedFunctionNames) => ({ functionCallingConfig: { mode, ...(allowedFunctionNames.length > 0 ? { allowedFunctionNames } : {}) } });
     assert.deepEqual((await ask(up, { tools: TOOLS, toolConfig: choice(FunctionCallingConfigMode.ANY, 'get_time') })).functionCalls.map(call => call.name), ['get_time']);
     assert.equal((await ask(up, { contents: USE_TOOL, tools: TOOLS, toolConfig: choice(FunctionCallingConfigMode.NONE) })).functionCalls, undefined);
@@ -73,7 +74,7 @@ await run({ name: '@google/genai (Node.js)', dialect: 'gemini', version: version
   },
   async errors(up) {
     await assert.rejects(ask(up, { client: clientOf('wrong') }), error => [400, 401].includes(error.status) && error instanceof ApiError);
-    await assert.rejects(ask(up, { client: clientOf(OTHER_KEY) }), status(403));
+    await assert.rejects(ask(up, { client: clientOf(OTHER_KEY, FORBIDDEN) }), status(403));
     await assert.rejects(ask(up, { model: 'unknown' }), status(404));
     await assert.rejects(ask(up, { temperature: 'hot' }), status(400));
     await assert.rejects(ask(up, { model: 'fault-context-length' }), status(400));
@@ -100,8 +101,5 @@ await run({ name: '@google/genai (Node.js)', dialect: 'gemini', version: version
     assert.ok(names.includes('models/sandbox/echo'), names.join());
     assert.equal((await sdk.models.get({ model: 'sandbox/echo' })).name, 'models/sandbox/echo');
   },
-  async embeddings(up) {
-    const { embeddings } = await sdk.models.embedContent({ model: up.model('embed'), contents: ['a', 'b'], config: { outputDimensionality: up.dimensions } });
-    assert.deepEqual(embeddings.map(one => one.values.length), [up.dimensions, up.dimensions]);
-  },
+  embeddings: 'the gateway takes embeddings at OpenAI\'s address only',
 } });

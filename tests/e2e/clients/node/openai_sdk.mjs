@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 
 import OpenAI from 'openai';
 
-import { CITY, ECHO, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL_OF_GATEWAY, USE_BOTH, USE_TOOL, WORDS, assert, assertAborted, run, versionOf } from './harness.mjs';
+import { CITY, ECHO, FORBIDDEN, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL_OF_GATEWAY, USE_BOTH, USE_TOOL, WORDS, assert, assertAborted, run, versionOf } from './harness.mjs';
 
 const sdk = new OpenAI({ baseURL: `${URL_OF_GATEWAY}/v1`, apiKey: KEY, maxRetries: 0, timeout: 20_000 });
 const version = versionOf(new URL('../../', import.meta.url), 'openai');
@@ -18,7 +18,7 @@ const finished = (up, stream, more) => (stream ? streamed(up, more).finalChatCom
 
 async function errors(ask, wrong, param) {
   await assert.rejects(ask({ client: sdk.withOptions({ apiKey: 'wrong' }) }), OpenAI.AuthenticationError);
-  await assert.rejects(ask({ client: sdk.withOptions({ apiKey: OTHER_KEY }) }), OpenAI.PermissionDeniedError);
+  await assert.rejects(ask({ client: sdk.withOptions({ apiKey: OTHER_KEY, defaultHeaders: FORBIDDEN }) }), OpenAI.PermissionDeniedError);
   await assert.rejects(ask({ model: 'unknown' }), OpenAI.NotFoundError);
   await assert.rejects(ask(wrong), error => error instanceof OpenAI.BadRequestError && error.param === param);
   await assert.rejects(ask({ model: 'fault-context-length' }), error => error instanceof OpenAI.BadRequestError && error.code === 'context_length_exceeded');
@@ -55,9 +55,10 @@ await run({ name: 'openai (Node.js), Chat Completions', dialect: 'openai', versi
   },
   async tools(up) {
     await toolTurns(up, USE_TOOL, ['get_weather'], false);
+    if (!up.choice) return;
     const forced = await ask(up, { tools: TOOLS, tool_choice: { type: 'function', function: { name: 'get_time' } } });
     assert.deepEqual(forced.choices[0].message.tool_calls.map(call => call.function.name), ['get_time']);
-    assert.equal((await ask(up, { messages: [{ role: 'user', content: USE_TOOL }], tools: TOOLS, tool_choice: 'none' })).choices[0].message.tool_calls, undefined);
+    assert.ok(!((await ask(up, { messages: [{ role: 'user', content: USE_TOOL }], tools: TOOLS, tool_choice: 'none' })).choices[0].message.tool_calls?.length > 0));
   },
   async 'streamed tools'(up) {
     await toolTurns(up, USE_TOOL, ['get_weather'], true);
@@ -79,7 +80,7 @@ await run({ name: 'openai (Node.js), Chat Completions', dialect: 'openai', versi
   errors: up => errors(more => ask(up, more), { temperature: 'hot' }, 'temperature'),
   async 'broken streams'(up) {
     for (const model of ['fault-cut-after-4', 'error-event-after-4', 'fault-end-after-4']) {
-      await assert.rejects(async () => { for await (const chunk of await ask(up, { model, messages: [{ role: 'user', content: WORDS }], stream: true })) assert.ok(chunk.id); }, OpenAI.APIError, model);
+      await assert.rejects(async () => { for await (const chunk of await ask(up, { model, messages: [{ role: 'user', content: WORDS }], stream: true })) assert.ok(chunk.object !== 'error'); }, OpenAI.APIError, model);
     }
     await assert.rejects(ask(up, { model: 'fault-500', stream: true }), OpenAI.InternalServerError);
   },
@@ -126,6 +127,7 @@ await run({ name: 'openai (Node.js), Responses', dialect: 'responses', version, 
   },
   async tools(up) {
     await responseTurns(up, USE_TOOL, ['get_weather'], false);
+    if (!up.choice) return;
     assert.deepEqual((await respond(up, { tools: FLAT, tool_choice: { type: 'function', name: 'get_time' } })).output.filter(item => item.type === 'function_call').map(call => call.name), ['get_time']);
   },
   'streamed tools': up => responseTurns(up, USE_TOOL, ['get_weather'], true),
@@ -139,7 +141,7 @@ await run({ name: 'openai (Node.js), Responses', dialect: 'responses', version, 
     assert.match((await respond(up, { input: [{ role: 'user', content }] })).output_text, SEEN);
   },
   async thinking(up) {
-    const more = up.thoughts ? { reasoning: { effort: 'low', summary: 'auto' }, include: ['reasoning.encrypted_content'], max_output_tokens: 4000 } : {};
+    const more = { include: ['reasoning.encrypted_content'], ...(up.thoughts ? { reasoning: { effort: 'low', summary: 'auto' }, max_output_tokens: 4000 } : {}) };
     for (const stream of [false, true]) {
       const first = await responseTurns(up, USE_TOOL, ['get_weather'], stream, { model: 'thinking', ...more });
       if (up.thoughts) assert.ok(first.output.some(item => item.type === 'reasoning'));

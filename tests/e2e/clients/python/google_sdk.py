@@ -3,11 +3,10 @@
 import json
 import uuid
 
-import httpx
 from google import genai
 from google.genai import errors, types
 
-from harness import CITY, ECHO, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL, USE_BOTH, USE_TOOL, WORDS, Client, assert_aborted, contains, equal, raises, run
+from harness import CITY, ECHO, FORBIDDEN, GREETING, KEY, OTHER_KEY, PIXEL, SEEN, URL, USE_BOTH, USE_TOOL, WORDS, Client, assert_aborted, contains, equal, post, raises, run
 
 generate = Client("google-genai (Python)", "gemini")
 
@@ -41,8 +40,8 @@ def _(up):
     equal(ask(up, client=client_of(api_version="v1")).text, ECHO)
     alias = sdk.models.generate_content(model=f"{up.name}-alias", contents=GREETING)
     equal(alias.text, ECHO)
-    raw = httpx.post(f"{URL}/v1beta/models/{up.name}-alias:generateContent", params={"key": KEY}, json={"contents": [{"parts": [{"text": GREETING}]}]})
-    equal(raw.json()["candidates"][0]["content"]["parts"][0]["text"], ECHO)
+    raw = post(f"/v1beta/models/{up.name}-alias:generateContent?key={KEY}", {"contents": [{"role": "user", "parts": [{"text": GREETING}]}]})
+    equal(raw["candidates"][0]["content"]["parts"][0]["text"], ECHO)
 
 
 @generate.feature("stream")
@@ -77,6 +76,9 @@ def tool_turns(up, asked, names, stream, model="chat", **more):
 @generate.feature("tools")
 def _(up):
     tool_turns(up, USE_TOOL, ["get_weather"], False)
+
+    if not up.choice:
+        return
 
     def config(mode, *names):
         return types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode=mode, allowed_function_names=list(names) or None))
@@ -124,7 +126,7 @@ def _(up):
     def status(code, name):
         return lambda error: equal((error.code, error.status), (code, name))
     raises(errors.ClientError, lambda: ask(up, client=client_of("wrong")), lambda error: equal(error.code in (400, 401), True))
-    raises(errors.ClientError, lambda: ask(up, client=client_of(OTHER_KEY)), status(403, "PERMISSION_DENIED"))
+    raises(errors.ClientError, lambda: ask(up, client=client_of(OTHER_KEY, headers=FORBIDDEN)), status(403, "PERMISSION_DENIED"))
     raises(errors.ClientError, lambda: ask(up, "unknown"), status(404, "NOT_FOUND"))
     wrong = client_of(extra_body={"generationConfig": {"temperature": "hot"}})
     raises(errors.ClientError, lambda: ask(up, client=wrong), lambda error: (equal((error.code, error.status), (400, "INVALID_ARGUMENT")), contains(error.message, "temperature")))
@@ -142,7 +144,7 @@ def _(up):
             chunks = list(chunks_of(up, model, contents=WORDS))
             assert not any(chunk.candidates and chunk.candidates[0].finish_reason for chunk in chunks), "a broken stream ended as a whole one"
             return chunks
-        raises((errors.APIError, httpx.HTTPError, genai.errors.UnknownApiResponseError), read)
+        raises((errors.APIError, errors.UnknownApiResponseError), read)
     raises(errors.ServerError, lambda: list(chunks_of(up, "fault-500")))
 
 
@@ -170,10 +172,7 @@ def _(up):
     equal(sdk.models.get(model="sandbox/echo").name, "models/sandbox/echo")
 
 
-@generate.feature("embeddings")
-def _(up):
-    answer = sdk.models.embed_content(model=up.model("embed"), contents=["a", "b"], config=types.EmbedContentConfig(output_dimensionality=up.dimensions))
-    equal([len(one.values) for one in answer.embeddings], [up.dimensions] * 2)
+generate.absent("the gateway takes embeddings at OpenAI's address only", "embeddings")
 
 
 @generate.feature("asynchronous")

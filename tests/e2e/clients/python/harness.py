@@ -1,7 +1,7 @@
 """Runs what a client can do against every upstream, and prints each cell of the matrix as a line of JSON.
 
 A feature is a function that takes an upstream and raises where something is wrong. `Absent` says that the client has no way to ask for it.
-Needs SLUICE_URL, SLUICE_KEY, SLUICE_OTHER_KEY (a key that may use no model here), MATRIX_UPSTREAMS (JSON) and MATRIX_MOCKS (their address).
+Needs SLUICE_URL, SLUICE_KEY, SLUICE_OTHER_KEY (a key that may not do without strict translation), MATRIX_UPSTREAMS (JSON) and MATRIX_MOCKS (their address).
 """
 
 import asyncio
@@ -14,9 +14,18 @@ import traceback
 import urllib.request
 
 URL, KEY, OTHER_KEY, MOCKS = (os.environ[name] for name in ("SLUICE_URL", "SLUICE_KEY", "SLUICE_OTHER_KEY", "MATRIX_MOCKS"))
+# With the other key, what its owner may not ask for.
+FORBIDDEN = {"x-sluice-strict": "false"}
 FEATURE = os.environ.get("MATRIX_FEATURE")
 # No cell takes longer.
 CELL_S_MAX = 30
+# A provider hears so soon that its caller has left.
+ABORTED_S_MAX = 5
+# So many calls are looked through for one.
+CALLS_MAX = 500
+
+# One for all cells: clients keep their connections.
+LOOP = asyncio.new_event_loop()
 
 GREETING = "Grüße 🌍"
 ECHO = f"You said: {GREETING}"
@@ -32,10 +41,10 @@ class Absent(Exception):
 
 
 class Upstream:
-    """A provider behind the gateway: its name, what it lacks (feature: reason), whether it shows its thoughts."""
+    """A provider behind the gateway: its name, what it lacks (feature: reason), whether it shows its thoughts, whether a choice of tools is heeded."""
 
-    def __init__(self, name, lacks, thoughts, dimensions):
-        self.name, self.lacks, self.thoughts, self.dimensions = name, lacks, thoughts, dimensions
+    def __init__(self, name, lacks, thoughts, dimensions, choice):
+        self.name, self.lacks, self.thoughts, self.dimensions, self.choice = name, lacks, thoughts, dimensions, choice
 
     def model(self, name="chat"):
         return f"mock-{self.name}/{name}"
@@ -44,16 +53,31 @@ class Upstream:
 UPSTREAMS = [Upstream(**one) for one in json.loads(os.environ["MATRIX_UPSTREAMS"])]
 
 
-def calls_with(text, settled=True):
-    """The calls that providers saw with a text in their bodies."""
-    with urllib.request.urlopen(f"{MOCKS}/control/calls?since=0{'&settled=1&wait_ms=3000' if settled else ''}") as answer:
-        return [call for call in json.load(answer)["calls"] if text in json.dumps(call["body"], ensure_ascii=False)]
+def calls_with(text):
+    """The calls that providers saw with a text in their bodies, among the last ones."""
+    def control(since):
+        with urllib.request.urlopen(f"{MOCKS}/control/calls?since={since}") as answer:
+            return json.load(answer)
+    last = control(2**53 - 1)["next"]
+    return [call for call in control(max(0, last - CALLS_MAX))["calls"] if text in json.dumps(call["body"], ensure_ascii=False)]
 
 
 def assert_aborted(text):
-    """The one call with a text in its body was given up by the gateway."""
-    ends = [call["end"] for call in calls_with(text)]
-    assert ends == ["aborted"], f"the provider saw its calls end as {ends}"
+    """The one call with a text in its body is given up by the gateway, soon."""
+    until = time.monotonic() + ABORTED_S_MAX
+    while True:
+        ends = [call["end"] for call in calls_with(text)]
+        if ends == ["aborted"]:
+            return
+        assert time.monotonic() < until and None in ends, f"the provider saw its calls end as {ends}"
+        time.sleep(0.05)
+
+
+def post(path, body, headers=None):
+    """A request as it is written, without any client."""
+    request = urllib.request.Request(URL + path, data=json.dumps(body).encode(), headers={"content-type": "application/json", **(headers or {})})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
 
 
 def equal(found, expected):
@@ -116,7 +140,7 @@ class Client:
             if name in upstream.lacks:
                 raise Absent(upstream.lacks[name])
             if inspect.iscoroutinefunction(function):
-                asyncio.run(asyncio.wait_for(function(upstream), CELL_S_MAX))
+                LOOP.run_until_complete(asyncio.wait_for(function(upstream), CELL_S_MAX))
             else:
                 function(upstream)
         except Absent as absent:

@@ -2,35 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use sluice_machines::limit::{Meter, Period, Rule, UtcOffset};
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
 use super::Check;
+use super::zones::Zones;
 use crate::config::Entries;
 use crate::config::compiled::KeyDefaults;
 use crate::config::document::{
-    BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName, TeamDocument,
+    AccountingName, BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName,
+    TeamDocument,
 };
 use crate::config::issue::{Issue, Path};
 use crate::config::pattern::Pattern;
 use crate::config::scopes::{Level, Org, Team};
+use crate::config::zone::Zone;
 
 const RULES_MAX: usize = 16;
 const WINDOW_DEFAULT: Span = Span::from_seconds(60);
 const WINDOW_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(1)..=Span::from_seconds(31 * 86_400);
+const QUEUE_ALLOWED: RangeInclusive<Span> = Span::from_millis(1)..=Span::from_seconds(60);
 const LIMIT_ALLOWED: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const EXPIRY_DEFAULT: Span = Span::from_seconds(90 * 86_400);
 const EXPIRY_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(60)..=Span::from_seconds(3_650 * 86_400);
 
-pub(super) fn compile(check: &mut Check, documents: &Entries<OrgDocument>) -> BTreeMap<OrgId, Org> {
+pub(super) fn compile(
+    check: &mut Check,
+    documents: &Entries<OrgDocument>,
+    zones: &Zones,
+) -> BTreeMap<OrgId, Org> {
     let root = Path::root().name("orgs");
     let mut orgs = BTreeMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
-        let org = check.org(&path, document);
+        let org = check.org(&path, document, zones);
         if let Some(id) = check.id(&path, name, OrgId::new) {
             orgs.insert(id, org);
         }
@@ -48,6 +57,7 @@ pub fn rules(
 ) -> Result<Vec<Rule>, Vec<Issue>> {
     let mut check = Check::default();
     let rules = check.rules(&Path::root(), limits, budgets);
+    check.refuse_queues(&Path::root(), limits);
     let issues = check.0.finish();
     if issues.is_empty() {
         Ok(rules)
@@ -56,13 +66,31 @@ pub fn rules(
     }
 }
 
+/// On which terms a level's rules hold.
+struct Terms {
+    zone: Arc<Zone>,
+    accounting: Option<AccountingName>,
+}
+
 impl Check {
-    fn org(&mut self, path: &Path, document: &OrgDocument) -> Org {
-        let level = self.level(path, &document.limits, &document.budgets, &document.models);
+    fn org(&mut self, path: &Path, document: &OrgDocument, zones: &Zones) -> Org {
+        let zone = path.name("time_zone");
+        let zone = self.zone_named(&zone, document.time_zone.as_deref(), zones);
+        let terms = Terms {
+            zone: zone.unwrap_or_default(),
+            accounting: document.accounting,
+        };
+        let level = self.level(
+            path,
+            &document.limits,
+            &document.budgets,
+            &document.models,
+            &terms,
+        );
         let mut teams = BTreeMap::new();
         for (name, document) in document.teams.iter() {
             let path = path.name("teams").name(name);
-            let team = self.team(&path, document);
+            let team = self.team(&path, document, &terms.zone, zones);
             if let Some(id) = self.id(&path, name, TeamId::new) {
                 teams.insert(id, team);
             }
@@ -70,7 +98,11 @@ impl Check {
         let mut users = BTreeMap::new();
         for (name, user) in document.users.iter() {
             let path = path.name("users").name(name);
-            let level = self.level(&path, &user.limits, &user.budgets, &user.models);
+            let terms = Terms {
+                zone: Arc::clone(&terms.zone),
+                accounting: user.accounting,
+            };
+            let level = self.level(&path, &user.limits, &user.budgets, &user.models, &terms);
             if let Some(id) = self.id(&path, name, UserId::new) {
                 users.insert(id, level);
             }
@@ -83,12 +115,34 @@ impl Check {
         }
     }
 
-    fn team(&mut self, path: &Path, document: &TeamDocument) -> Team {
-        let level = self.level(path, &document.limits, &document.budgets, &document.models);
+    fn team(
+        &mut self,
+        path: &Path,
+        document: &TeamDocument,
+        above: &Arc<Zone>,
+        zones: &Zones,
+    ) -> Team {
+        let zone = path.name("time_zone");
+        let zone = self.zone_named(&zone, document.time_zone.as_deref(), zones);
+        let terms = Terms {
+            zone: zone.unwrap_or_else(|| Arc::clone(above)),
+            accounting: document.accounting,
+        };
+        let level = self.level(
+            path,
+            &document.limits,
+            &document.budgets,
+            &document.models,
+            &terms,
+        );
         let mut apps = BTreeMap::new();
         for (name, app) in document.apps.iter() {
             let path = path.name("apps").name(name);
-            let level = self.level(&path, &app.limits, &app.budgets, &app.models);
+            let terms = Terms {
+                zone: Arc::clone(&terms.zone),
+                accounting: app.accounting,
+            };
+            let level = self.level(&path, &app.limits, &app.budgets, &app.models, &terms);
             if let Some(id) = self.id(&path, name, AppId::new) {
                 apps.insert(id, level);
             }
@@ -102,14 +156,19 @@ impl Check {
         limits: &[LimitDocument],
         budgets: &[BudgetDocument],
         models: &[String],
+        terms: &Terms,
     ) -> Level {
         Level {
             rules: self.rules(path, limits, budgets),
             models: models.iter().map(|text| Pattern::new(text)).collect(),
+            queues: self.queues(path, limits),
+            zone: Arc::clone(&terms.zone),
+            is_strict: terms.accounting == Some(AccountingName::Strict),
         }
     }
 
     fn key_defaults(&mut self, path: &Path, document: &KeyDefaultsDocument) -> KeyDefaults {
+        self.refuse_queues(path, &document.limits);
         KeyDefaults {
             rules: self.rules(path, &document.limits, &document.budgets),
             expires_after: self.span(
@@ -119,6 +178,36 @@ impl Check {
                 &EXPIRY_ALLOWED,
             ),
         }
+    }
+
+    /// A key's own limits refuse: others would have to wait behind a single key.
+    fn refuse_queues(&mut self, path: &Path, limits: &[LimitDocument]) {
+        for (index, limit) in limits.iter().enumerate() {
+            if limit.queue.is_some() {
+                self.0.add(
+                    &path.name("limits").index(index).name("queue"),
+                    "stands at a key's own limit",
+                    "limits of organisations, teams, apps and users can queue",
+                );
+            }
+        }
+    }
+
+    /// The limits that requests wait for, and how long.
+    fn queues(&mut self, path: &Path, limits: &[LimitDocument]) -> Vec<(Rule, Span)> {
+        let mut queues = Vec::new();
+        for (index, limit) in limits.iter().enumerate() {
+            let Some(queue) = limit.queue.as_deref() else {
+                continue;
+            };
+            let path = path.name("limits").index(index);
+            let wait = self.span(&path.name("queue"), Some(queue), Span::ZERO, &QUEUE_ALLOWED);
+            // What is wrong with the limit itself has been told.
+            if let Some(rule) = Self::default().limit(&path, limit) {
+                queues.push((rule, wait));
+            }
+        }
+        queues
     }
 
     fn rules(

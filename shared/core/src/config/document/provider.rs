@@ -87,30 +87,66 @@ document! {
     }
 }
 
-document! {
-    /// Where a provider or a model departs from its dialect.
-    QuirksDocument {
-        /// It reads `max_completion_tokens`.
-        max_completion_tokens: Option<bool>,
-        /// It knows `stream_options.include_usage`.
-        stream_usage: Option<bool>,
-        /// It knows the `developer` role.
-        developer_role: Option<bool>,
-        /// It takes its thoughts back as `reasoning_content`.
-        reasoning_content: Option<bool>,
-        /// It wants the signatures of its tool calls back, at Gemini's OpenAI-compatible address.
-        thought_signatures: Option<bool>,
-        /// It takes an effort, and no budget of thoughts.
-        reasoning_adaptive: Option<bool>,
-        /// It takes temperature and its relatives.
-        sampling: Option<bool>,
-        /// It can be held to a JSON schema; absent means where that is a known capability.
-        structured_outputs: Option<bool>,
-        /// It serves Responses too.
-        responses: Option<bool>,
-        /// It serves legacy Completions too.
-        completions: Option<bool>,
-    }
+macro_rules! quirks {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        document! {
+            /// Where a provider or a model departs from its dialect.
+            QuirksDocument { $($(#[$doc])* $name: Option<$type>,)* }
+        }
+
+        impl QuirksDocument {
+            /// Takes over from `known` what it does not say itself.
+            pub fn fill(&mut self, known: &Self) {
+                $(if self.$name.is_none() { self.$name.clone_from(&known.$name); })*
+            }
+
+            /// Forgets what `written` says.
+            pub fn cut(&mut self, written: &Self) {
+                $(if written.$name.is_some() { self.$name = None; })*
+            }
+        }
+    };
+}
+
+quirks! {
+    /// It reads `max_completion_tokens`.
+    max_completion_tokens: bool,
+    /// It knows `stream_options.include_usage`.
+    stream_usage: bool,
+    /// It knows the `developer` role.
+    developer_role: bool,
+    /// It takes its thoughts back as `reasoning_content`.
+    reasoning_content: bool,
+    /// It wants the signatures of its tool calls back, at Gemini's OpenAI-compatible address.
+    thought_signatures: bool,
+    /// It takes an effort, and no budget of thoughts.
+    reasoning_adaptive: bool,
+    /// It takes temperature and its relatives.
+    sampling: bool,
+    /// It can be held to a JSON schema; absent means where that is a known capability.
+    structured_outputs: bool,
+    /// It serves Chat Completions; otherwise Responses alone.
+    chat_completions: bool,
+    /// It serves Responses too.
+    responses: bool,
+    /// It serves legacy Completions too.
+    completions: bool,
+    /// It takes its thoughts back as `reasoning`.
+    reasoning_key: bool,
+    /// It thinks in parts of the content.
+    thinking_chunks: bool,
+    /// Its identifiers of calls have nine letters and digits.
+    short_call_ids: bool,
+    /// It calls a seed `random_seed`.
+    random_seed: bool,
+    /// It wants a last turn of the assistant's marked as a `prefix`.
+    assistant_prefix: bool,
+    /// It refuses fields that it does not know.
+    strict_fields: bool,
+    /// It can be held to a JSON schema by `response_format`.
+    json_schema: bool,
+    /// Top-level fields that it refuses.
+    fields_refused: Vec<String>,
 }
 
 document! {

@@ -139,6 +139,26 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    /// A streamed thought comes back in the pieces in which it was sent, the proof with the last one.
+    fn thought(&mut self, text: String, signature: Option<String>) {
+        let role = self.role;
+        let last = self
+            .messages
+            .last_mut()
+            .filter(|last| self.is_open && last.role == role)
+            .and_then(|last| last.parts.last_mut());
+        if let Some(Part::Thinking {
+            text: begun,
+            signature: none @ None,
+        }) = last
+        {
+            begun.push_str(&text);
+            *none = signature;
+        } else {
+            self.push(role, Part::Thinking { text, signature });
+        }
+    }
+
     fn text(&mut self, text: String, is_thought: bool, signature: Option<String>) {
         let signature = signature.map(|signature| {
             names::carried(&signature).unwrap_or_else(|| names::own_signature(&signature))
@@ -150,7 +170,7 @@ impl<'a> Turn<'a> {
             return self.push(role, Part::RedactedThinking { data });
         }
         if is_thought {
-            return self.push(role, Part::Thinking { text, signature });
+            return self.thought(text, signature);
         }
         if !text.is_empty() || signature.is_none() {
             self.push(role, Part::text(text));
@@ -240,7 +260,11 @@ fn result_part(mut result: Object, drops: &mut Drops) -> Result<Part, Malformed>
     let (text, is_error) = match result.take("response") {
         None => (String::new(), false),
         Some(Value::Object(fields)) => match (fields.len(), fields.iter().next()) {
-            (1, Some((key, Value::String(text)))) if key == "output" => (text.clone(), false),
+            (1, Some((key, Value::String(text))))
+                if matches!(key.as_str(), "output" | "result") =>
+            {
+                (text.clone(), false)
+            }
             (1, Some((key, Value::String(text)))) if key == "error" => (text.clone(), true),
             _ => (Value::Object(fields).to_string(), false),
         },

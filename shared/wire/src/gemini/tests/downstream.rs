@@ -100,6 +100,21 @@ fn what_is_wrong_is_named() {
     }
 }
 
+#[test]
+fn a_thought_in_pieces_is_one_thought() {
+    let body = br#"{"contents":[{"role":"model","parts":[{"text":"I ","thought":true},{"text":"see.","thought":true},{"text":"","thought":true,"thoughtSignature":"AAAA"},{"text":"New.","thought":true},{"text":"Yes"}]},{"role":"user","parts":[{"text":"So?"}]}]}"#;
+    let (request, _) = decode_request("m", false, body).unwrap();
+    let thoughts: Vec<_> = request.messages[0]
+        .parts
+        .iter()
+        .map(|part| match part {
+            Part::Thinking { text, signature } => (text.as_str(), signature.is_some()),
+            _ => ("", false),
+        })
+        .collect();
+    assert_eq!(thoughts, [("I see.", true), ("New.", false), ("", false)]);
+}
+
 fn usage() -> Usage {
     Usage {
         input: Tokens::new(10),
@@ -350,6 +365,8 @@ fn any_result_text() -> impl Strategy<Value = String> {
         words(),
         Just(r#"{"a":1}"#.to_owned()),
         Just(r#"{"output":"x"}"#.to_owned()),
+        Just(r#"{"result":"x"}"#.to_owned()),
+        Just(r#"{"result":1}"#.to_owned()),
         Just(r#"{"big":12345678901234567890}"#.to_owned()),
         Just(r#"{"error":"x","a":[0.5,null]}"#.to_owned()),
         Just("[1]".to_owned()),

@@ -11,6 +11,17 @@ use crate::model::{ChatResponse, Choice, Collector, Event, Part};
 use crate::openai::{NAME, finish, loose, usage};
 use crate::{Drops, kinds};
 
+/// OpenAI's service tiers.
+const TIERS: [&str; 7] = [
+    "auto",
+    "default",
+    "flex",
+    "scale",
+    "priority",
+    "fast",
+    "ultrafast",
+];
+
 /// Reads a provider's whole answer (a 2xx).
 ///
 /// Top-level fields without a name in the model are kept in [`ChatResponse::extra`]; nested ones are named as dropped.
@@ -116,11 +127,19 @@ pub fn encode_response(response: &ChatResponse, answered: &Answered) -> (Vec<u8>
     }
     kinds::note(response.usage.as_ref(), &kinds::OPENAI, &mut drops);
     for (key, value) in &response.extra {
-        if !body.contains_key(key) {
+        if key == "service_tier" && !is_tier(value) {
+            drops.push(key.clone(), "the provider's word is not one of openai's");
+        } else if !body.contains_key(key) {
             body.insert(key.clone(), value.clone());
         }
     }
     (Value::Object(body).to_string().into_bytes(), drops)
+}
+
+/// One of OpenAI's words for how a request was served.
+pub(crate) fn is_tier(value: &Value) -> bool {
+    let word = value.as_str();
+    value.is_null() || word.is_some_and(|word| TIERS.contains(&word))
 }
 
 fn encode_choice(choice: &Choice, answered: &Answered, drops: &mut Drops) -> Value {

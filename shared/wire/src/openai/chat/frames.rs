@@ -253,7 +253,12 @@ impl StreamEncoder {
                 field("thinking_blocks", &block)
             }
             Some(Part::Call { index, .. }) => {
-                let call = json!([{"index": index, "extra_content": signed(signature)}]);
+                // Clients look for `function` in every piece of a call.
+                let call = json!([{
+                    "index": index,
+                    "function": {"arguments": ""},
+                    "extra_content": signed(signature),
+                }]);
                 field("tool_calls", &call)
             }
             _ => {

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use serde_json::{Map, Value, json};
 
 use super::tools::effort_word;
-use super::write_message;
+use super::{quirks, write_message};
 use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{ChatRequest, Effort, Reasoning, ResponseFormat, Tool, ToolChoice};
@@ -70,6 +70,7 @@ pub fn encode_request(
             body.insert(key.clone(), value.clone());
         }
     }
+    quirks::apply(request, target, &mut body, &mut drops);
     let request = UpstreamRequest {
         method: Method::POST,
         path: Cow::Borrowed("/chat/completions"),

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value, json};
 
 use super::answer::{encode_call, encode_thoughts, signed};
+use super::quirks;
 use crate::anthropic::names::legal;
 use crate::error::EncodeError;
 use crate::model::{CacheMark, Message, Part, Role, Source};
@@ -134,28 +135,71 @@ impl Writer<'_> {
                 other => texts.push(self.part(other, at)?),
             }
         }
+        if self.target.strict_fields
+            && let Some(text) = refusal.take()
+        {
+            texts.push(json!({"type": "text", "text": text}));
+        }
+        let as_parts = self.target.thinking_chunks && self.target.reasoning;
+        let as_field = self.target.reasoning_content || self.target.reasoning_key;
+        if thinks && as_parts {
+            texts.splice(0..0, quirks::chunks(&message.parts));
+        }
         let silent = texts.is_empty() && (!calls.is_empty() || refusal.is_some());
         let content = if silent { Value::Null } else { content(texts) };
         let mut fields = vec![("content", content)];
         fields.extend(refusal.map(|text| ("refusal", text.into())));
         let mut thoughts = Map::new();
-        if thinks && self.target.reasoning_content {
+        if thinks && as_field {
             encode_thoughts(&message.parts, &mut thoughts);
             // A foreign signature would be refused, and is another provider's business.
             thoughts.shift_remove("thinking_blocks");
         }
-        if thinks {
+        let told = as_parts || as_field;
+        if thinks && (!told || message.parts.iter().any(is_proven)) {
             let field = format!("messages[{at}].thinking_blocks");
             self.drops
                 .push(field, "signed thoughts stay with who signed them");
         }
         let thoughts = thoughts.shift_remove("reasoning_content");
-        fields.extend(thoughts.map(|text| ("reasoning_content", text)));
+        let key = if self.target.reasoning_key {
+            "reasoning"
+        } else {
+            "reasoning_content"
+        };
+        fields.extend(thoughts.map(|text| (key, text)));
         if !calls.is_empty() {
             fields.push(("tool_calls", Value::Array(calls)));
         }
-        self.push("assistant", message.name.as_deref(), fields);
+        if !self.goes_on(&mut fields) {
+            self.push("assistant", message.name.as_deref(), fields);
+        }
         Ok(())
+    }
+
+    /// Puts a turn of the assistant's into the one before, where calls wait for their results: OpenAI takes nothing
+    /// between a call and its result.
+    fn goes_on(&mut self, fields: &mut Vec<(&str, Value)>) -> bool {
+        let waiting = self.messages.last_mut().and_then(Value::as_object_mut);
+        let Some(last) = waiting.filter(|last| last.contains_key("tool_calls")) else {
+            return false;
+        };
+        for (key, value) in fields.drain(..) {
+            match (last.get_mut(key), value) {
+                (_, Value::Null) => {}
+                (Some(Value::String(text)), Value::String(more)) => {
+                    if !text.is_empty() && !more.is_empty() {
+                        text.push('\n');
+                    }
+                    text.push_str(&more);
+                }
+                (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
+                (_, value) => {
+                    last.insert(key.to_owned(), value);
+                }
+            }
+        }
+        true
     }
 
     fn call(&mut self, part: &Part, at: usize, number: usize) -> Option<Value> {
@@ -170,7 +214,7 @@ impl Writer<'_> {
             return None;
         };
         self.note_cache(*cache, at);
-        let made_up = format!("call_{at}_{number}");
+        let made_up = ids::for_chat(&format!("call_{at}_{number}"), self.target).into_owned();
         if id.is_empty() {
             self.made_up.push_back((name.clone(), made_up.clone()));
         }
@@ -206,9 +250,10 @@ impl Writer<'_> {
             .made_up
             .iter()
             .position(|(called, _)| name.is_none_or(|name| name == called));
-        found
-            .and_then(|at| self.made_up.remove(at))
-            .map_or_else(|| "call_unknown".to_owned(), |(_, id)| id)
+        found.and_then(|at| self.made_up.remove(at)).map_or_else(
+            || ids::for_chat("call_unknown", self.target).into_owned(),
+            |(_, id)| id,
+        )
     }
 
     fn part(&mut self, part: &Part, at: usize) -> Result<Value, EncodeError> {
@@ -255,7 +300,12 @@ impl Writer<'_> {
                 source,
                 name,
                 cache,
-            } => (cache, document(source, name.as_deref())),
+            } => {
+                let Some(file) = document(source, name.as_deref(), self.target) else {
+                    return refuse("files go inline, or by an identifier of the provider's");
+                };
+                (cache, file)
+            }
             Part::Refusal { text } => (&None, json!({"type": "text", "text": text})),
             Part::Thinking { .. } | Part::RedactedThinking { .. } => {
                 return refuse("thoughts belong to the assistant");
@@ -273,6 +323,15 @@ impl Writer<'_> {
             let field = format!("messages[{at}].content.cache_control");
             self.drops.push(field, "openai caches by itself");
         }
+    }
+}
+
+/// Thoughts with a proof that only their maker can check.
+const fn is_proven(part: &Part) -> bool {
+    match part {
+        Part::Thinking { signature, .. } => signature.is_some(),
+        Part::RedactedThinking { .. } => true,
+        _ => false,
     }
 }
 
@@ -306,10 +365,17 @@ pub(crate) fn titled(name: Option<&str>, text: &str) -> String {
 
 fn address(source: &Source) -> Option<String> {
     match source {
-        Source::Url(url) => Some(url.clone()),
+        Source::Url(url) if is_web(url) => Some(url.clone()),
         Source::Base64 { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
-        Source::FileId(_) | Source::Text(_) => None,
+        Source::Url(_) | Source::FileId(_) | Source::Text(_) => None,
     }
+}
+
+/// An address that anybody can fetch, or that holds what it means.
+pub(crate) fn is_web(url: &str) -> bool {
+    ["http://", "https://", "data:"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
 }
 
 fn audio(source: &Source) -> Option<Value> {
@@ -324,11 +390,15 @@ fn audio(source: &Source) -> Option<Value> {
     Some(json!({"data": data, "format": format}))
 }
 
-fn document(source: &Source, name: Option<&str>) -> Value {
+/// A file. `None`: OpenAI itself takes none by its address, as some compatible providers do.
+fn document(source: &Source, name: Option<&str>, target: &Target) -> Option<Value> {
     let mut file = Map::new();
     match source {
+        Source::Url(url) if target.max_completion_tokens || !is_web(url) => return None,
         // A text is not taken as a file: it goes as one, under its name.
-        Source::Text(text) => return json!({"type": "text", "text": titled(name, text)}),
+        Source::Text(text) => {
+            return Some(json!({"type": "text", "text": titled(name, text)}));
+        }
         Source::FileId(id) => file.insert("file_id".to_owned(), id.as_str().into()),
         Source::Url(url) => file.insert("file_data".to_owned(), url.as_str().into()),
         Source::Base64 { media_type, data } => {
@@ -341,5 +411,5 @@ fn document(source: &Source, name: Option<&str>) -> Value {
     if let Some(name) = name {
         file.insert("filename".to_owned(), name.into());
     }
-    json!({"type": "file", "file": file})
+    Some(json!({"type": "file", "file": file}))
 }

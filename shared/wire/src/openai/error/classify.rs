@@ -2,7 +2,7 @@
 
 use crate::error::ErrorClass;
 
-const CODES: [(&str, ErrorClass); 38] = [
+const CODES: [(&str, ErrorClass); 39] = [
     ("context_length_exceeded", ErrorClass::ContextLength),
     ("string_above_max_length", ErrorClass::InvalidRequest),
     (
@@ -31,6 +31,7 @@ const CODES: [(&str, ErrorClass); 38] = [
     ("permission_error", ErrorClass::Permission),
     ("model_not_found", ErrorClass::NotFound),
     ("DeploymentNotFound", ErrorClass::NotFound),
+    ("invalid_model", ErrorClass::NotFound),
     ("not_found_error", ErrorClass::NotFound),
     ("rate_limit_exceeded", ErrorClass::RateLimited),
     ("rate_limit_reached_error", ErrorClass::RateLimited),
@@ -95,8 +96,10 @@ pub(super) fn class(
         Some(code @ 400..=599) if (200..300).contains(&status) => code,
         _ => status,
     };
-    if let Some(class) = exact(kind) {
-        return class;
+    match (exact(kind), by_status(status)) {
+        // A word that says no more than that somebody failed, such as Ollama's, knows less than the status.
+        (Some(ErrorClass::Server), Some(class)) | (Some(class), _) => return class,
+        (None, _) => {}
     }
     match by_status(status) {
         Some(class) => class,

@@ -64,12 +64,13 @@ impl Splitter {
     }
 
     /// What would end the unfinished event; `None` when there is none.
-    pub(crate) const fn ends(&mut self) -> Option<&'static [u8]> {
+    pub(crate) const fn ends(&self) -> Option<&'static [u8]> {
         if self.pending.is_empty() {
             return None;
         }
-        self.line.after_cr = false;
-        Some(if self.line.has_bytes { b"\n\n" } else { b"\n" })
+        // A line feed behind a carriage return would only end the same line.
+        let in_line = self.line.has_bytes || self.line.after_cr;
+        Some(if in_line { b"\n\n" } else { b"\n" })
     }
 
     /// The place behind the empty line that ends an event.

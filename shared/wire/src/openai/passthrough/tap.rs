@@ -136,6 +136,7 @@ impl Seen {
             })?;
         let choices = chunk.choices.unwrap_or_default();
         let suspicious = chunk.error.is_some()
+            || chunk.object.as_deref() == Some(error::FLAT)
             || choices.iter().any(Choice::failed)
             || chunk
                 .x_groq
@@ -186,6 +187,8 @@ struct Chunk<'a> {
     usage: Option<Value>,
     #[serde(default)]
     error: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    object: Option<Cow<'a, str>>,
     #[serde(default)]
     x_groq: Option<Groq>,
 }

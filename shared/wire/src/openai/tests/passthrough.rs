@@ -2,8 +2,9 @@
 
 use super::super::passthrough::{self, Edits, StreamTap};
 use super::{decode_stream, each};
-use crate::error::DecodeError;
+use crate::error::{DecodeError, ErrorClass};
 use crate::model::Event;
+use crate::sse::SseDecoder;
 use crate::{Target, openai::chat};
 
 fn rewritten(body: &str, edits: &Edits) -> String {
@@ -73,6 +74,33 @@ fn usage_is_asked_for_whatever_the_options_are() {
 }
 
 #[test]
+fn stream_options_go_to_nobody_who_refuses_them() {
+    let edits = Edits {
+        no_stream_options: true,
+        ..model()
+    };
+    let options = r#""stream_options":{"include_usage":true}"#;
+    check(
+        &edits,
+        &[
+            (
+                &format!(r#"{{"a":1, {options} ,"b":2}}"#),
+                r#"{"a":1 ,"b":2,"model":"gpt \"x\""}"#,
+            ),
+            (
+                &format!(r#"{{{options}, "a":1}}"#),
+                r#"{"a":1,"model":"gpt \"x\""}"#,
+            ),
+            (
+                &format!(r#"{{"model":"m",{options} }}"#),
+                r#"{"model":"gpt \"x\"" }"#,
+            ),
+            (r#"{"model":"m"}"#, r#"{"model":"gpt \"x\""}"#),
+        ],
+    );
+}
+
+#[test]
 fn the_limit_has_the_name_that_the_provider_reads() {
     let old = r#"{"max_tokens":5}"#;
     let new = r#"{"max_completion_tokens":5}"#;
@@ -120,6 +148,22 @@ fn developers_speak_as_the_system_where_nobody_knows_them() {
         &[(
             r#"{"messages":[{"role":"developer","content":"developer"}, {"content":[],"role": "user"}]}"#,
             r#"{"messages":[{"role":"system","content":"developer"}, {"content":[],"role": "user"}]}"#,
+        )],
+    );
+}
+
+#[test]
+fn calls_get_the_identifiers_that_the_provider_takes() {
+    let edits = Edits {
+        short_call_ids: true,
+        ..Edits::default()
+    };
+    // A call and its result are given the same; what is legal stays.
+    check(
+        &edits,
+        &[(
+            r#"{"messages":[{"tool_calls":[{"id":"call_1", "type":"function"},{"id":"D681PevKs"}],"id":"call_1"},{"role":"tool","tool_call_id":"call_1","content":"call_1"}, {"tool_call_id":"D681PevKs"},{"tool_calls":null}]}"#,
+            r#"{"messages":[{"tool_calls":[{"id":"uzphom4t4", "type":"function"},{"id":"D681PevKs"}],"id":"call_1"},{"role":"tool","tool_call_id":"uzphom4t4","content":"call_1"}, {"tool_call_id":"D681PevKs"},{"tool_calls":null}]}"#,
         )],
     );
 }
@@ -211,6 +255,16 @@ fn an_error_and_half_an_event_are_held_back() {
     let (_, out, _) = tapped(&[body], true);
     let text = String::from_utf8(out).unwrap();
     assert!(text.ends_with("\n\n") && !text.contains("error"), "{text}");
+    // Mistral's envelope is flat.
+    let flat: &[u8] =
+        b"data: {\"object\":\"error\",\"message\":\"Sorry.\",\"type\":\"rate_limited\"}\n\n";
+    let (mut tap, out, _) = tapped(&[flat], true);
+    assert_eq!(out, b"");
+    let error = tap.take_error().unwrap();
+    assert_eq!(
+        (error.message.as_str(), error.class),
+        ("Sorry.", ErrorClass::RateLimited)
+    );
     let (tap, out, end) = tapped(&[b"data: {\"choices\":[]}\n\ndata: {\"cho"], true);
     assert_eq!(out, b"data: {\"choices\":[]}\n\n");
     assert_eq!(end, Err(DecodeError::Truncated));
@@ -223,6 +277,22 @@ fn of_an_event_that_is_held_back_nothing_goes_out() {
     let (whole, cut) = usage.split_at(usage.len() - 1);
     let (_, out, _) = tapped(&[whole.as_bytes(), cut.as_bytes()], false);
     assert_eq!(out, b"");
+}
+
+#[test]
+fn a_last_event_is_ended_wherever_it_was_cut() {
+    let chunk = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    for cut in ["", "\r", "\r\n", "\n"] {
+        let (_, out, end) = tapped(&[chunk.as_bytes(), cut.as_bytes()], true);
+        assert_eq!(end, Ok(()), "{cut:?}");
+        let mut events = 0;
+        let mut decoder = SseDecoder::new();
+        let read = decoder.push(&out, |_| {
+            events += 1;
+            Ok(())
+        });
+        assert_eq!((read, events), (Ok(()), 1), "{cut:?}");
+    }
 }
 
 #[test]

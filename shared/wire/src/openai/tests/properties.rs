@@ -154,6 +154,12 @@ proptest! {
 
     #[test]
     fn what_is_decoded_is_encoded_the_same(body in request()) {
+        // Turns between a call and its result are joined.
+        let turns = body["messages"].as_array().unwrap();
+        let waits = |pair: &[Value]| {
+            pair[0]["tool_calls"].is_array() && pair[1]["role"] == "assistant"
+        };
+        prop_assume!(!turns.windows(2).any(waits));
         let (request, drops) = chat::decode_request(body.to_string().as_bytes()).unwrap();
         prop_assert!(drops.is_empty());
         let (written, drops) = chat::encode_request(&request, &openai()).unwrap();

@@ -1,6 +1,8 @@
 //! A provider's answer becomes one that the caller's client understands, whole and streamed, and the loss report names
 //! exactly what it does not say.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use sluice_wire::Drops;
 use sluice_wire::model::{ChatResponse, Event, Part};
@@ -14,7 +16,7 @@ use crate::support::rules::{check_answer, check_chunk};
 use crate::support::sides::{Downstream, Upstream, collect};
 
 /// The answers, each in the words of every provider that can say it: whole, and the chunks of a stream.
-fn answers() -> Vec<(String, Upstream, Value, Vec<Value>)> {
+pub(crate) fn answers() -> Vec<(String, Upstream, Value, Vec<Value>)> {
     let mut all = Vec::new();
     for (name, mut words) in fixtures("pairs", "answer_") {
         for upstream in Upstream::ALL {
@@ -48,8 +50,12 @@ pub(crate) fn faults_of_stream(
     events: &[Event],
 ) -> Vec<String> {
     let (bytes, drops) = downstream.stream(events);
+    let mut looked = BTreeSet::new();
     for chunk in order::chunks(&bytes) {
-        if let Err(fault) = check_chunk(downstream, &chunk) {
+        // Chunks of one shape need one look.
+        if looked.insert(shape(&chunk))
+            && let Err(fault) = check_chunk(downstream, &chunk)
+        {
             return vec![format!("not valid: {fault}\n{chunk}")];
         }
     }
@@ -63,6 +69,27 @@ pub(crate) fn faults_of_stream(
     {
         Err(fault) => vec![format!("not understood: {fault}")],
         Ok(carried) => compared(downstream, response, carried, &drops),
+    }
+}
+
+/// The names of all fields, and the types of events.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| match value.as_str() {
+                Some(text) if key == "type" => text.to_owned(),
+                _ => format!("{key}:{}", shape(value)),
+            });
+            fields.collect::<Vec<_>>().join(",")
+        }
+        Value::Array(values) => values
+            .iter()
+            .map(shape)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        Value::Null => "null".to_owned(),
+        _ => String::new(),
     }
 }
 

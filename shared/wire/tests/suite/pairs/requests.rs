@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use sluice_wire::anthropic::STRUCTURED_ANSWER_TOOL;
-use sluice_wire::model::{ChatRequest, Effort, Reasoning, ResponseFormat, ToolChoice};
+use sluice_wire::model::{
+    ChatRequest, Effort, Message, Part, Reasoning, ResponseFormat, Role, ToolChoice,
+};
 use sluice_wire::{Target, responses};
 
 use crate::support::facts::{NO_CALLS, Names, of_request};
@@ -26,7 +28,7 @@ fn conversations() -> Vec<(String, Downstream, Value)> {
 }
 
 /// Sends a conversation from one dialect to another and returns what is wrong with what arrives.
-fn faults(
+pub(crate) fn faults(
     downstream: Downstream,
     upstream: Upstream,
     target: &Target,
@@ -39,7 +41,8 @@ fn faults(
     if downstream == Downstream::Responses && upstream != Upstream::Responses {
         match responses::for_other_dialects(&mut request) {
             Ok(more) => drops.append(more),
-            Err(fault) => return vec![format!("not portable: {fault}")],
+            // What only a provider of this dialect can do is refused.
+            Err(_) => return Vec::new(),
         }
     }
     let (written, drops) = match upstream.encode(&request, target) {
@@ -66,7 +69,14 @@ fn faults(
         said.retain(|fact| fact.what != NO_CALLS);
     }
     let carried = of_request(&carried, &names);
-    loss::faults(&said, &carried, &drops)
+    let mut faults = loss::faults(&said, &carried, &drops);
+    if upstream == Upstream::Gemini {
+        // What a sketch of a schema leaves out, such as a limit, may well be lost and named.
+        let limits =
+            |fault: &String| fault.contains(".parameters.") || fault.contains("json_schema.schema");
+        faults.retain(|fault| !(fault.starts_with("named") && limits(fault)));
+    }
+    faults
 }
 
 /// One way of saying what can be said in several: a forced call of the only tool that is offered is that of the tool
@@ -98,41 +108,116 @@ fn plain(mut request: ChatRequest, upstream: Upstream, target: &Target) -> ChatR
     if request.reasoning.as_ref().is_some_and(thinks_not) && (is_asked || !target.reasoning) {
         request.reasoning = None;
     }
+    if matches!(upstream, Upstream::Chat | Upstream::Cohere) {
+        one_turn(&mut request.messages);
+        request.messages.iter_mut().for_each(planned);
+    }
     if upstream == Upstream::Gemini {
-        // What is not described is not generated.
-        let tools = request.tools.iter_mut();
-        let mut schemas: Vec<&mut Value> =
-            tools.filter_map(|tool| tool.parameters.as_mut()).collect();
-        if let Some(ResponseFormat::JsonSchema { schema, .. }) = &mut request.format {
-            schemas.push(schema);
+        for tool in &mut request.tools {
+            let takes = tool.parameters.take();
+            let takes = takes.map(|schema| sketch(&schema, &schema, DEPTH_MAX));
+            tool.parameters = takes.filter(|schema| *schema != "object");
         }
-        schemas.into_iter().for_each(open);
+        if let Some(ResponseFormat::JsonSchema { schema, .. }) = &mut request.format {
+            *schema = sketch(schema, schema, DEPTH_MAX);
+        }
     }
     request
 }
 
-fn open(schema: &mut Value) {
-    match schema {
-        Value::Object(fields) => {
-            if fields.get("additionalProperties") == Some(&Value::Bool(false)) {
-                fields.shift_remove("additionalProperties");
-            }
-            let null = json!({"type": "null"});
-            if let Some([one, other]) = fields
-                .get("anyOf")
-                .and_then(Value::as_array)
-                .map(Vec::as_slice)
-                && *other == null
-            {
-                // "Nullable" is another word for it.
-                let kind = json!([one["type"], "null"]);
-                fields.shift_remove("anyOf");
-                fields.insert("type".to_owned(), kind);
-            }
-            fields.values_mut().for_each(open);
+/// What follows calls that wait for their results belongs to their turn.
+fn one_turn(messages: &mut [Message]) {
+    let mut waiting: Option<&mut Message> = None;
+    for message in messages {
+        if message.role != Role::Assistant {
+            waiting = None;
+            continue;
         }
-        Value::Array(values) => values.iter_mut().for_each(open),
-        _ => {}
+        match &mut waiting {
+            Some(first) => first.parts.append(&mut message.parts),
+            None if message.parts.iter().any(is_call) => waiting = Some(message),
+            None => {}
+        }
+    }
+}
+
+const fn is_call(part: &Part) -> bool {
+    matches!(part, Part::ToolCall { .. })
+}
+
+/// What is said beside calls is one text.
+fn planned(message: &mut Message) {
+    if message.role != Role::Assistant || !message.parts.iter().any(is_call) {
+        return;
+    }
+    let mut plan: Option<&mut String> = None;
+    for part in &mut message.parts {
+        let Part::Text { text, .. } = part else {
+            continue;
+        };
+        match &mut plan {
+            Some(plan) => {
+                plan.push('\n');
+                plan.push_str(&std::mem::take(text));
+            }
+            None => plan = Some(text),
+        }
+    }
+}
+
+/// A schema that holds itself is followed so far.
+const DEPTH_MAX: usize = 4;
+
+/// What a schema asks for, whatever words are used: fields, kinds, choices. Titles and limits aside; what is not
+/// described is not generated.
+fn sketch(root: &Value, schema: &Value, depth: usize) -> Value {
+    if depth == 0 {
+        return Value::Null;
+    }
+    let inner = |schema: &Value| sketch(root, schema, depth - 1);
+    if let Some(target) = schema["$ref"]
+        .as_str()
+        .and_then(|place| place.strip_prefix('#'))
+    {
+        let target = root.pointer(target);
+        return target.map_or(Value::Null, |target| sketch(root, target, depth));
+    }
+    if let Some(options) = schema["anyOf"].as_array() {
+        let options = options.iter();
+        let mut kinds: Vec<Value> = options.map(|one| sketch(root, one, depth)).collect();
+        kinds.retain(|kind| *kind != json!("null"));
+        return match kinds.as_slice() {
+            [kind] => kind.clone(),
+            _ => kinds.into(),
+        };
+    }
+    if let Some(fields) = schema["properties"].as_object() {
+        let fields = fields
+            .iter()
+            .map(|(key, field)| (key.clone(), inner(field)));
+        return Value::Object(fields.collect());
+    }
+    if let Some(constant) = schema.get("const") {
+        return json!([constant]);
+    }
+    if schema["enum"].is_array() {
+        return schema["enum"].clone();
+    }
+    if schema["items"].is_object() {
+        return json!({"[]": inner(&schema["items"])});
+    }
+    match &schema["type"] {
+        Value::Array(kinds) => {
+            let kinds: Vec<&Value> = kinds
+                .iter()
+                .filter(|kind| **kind != json!("null"))
+                .collect();
+            match kinds.as_slice() {
+                [kind] => (*kind).clone(),
+                _ => json!(kinds),
+            }
+        }
+        kind => kind.clone(),
     }
 }
 
@@ -178,4 +263,80 @@ fn every_request_is_accepted_and_loses_nothing_in_silence() {
     failures.dedup();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{count} requests went from each dialect to each");
+}
+
+/// The words and numbers of a body, each with the keys on the way to it.
+fn leaves(value: &Value, path: &[&str], found: &mut Vec<(Vec<String>, Value)>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                leaves(value, &[path, &[key]].concat(), found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, path, found)),
+        Value::String(_) | Value::Number(_) => {
+            let path = path.iter().map(|key| (*key).to_owned()).collect();
+            found.push((path, value.clone()));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn what_a_caller_says_is_understood_or_named() {
+    // Words of the dialect itself, not of the caller.
+    const WORDS: [&str; 9] = [
+        "type",
+        "role",
+        "mode",
+        "effort",
+        "summary",
+        "responseMimeType",
+        "format",
+        "ttl",
+        "include",
+    ];
+    // What the provider made up for an item, and what the address of a file tells too.
+    const MADE_UP: [[&str; 2]; 3] = [
+        ["input", "id"],
+        ["input", "status"],
+        ["fileData", "mimeType"],
+    ];
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (name, downstream, body) in conversations() {
+        let (request, drops) = downstream.decode(body.to_string().as_bytes()).unwrap();
+        let understood = format!("{request:?}").to_lowercase();
+        let mut found = Vec::new();
+        leaves(&body, &[], &mut found);
+        for (path, leaf) in found {
+            let key = path.last().map_or("", String::as_str);
+            let is_made_up = MADE_UP
+                .iter()
+                .any(|end| path.ends_with(&end.map(str::to_owned)));
+            if WORDS.contains(&key) || is_made_up {
+                continue;
+            }
+            count += 1;
+            let text = match &leaf {
+                // Behind the type of inline data, or the mark of a proof.
+                Value::String(text) => text
+                    .split([',', ':'])
+                    .next_back()
+                    .unwrap_or_default()
+                    .to_owned(),
+                other => other.to_string(),
+            };
+            let text = format!("{text:?}").trim_matches('"').to_lowercase();
+            let is_named = drops
+                .as_slice()
+                .iter()
+                .any(|drop| path.iter().any(|key| drop.field.contains(key.as_str())));
+            if !understood.contains(&text) && !is_named {
+                failures.push(format!("{name} {}: {path:?} {leaf}", downstream.name()));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    println!("{count} words and numbers were understood");
 }

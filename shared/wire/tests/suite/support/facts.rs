@@ -337,7 +337,13 @@ fn result(parts: &[Part], speaker: &str, field: &str, facts: &mut Vec<Fact>) {
         }
     }
     if !texts.is_empty() {
-        let what = format!("{speaker} says {:?}", texts.join("\n"));
+        let text = texts.join("\n");
+        // A result that is an object may be sent as one.
+        let text = match serde_json::from_str::<Value>(&text) {
+            Ok(value @ Value::Object(_)) => arguments_of(&value.to_string()),
+            _ => text,
+        };
+        let what = format!("{speaker} says {text:?}");
         facts.push(fact(format!("{field}.content"), what));
     }
 }
@@ -461,7 +467,9 @@ fn place(source: &Source) -> String {
             || format!("what is at {url}"),
             |data| data.replacen(";base64,", " ", 1),
         ),
-        Source::Base64 { media_type, data } => format!("{media_type} {data}"),
+        Source::Base64 { media_type, data } => {
+            format!("{} {data}", media_type.replace("audio/mpeg", "audio/mp3"))
+        }
         Source::FileId(id) => format!("the file {id}"),
         Source::Text(text) => format!("the text {text:?}"),
     }
@@ -470,7 +478,11 @@ fn place(source: &Source) -> String {
 /// Why a choice ends. The model's own refusal and that of the provider's safety system have one meaning.
 fn ending(choice: &Choice, field: &str) -> Fact {
     let declines = |part: &Part| matches!(part, Part::Refusal { .. });
+    let calls = |part: &Part| matches!(part, Part::ToolCall { .. });
     match &choice.finish {
+        Finish::Stop if choice.parts.iter().any(calls) => {
+            fact("finish_reason", format!("ends by {:?}", Finish::ToolCalls))
+        }
         Finish::Refusal | Finish::ContentFilter => fact("finish_reason", "ends by declining"),
         Finish::Stop if choice.parts.iter().any(declines) => {
             fact("finish_reason", "ends by declining")
@@ -515,6 +527,9 @@ pub(crate) fn of_response(response: &ChatResponse) -> Vec<Fact> {
             ("reasoning", usage.reasoning),
             ("input_audio", usage.input_audio),
             ("input_image", usage.input_image),
+            ("output_audio", usage.output_audio),
+            ("prediction_accepted", usage.prediction_accepted),
+            ("prediction_rejected", usage.prediction_rejected),
         ] {
             if count.count() > 0 {
                 let what = format!("{field} {}", count.count());

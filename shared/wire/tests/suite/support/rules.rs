@@ -23,7 +23,10 @@ mod converse;
 /// Whether a provider of this dialect would take this request.
 pub(crate) fn check_request(upstream: Upstream, body: &Value) -> Result<(), String> {
     match upstream {
-        Upstream::Chat => check(&CHAT_REQUEST, &as_openai(body)),
+        Upstream::Chat => {
+            check(&CHAT_REQUEST, &as_openai(body))?;
+            check_results(body)
+        }
         Upstream::Responses => check(&RESPONSES_REQUEST, body),
         Upstream::Anthropic => {
             caught(|| messages::check_request(body))?;
@@ -33,6 +36,11 @@ pub(crate) fn check_request(upstream: Upstream, body: &Value) -> Result<(), Stri
         Upstream::Bedrock => caught(|| converse::check_request(body)),
         Upstream::Cohere => check_command(body),
     }
+}
+
+/// Whether this is a Converse request at all, legal conversation or not.
+pub(crate) fn check_converse(body: &Value) {
+    converse::check_shape("ConverseRequest", body);
 }
 
 /// Whether a client of this dialect would understand this answer.
@@ -223,7 +231,14 @@ fn check_message(proto: &Value, name: &str, value: &Value, path: &str) -> Result
         .ok_or_else(|| format!("{path} is no {name}: {value}"))?;
     for (key, value) in object {
         let path = format!("{path}.{key}");
-        let field = &fields[key];
+        // Names are read in both spellings.
+        let mut snakes = fields.as_object().unwrap().values();
+        let field = match &fields[key] {
+            Value::Null => snakes
+                .find(|field| field["snake"] == *key)
+                .unwrap_or(&Value::Null),
+            field => field,
+        };
         if field.is_null() {
             return Err(format!("{path} is not known to {name}"));
         }
@@ -301,9 +316,22 @@ fn check_command(body: &Value) -> Result<(), String> {
             return Err(format!("{key} is not known"));
         }
     }
-    let mut open: Vec<&str> = Vec::new();
     for turn in body["messages"].as_array().unwrap() {
         check_turn(turn)?;
+        for call in turn["tool_calls"].as_array().into_iter().flatten() {
+            let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+            if !serde_json::from_str(arguments).is_ok_and(|value: Value| value.is_object()) {
+                return Err(format!("arguments are no object: {arguments}"));
+            }
+        }
+    }
+    check_results(body)
+}
+
+/// Each result answers a call of the turn right before the results.
+fn check_results(body: &Value) -> Result<(), String> {
+    let mut open: Vec<&str> = Vec::new();
+    for turn in body["messages"].as_array().unwrap() {
         if turn["role"] == "tool" {
             let id = turn["tool_call_id"]
                 .as_str()
@@ -314,10 +342,6 @@ fn check_command(body: &Value) -> Result<(), String> {
             open.clear();
         }
         for call in turn["tool_calls"].as_array().into_iter().flatten() {
-            let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
-            if !serde_json::from_str(arguments).is_ok_and(|value: Value| value.is_object()) {
-                return Err(format!("arguments are no object: {arguments}"));
-            }
             open.push(call["id"].as_str().ok_or("a call has no identifier")?);
         }
     }

@@ -1,0 +1,69 @@
+//! What clocks show in a place: enough to know where a budget's day begins.
+//!
+//! The rules of the world's time zones are not in here: the command line writes down what follows from them for the
+//! coming years. After the last change that was written down, clocks stay as they are.
+
+use sluice_machines::limit::{Rule, UtcOffset};
+use sluice_units::Timestamp;
+
+/// A time zone. UTC unless something else is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Zone {
+    /// Before the first change.
+    pub(super) first: UtcOffset,
+    /// From when on what holds, in order.
+    pub(super) changes: Vec<(Timestamp, UtcOffset)>,
+}
+
+impl Zone {
+    /// How far clocks are ahead of UTC at this moment.
+    pub(super) fn offset(&self, at: Timestamp) -> UtcOffset {
+        let passed = self.changes.partition_point(|(from, _)| *from <= at);
+        passed
+            .checked_sub(1)
+            .and_then(|last| self.changes.get(last))
+            .map_or(self.first, |(_, offset)| *offset)
+    }
+
+    /// The rules as they are at this moment.
+    pub(super) fn apply(&self, rules: &[Rule], at: Timestamp) -> Vec<Rule> {
+        let offset = self.offset(at);
+        rules
+            .iter()
+            .map(|rule| match *rule {
+                Rule::Budget { limit, period, .. } => Rule::Budget {
+                    limit,
+                    period,
+                    offset,
+                },
+                other => other,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_change_at_the_moment_that_was_written_down() {
+        let minutes = UtcOffset::from_minutes;
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let zone = Zone {
+            first: minutes(60),
+            changes: vec![(at(100), minutes(120)), (at(200), minutes(60))],
+        };
+        for (seconds, offset) in [
+            (0, 60),
+            (99, 60),
+            (100, 120),
+            (199, 120),
+            (200, 60),
+            (9_999, 60),
+        ] {
+            assert_eq!(zone.offset(at(seconds)), minutes(offset), "{seconds}");
+        }
+        assert_eq!(Zone::default().offset(at(0)), UtcOffset::UTC);
+    }
+}
