@@ -100,7 +100,9 @@ test('a bucket that fails for a while loses nothing', { skip }, async () => {
   assert.deepEqual(answers.map(one => one.status), answers.map(() => 200));
   await until(() => world.gateway.bucketFailures, failures => failures > 0);
   assert.ok(world.gateway.bucketFailures > 0, 'shipping was tried');
-  assert.equal((await world.gateway.standing('outage')).outbox, 20);
+  // A settlement travels a moment after its answer.
+  const waiting = async () => (await world.gateway.standing('outage')).outbox;
+  assert.equal(await until(waiting, count => count === 20), 20);
   world.gateway.bucketFails = false;
   const { ledger, records, standing } = await world.gateway.sums('outage', 60_000);
   assert.equal(standing.outbox, 0);
