@@ -2,33 +2,34 @@
 //
 // Any model of a mock can be asked for as `mock-openai/NAME` and so on; what the names do stands in mock/faults.mjs.
 
-/** The secrets by name, as the environment would hold them; beside them MOCK_VERTEX_ACCOUNT, which only the running mocks know (GET /control/service-account). */
+/** The secrets by name, as the environment would hold them. */
 export const SECRETS = {
   MOCK_OPENAI_KEY: 'sk-mock-openai', MOCK_BACKUP_KEY: 'sk-mock-backup', MOCK_PLAIN_KEY: 'sk-mock-plain', MOCK_ANTHROPIC_KEY: 'sk-ant-mock', MOCK_GEMINI_KEY: 'AIza-mock',
-  MOCK_WRONG_KEY: 'sk-mock-wrong', MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_COHERE_KEY: 'cohere-mock', MOCK_MISTRAL_KEY: 'mistral-mock', MOCK_VLLM_KEY: 'vllm-mock',
-  MOCK_AZURE_KEY: 'azure-mock', MOCK_AWS_ID: 'AKIAMOCKMOCKMOCKMOCK', MOCK_AWS_SECRET: 'mock/secret+access+key',
+  MOCK_WRONG_KEY: 'sk-mock-wrong', MOCK_AZURE_KEY: 'azure-mock', MOCK_MISTRAL_KEY: 'mistral-mock', MOCK_COHERE_KEY: 'cohere-mock', MOCK_VLLM_KEY: 'vllm-mock',
+  MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_AWS_ID: 'AKIAMOCKMOCKMOCKMOCK', MOCK_AWS_SECRET: 'mock/secret+access+key',
 };
 
-/** The address where tokens are bought is the mocks' own; it is known once they run. */
-const VERTEX = { project: 'mock-project', location: 'global' };
 const PROVIDERS = {
   'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-plain': { dialect: 'openai', path: '/plain/v1', key: 'MOCK_PLAIN_KEY', quirks: { max_completion_tokens: false, developer_role: false } },
   'mock-anthropic': { dialect: 'anthropic', path: '/anthropic/v1', key: 'MOCK_ANTHROPIC_KEY' },
   'mock-gemini': { dialect: 'gemini', path: '/gemini/v1beta', key: 'MOCK_GEMINI_KEY' },
-  'mock-responses': { dialect: 'responses', path: '/openai/v1', key: 'MOCK_OPENAI_KEY' },
-  'mock-azure': { dialect: 'openai', path: '/azure/openai', key: 'MOCK_AZURE_KEY', auth: { header: 'api-key' }, azure: { api_version: '2024-10-21' }, quirks: { max_completion_tokens: true, developer_role: true } },
-  'mock-azure-next': { dialect: 'openai', path: '/azure/openai/v1', key: 'MOCK_AZURE_KEY', auth: { header: 'api-key' }, quirks: { max_completion_tokens: true, developer_role: true, responses: true } },
-  'mock-vertex': { dialect: 'gemini', path: '/vertex/v1', key: 'MOCK_VERTEX_ACCOUNT', auth: 'service_account', google: VERTEX },
-  'mock-vertex-claude': { dialect: 'anthropic', path: '/vertex/v1', key: 'MOCK_VERTEX_ACCOUNT', auth: 'service_account', google: VERTEX },
-  'mock-bedrock': { dialect: 'bedrock', path: '/bedrock', key: 'MOCK_BEDROCK_KEY' },
-  'mock-bedrock-signed': { dialect: 'bedrock', path: '/bedrock', auth: 'sigv4', aws: { region: 'us-east-1', access_key_id: 'MOCK_AWS_ID', secret_access_key: 'MOCK_AWS_SECRET' } },
-  'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
-  'mock-mistral': { dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY', quirks: { stream_usage: false } },
-  'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none', quirks: { max_completion_tokens: false, developer_role: false } },
-  'mock-vllm': { dialect: 'openai', path: '/vllm/v1', key: 'MOCK_VLLM_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-wrong-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_WRONG_KEY' },
+  'mock-responses': { dialect: 'responses', path: '/openai/v1', key: 'MOCK_OPENAI_KEY' },
+  'mock-azure': { dialect: 'openai', path: '/azure/openai/v1', key: 'MOCK_AZURE_KEY', auth: { header: 'api-key' }, quirks: { max_completion_tokens: true, developer_role: true } },
+  'mock-deployments': { dialect: 'openai', path: '/azure/openai', key: 'MOCK_AZURE_KEY', auth: { header: 'api-key' }, azure: { api_version: '2024-10-21' }, quirks: { max_completion_tokens: true, developer_role: true } },
+  'mock-bedrock': { dialect: 'bedrock', path: '/bedrock', auth: 'sigv4', aws: { region: 'us-east-1', access_key_id: 'MOCK_AWS_ID', secret_access_key: 'MOCK_AWS_SECRET' } },
+  'mock-bedrock-key': { dialect: 'bedrock', path: '/bedrock', key: 'MOCK_BEDROCK_KEY' },
+  'mock-vertex': { dialect: 'gemini', path: '/vertex/v1', key: 'MOCK_SERVICE_ACCOUNT', auth: 'service_account', google: { project: 'mock-project', location: 'europe-west1' } },
+  'mock-vertex-claude': { dialect: 'anthropic', path: '/vertex/v1', key: 'MOCK_SERVICE_ACCOUNT', auth: 'service_account', google: { project: 'mock-project', location: 'europe-west1' } },
+  'mock-mistral': {
+    dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY',
+    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, assistant_prefix: true, strict_fields: true, fields_refused: ['user', 'logit_bias', 'logprobs', 'top_logprobs', 'top_k'] },
+  },
+  'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
+  'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none' },
+  'mock-vllm': { dialect: 'openai', path: '/vllm/v1', key: 'MOCK_VLLM_KEY' },
   'mock-no-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_ABSENT_KEY' },
 };
 
@@ -53,7 +54,12 @@ const FALLBACK_ON = { 'chain/context': ['error', 'context_length'] };
 /** One request on `mock-openai/flat…` costs this much, whatever it uses. */
 export const FLAT_PRICE_USD = '0.02';
 
-const provider = (mocksUrl, { path, google, ...rest }) => ({ base_url: mocksUrl + path, models_allow: ['*'], ...(google ? { google: { ...google, token_url: `${mocksUrl}/vertex/token` } } : {}), ...rest });
+/** Where Vertex AI's mock sells tokens; the mock's account is in MOCK_SERVICE_ACCOUNT. */
+const TOKEN_PATH = '/vertex/token';
+
+const provider = (mocksUrl, { path, google, ...rest }) => ({
+  base_url: mocksUrl + path, models_allow: ['*'], ...rest, ...(google ? { google: { ...google, token_url: mocksUrl + TOKEN_PATH } } : {}),
+});
 const route = ([name, targets]) => [name, { targets: targets.map(([from, model]) => ({ provider: from, model })), fallback_on: FALLBACK_ON[name] ?? ['error', 'rate_limit'] }];
 
 /** The configuration, as a document in JSON. */

@@ -27,7 +27,7 @@ const SETTLED_MS_MAX = 5_000;
 export async function startWorld(options = {}) {
   if (process.env.SLUICE_URL) return foreignWorld();
   const mocks = await startMocks();
-  const secrets = { MOCK_VERTEX_ACCOUNT: JSON.stringify(await mocks.serviceAccount()) };
+  const secrets = { MOCK_SERVICE_ACCOUNT: JSON.stringify(await mocks.serviceAccount()) };
   const gateway = await startGateway({ mocksUrl: mocks.url, secrets, ...options }).catch(async error => {
     await mocks.stop();
     throw error;

@@ -13,6 +13,7 @@ import { startWorld } from './gateway.mjs';
 
 const PAGE = fileURLToPath(new URL('../../docs/clients.md', import.meta.url));
 const PASS_PERCENT_MIN = 99;
+const SCRIPTS_AT_ONCE = 4;
 const FEATURES = ['chat', 'stream', 'tools', 'streamed tools', 'parallel tools', 'structured output', 'images', 'thinking', 'errors', 'broken streams', 'cancellation', 'token counting', 'models', 'embeddings', 'asynchronous'];
 const SIGNS = { pass: '✓', fail: '✗', absent: '–' };
 
@@ -60,6 +61,15 @@ ${[...reasons].map(([reason, number]) => `${number}. ${reason}`).join('\n')}
 `;
 }
 
+/** Runs one script, and says how it went. */
+async function runOne(one, env) {
+  const started = Date.now();
+  const found = await runScript(one, env);
+  process.stdout.write(`${one.script}: ${count(found.cells, 'pass')} pass, ${count(found.cells, 'fail')} fail, ${count(found.cells, 'absent')} do not exist, ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+  for (const cell of found.cells.filter(({ result }) => result === 'fail')) process.stdout.write(`  ${cell.client}, ${cell.feature}, ${cell.upstream}: ${cell.reason.replaceAll('\n', ' ')}\n`);
+  return found;
+}
+
 async function main(words) {
   const absent = pythonAbsent();
   if (absent) throw new Error(absent);
@@ -67,13 +77,17 @@ async function main(words) {
   const [cells, versions] = [[], []];
   try {
     const env = await settings(world);
-    for (const one of [...OFFICIAL, ...FRAMEWORKS].filter(({ script }) => words.length === 0 || words.some(word => script.includes(word)))) {
-      const started = Date.now();
-      const found = await runScript(one, env);
+    const scripts = [...OFFICIAL, ...FRAMEWORKS].filter(({ script }) => words.length === 0 || words.some(word => script.includes(word)));
+    // Several at once; their cells stay in the order of the list.
+    const work = [...scripts.entries()];
+    const results = new Array(scripts.length);
+    const worker = async () => {
+      for (let next = work.shift(); next; next = work.shift()) results[next[0]] = await runOne(next[1], env);
+    };
+    await Promise.all(Array.from({ length: SCRIPTS_AT_ONCE }, worker));
+    for (const found of results) {
       cells.push(...found.cells);
       versions.push(...found.versions);
-      process.stdout.write(`${one.script}: ${count(found.cells, 'pass')} pass, ${count(found.cells, 'fail')} fail, ${count(found.cells, 'absent')} do not exist, ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
-      for (const cell of found.cells.filter(({ result }) => result === 'fail')) process.stdout.write(`  ${cell.client}, ${cell.feature}, ${cell.upstream}: ${cell.reason.replaceAll('\n', ' ')}\n`);
     }
     const calls = await world.mocks.calls();
     for (const violation of new Set(calls.flatMap(call => call.violations.map(one => `${call.provider}: ${one}`)))) process.stdout.write(`refused by a provider: ${violation}\n`);

@@ -1,12 +1,14 @@
 //! The menu. Everything that people and CI do here is a subcommand, and needs rustup's cargo and Node alone.
 
 mod bench;
+mod bless;
 mod build;
 mod check;
 mod dev;
 mod fuzz;
 mod manifest;
 mod options;
+mod sim;
 mod step;
 mod terraform;
 mod test;
@@ -27,11 +29,14 @@ commands:
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
                                                 the translation alone, also in wasm: --kinds wire
+  bless   write anew what tests compare with: snapshots, and the tables of docs/dialects.md
+  sim     run the core in a simulated world,    [--requests N] [--seed S] [--threads N] [--log]
+          with faults, and check what must hold
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
   terraform
           tests of the Terraform modules        [needs Terraform or OpenTofu, and Go; says what it leaves out]
-  test    everything: unit tests, build, end to end, Terraform
+  test    everything: unit tests, simulation, build, end to end, Terraform
 
 options:
   --release          build small and quick to run, slow to compile
@@ -60,6 +65,8 @@ fn run() -> Result<(), Failure> {
         "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
+        "bless" => Options::parse(&rest, &[]).and_then(|_| bless::run()),
+        "sim" => sim::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "terraform" => Options::parse(&rest, &[]).and_then(|_| terraform::run()),

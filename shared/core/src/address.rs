@@ -128,7 +128,9 @@ fn model(path: &str) -> Option<&str> {
 
 /// Model and method of an address such as `/v1beta/models/gemini-2.5-flash:generateContent`.
 fn gemini_method(path: &str) -> Option<(&str, &str)> {
-    let (name, method) = model(path)?.rsplit_once(':')?;
+    // Vercel's client leaves `models/` out where a name has a slash (2026-11-21).
+    let named = model(path).or_else(|| path.strip_prefix("/v1beta/"))?;
+    let (name, method) = named.rsplit_once(':')?;
     let known = ["generateContent", "streamGenerateContent", "countTokens"];
     known.contains(&method).then_some((name, method))
 }
@@ -274,6 +276,11 @@ mod tests {
                 "POST",
                 "/v1/models/openai%2Fgpt-5:streamGenerateContent?alt=sse",
                 Endpoint::Chat(named("openai/gpt-5", true)),
+            ),
+            (
+                "POST",
+                "/v1beta/openai/gpt-5:generateContent",
+                Endpoint::Chat(named("openai/gpt-5", false)),
             ),
             (
                 "POST",

@@ -236,6 +236,7 @@ impl Chat {
     fn dialect(&self, target: &TargetRef) -> Dialect {
         match (dialect(target), self.downstream) {
             (Dialect::OpenAi, Downstream::Responses) if target.wire.responses => Dialect::Responses,
+            (Dialect::OpenAi, _) if !target.wire.chat_completions => Dialect::Responses,
             (dialect, _) => dialect,
         }
     }
@@ -262,7 +263,7 @@ impl Chat {
         let mut drops = Drops::new();
         let leaves =
             dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
-        if leaves && !request.extra.is_empty() {
+        if leaves && (!request.extra.is_empty() || request.reasoning.is_some()) {
             let left = self.downstream.leave(request.to_mut());
             drops.append(left.map_err(Failure::Refused)?);
         }

@@ -25,7 +25,7 @@ function filteredEvents({ events, end }) {
 function operationsOf(wire) {
   const { chat, ...others } = wire.operations;
   const named = operation => ({
-    ...operation, shape: operation.shape && ((value, path, faults) => operation.shape({ model: 'deployment', ...value }, path, faults)), published: value => ({ model: 'deployment', ...value }),
+    ...operation, shape: operation.shape && ((value, path, faults) => operation.shape({ model: 'deployment', ...value }, path, faults)), published: value => (operation.published ?? (one => one))({ model: 'deployment', ...value }),
     check: (body, model, route) => operation.check?.({ ...body, model }, model, route) ?? null,
     body: (body, model, route) => operation.body({ ...body, model }, model, route), events: operation.events && ((body, model) => operation.events({ ...body, model }, model)),
   });

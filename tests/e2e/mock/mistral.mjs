@@ -99,7 +99,8 @@ const thought = text => ({ type: 'thinking', thinking: [{ type: 'text', text }] 
 
 function chatBody(body) {
   const answer = decide(questionOf(body));
-  const text = answer.reasoning && answer.calls.length === 0 ? [thought(answer.reasoning), { type: 'text', text: answer.text }] : answer.calls.length > 0 ? '' : answer.text;
+  const spoken = answer.calls.length > 0 ? [] : [{ type: 'text', text: answer.text }];
+  const text = answer.reasoning ? [thought(answer.reasoning), ...spoken] : answer.calls.length > 0 ? '' : answer.text;
   const message = { role: 'assistant', tool_calls: answer.calls.length > 0 ? answer.calls.map(callBody) : null, content: text };
   return { ...headOf(body, 'chat.completion'), usage: usageBody(answer.usage), choices: [{ index: 0, finish_reason: FINISH[answer.finish], message }] };
 }
@@ -110,8 +111,8 @@ function chatEvents(body) {
   const chunk = (delta, finish = null, more = {}) => `data: ${JSON.stringify({ ...head, choices: [{ index: 0, delta, finish_reason: finish }], ...more, p: 'abcdefghij' })}\n\n`;
   const events = [chunk({ role: 'assistant', content: '' })];
   const usage = /^no-usage/.test(body.model) ? {} : { usage: usageBody(answer.usage) };
-  if (answer.calls.length > 0) return { events: [...events, chunk({ content: '', tool_calls: answer.calls.map(callBody) }, FINISH.tool, usage)], end: 'data: [DONE]\n\n' };
   for (const piece of piecesOf(answer.reasoning)) events.push(chunk({ content: [thought(piece)] }));
+  if (answer.calls.length > 0) return { events: [...events, chunk({ content: '', tool_calls: answer.calls.map(callBody) }, FINISH.tool, usage)], end: 'data: [DONE]\n\n' };
   for (const piece of piecesOf(answer.text)) events.push(chunk({ content: answer.reasoning ? [{ type: 'text', text: piece }] : piece }));
   return { events: [...events, chunk({ content: '' }, FINISH[answer.finish], usage)], end: 'data: [DONE]\n\n' };
 }

@@ -72,7 +72,7 @@ const HEADERS_OF = {
   anthropic: ['x-api-key', 'authorization', 'anthropic-version', 'anthropic-beta'],
   gemini: ['x-goog-api-key', 'x-goog-api-client', 'x-goog-user-project'],
   azure: ['api-key', 'authorization', 'x-ms-client-request-id'],
-  vertex: ['authorization', 'x-goog-api-client', 'x-goog-user-project'],
+  vertex: ['authorization', 'x-goog-api-client', 'x-goog-user-project', 'anthropic-version', 'anthropic-beta'],
   bedrock: ['authorization', 'x-amz-date', 'x-amz-content-sha256', 'x-amz-security-token'],
   mistral: ['authorization'],
   cohere: ['authorization', 'x-client-name'],
@@ -117,6 +117,8 @@ async function serve(state, request, response) {
   if (name === 'control') return control(state, request, response, rest[0], url.searchParams);
   const provider = PROVIDERS[name];
   if (!provider) return sendJson(response, 404, { error: 'no such provider' });
+  // Each wait of a slow stream listens for the caller's leaving.
+  response.setMaxListeners(0);
   const call = openCall(state, name, request, `/${rest.join('/')}`, url);
   response.once('close', () => closeCall(state, call, response));
   const body = await readBody(request);
@@ -254,7 +256,7 @@ function perform(provider, call, route, operation, value, response, fault) {
   const { wire } = provider;
   const type = call.stream ? wire.streamType : 'application/json';
   switch (fault.kind) {
-    case 'status': return refuse(wire, call, response, fault);
+    case 'status': return refuse(wire, call, response, { of: operation.of, ...fault });
     case 'reset': return breakOff(call, response);
     case 'hang': return undefined;
     case 'empty': return raw(call, response, 200, type, '');

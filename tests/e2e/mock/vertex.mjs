@@ -108,7 +108,8 @@ export function vertex() {
     spec: 'vertex',
     errorBody(problem) {
       if (problem.oauth) return { error: problem.oauth, error_description: problem.message };
-      return problem.of === 'anthropic' ? ant.errorBody(problem) : gem.errorBody(problem);
+      // Whom Google itself turns away hears it in Google's words.
+      return problem.of === 'anthropic' && ![401, 403, 404, 429].includes(problem.status) ? ant.errorBody(problem) : gem.errorBody(problem);
     },
     retryAfterInBody: false,
     authenticate: (headers, project, { path }) => (path === '/token' || issued.has((headers.authorization ?? '').replace(/^Bearer /, '')) ? null

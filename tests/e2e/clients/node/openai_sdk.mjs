@@ -58,7 +58,7 @@ await run({ name: 'openai (Node.js), Chat Completions', dialect: 'openai', versi
     if (!up.choice) return;
     const forced = await ask(up, { tools: TOOLS, tool_choice: { type: 'function', function: { name: 'get_time' } } });
     assert.deepEqual(forced.choices[0].message.tool_calls.map(call => call.function.name), ['get_time']);
-    assert.equal((await ask(up, { messages: [{ role: 'user', content: USE_TOOL }], tools: TOOLS, tool_choice: 'none' })).choices[0].message.tool_calls, undefined);
+    assert.ok(!((await ask(up, { messages: [{ role: 'user', content: USE_TOOL }], tools: TOOLS, tool_choice: 'none' })).choices[0].message.tool_calls?.length > 0));
   },
   async 'streamed tools'(up) {
     await toolTurns(up, USE_TOOL, ['get_weather'], true);
@@ -80,7 +80,7 @@ await run({ name: 'openai (Node.js), Chat Completions', dialect: 'openai', versi
   errors: up => errors(more => ask(up, more), { temperature: 'hot' }, 'temperature'),
   async 'broken streams'(up) {
     for (const model of ['fault-cut-after-4', 'error-event-after-4', 'fault-end-after-4']) {
-      await assert.rejects(async () => { for await (const chunk of await ask(up, { model, messages: [{ role: 'user', content: WORDS }], stream: true })) assert.ok(chunk.id); }, OpenAI.APIError, model);
+      await assert.rejects(async () => { for await (const chunk of await ask(up, { model, messages: [{ role: 'user', content: WORDS }], stream: true })) assert.ok(chunk.object !== 'error'); }, OpenAI.APIError, model);
     }
     await assert.rejects(ask(up, { model: 'fault-500', stream: true }), OpenAI.InternalServerError);
   },
@@ -141,7 +141,7 @@ await run({ name: 'openai (Node.js), Responses', dialect: 'responses', version, 
     assert.match((await respond(up, { input: [{ role: 'user', content }] })).output_text, SEEN);
   },
   async thinking(up) {
-    const more = up.thoughts ? { reasoning: { effort: 'low', summary: 'auto' }, include: ['reasoning.encrypted_content'], max_output_tokens: 4000 } : {};
+    const more = { include: ['reasoning.encrypted_content'], ...(up.thoughts ? { reasoning: { effort: 'low', summary: 'auto' }, max_output_tokens: 4000 } : {}) };
     for (const stream of [false, true]) {
       const first = await responseTurns(up, USE_TOOL, ['get_weather'], stream, { model: 'thinking', ...more });
       if (up.thoughts) assert.ok(first.output.some(item => item.type === 'reasoning'));

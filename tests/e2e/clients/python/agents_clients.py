@@ -1,6 +1,6 @@
 """OpenAI's Agents SDK, over Responses and over Chat Completions."""
 
-import json
+import functools
 import uuid
 
 import openai
@@ -14,6 +14,11 @@ from harness import ECHO, GREETING, KEY, PIXEL, SEEN, URL, USE_BOTH, USE_TOOL, W
 set_tracing_disabled(True)
 
 
+@functools.cache
+def sdk_of(key):
+    return AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=0)
+
+
 class Place(BaseModel):
     """A place."""
 
@@ -24,8 +29,7 @@ def client_of(name, dialect, kind):
     client = Client(name, dialect)
 
     def agent(up, model="chat", key=KEY, **more):
-        sdk = AsyncOpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=0)
-        return Agent(name="agent", instructions="Be brief.", model=kind(model=up.model(model), openai_client=sdk), **more)
+        return Agent(name="agent", instructions="Be brief.", model=kind(model=up.model(model), openai_client=sdk_of(key)), **more)
 
     @client.feature("chat")
     async def _(up):

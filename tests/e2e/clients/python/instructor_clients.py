@@ -1,5 +1,7 @@
 """Instructor: structured answers over OpenAI (both ways of speaking), Anthropic and Google."""
 
+import functools
+
 import instructor
 from anthropic import Anthropic
 from google import genai
@@ -27,7 +29,7 @@ def client_of(name, dialect, make, modes, more):
     @client.feature("structured output")
     def _(up):
         for mode in modes:
-            equal(ask(up, mode=mode), Place(city="sample"))
+            equal(ask(up, mode=mode).city, "sample")
 
     @client.feature("stream")
     def _(up):
@@ -39,12 +41,12 @@ def client_of(name, dialect, make, modes, more):
     @client.feature("asynchronous")
     async def _(up):
         import asyncio
-        equal(await asyncio.to_thread(ask, up), Place(city="sample"))
+        equal((await asyncio.to_thread(ask, up)).city, "sample")
 
     @client.feature("images")
     def _(up):
         content = ["What is it?", instructor.Image.from_raw_base64(PIXEL)]
-        equal(ask(up, messages=[{"role": "user", "content": content}]), Place(city="sample"))
+        equal(ask(up, messages=[{"role": "user", "content": content}]).city, "sample")
 
     @client.feature("errors")
     def _(up):
@@ -62,14 +64,17 @@ def client_of(name, dialect, make, modes, more):
     return client
 
 
+@functools.cache
 def openai_client(key, mode):
     return instructor.from_openai(OpenAI(base_url=f"{URL}/v1", api_key=key, max_retries=0), mode=mode)
 
 
+@functools.cache
 def anthropic_client(key, mode):
     return instructor.from_anthropic(Anthropic(base_url=URL, api_key=key, max_retries=0), mode=mode)
 
 
+@functools.cache
 def google_client(key, mode):
     return instructor.from_genai(genai.Client(api_key=key, http_options={"base_url": URL, "retry_options": {"attempts": 1}}), mode=mode)
 

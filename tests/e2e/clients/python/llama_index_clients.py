@@ -165,6 +165,9 @@ def _(up):
     equal([len(one) for one in found], [up.dimensions] * 2)
 
 
+for other in (chat, responses):
+    other.absent("this client keeps a stream open that it has left", "cancellation")
+
 for other in (responses, messages, generate):
     other.absent("not a part of this integration", "embeddings")
 

@@ -96,8 +96,10 @@ pub(super) fn class(
         Some(code @ 400..=599) if (200..300).contains(&status) => code,
         _ => status,
     };
-    if let Some(class) = exact(kind) {
-        return class;
+    match (exact(kind), by_status(status)) {
+        // A word that says no more than that somebody failed, such as Ollama's, knows less than the status.
+        (Some(ErrorClass::Server), Some(class)) | (Some(class), _) => return class,
+        (None, _) => {}
     }
     match by_status(status) {
         Some(class) => class,
