@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::build;
 use crate::options::Options;
+use crate::sim;
 use crate::step::{self, Failure, step};
 use crate::{terraform, tools};
 
@@ -13,6 +14,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     step("tests that need no runtime", || {
         step::run(tools::cargo().args(["test", "--workspace", "--quiet"]))
     })?;
+    step("a simulated world", sim::test)?;
     build::worker(&Options::default())?;
     step("tests of the Durable Objects on workerd", || {
         step::run(Command::new("node").args([

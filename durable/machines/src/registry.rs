@@ -190,6 +190,6 @@ pub struct Changes {
     pub config_version: u64,
     /// Hashes of keys that were created or revoked: forget what you know of them and ask the registry, not a copy.
     pub keys: Vec<String>,
-    /// There were more changes than are listed: forget every key.
+    /// There were more changes than are listed, which are the latest: forget every key.
     pub everything: bool,
 }

@@ -155,7 +155,9 @@ fn complete_models<'a>(
 
 fn served(provider: &ProviderDocument, facts: &ModelFacts, model: &str) -> bool {
     let matches = |patterns: &[String]| patterns.iter().any(|p| pattern_matches(p, model));
-    let can = facts.can.contains(&Ability::Chat) || facts.can.contains(&Ability::Embeddings);
+    let can = [Ability::Chat, Ability::Embeddings, Ability::Responses]
+        .iter()
+        .any(|ability| facts.can.contains(ability));
     let allowed = provider.models_allow.as_deref().is_none_or(matches);
     can && allowed && !matches(&provider.models_deny)
 }
@@ -171,7 +173,7 @@ fn fill(written: &mut ModelDocument, own: ModelDocument) {
 
 fn model_document(facts: &ModelFacts) -> ModelDocument {
     let capabilities = facts.can.iter().filter_map(|ability| match ability {
-        Ability::Chat => Some(CapabilityName::Chat),
+        Ability::Chat | Ability::Responses => Some(CapabilityName::Chat),
         Ability::Embeddings => Some(CapabilityName::Embeddings),
         Ability::Tools => Some(CapabilityName::Tools),
         Ability::Images => Some(CapabilityName::Images),
@@ -179,14 +181,18 @@ fn model_document(facts: &ModelFacts) -> ModelDocument {
         Ability::Documents => Some(CapabilityName::Documents),
         Ability::Reasoning => Some(CapabilityName::Reasoning),
         Ability::StructuredOutput => Some(CapabilityName::StructuredOutput),
-        Ability::Responses | Ability::Video | Ability::DrawImages | Ability::Speak => None,
+        Ability::Video | Ability::DrawImages | Ability::Speak => None,
     });
+    let mut quirks = quirks_document(facts.quirks);
+    if facts.can.contains(&Ability::Responses) {
+        quirks.chat_completions = Some(false);
+    }
     ModelDocument {
         context_tokens: facts.context,
         output_tokens_max: facts.output,
         capabilities: Some(capabilities.collect()),
         deployment: None,
-        quirks: quirks_document(facts.quirks),
+        quirks,
     }
 }
 

@@ -19,6 +19,7 @@ fn flags(config: &Config, model: &str) -> Vec<&'static str> {
         ("reasoning_adaptive", target.reasoning_adaptive),
         ("sampling", target.sampling),
         ("structured_outputs", target.structured_outputs),
+        ("no_chat_completions", !target.chat_completions),
         ("responses", target.responses),
         ("completions", target.completions),
         ("reasoning_key", target.reasoning_key),
@@ -82,6 +83,11 @@ fn encoders_know_what_the_catalogue_knows() {
             (
                 "gpt-5-mini",
                 "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs responses",
+            ),
+            // Served over Responses alone.
+            (
+                "o3-pro",
+                "max_completion_tokens stream_usage developer_role reasoning reasoning_adaptive structured_outputs no_chat_completions responses",
             ),
             (
                 "gpt-5-mini-2025-08-07",

@@ -146,7 +146,10 @@ async fn let_in<P: Platform>(
         if !caller.is_strict() && draw(p, isolate, admitted, estimate) {
             return Ok(());
         }
-        let Some(denial) = ask_ledger(p, isolate, caller, admitted, estimate).await? else {
+        // Where the allowance is scarce a slice would keep others out: whoever had to wait asks for itself alone.
+        let is_scarce = wait.has_waited();
+        let asked = ask_ledger(p, isolate, caller, admitted, (estimate, is_scarce)).await?;
+        let Some(denial) = asked else {
             return Ok(());
         };
         wait.after(&denial).await?;
@@ -202,13 +205,14 @@ fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, draft: &Record) {
     }
 }
 
-/// Asks the ledger for this one request, and for a first slice with it where the key is busy. A denial is an answer.
+/// Asks the ledger for this one request, and for a first slice with it where the key is busy and the allowance is not
+/// scarce. A denial is an answer.
 async fn ask_ledger<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
     caller: &Caller,
     admitted: &mut Admitted,
-    estimate: Amount,
+    (estimate, is_scarce): (Amount, bool),
 ) -> Result<Option<Denial>, Problem> {
     let draft = &admitted.draft;
     let mut commands = vec![ledger::Command::Admit(Box::new(Admission {
@@ -218,7 +222,11 @@ async fn ask_ledger<P: Platform>(
         draft: draft.clone(),
     }))];
     let name = || LeaseId::new(&secret_key::identifier("lease_", p.random())).ok();
-    let begun = isolate.leases.borrow_mut().begin(p.now(), &draft.key, name);
+    let begun = if is_scarce {
+        None
+    } else {
+        isolate.leases.borrow_mut().begin(p.now(), &draft.key, name)
+    };
     let lease = begun.as_ref().map(|request| request.lease.clone());
     commands.extend(begun.map(|request| ledger::Command::Lease(Box::new(request))));
     let asked = isolate.ask_ledger(p, &draft.org, commands).await;

@@ -29,8 +29,11 @@ pub const BATCH_MAX: usize = 256;
 /// How long what nobody waits for waits for company. Far below what a model takes, so that a reservation is not held
 /// noticeably longer.
 const COMPANY: Span = Span::from_millis(20);
-/// How long after one call the next may begin, where somebody waits: far below a model's first byte.
-const PACE: Span = Span::from_millis(5);
+/// How long after one call the next may begin, where somebody waits.
+const PACE: Span = Span::from_millis(2);
+/// The same where so many requests are open that company is certain; still far below a model's first byte.
+const PACE_BUSY: Span = COMPANY;
+const BUSY_REQUESTS: u32 = 4;
 /// How often a group is tried before it is left for the next request to carry.
 const TRIES_MAX: u32 = 4;
 /// After this long a driver hands over to a request that came later.
@@ -118,6 +121,8 @@ struct Queue {
     driver: Option<Driver>,
     drivers: u64,
     called_at: Timestamp,
+    /// How many requests were drawn and have not ended, about.
+    open: u32,
 }
 
 /// Commands that travel together.
@@ -178,7 +183,12 @@ impl Queue {
         if self.urgent == 0 {
             return COMPANY;
         }
-        self.called_at.plus(PACE).since(now)
+        let pace = if self.open >= BUSY_REQUESTS {
+            PACE_BUSY
+        } else {
+            PACE
+        };
+        self.called_at.plus(pace).since(now)
     }
 
     fn duty(&mut self, now: Timestamp, is_urgent: bool) -> Duty {
@@ -239,6 +249,11 @@ pub fn send<P: Platform>(
         if queue.waiting.len() >= WAITING_MAX {
             return false;
         }
+        queue.open = match &command {
+            Command::Intent(_) => queue.open.saturating_add(1),
+            Command::Settle { .. } | Command::Release { .. } => queue.open.saturating_sub(1),
+            _ => queue.open,
+        };
         let is_urgent = is_urgent(&listener);
         queue.urgent = queue.urgent.saturating_add(usize::from(is_urgent));
         queue.waiting.push_back((command, listener));

@@ -37,6 +37,8 @@ pub struct Isolate {
     seed: RefCell<Option<Rc<Seed>>>,
     keys: RefCell<BTreeMap<String, Option<Rc<KeyRecord>>>>,
     suspects: RefCell<BTreeSet<String>>,
+    /// More keys have changed than are remembered: no copy is trusted any more.
+    suspects_all: Cell<bool>,
     sequence: Cell<u64>,
     synced_at: Cell<Option<Timestamp>>,
     syncing_since: Cell<Option<Timestamp>>,
@@ -78,7 +80,9 @@ impl Isolate {
     /// A 503 when there is none, or none young enough, and the registry does not answer.
     pub async fn config<P: Platform>(self: &Rc<Self>, p: &P) -> Result<Rc<Config>, Problem> {
         let now = p.now();
-        let age = self.synced_at.get().map(|at| now.since(at));
+        // A copy from the future is of no known age: the clock was set back.
+        let synced_at = self.synced_at.get().filter(|at| *at <= now);
+        let age = synced_at.map(|at| now.since(at));
         let current = self.config.borrow().clone();
         match (current, age) {
             (Some(config), Some(age)) if age < COPY_AGE_FRESH => Ok(config),
@@ -136,12 +140,9 @@ impl Isolate {
         if let Some(seed) = seed {
             version = self.plant(p, &seed, version).await?;
         }
-        let known = self
-            .config
-            .borrow()
-            .as_ref()
-            .map_or(0, |config| config.version);
-        if version != known {
+        let known = self.config.borrow().as_ref().map(|config| config.version);
+        // Another request may have handed the deployed document in meanwhile, and not loaded it yet.
+        if known != Some(version) {
             self.load(p, version).await?;
         }
         // What was answered was true when it was asked for, or later.
@@ -160,6 +161,8 @@ impl Isolate {
             keys.remove(hash);
             if suspects.len() < KEYS_MAX {
                 suspects.insert(hash.clone());
+            } else {
+                self.suspects_all.set(true);
             }
         }
         self.sequence.set(changes.sequence);
@@ -247,7 +250,8 @@ impl Isolate {
         if let Some(known) = self.keys.borrow().get(hash) {
             return Ok(known.clone());
         }
-        let suspect = self.suspects.borrow().contains(hash);
+        let learned = self.sequence.get();
+        let suspect = self.suspects_all.get() || self.suspects.borrow().contains(hash);
         let copy = if suspect {
             None
         } else {
@@ -268,11 +272,14 @@ impl Isolate {
             }
         };
         let found = found.filter(|key| key.hash == hash).map(Rc::new);
-        let mut keys = self.keys.borrow_mut();
-        if keys.len() >= KEYS_MAX {
-            keys.clear();
+        // What was read before a change was learned of may be older than the change.
+        if self.sequence.get() == learned {
+            let mut keys = self.keys.borrow_mut();
+            if keys.len() >= KEYS_MAX {
+                keys.clear();
+            }
+            keys.insert(hash.to_owned(), found.clone());
         }
-        keys.insert(hash.to_owned(), found.clone());
         Ok(found)
     }
 

@@ -236,6 +236,7 @@ impl Chat {
     fn dialect(&self, target: &TargetRef) -> Dialect {
         match (dialect(target), self.downstream) {
             (Dialect::OpenAi, Downstream::Responses) if target.wire.responses => Dialect::Responses,
+            (Dialect::OpenAi, _) if !target.wire.chat_completions => Dialect::Responses,
             (dialect, _) => dialect,
         }
     }

@@ -15,8 +15,9 @@ use crate::line::Gate;
 use crate::platform::{Platform, Wake};
 use crate::problem::Problem;
 
-/// How long a request waits for slices that others hold to come back, at most, and how often it asks.
-const LEASES_MAX: Span = LEASE_LIFE.plus(LEASE_GRACE).plus(Span::from_seconds(1));
+/// How long a request waits for slices that others hold to come back, at most, and how often it asks. A slice that was
+/// granted just before ends up to a second later than its life and grace are long, and calls take their time.
+const LEASES_MAX: Span = LEASE_LIFE.plus(LEASE_GRACE).plus(Span::from_seconds(3));
 const ASKS_MAX: u32 = 4;
 /// How soon the head of a line asks again, at the soonest and at the latest.
 const HEAD_MIN: Span = Span::from_millis(10);
@@ -48,6 +49,11 @@ impl<'a, P: Platform> Wait<'a, P> {
             asks: 0,
             seat: None,
         }
+    }
+
+    /// Whether the ledger has refused the request before.
+    pub(crate) const fn has_waited(&self) -> bool {
+        self.asks > 0
     }
 
     /// Joins the line that stands before a limit of this caller's, if one does, and waits to be its head.

@@ -84,6 +84,8 @@ pub struct Target {
     pub structured_outputs: bool,
     /// The provider takes calls' identifiers of nine letters and digits only (Mistral); others are replaced by a hash.
     pub short_call_ids: bool,
+    /// The provider serves Chat Completions for this model; otherwise Responses alone.
+    pub chat_completions: bool,
     /// Beside Chat Completions the provider serves Responses at `/responses`.
     pub responses: bool,
     /// Beside Chat Completions the provider serves legacy Completions at `/completions`, for this model.
@@ -120,6 +122,7 @@ impl Default for Target {
             sampling: true,
             structured_outputs: false,
             short_call_ids: false,
+            chat_completions: true,
             responses: false,
             completions: false,
             reasoning_key: false,
@@ -250,6 +253,11 @@ pub fn decode_error(
 #[must_use]
 pub fn error_in_answer(dialect: Dialect, body: &[u8]) -> Option<UpstreamError> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    if dialect == Dialect::Cohere
+        && let Some(failure) = cohere::error::in_answer(&value)
+    {
+        return Some(failure);
+    }
     let holds_error = value.get("error").is_some_and(|error| !error.is_null());
     holds_error.then(|| decode_error(dialect, 200, &HeaderMap::new(), body))
 }

@@ -86,6 +86,8 @@ fn vertex_messages(request: &mut UpstreamRequest, model: &str) -> Result<(), Enc
         let body = [before, &kept, VERTEX_VERSION.as_bytes(), after].concat();
         request.body = Bytes::from(body);
     }
+    // The body says it.
+    request.headers.remove("anthropic-version");
     request.path = Cow::Owned(path);
     Ok(())
 }

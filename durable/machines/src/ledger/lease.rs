@@ -9,7 +9,8 @@
 //! The isolate draws until [`LEASE_GRACE`] before the end. An intent that arrives after the end, or for more than was
 //! leased, is charged all the same, because the provider has been called; its reservation says that nothing covered it.
 //!
-//! Intents of one lease are numbered and arrive in order: one whose number has been seen was charged before.
+//! Intents of one lease are numbered and arrive in order: one whose number has been seen was charged before. A lease that
+//! is forgotten stays forgotten.
 
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
@@ -43,6 +44,10 @@ pub(super) fn lease(
     let named = candidates.iter().map(|candidate| &candidate.key);
     let at = common_time(work, now, stored.chain(named))?;
     if request.number <= row.number {
+        return grant(work, at, &row, &candidates);
+    }
+    if row.number == 0 && request.number > 1 {
+        // Forgotten: intents of it may still be on their way, and must not find it again.
         return grant(work, at, &row, &candidates);
     }
     let held = if at < row.until {

@@ -235,44 +235,30 @@ impl ScopeRow {
         self.requests
     }
 
-    /// Counts an admission in the windows that the rules name.
+    /// Counts an admission in the windows that the rules name, and in those that others named lately: configurations
+    /// change isolate by isolate, and what is taken out of a window at the end must have been counted in it.
     fn count(&mut self, rules: &[Rule], estimate: Amount) {
-        let mut named = 0;
+        let at = self.at;
         for rule in rules {
             let Rule::Window { meter, window, .. } = *rule else {
                 continue;
             };
-            let position = self
-                .windows
-                .iter()
-                .position(|counter| counter.is(meter, window));
-            let idle = self.windows.len().saturating_sub(named);
-            // The named ones stand last: two rules of one meter and window share a counter.
-            let mut counter = match position {
-                Some(position) if position < idle => self.windows.remove(position),
-                Some(_) => continue,
-                None => Counter::new(meter, window, self.requests),
-            };
-            counter.add(self.at, of_amount(meter, estimate));
-            self.windows.push(counter);
-            named = named.saturating_add(1);
+            match self.windows.iter_mut().find(|one| one.is(meter, window)) {
+                Some(counter) => counter.named_at = at,
+                None => {
+                    let counter = Counter::new(meter, window, self.requests, at);
+                    self.windows.push(counter);
+                }
+            }
         }
-        self.forget_idle(named);
-    }
-
-    /// Forgets the windows that no rule named and that hold nothing, or are too many. The named ones stand last.
-    fn forget_idle(&mut self, named: usize) {
-        let mut idle = self.windows.len().saturating_sub(named);
-        let mut excess = idle.saturating_sub(IDLE_MAX);
-        let at = self.at;
+        let mut idle = self.windows.iter().filter(|one| one.named_at < at).count();
         self.windows.retain_mut(|counter| {
-            if idle == 0 {
+            counter.add(at, of_amount(counter.meter, estimate));
+            if counter.named_at >= at {
                 return true;
             }
-            idle = idle.saturating_sub(1);
-            counter.forget(at);
-            let goes = counter.is_empty() || excess > 0;
-            excess = excess.saturating_sub(1);
+            let goes = idle > IDLE_MAX || at.since(counter.named_at) > counter.window;
+            idle = idle.saturating_sub(usize::from(goes));
             !goes
         });
     }

@@ -26,6 +26,9 @@ pub(super) struct Counter {
     /// ever taken out.
     #[serde(rename = "s")]
     pub(super) since: u64,
+    /// When an admission last came under rules that name this window. Nobody looks at it after its own length.
+    #[serde(rename = "n", default)]
+    pub(super) named_at: Timestamp,
     /// The number of the first sub-bucket in `counts`, from the Unix epoch.
     #[serde(rename = "i")]
     first: i64,
@@ -36,11 +39,12 @@ pub(super) struct Counter {
 
 impl Counter {
     /// An empty counter whose first admission will be the one with this ordinal.
-    pub(super) const fn new(meter: Meter, window: Span, since: u64) -> Self {
+    pub(super) const fn new(meter: Meter, window: Span, since: u64, named_at: Timestamp) -> Self {
         Self {
             meter,
             window,
             since,
+            named_at,
             first: 0,
             counts: Vec::new(),
         }
@@ -49,11 +53,6 @@ impl Counter {
     /// The counter for this meter and window.
     pub(super) fn is(&self, meter: Meter, window: Span) -> bool {
         self.meter == meter && self.window == window
-    }
-
-    /// Nothing is counted any more.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.counts.is_empty()
     }
 
     /// What counts now.

@@ -159,6 +159,18 @@ fn a_rule_that_came_later_is_not_credited_with_what_it_never_counted() {
 }
 
 #[test]
+fn a_rule_that_only_some_have_heard_of_keeps_its_counts() {
+    let mut world = World::new();
+    let old = [at(team(), &[])];
+    let new = [at(team(), &[per(Meter::Tokens, 100, seconds(60))])];
+    world.admitted(1, &new, amount(90, 0));
+    world.admitted(2, &old, amount(80, 0));
+    assert_eq!(world.settle(2, NOTHING), Reply::Done);
+    assert_eq!(world.denied(3, &new, amount(11, 0)).used, 90);
+    world.admitted(4, &new, amount(10, 0));
+}
+
+#[test]
 fn an_overrun_is_charged_and_then_keeps_the_next_one_out() {
     let mut world = World::new();
     let scopes = [at(team(), &[budget(Period::Month, 100)])];

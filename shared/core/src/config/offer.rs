@@ -115,6 +115,7 @@ impl Offer {
                 refused.cloned().unwrap_or_default()
             },
             structured_outputs: said(|quirks| quirks.structured_outputs, structured),
+            chat_completions: said(|quirks| quirks.chat_completions, usual.chat_completions),
             // Behind deployments there is none.
             responses: said(|quirks| quirks.responses, usual.responses)
                 && !matches!(self.provider.hosting, Hosting::AzureDeployments { .. }),

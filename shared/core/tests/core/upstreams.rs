@@ -537,3 +537,17 @@ fn where_one_key_is_refused_the_next_is_tried() {
         assert_eq!(sent, expected);
     }
 }
+
+#[test]
+fn a_model_without_chat_completions_is_asked_over_responses() {
+    let provider = json!({"dialect": "openai", "base_url": "https://p.example/v1", "key": "P_KEY",
+        "models": {"o3-pro": {"quirks": {"chat_completions": false}}}});
+    let (seen, got) = ask(&provider, "o3-pro", chat, answer(200, RESPONSES_ANSWER));
+    assert_eq!(seen.url, "https://p.example/v1/responses");
+    assert_eq!(
+        got.json()["choices"][0]["message"]["content"],
+        "Hello.",
+        "{}",
+        got.text()
+    );
+}

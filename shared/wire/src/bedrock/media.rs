@@ -5,7 +5,7 @@
 //! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html>).
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::blocks::{Media, MediaSource};
 use super::cannot;
@@ -164,7 +164,11 @@ fn by_ending(formats: &[(&str, &'static str)], name: &str) -> Option<&'static st
 
 /// The names of one request's documents.
 #[derive(Debug, Default)]
-pub(super) struct DocumentNames(BTreeSet<String>);
+pub(super) struct DocumentNames {
+    taken: BTreeSet<String>,
+    /// The last number behind each name that was wanted more than once.
+    last: BTreeMap<String, u32>,
+}
 
 impl DocumentNames {
     /// A legal name that no other document has, and whether it says less than the given one. The format's ending is
@@ -177,9 +181,9 @@ impl DocumentNames {
         };
         let legal = legal(stem);
         let mut name = legal.clone();
-        let mut number = 1_u32;
-        while !self.0.insert(name.clone()) {
-            number = number.saturating_add(1);
+        while !self.taken.insert(name.clone()) {
+            let number = self.last.entry(legal.clone()).or_insert(1);
+            *number = number.saturating_add(1);
             name = format!("{legal} ({number})");
         }
         (name, legal != stem)
@@ -226,5 +230,14 @@ mod tests {
             assert_eq!(names.name(given), expected, "{given:?}");
         }
         assert!(names.name(Some(&"x".repeat(400))).0.len() <= 200);
+    }
+
+    #[test]
+    fn a_name_that_all_documents_share_is_numbered_at_once() {
+        let mut names = DocumentNames::default();
+        // With a search from the first number for each, this would take longer than anybody waits.
+        let count = 100_000;
+        let last = (0..count).map(|_| names.name(Some("a.pdf")).0).last();
+        assert_eq!(last, Some(format!("a ({count})")));
     }
 }

@@ -5,7 +5,9 @@
 
 use http::HeaderMap;
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::response::is_failure;
 use crate::anthropic::error::{class_of_status, retry_after};
 use crate::error::{ErrorClass, MESSAGE_BYTES_MAX, UpstreamError, kept};
 
@@ -33,6 +35,13 @@ pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
 /// Reads an error object that came in mid-stream.
 pub(super) fn in_stream(data: &[u8]) -> UpstreamError {
     classified(STATUS_IN_STREAM, read(data), None)
+}
+
+/// The failure that a whole answer says it ended with, if it does.
+pub(crate) fn in_answer(answer: &Value) -> Option<UpstreamError> {
+    let reason = answer.get("finish_reason").and_then(Value::as_str)?;
+    let message = answer.get("error").and_then(Value::as_str);
+    is_failure(reason).then(|| of_finish(reason, message.unwrap_or_default().to_owned()))
 }
 
 /// The answer ended with this reason, which is a failure.

@@ -27,8 +27,8 @@ const DEPTH_MAX: usize = 24;
 /// How many subschemas one schema may have, references replaced.
 const NODES_MAX: usize = 4_096;
 
-/// How many values may be copied to merge `allOf`.
-const COPIES_MAX: usize = 65_536;
+/// How many bytes may be copied, to replace references, to merge `allOf` and to describe alternatives.
+const COPIED_BYTES_MAX: usize = 2 << 20;
 
 /// Keywords that say nothing about what is valid.
 const SILENT: [&str; 11] = [
@@ -78,7 +78,7 @@ fn lower(schema: &Value, path: &str, drops: &mut Drops) -> Value {
         root: schema,
         drops,
         nodes_left: NODES_MAX,
-        copies_left: COPIES_MAX,
+        copied_bytes_left: COPIED_BYTES_MAX,
         open: Vec::new(),
     };
     Value::Object(lowering.node(schema, path, DEPTH_MAX))
@@ -88,7 +88,7 @@ struct Lowering<'a> {
     root: &'a Value,
     drops: &'a mut Drops,
     nodes_left: usize,
-    copies_left: usize,
+    copied_bytes_left: usize,
     /// The references that are being replaced just now.
     open: Vec<String>,
 }
@@ -127,10 +127,15 @@ impl<'a> Lowering<'a> {
         let target = self.resolve(reference);
         let mut lowered = match target {
             Some(target) if !self.open.iter().any(|open| open == reference) => {
-                self.open.push(reference.to_owned());
-                let lowered = self.node(target, path, depth);
-                self.open.pop();
-                lowered
+                if self.may_copy(target) {
+                    self.open.push(reference.to_owned());
+                    let lowered = self.node(target, path, depth);
+                    self.open.pop();
+                    lowered
+                } else {
+                    self.drop(path, "$ref", "the schema is too deep or too large");
+                    object_of_any_shape()
+                }
             }
             Some(_) => {
                 self.drop(path, "$ref", "gemini has no recursive schemas");
@@ -144,7 +149,9 @@ impl<'a> Lowering<'a> {
         for (keyword, value) in fields {
             match (keyword.as_str(), value) {
                 ("$ref", _) => {}
-                ("description", Value::String(text)) => describe(&mut lowered, text, true),
+                ("description", Value::String(text)) => {
+                    self.describe(&mut lowered, text, true, path);
+                }
                 (keyword, _) if SILENT.contains(&keyword) => {}
                 (keyword, _) => self.drop(path, keyword, "it stands beside a $ref"),
             }
@@ -158,7 +165,7 @@ impl<'a> Lowering<'a> {
 
     /// Whether a copy of this value is within the bound.
     fn may_copy(&mut self, value: &Value) -> bool {
-        spend(value, &mut self.copies_left)
+        spend(value, &mut self.copied_bytes_left)
     }
 
     /// One schema out of a schema and all of its `allOf`: properties and requirements add up, else the first wins.
@@ -212,6 +219,19 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Adds a description, unless it would have to be copied too often.
+    fn describe(&mut self, lowered: &mut Fields, text: &str, over: bool, path: &str) {
+        let alternatives = lowered.get("anyOf").and_then(Value::as_array);
+        let bytes = alternatives.map_or(0, |members| text.len().saturating_mul(members.len()));
+        match self.copied_bytes_left.checked_sub(bytes) {
+            Some(left) => {
+                self.copied_bytes_left = left;
+                describe(lowered, text, over);
+            }
+            None => self.drop(path, "description", "the schema is too deep or too large"),
+        }
+    }
+
     fn plain(&mut self, fields: &Fields, path: &str, depth: usize) -> Fields {
         let mut types = types_of(fields);
         let mut nullable =
@@ -250,7 +270,7 @@ impl<'a> Lowering<'a> {
             }
         };
         if let Some(Value::String(text)) = fields.get("description") {
-            describe(&mut lowered, text, false);
+            self.describe(&mut lowered, text, false, path);
         }
         make_nullable(&mut lowered, nullable);
         lowered
@@ -288,16 +308,23 @@ impl<'a> Lowering<'a> {
             }
         };
         if let Some(Value::String(text)) = fields.get("description") {
-            describe(&mut whole, text, false);
+            self.describe(&mut whole, text, false, path);
         }
         make_nullable(&mut whole, nullable);
         whole
     }
 }
 
-/// Takes one for each value in `value`; `false` when there is not enough.
+/// Takes about as many bytes as `value` has; `false` when there are not enough.
 fn spend(value: &Value, left: &mut usize) -> bool {
-    let Some(rest) = left.checked_sub(1) else {
+    let own = match value {
+        Value::String(text) => text.len(),
+        Value::Object(fields) => fields.keys().map(String::len).sum(),
+        _ => 0,
+    };
+    // What stands around a value: quotation marks, commas, brackets.
+    let Some(rest) = left.checked_sub(own.saturating_add(4)) else {
+        *left = 0;
         return false;
     };
     *left = rest;
@@ -707,6 +734,28 @@ mod tests {
         assert_lawful(&lowered);
         assert!(!drops.is_empty());
         assert!(lowered.to_string().len() < 1 << 20);
+    }
+
+    #[test]
+    fn a_text_is_not_copied_without_end() {
+        let long = "x".repeat(100_000);
+        let refer = json!({"$ref": "#/$defs/L"});
+        let merge = json!({"allOf": [refer, {"title": "t"}]});
+        let choice = json!({"anyOf": vec![json!({"type": "string"}); 4_000], "description": long});
+        for schema in [
+            json!({"anyOf": vec![refer; 4_000]}),
+            json!({"anyOf": vec![merge; 1_000]}),
+            choice,
+        ] {
+            let mut schema = schema;
+            schema["$defs"] =
+                json!({"L": {"type": "string", "description": long, "pattern": long}});
+            let mut drops = Drops::new();
+            let lowered = lower(&schema, "s", &mut drops);
+            assert_lawful(&lowered);
+            assert!(lowered.to_string().len() < 2 * COPIED_BYTES_MAX);
+            assert!(!drops.is_empty());
+        }
     }
 
     fn any_schema() -> impl Strategy<Value = Value> {

@@ -10,3 +10,5 @@
 mod pairs;
 mod replay;
 mod support;
+mod table;
+mod written;

@@ -3,6 +3,13 @@
 //!
 //! `cargo test -p sluice-wire --test suite replay -- --nocapture` prints how many of each provider's were replayed.
 
+mod anthropic;
+mod bedrock;
+mod cohere;
+mod gemini;
+mod openai;
+mod responses;
+
 use std::collections::BTreeMap;
 
 use http::HeaderMap;

@@ -10,3 +10,4 @@ pub(crate) mod order;
 pub(crate) mod recordings;
 pub(crate) mod rules;
 pub(crate) mod sides;
+pub(crate) mod tally;

@@ -125,6 +125,8 @@ quirks! {
     sampling: bool,
     /// It can be held to a JSON schema; absent means where that is a known capability.
     structured_outputs: bool,
+    /// It serves Chat Completions; otherwise Responses alone.
+    chat_completions: bool,
     /// It serves Responses too.
     responses: bool,
     /// It serves legacy Completions too.

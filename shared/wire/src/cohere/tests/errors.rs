@@ -7,6 +7,8 @@ use sluice_units::Span;
 
 use super::golden;
 use crate::cohere::error::decode;
+use crate::dialect::{Dialect, error_in_answer};
+use crate::error::ErrorClass;
 
 const CASES: [(u16, &str); 17] = [
     (
@@ -71,4 +73,25 @@ fn the_wait_is_read_from_the_header() {
     headers.insert("retry-after", HeaderValue::from_static("7"));
     let error = decode(429, &headers, b"{}");
     assert_eq!(error.retry_after, Some(Span::from_seconds(7)));
+}
+
+#[test]
+fn a_whole_answer_that_failed_says_why() {
+    for (reason, class) in [
+        ("ERROR", ErrorClass::Server),
+        ("ERROR_TOXIC", ErrorClass::ContentPolicy),
+        ("TIMEOUT", ErrorClass::Timeout),
+    ] {
+        let body = format!(
+            r#"{{"id":"a","message":{{"role":"assistant"}},"finish_reason":"{reason}","error":"The model broke."}}"#
+        );
+        assert!(crate::cohere::decode_response(body.as_bytes()).is_err());
+        let error = error_in_answer(Dialect::Cohere, body.as_bytes()).unwrap();
+        assert_eq!(
+            (error.class, error.message.as_str()),
+            (class, "The model broke.")
+        );
+    }
+    let whole = br#"{"id":"a","message":{"role":"assistant"},"finish_reason":"COMPLETE"}"#;
+    assert_eq!(error_in_answer(Dialect::Cohere, whole), None);
 }

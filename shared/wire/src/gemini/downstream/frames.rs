@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::citations::Cited;
@@ -58,6 +59,37 @@ struct Call {
     signature: Option<String>,
 }
 
+/// A chunk of one candidate, written without building it first: there is one for each piece of text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Chunk<'a> {
+    candidates: [Candidate<'a>; 1],
+    model_version: &'a str,
+    response_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    #[serde(flatten)]
+    more: Map<String, Value>,
+    content: Content<'a>,
+    index: u32,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    parts: &'a [Part<'a>],
+    role: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Part<'a> {
+    Text { text: &'a str },
+    Thought { text: &'a str, thought: bool },
+    Whole(Value),
+}
+
 impl StreamEncoder {
     /// An encoder at the start of a stream.
     #[must_use]
@@ -108,13 +140,13 @@ impl StreamEncoder {
             } => self.annotate(*choice, *part, annotation, out),
             Event::Logprobs { choice, logprobs } => {
                 let result = single("logprobsResult", answer::logprobs(logprobs));
-                self.write(*choice, result, Vec::new(), out);
+                self.write(*choice, result, &[], out);
             }
             Event::PartEnd { choice, part } => {
                 if let Some(Open::Call(call)) = self.open.remove(&(*choice, *part)) {
                     let signature = call.signature.as_deref();
                     let part = answer::call(&call.id, &call.name, &call.arguments, signature);
-                    self.write(*choice, Map::new(), vec![part], out);
+                    self.write(*choice, Map::new(), &[Part::Whole(part)], out);
                 }
             }
             Event::Finish { choice, finish } => self.finishes.push((*choice, finish.clone())),
@@ -131,7 +163,8 @@ impl StreamEncoder {
         let mut candidate = Map::new();
         let mut parts = Vec::new();
         if answer::annotate(annotation, &mut candidate, &mut parts) {
-            self.write(choice, candidate, parts, out);
+            let parts: Vec<Part<'_>> = parts.into_iter().map(Part::Whole).collect();
+            self.write(choice, candidate, &parts, out);
         } else if !self
             .cited
             .entry(choice)
@@ -153,13 +186,13 @@ impl StreamEncoder {
             }
             PartKind::Thinking => Open::Thinking { is_empty: true },
             PartKind::Media { source } => {
-                let parts = vec![answer::media(source)];
-                self.write(choice, Map::new(), parts, out);
+                let part = Part::Whole(answer::media(source));
+                self.write(choice, Map::new(), &[part], out);
                 return;
             }
             PartKind::RedactedThinking { data } => {
-                let parts = vec![answer::redacted(data)];
-                self.write(choice, Map::new(), parts, out);
+                let part = Part::Whole(answer::redacted(data));
+                self.write(choice, Map::new(), &[part], out);
                 return;
             }
             PartKind::ToolCall { id, name } => Open::Call(Call {
@@ -178,14 +211,15 @@ impl StreamEncoder {
             Some(Open::Call(call)) => return call.arguments.push_str(text),
             Some(Open::Text) => {
                 self.cited.entry(choice).or_default().append(part, text);
-                Value::Object(single("text", text))
+                Part::Text { text }
             }
             Some(Open::Thinking { is_empty }) => {
                 *is_empty = false;
-                answer::thinking(text, None)
+                let thought = true;
+                Part::Thought { text, thought }
             }
         };
-        self.write(choice, Map::new(), vec![written], out);
+        self.write(choice, Map::new(), &[written], out);
     }
 
     fn sign(&mut self, choice: u32, part: u32, signature: &str, out: &mut Vec<u8>) {
@@ -205,23 +239,32 @@ impl StreamEncoder {
             Some(Open::Thinking { is_empty: true }) => answer::thinking("", Some(signature)),
             Some(Open::Text) | None => return,
         };
-        self.write(choice, Map::new(), vec![written], out);
+        self.write(choice, Map::new(), &[Part::Whole(written)], out);
     }
 
     fn write(
         &mut self,
         choice: u32,
-        mut candidate: Map<String, Value>,
-        parts: Vec<Value>,
+        more: Map<String, Value>,
+        parts: &[Part<'_>],
         out: &mut Vec<u8>,
     ) {
-        let mut content = single("parts", parts);
-        put(&mut content, "role", "model");
-        put(&mut candidate, "content", content);
-        put(&mut candidate, "index", choice);
-        let mut body = single("candidates", vec![Value::Object(candidate)]);
-        answer::head(&mut body, &self.id, &self.model, &self.answered);
-        self.frame(&Value::Object(body), out);
+        let content = Content {
+            parts,
+            role: "model",
+        };
+        let candidate = Candidate {
+            more,
+            content,
+            index: choice,
+        };
+        let chunk = Chunk {
+            candidates: [candidate],
+            model_version: self.answered.model(&self.model),
+            response_id: self.answered.id(&self.id),
+        };
+        let chunk = serde_json::to_vec(&chunk).unwrap_or_default();
+        self.frame(&chunk, out);
     }
 
     fn last(&mut self) -> Value {
@@ -253,20 +296,19 @@ impl StreamEncoder {
         Value::Object(body)
     }
 
-    fn frame(&mut self, chunk: &Value, out: &mut Vec<u8>) {
-        let chunk = chunk.to_string();
+    fn frame(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         match self.framing {
-            Framing::Sse => sse::write_event(out, None, chunk.as_bytes()),
+            Framing::Sse => sse::write_event(out, None, chunk),
             Framing::Array => {
                 out.extend_from_slice(if self.has_written { b",\r\n" } else { b"[" });
-                out.extend_from_slice(chunk.as_bytes());
+                out.extend_from_slice(chunk);
             }
         }
         self.has_written = true;
     }
 
     fn end(&mut self, chunk: Value, out: &mut Vec<u8>) {
-        self.frame(&chunk, out);
+        self.frame(chunk.to_string().as_bytes(), out);
         if self.framing == Framing::Array {
             out.extend_from_slice(b"]");
         }

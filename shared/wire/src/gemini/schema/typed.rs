@@ -67,10 +67,11 @@ impl Lowering<'_> {
         }
         if let Some(Value::Array(names)) = fields.get("required") {
             let mut required: Vec<Value> = Vec::new();
+            let mut seen = BTreeSet::new();
             for name in names {
                 match name {
                     Value::String(text) if properties.contains_key(text) => {
-                        if !required.contains(name) {
+                        if seen.insert(text) {
                             required.push(name.clone());
                         }
                     }

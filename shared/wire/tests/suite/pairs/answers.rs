@@ -16,7 +16,7 @@ use crate::support::rules::{check_answer, check_chunk};
 use crate::support::sides::{Downstream, Upstream, collect};
 
 /// The answers, each in the words of every provider that can say it: whole, and the chunks of a stream.
-fn answers() -> Vec<(String, Upstream, Value, Vec<Value>)> {
+pub(crate) fn answers() -> Vec<(String, Upstream, Value, Vec<Value>)> {
     let mut all = Vec::new();
     for (name, mut words) in fixtures("pairs", "answer_") {
         for upstream in Upstream::ALL {

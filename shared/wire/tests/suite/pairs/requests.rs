@@ -264,3 +264,79 @@ fn every_request_is_accepted_and_loses_nothing_in_silence() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     println!("{count} requests went from each dialect to each");
 }
+
+/// The words and numbers of a body, each with the keys on the way to it.
+fn leaves(value: &Value, path: &[&str], found: &mut Vec<(Vec<String>, Value)>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                leaves(value, &[path, &[key]].concat(), found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, path, found)),
+        Value::String(_) | Value::Number(_) => {
+            let path = path.iter().map(|key| (*key).to_owned()).collect();
+            found.push((path, value.clone()));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn what_a_caller_says_is_understood_or_named() {
+    // Words of the dialect itself, not of the caller.
+    const WORDS: [&str; 9] = [
+        "type",
+        "role",
+        "mode",
+        "effort",
+        "summary",
+        "responseMimeType",
+        "format",
+        "ttl",
+        "include",
+    ];
+    // What the provider made up for an item, and what the address of a file tells too.
+    const MADE_UP: [[&str; 2]; 3] = [
+        ["input", "id"],
+        ["input", "status"],
+        ["fileData", "mimeType"],
+    ];
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (name, downstream, body) in conversations() {
+        let (request, drops) = downstream.decode(body.to_string().as_bytes()).unwrap();
+        let understood = format!("{request:?}").to_lowercase();
+        let mut found = Vec::new();
+        leaves(&body, &[], &mut found);
+        for (path, leaf) in found {
+            let key = path.last().map_or("", String::as_str);
+            let is_made_up = MADE_UP
+                .iter()
+                .any(|end| path.ends_with(&end.map(str::to_owned)));
+            if WORDS.contains(&key) || is_made_up {
+                continue;
+            }
+            count += 1;
+            let text = match &leaf {
+                // Behind the type of inline data, or the mark of a proof.
+                Value::String(text) => text
+                    .split([',', ':'])
+                    .next_back()
+                    .unwrap_or_default()
+                    .to_owned(),
+                other => other.to_string(),
+            };
+            let text = format!("{text:?}").trim_matches('"').to_lowercase();
+            let is_named = drops
+                .as_slice()
+                .iter()
+                .any(|drop| path.iter().any(|key| drop.field.contains(key.as_str())));
+            if !understood.contains(&text) && !is_named {
+                failures.push(format!("{name} {}: {path:?} {leaf}", downstream.name()));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    println!("{count} words and numbers were understood");
+}

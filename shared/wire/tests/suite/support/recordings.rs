@@ -51,7 +51,7 @@ const FOLDERS: [(&str, Upstream); 19] = [
 
 /// All that speaks a dialect of the library. `None`, said aloud, where there are no recordings.
 pub(crate) fn all() -> Option<Vec<Recorded>> {
-    let root = beside("SLUICE_RECORDINGS", "recordings")?;
+    let root = folder()?;
     let mut all = Vec::new();
     for file in files(&root) {
         if file.extension().is_some_and(|ending| ending == "jsonl") {
@@ -66,6 +66,44 @@ pub(crate) fn all() -> Option<Vec<Recorded>> {
     Some(all)
 }
 
+/// Those that speak this dialect.
+pub(crate) fn of_dialect(upstream: Upstream) -> Vec<Recorded> {
+    let all = all().into_iter().flatten();
+    all.filter(|recorded| recorded.upstream == upstream)
+        .collect()
+}
+
+/// Where the recordings are.
+pub(crate) fn folder() -> Option<PathBuf> {
+    beside("SLUICE_RECORDINGS", "recordings")
+}
+
+/// The exchanges of one file that went to an address with this ending.
+pub(crate) fn exchanges_to(name: &str, ending: &str) -> Vec<Value> {
+    let Some(folder) = folder() else {
+        return Vec::new();
+    };
+    let mut found: Vec<Value> = exchanges(&folder.join(name)).collect();
+    found.retain(|exchange| {
+        let url = exchange["url"].as_str().unwrap();
+        url.split('?').next().unwrap().ends_with(ending)
+    });
+    found
+}
+
+/// The files of a folder of the collection with this ending: name and text.
+pub(crate) fn collection(name: &str, ending: &str) -> Vec<(String, String)> {
+    let Some(folder) = folder() else {
+        return Vec::new();
+    };
+    let files = files(&folder.join("vercel-ai").join(name)).into_iter();
+    let named = files.map(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        (name, fs::read_to_string(path).unwrap())
+    });
+    named.filter(|(name, _)| name.ends_with(ending)).collect()
+}
+
 /// The files of a folder, in order.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap();
@@ -77,7 +115,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn exchanges(file: &Path) -> impl Iterator<Item = Value> {
+pub(crate) fn exchanges(file: &Path) -> impl Iterator<Item = Value> {
     let text = fs::read_to_string(file).unwrap();
     let lines: Vec<Value> = text
         .lines()

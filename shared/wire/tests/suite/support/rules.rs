@@ -38,6 +38,11 @@ pub(crate) fn check_request(upstream: Upstream, body: &Value) -> Result<(), Stri
     }
 }
 
+/// Whether this is a Converse request at all, legal conversation or not.
+pub(crate) fn check_converse(body: &Value) {
+    converse::check_shape("ConverseRequest", body);
+}
+
 /// Whether a client of this dialect would understand this answer.
 pub(crate) fn check_answer(downstream: Downstream, body: &Value) -> Result<(), String> {
     match downstream {

@@ -1,80 +1,20 @@
 //! Replays recorded Converse exchanges, where the recordings are at hand (`SLUICE_RECORDINGS`).
 //!
 //! Every answer decodes, what has no counterpart is named, usage is what the provider said, a stream decodes alike
-//! however its bytes are cut, and all of it can be said in the callers' dialects.
-//! What callers of other dialects really sent becomes a legal Converse request, or is refused with its reason.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-use std::fs;
-use std::path::PathBuf;
+//! however its bytes are cut.
 
 use serde_json::Value;
 use sluice_units::{Tokens, Usage};
-use sluice_wire::bedrock::{StreamDecoder, decode_response, encode_request};
+use sluice_wire::bedrock::{StreamDecoder, decode_response};
 use sluice_wire::event_stream::{EventStreamDecoder, HeaderValue, Message, write_message};
-use sluice_wire::model::{ChatResponse, Collector, Event, Part};
-use sluice_wire::{Target, anthropic, openai};
+use sluice_wire::model::{Collector, Event, Part};
 
-/// The checker that the dialect's own tests use.
-#[path = "../src/bedrock/tests/spec.rs"]
-mod spec;
-
-const CLAUDE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
+use crate::support::facts::base64;
+use crate::support::recordings::{collection, exchanges_to};
+use crate::support::rules::check_converse;
 
 /// The fields of an answer that have a name in the neutral model.
 const NAMED: [&str; 3] = ["output", "stopReason", "usage"];
-
-fn recordings() -> Option<PathBuf> {
-    let project = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let folder = std::env::var_os("SLUICE_RECORDINGS").map_or_else(
-        || PathBuf::from(project).join("../shared/recordings"),
-        PathBuf::from,
-    );
-    let folder = folder.is_dir().then_some(folder);
-    if folder.is_none() {
-        println!("skipped: no recordings; SLUICE_RECORDINGS names their folder");
-    }
-    folder
-}
-
-/// The exchanges of one file that went to an address with this ending.
-fn exchanges(name: &str, ending: &str) -> Vec<Value> {
-    let Some(folder) = recordings() else {
-        return Vec::new();
-    };
-    fs::read_to_string(folder.join(name))
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|exchange| {
-            let url = exchange["url"].as_str().unwrap();
-            url.split('?').next().unwrap().ends_with(ending)
-        })
-        .collect()
-}
-
-/// The files of the other collection: name and text.
-fn files(ending: &str) -> Vec<(String, String)> {
-    let Some(folder) = recordings() else {
-        return Vec::new();
-    };
-    let mut files: Vec<_> = fs::read_dir(folder.join("vercel-ai/amazon-bedrock"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().ends_with(ending))
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    files.sort();
-    files
-}
 
 /// What the provider said, read a second time and in another way.
 fn said(usage: &Value) -> Usage {
@@ -103,7 +43,6 @@ fn check_response(source: &str, answer: &Value) {
         let kept = NAMED.contains(&key.as_str()) || response.extra.contains_key(key);
         assert!(kept, "{source}: {key} is lost");
     }
-    check_for_callers(source, response);
 }
 
 fn is_same(part: &Part, block: &Value) -> bool {
@@ -125,30 +64,6 @@ fn is_same(part: &Part, block: &Value) -> bool {
         }
         _ => false,
     }
-}
-
-/// The answer in the callers' dialects: nothing but the provider's own extras is lost, and the counts agree.
-fn check_for_callers(source: &str, mut response: ChatResponse) {
-    response.extra.clear();
-    let usage = response.usage.unwrap_or_default();
-    let (body, drops) = anthropic::encode_response(&response, &anthropic::Answered::default());
-    let unsaid: Vec<_> = drops
-        .as_slice()
-        .iter()
-        .filter(|dropped| dropped.field != "finish_reason" && dropped.field != "stop_reason")
-        .collect();
-    assert!(unsaid.is_empty(), "{source}: {unsaid:?}");
-    let (again, _) = anthropic::decode_response(&body).unwrap();
-    assert_eq!(
-        again.choices[0].parts, response.choices[0].parts,
-        "{source}"
-    );
-    let (body, _) = openai::chat::encode_response(&response, &openai::chat::Answered::default());
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    let counts = ["prompt_tokens", "completion_tokens", "total_tokens"];
-    let found = counts.map(|field| body["usage"][field].as_u64().unwrap_or(0));
-    let said = [usage.input_total(), usage.output, usage.total()].map(Tokens::count);
-    assert_eq!(found, said, "{source}");
 }
 
 fn events(stream: &[u8], size: usize) -> Result<Vec<Event>, String> {
@@ -181,7 +96,6 @@ fn check_stream(source: &str, stream: &[u8]) {
     assert_eq!(response.usage, expected, "{source}");
     assert_eq!(whole.last(), Some(&Event::End), "{source}");
     assert_eq!(text_of_events(&whole), text_of_frames(&frames), "{source}");
-    check_for_callers(source, response);
 }
 
 /// Each frame's type and payload; what was read is written again byte for byte.
@@ -225,13 +139,13 @@ fn text_of_events(events: &[Event]) -> String {
 #[test]
 fn recorded_exchanges_decode() {
     let (mut whole, mut streamed) = (0, 0);
-    for exchange in exchanges("bedrock.jsonl", "/converse") {
-        spec::check_shape("ConverseRequest", &exchange["request"]);
+    for exchange in exchanges_to("bedrock.jsonl", "/converse") {
+        check_converse(&exchange["request"]);
         check_response(exchange["src"].as_str().unwrap(), &exchange["response"]);
         whole += 1;
     }
-    for exchange in exchanges("bedrock.jsonl", "/converse-stream") {
-        spec::check_shape("ConverseRequest", &exchange["request"]);
+    for exchange in exchanges_to("bedrock.jsonl", "/converse-stream") {
+        check_converse(&exchange["request"]);
         let stream = base64(exchange["response"]["_base64"].as_str().unwrap());
         check_stream(exchange["src"].as_str().unwrap(), &stream);
         streamed += 1;
@@ -239,24 +153,9 @@ fn recorded_exchanges_decode() {
     println!("replayed {whole} whole answers and {streamed} streams");
 }
 
-/// Of the recordings, which are padded.
-fn base64(text: &str) -> Vec<u8> {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bytes = Vec::new();
-    for group in text.as_bytes().chunks(4) {
-        let bits = group.iter().fold(0_u32, |bits, digit| {
-            let value = ALPHABET.find(char::from(*digit)).unwrap_or(0);
-            (bits << 6) | u32::try_from(value).unwrap()
-        });
-        let padding = group.iter().filter(|digit| **digit == b'=').count();
-        bytes.extend(&bits.to_be_bytes()[1..4 - padding]);
-    }
-    bytes
-}
-
 #[test]
 fn collected_answers_decode() {
-    let answers = files(".json");
+    let answers = collection("amazon-bedrock", ".json");
     for (name, text) in &answers {
         check_response(name, &serde_json::from_str(text).unwrap());
     }
@@ -265,7 +164,7 @@ fn collected_answers_decode() {
 
 #[test]
 fn collected_streams_decode() {
-    let streams = files(".chunks.txt");
+    let streams = collection("amazon-bedrock", ".chunks.txt");
     for (name, text) in &streams {
         let mut stream = Vec::new();
         for line in text.lines().filter(|line| !line.is_empty()) {
@@ -282,55 +181,4 @@ fn collected_streams_decode() {
         check_stream(name, &stream);
     }
     println!("replayed {} streams of the collection", streams.len());
-}
-
-/// The files with exchanges in OpenAI's dialect.
-const COMPATIBLE: [&str; 8] = [
-    "openai.jsonl",
-    "azure.jsonl",
-    "deepseek.jsonl",
-    "groq.jsonl",
-    "mistral.jsonl",
-    "openrouter.jsonl",
-    "together.jsonl",
-    "cerebras.jsonl",
-];
-
-#[test]
-fn other_callers_requests_go_up_legally() {
-    let of_openai = COMPATIBLE
-        .iter()
-        .flat_map(|name| exchanges(name, "/chat/completions"))
-        .filter_map(|exchange| {
-            let body = serde_json::to_vec(&exchange["request"]).unwrap();
-            // Callers send what OpenAI refuses too.
-            let (request, _) = openai::chat::decode_request(&body).ok()?;
-            Some((exchange, request))
-        });
-    let of_anthropic = exchanges("anthropic.jsonl", "/v1/messages")
-        .into_iter()
-        .map(|exchange| {
-            let body = serde_json::to_vec(&exchange["request"]).unwrap();
-            let (request, _) = anthropic::decode_request(&body).unwrap();
-            (exchange, request)
-        });
-    let (mut legal, mut refused) = (0, 0);
-    for (exchange, request) in of_openai.chain(of_anthropic) {
-        let source = exchange["src"].as_str().unwrap();
-        let target = Target {
-            model: CLAUDE.to_owned(),
-            ..Target::default()
-        };
-        match encode_request(&request, &target) {
-            Ok((upstream, _)) => {
-                spec::check_request(&serde_json::from_slice(&upstream.body).unwrap());
-                legal += 1;
-            }
-            Err(error) => {
-                println!("{source}: {error}");
-                refused += 1;
-            }
-        }
-    }
-    println!("{legal} requests of other dialects went up, {refused} cannot be said");
 }

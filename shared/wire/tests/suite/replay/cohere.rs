@@ -1,77 +1,20 @@
 //! Replays recorded exchanges with Cohere's second API, where the recordings are at hand (`SLUICE_RECORDINGS`).
 //!
 //! Every answer decodes, what has no counterpart is named, usage is what the provider bills, a stream decodes alike
-//! however its bytes are cut, and all of it can be said in the callers' dialects.
-//! What was really sent to Cohere, and what callers of other dialects really sent, becomes a legal request.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-use std::fs;
-use std::path::PathBuf;
+//! however its bytes are cut. What was really sent to Cohere goes up as it was.
 
 use serde_json::Value;
 use sluice_units::{Tokens, Usage};
 use sluice_wire::cohere::{
     StreamDecoder, decode_response, embeddings, encode_request, error, rerank,
 };
-use sluice_wire::model::{
-    ChatResponse, Collector, EmbeddingInput, EmbeddingsRequest, Event, Part, Vector,
-};
-use sluice_wire::{ErrorClass, Target, anthropic, openai};
+use sluice_wire::model::{Collector, EmbeddingInput, EmbeddingsRequest, Event, Part, Vector};
+use sluice_wire::{ErrorClass, Target, openai};
+
+use crate::support::recordings::{collection, exchanges_to};
 
 /// The fields of an answer that have a name in the neutral model.
 const NAMED: [&str; 4] = ["id", "message", "finish_reason", "usage"];
-
-fn recordings() -> Option<PathBuf> {
-    let project = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let folder = std::env::var_os("SLUICE_RECORDINGS").map_or_else(
-        || PathBuf::from(project).join("../shared/recordings"),
-        PathBuf::from,
-    );
-    let folder = folder.is_dir().then_some(folder);
-    if folder.is_none() {
-        println!("skipped: no recordings; SLUICE_RECORDINGS names their folder");
-    }
-    folder
-}
-
-/// The exchanges of one file that went to an address with this ending.
-fn exchanges(name: &str, ending: &str) -> Vec<Value> {
-    let Some(folder) = recordings() else {
-        return Vec::new();
-    };
-    fs::read_to_string(folder.join(name))
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|exchange| {
-            let url = exchange["url"].as_str().unwrap();
-            url.split('?').next().unwrap().ends_with(ending)
-        })
-        .collect()
-}
-
-/// The files of the other collection: name and text.
-fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
-    let Some(recordings) = recordings() else {
-        return Vec::new();
-    };
-    let mut files: Vec<_> = fs::read_dir(recordings.join("vercel-ai/cohere").join(folder))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().ends_with(ending))
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    files.sort();
-    files
-}
 
 /// What the provider bills, read a second time and in another way.
 fn said(usage: &Value) -> Usage {
@@ -120,7 +63,6 @@ fn check_response(source: &str, answer: &Value) {
         let kept = NAMED.contains(&key.as_str()) || response.extra.contains_key(key);
         assert!(kept, "{source}: {key} is lost");
     }
-    check_for_callers(source, response);
 }
 
 fn check_calls(source: &str, parts: &[Part], calls: &Value) {
@@ -149,26 +91,6 @@ fn check_calls(source: &str, parts: &[Part], calls: &Value) {
         })
         .collect();
     assert_eq!(found, said, "{source}");
-}
-
-/// The answer in OpenAI's dialect: the counts agree, and the calls are all there.
-fn check_for_callers(source: &str, mut response: ChatResponse) {
-    response.extra.clear();
-    let usage = response.usage.unwrap();
-    let (body, _) = openai::chat::encode_response(&response, &openai::chat::Answered::default());
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    let counts = ["prompt_tokens", "completion_tokens", "total_tokens"];
-    let found = counts.map(|field| body["usage"][field].as_u64().unwrap());
-    let said = [usage.input_total(), usage.output, usage.total()].map(Tokens::count);
-    assert_eq!(found, said, "{source}");
-    let (body, _) = anthropic::encode_response(&response, &anthropic::Answered::default());
-    let (again, _) = anthropic::decode_response(&body).unwrap();
-    let calls = |response: &ChatResponse| -> Vec<Part> {
-        let parts = response.choices[0].parts.iter();
-        let calls = parts.filter(|part| matches!(part, Part::ToolCall { .. }));
-        calls.cloned().collect()
-    };
-    assert_eq!(calls(&again), calls(&response), "{source}");
 }
 
 fn events(stream: &[u8], size: usize) -> Result<Vec<Event>, String> {
@@ -215,7 +137,6 @@ fn check_stream(source: &str, stream: &str) {
         })
         .collect();
     assert_eq!(found, expected, "{source}");
-    check_for_callers(source, response);
 }
 
 /// All text, thoughts, plans and arguments.
@@ -235,7 +156,7 @@ fn text_of_frame(frame: &Value) -> String {
 #[test]
 fn recorded_chats_decode() {
     let (mut whole, mut streamed) = (0, 0);
-    for exchange in exchanges("cohere.jsonl", "/v2/chat") {
+    for exchange in exchanges_to("cohere.jsonl", "/v2/chat") {
         let source = exchange["src"].as_str().unwrap();
         check_request(source, &exchange["request"]);
         if exchange["response_kind"] == "sse" {
@@ -273,7 +194,7 @@ fn check_request(source: &str, body: &Value) {
 #[test]
 fn recorded_embeddings_decode() {
     let mut replayed = 0;
-    for exchange in exchanges("cohere.jsonl", "/v2/embed") {
+    for exchange in exchanges_to("cohere.jsonl", "/v2/embed") {
         let texts = exchange["request"]["texts"].as_array().unwrap();
         let input = texts
             .iter()
@@ -281,7 +202,7 @@ fn recorded_embeddings_decode() {
         check_embeddings(input.collect(), &exchange["response"]);
         replayed += 1;
     }
-    for (_, text) in files("", "embedding.json") {
+    for (_, text) in collection("cohere", "embedding.json") {
         let input = vec![EmbeddingInput::Text("t".to_owned()); 2];
         check_embeddings(input, &serde_json::from_str(&text).unwrap());
         replayed += 1;
@@ -312,7 +233,7 @@ fn check_embeddings(input: Vec<EmbeddingInput>, answer: &Value) {
 #[test]
 fn recorded_rerankings_decode() {
     let mut replayed = 0;
-    for exchange in exchanges("cohere.jsonl", "/rerank") {
+    for exchange in exchanges_to("cohere.jsonl", "/rerank") {
         let asked = serde_json::to_vec(&exchange["request"]).unwrap();
         let request = rerank::decode_request(&asked).unwrap();
         let target = Target {
@@ -326,7 +247,7 @@ fn recorded_rerankings_decode() {
         check_reranking(&request, &exchange["response"]);
         replayed += 1;
     }
-    for (_, text) in files("reranking", ".json") {
+    for (_, text) in collection("cohere/reranking", ".json") {
         let request = rerank::RerankRequest {
             documents: vec![String::new(); 2],
             ..rerank::RerankRequest::default()
@@ -348,7 +269,7 @@ fn check_reranking(request: &rerank::RerankRequest, answer: &Value) {
 #[test]
 fn recorded_errors_are_classified() {
     let mut replayed = 0;
-    for exchange in exchanges("cohere.jsonl", "/chat") {
+    for exchange in exchanges_to("cohere.jsonl", "/chat") {
         let status = u16::try_from(exchange["status"].as_u64().unwrap()).unwrap();
         if status < 400 {
             continue;
@@ -364,7 +285,7 @@ fn recorded_errors_are_classified() {
 
 #[test]
 fn collected_answers_decode() {
-    let answers: Vec<_> = files("", ".json")
+    let answers: Vec<_> = collection("cohere", ".json")
         .into_iter()
         .filter(|(name, _)| !name.contains("embedding"))
         .collect();
@@ -376,73 +297,11 @@ fn collected_answers_decode() {
 
 #[test]
 fn collected_streams_decode() {
-    let streams = files("", ".chunks.txt");
+    let streams = collection("cohere", ".chunks.txt");
     for (name, text) in &streams {
         let lines = text.lines().filter(|line| !line.is_empty());
         let stream: String = lines.map(|line| format!("data: {line}\r\n\r\n")).collect();
         check_stream(name, &stream);
     }
     println!("replayed {} streams of the collection", streams.len());
-}
-
-/// The files with exchanges in OpenAI's dialect.
-const COMPATIBLE: [&str; 8] = [
-    "openai.jsonl",
-    "azure.jsonl",
-    "deepseek.jsonl",
-    "groq.jsonl",
-    "mistral.jsonl",
-    "openrouter.jsonl",
-    "together.jsonl",
-    "cerebras.jsonl",
-];
-
-#[test]
-fn other_callers_requests_go_up_legally() {
-    let (mut legal, mut refused) = (0, 0);
-    for exchange in COMPATIBLE
-        .iter()
-        .flat_map(|name| exchanges(name, "/chat/completions"))
-    {
-        let source = exchange["src"].as_str().unwrap();
-        let body = serde_json::to_vec(&exchange["request"]).unwrap();
-        let Ok((request, _)) = openai::chat::decode_request(&body) else {
-            // Callers send what OpenAI refuses too.
-            continue;
-        };
-        match encode_request(&request, &Target::default()) {
-            Ok((upstream, _)) => {
-                check_turns(source, &serde_json::from_slice(&upstream.body).unwrap());
-                legal += 1;
-            }
-            Err(error) => {
-                println!("{source}: {error}");
-                refused += 1;
-            }
-        }
-    }
-    println!("{legal} requests of other dialects went up, {refused} cannot be said");
-}
-
-/// Nothing is blank, and results follow the calls that they answer.
-fn check_turns(source: &str, body: &Value) {
-    let mut open: Vec<&str> = Vec::new();
-    for turn in body["messages"].as_array().unwrap() {
-        let content = &turn["content"];
-        let texts = content.as_array().into_iter().flatten();
-        let texts = texts.filter_map(|block| block["text"].as_str());
-        for text in texts.chain(content.as_str()) {
-            assert!(!text.trim().is_empty(), "{source}: {body:#}");
-        }
-        if turn["role"] == "tool" {
-            let id = turn["tool_call_id"].as_str().unwrap();
-            let at = open.iter().position(|known| *known == id);
-            open.remove(at.unwrap_or_else(|| panic!("{source}: {id} {body:#}")));
-        } else {
-            open.clear();
-        }
-        for call in turn["tool_calls"].as_array().into_iter().flatten() {
-            open.push(call["id"].as_str().unwrap());
-        }
-    }
 }

@@ -2,13 +2,8 @@
 //!
 //! Reads the folder that `SLUICE_RECORDINGS` names, or `../shared/recordings` beside the project.
 //! Where there is none, the tests say so and check nothing.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test stops where a recording is not what it should be"
-)]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -19,6 +14,9 @@ use sluice_wire::openai::chat::{Answered, StreamDecoder, StreamEncoder};
 use sluice_wire::openai::passthrough::{self, Edits, StreamTap};
 use sluice_wire::openai::{chat, embeddings, error};
 use sluice_wire::{ErrorClass, Target};
+
+use crate::support::recordings;
+use crate::support::tally::{Tally, same};
 
 const PROVIDERS: [&str; 12] = [
     "azure",
@@ -51,74 +49,12 @@ const FOLDERS: [&str; 9] = [
     "xai",
 ];
 
-fn recordings() -> Option<PathBuf> {
-    let folder = std::env::var_os("SLUICE_RECORDINGS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recordings"),
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("SKIPPED: no recordings at {}", folder.display());
-    None
-}
-
-fn exchanges(folder: &Path, provider: &str) -> Vec<Value> {
-    let file = folder.join(format!("{provider}.jsonl"));
-    std::fs::read_to_string(file)
-        .unwrap_or_default()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 fn answered() -> Answered {
     Answered {
         id: "chatcmpl-replay".to_owned(),
         created: 1,
         model: String::new(),
     }
-}
-
-#[derive(Default)]
-struct Tally {
-    counts: BTreeMap<(String, &'static str), usize>,
-    failures: Vec<String>,
-}
-
-impl Tally {
-    fn note(
-        &mut self,
-        provider: &str,
-        kind: &'static str,
-        name: &str,
-        outcome: Result<(), String>,
-    ) {
-        match outcome {
-            Ok(()) => {
-                let count = self.counts.entry((provider.to_owned(), kind));
-                *count.or_default() += 1;
-            }
-            Err(problem) => self
-                .failures
-                .push(format!("{provider} {kind} {name}: {problem}")),
-        }
-    }
-
-    fn finish(self) {
-        for ((provider, kind), count) in &self.counts {
-            println!("replayed {count:>4} {kind} of {provider}");
-        }
-        assert!(!self.counts.is_empty(), "the recordings hold nothing");
-        assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
-    }
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, left: &T, right: &T) -> Result<(), String> {
-    if left == right {
-        return Ok(());
-    }
-    Err(format!("{what} differ:\n  {left:?}\n  {right:?}"))
 }
 
 /// What is read does not change by being written and read again.
@@ -440,12 +376,12 @@ fn check_error_as_answer(exchange: &Value) -> Result<(), String> {
 
 #[test]
 fn recorded_exchanges_replay() {
-    let Some(folder) = recordings() else {
+    let Some(folder) = recordings::folder() else {
         return;
     };
     let mut tally = Tally::default();
     for provider in PROVIDERS {
-        for exchange in exchanges(&folder, provider) {
+        for exchange in recordings::exchanges(&folder.join(format!("{provider}.jsonl"))) {
             let name = exchange["src"].as_str().unwrap_or_default();
             let failed = exchange["status"].as_u64() != Some(200)
                 || exchange["response"].get("error").is_some();
@@ -485,7 +421,7 @@ fn recorded_exchanges_replay() {
 
 #[test]
 fn collected_answers_and_chunks_replay() {
-    let Some(folder) = recordings() else {
+    let Some(folder) = recordings::folder() else {
         return;
     };
     let mut tally = Tally::default();

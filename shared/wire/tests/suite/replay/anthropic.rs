@@ -3,29 +3,18 @@
 //! Every answer decodes, what has no counterpart is named, usage is what the provider said,
 //! a stream decodes alike however its bytes are cut, and both come through this dialect's other side unchanged.
 //! What callers sent decodes and goes up again with the same meaning.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-
-use std::fs;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sluice_units::{Tokens, Usage};
+use sluice_wire::Target;
 use sluice_wire::anthropic::{
     Answered, StreamDecoder, StreamEncoder, decode_request, decode_response, encode_request,
     encode_response,
 };
 use sluice_wire::drops::DROPS_MAX;
 use sluice_wire::model::Event;
-use sluice_wire::{Target, openai};
 
-/// The checker that the dialect's own tests use.
-#[path = "../src/anthropic/tests/schema.rs"]
-mod schema;
+use crate::support::recordings::{collection, exchanges_to};
 
 /// The types of block that the neutral model has a part for.
 const KNOWN: [&str; 4] = ["text", "tool_use", "thinking", "redacted_thinking"];
@@ -42,53 +31,6 @@ const NAMED: [&str; 9] = [
     "stop_sequence",
     "stop_details",
 ];
-
-fn recordings() -> Option<PathBuf> {
-    let project = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let folder = std::env::var_os("SLUICE_RECORDINGS").map_or_else(
-        || PathBuf::from(project).join("../shared/recordings"),
-        PathBuf::from,
-    );
-    let folder = folder.is_dir().then_some(folder);
-    if folder.is_none() {
-        println!("skipped: no recordings; SLUICE_RECORDINGS names their folder");
-    }
-    folder
-}
-
-/// The exchanges of one file that went to an address with this ending.
-fn exchanges(name: &str, ending: &str) -> Vec<Value> {
-    let Some(folder) = recordings() else {
-        return Vec::new();
-    };
-    fs::read_to_string(folder.join(name))
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|exchange| {
-            let url = exchange["url"].as_str().unwrap();
-            url.split('?').next().unwrap().ends_with(ending)
-        })
-        .collect()
-}
-
-/// The files of the other collection: name and text.
-fn files(ending: &str) -> Vec<(String, String)> {
-    let Some(folder) = recordings() else {
-        return Vec::new();
-    };
-    let mut files: Vec<_> = fs::read_dir(folder.join("vercel-ai/anthropic"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().ends_with(ending))
-        .map(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            (name, fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    files.sort();
-    files
-}
 
 /// What the provider said, read a second time and in another way.
 fn said(usages: &[&Value]) -> Usage {
@@ -140,7 +82,6 @@ fn check_response(source: &str, answer: &Value) {
         assert!(kept, "{source}: {key} is lost");
     }
     check_response_returns(source, answer);
-    check_response_for_others(source, answer);
 }
 
 /// What one side writes the other reads.
@@ -157,51 +98,6 @@ fn check_response_returns(source: &str, answer: &Value) {
     assert_eq!(found.parts, said.parts, "{source}");
     assert!(found.finish == said.finish || !drops.is_empty(), "{source}");
     assert_eq!(again.usage, response.usage, "{source}");
-}
-
-/// An answer in OpenAI's dialect: whole or streamed, the same counts.
-fn check_total(source: &str, usage: &Value, expected: Usage) {
-    let counts = ["prompt_tokens", "completion_tokens", "total_tokens"];
-    let found = counts.map(|field| usage[field].as_u64().unwrap());
-    let said = [expected.input_total(), expected.output, expected.total()].map(Tokens::count);
-    assert_eq!(found, said, "{source}");
-}
-
-fn check_response_for_others(source: &str, answer: &Value) {
-    let (response, _) = decode_response(&serde_json::to_vec(answer).unwrap()).unwrap();
-    let (body, _) = openai::chat::encode_response(&response, &openai::chat::Answered::default());
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    check_total(source, &body["usage"], response.usage.unwrap());
-    let calls = body["choices"][0]["message"]["tool_calls"].as_array();
-    let called = answer["content"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|block| block["type"] == "tool_use")
-        .count();
-    assert_eq!(calls.map_or(0, Vec::len), called, "{source}");
-}
-
-fn check_stream_for_others(source: &str, whole: &[Event], expected: Usage) {
-    let mut encoder = openai::chat::StreamEncoder::new(openai::chat::Answered::default(), true);
-    let mut bytes = Vec::new();
-    for event in whole {
-        encoder.push(event, &mut bytes);
-    }
-    let text = String::from_utf8(bytes).unwrap();
-    let data: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-        .collect();
-    let (last, chunks) = data.split_last().unwrap();
-    assert_eq!(*last, "[DONE]", "{source}");
-    let usages: Vec<Value> = chunks
-        .iter()
-        .map(|chunk| serde_json::from_str::<Value>(chunk).unwrap()["usage"].take())
-        .filter(Value::is_object)
-        .collect();
-    assert_eq!(usages.len(), 1, "{source}: usage is told once");
-    check_total(source, &usages[0], expected);
 }
 
 fn check_stream_returns(source: &str, whole: &[Event]) {
@@ -291,7 +187,6 @@ fn check_stream(source: &str, stream: &str) {
     assert_eq!(whole.last(), Some(&Event::End), "{source}");
     assert_eq!(text_of_events(&whole), text_of_frames(&frames), "{source}");
     check_stream_returns(source, &whole);
-    check_stream_for_others(source, &whole, said(&usages));
 }
 
 /// All text, thoughts and arguments of the blocks that have a counterpart, in order.
@@ -342,7 +237,7 @@ fn text_of_events(events: &[Event]) -> String {
 fn recorded_exchanges_decode() {
     let (mut whole, mut streamed) = (0, 0);
     for name in ["anthropic.jsonl", "openai.jsonl"] {
-        for exchange in exchanges(name, "/v1/messages") {
+        for exchange in exchanges_to(name, "/v1/messages") {
             let source = exchange["src"].as_str().unwrap();
             check_request(source, &exchange["request"]);
             if exchange["response_kind"] == "sse" {
@@ -357,76 +252,9 @@ fn recorded_exchanges_decode() {
     println!("replayed {whole} whole answers, {streamed} streams and their requests");
 }
 
-/// The files with exchanges in OpenAI's dialect.
-const COMPATIBLE: [&str; 8] = [
-    "openai.jsonl",
-    "azure.jsonl",
-    "deepseek.jsonl",
-    "groq.jsonl",
-    "mistral.jsonl",
-    "openrouter.jsonl",
-    "together.jsonl",
-    "cerebras.jsonl",
-];
-
-/// What callers of another dialect really send becomes a legal request, or is refused with its reason.
-#[test]
-fn other_callers_requests_go_up_legally() {
-    let (mut legal, mut refused) = (0, 0);
-    for exchange in COMPATIBLE
-        .iter()
-        .flat_map(|name| exchanges(name, "/chat/completions"))
-    {
-        let source = exchange["src"].as_str().unwrap();
-        let body = serde_json::to_vec(&exchange["request"]).unwrap();
-        let Ok((request, _)) = openai::chat::decode_request(&body) else {
-            // Callers send what OpenAI refuses too.
-            continue;
-        };
-        match encode_request(&request, &Target::default()) {
-            Ok((upstream, _)) => {
-                let body = serde_json::from_slice(&upstream.body).unwrap();
-                check_turns(source, &body);
-                schema::check_request(&body);
-                legal += 1;
-            }
-            Err(error) => {
-                println!("{source}: {error}");
-                refused += 1;
-            }
-        }
-    }
-    println!("{legal} requests of OpenAI's dialect went up, {refused} cannot be said");
-}
-
-/// What no schema says: turns alternate from the user on, and each call is answered right after.
-fn check_turns(source: &str, body: &Value) {
-    let turns = body["messages"].as_array().unwrap();
-    for (at, turn) in turns.iter().enumerate() {
-        let expected = ["user", "assistant"][at % 2];
-        assert_eq!(turn["role"], expected, "{source}: {body:#}");
-    }
-    let ids = |turn: &Value, kind: &str, field: &str| -> Vec<String> {
-        let mut ids: Vec<String> = turn["content"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|block| block["type"] == kind)
-            .map(|block| block[field].as_str().unwrap().to_owned())
-            .collect();
-        ids.sort();
-        ids
-    };
-    for pair in turns.windows(2) {
-        let called = ids(&pair[0], "tool_use", "id");
-        let answered = ids(&pair[1], "tool_result", "tool_use_id");
-        assert_eq!(answered, called, "{source}: {body:#}");
-    }
-}
-
 #[test]
 fn collected_answers_decode() {
-    let answers = files(".json");
+    let answers = collection("anthropic", ".json");
     for (name, text) in &answers {
         check_response(name, &serde_json::from_str(text).unwrap());
     }
@@ -436,7 +264,7 @@ fn collected_answers_decode() {
 #[test]
 fn collected_streams_decode() {
     let mut streamed = 0;
-    for (name, text) in files(".chunks.txt") {
+    for (name, text) in collection("anthropic", ".chunks.txt") {
         if name.starts_with("spliced") {
             // A relay's fault: a second message within the first must not pass for one answer.
             let stream = framed(&text.lines().collect::<Vec<_>>());

@@ -1,0 +1,64 @@
+//! The store of records: objects are created, never replaced; it may refuse, and it may fail to say that it did not.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sluice_machines::outbox::Batch;
+
+use crate::faults::Fault;
+use crate::world::World;
+
+/// A bucket.
+#[derive(Debug, Default)]
+pub(crate) struct Bucket {
+    objects: RefCell<BTreeMap<String, String>>,
+}
+
+impl Bucket {
+    /// Creates the batch's object unless there is one; says whether the batch is known to be there.
+    pub(crate) async fn create(&self, world: &Rc<World>, batch: &Batch) -> bool {
+        world.pause(5, 40).await;
+        if world
+            .faults
+            .strikes(Fault::UploadRefused, world.weather.upload_refused)
+        {
+            world.log(|| format!("bucket refuses {}", batch.name));
+            return false;
+        }
+        let is_same = {
+            let mut objects = self.objects.borrow_mut();
+            let there = objects
+                .entry(batch.name.clone())
+                .or_insert_with(|| batch.ndjson.clone());
+            *there == batch.ndjson
+        };
+        world.pause(5, 40).await;
+        if world
+            .faults
+            .strikes(Fault::UploadUnheard, world.weather.upload_unheard)
+        {
+            world.log(|| format!("bucket has {} and does not say so", batch.name));
+            return false;
+        }
+        world.log(|| format!("bucket has {}: {is_same}", batch.name));
+        is_same
+    }
+
+    /// The objects of one organisation, in the order of their batches.
+    pub(crate) fn of(&self, org: &str) -> Vec<(String, String)> {
+        let marker = format!("/org={org}/");
+        let mut found: Vec<(String, String)> = self
+            .objects
+            .borrow()
+            .iter()
+            .filter(|(name, _)| name.contains(&marker))
+            .map(|(name, text)| {
+                let number = name.rsplit('/').next().unwrap_or_default();
+                (number.to_owned(), text.clone())
+            })
+            .collect();
+        found.sort();
+        found
+    }
+}

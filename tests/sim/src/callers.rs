@@ -1,0 +1,258 @@
+//! Those who send requests, and what they make of the answers.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
+use sluice_core::gateway::{Answer, AnswerBody, handle};
+use sluice_units::Span;
+
+use crate::executor::Group;
+use crate::faults::Fault;
+use crate::frames::{self, End, Understood};
+use crate::judge::Verdict;
+use crate::platform::{Connection, Downstream, Port};
+use crate::world::{Fact, Place, World};
+
+const MODELS: [&str; 6] = ["smart", "smart", "smart", "gpt", "claude", "gemini/flash"];
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Chat,
+    Stream,
+    Embedding,
+    /// Nothing that can be served.
+    Wrong,
+}
+
+/// Sends `count` requests, about `rate` in a second, some of them all at once.
+pub(crate) async fn crowd(world: Rc<World>, count: usize, rate: u64) {
+    let mut left = count;
+    while left > 0 {
+        let burst = if world.rng.chance(10_000) {
+            world.rng.between(10, 60) as usize
+        } else {
+            1
+        };
+        for _ in 0..burst.min(left) {
+            send(&world);
+        }
+        left -= burst.min(left);
+        let gap_us = 2_000_000 * burst as i64 / rate as i64;
+        world
+            .sleep(Span::from_micros(world.rng.between(0, gap_us)))
+            .await;
+    }
+}
+
+/// Sends one request to some isolate with some key.
+fn send(world: &Rc<World>) {
+    let rng = &world.rng;
+    let kind = match rng.below(20) {
+        _ if world
+            .faults
+            .strikes(Fault::CallerWrong, world.weather.caller_wrong) =>
+        {
+            Kind::Wrong
+        }
+        0..=8 => Kind::Chat,
+        9..=17 => Kind::Stream,
+        _ => Kind::Embedding,
+    };
+    let key = rng.index(world.holders.borrow().len());
+    let place = Rc::clone(rng.pick(&world.places.borrow()));
+    start(world, &place, key, kind);
+}
+
+/// Sends one request of this kind to this isolate with this key.
+pub(crate) fn start(world: &Rc<World>, place: &Rc<Place>, key: usize, kind: Kind) {
+    let rng = &world.rng;
+    let number = world.facts.borrow().len();
+    let fact = Fact::new(key, place, world.now());
+    world.facts.borrow_mut().push(fact);
+    let (head, body) = request(world, number, kind);
+    world.log(|| {
+        format!(
+            "request {number}: {kind:?} with key_{key} at {}",
+            place.name
+        )
+    });
+    let connection = Rc::new(Connection::default());
+    if rng.chance(100_000) {
+        connection.reading_ms.set(rng.between(1, 400));
+    }
+    if world
+        .faults
+        .strikes(Fault::CallerLeft, world.weather.caller_left)
+    {
+        leave_later(world, &connection);
+    }
+    let port = Port::new(world, place, number, body, &connection);
+    let visit = Visit {
+        world: Rc::clone(world),
+        number,
+        kind,
+        connection,
+        is_answered: Cell::new(false),
+    };
+    world.in_flight.set(world.in_flight.get() + 1);
+    let isolate = Rc::clone(&place.isolate);
+    world.executor.spawn(place.group, async move {
+        let answer = handle(&port, &isolate, head).await;
+        visit.receive(answer).await;
+    });
+}
+
+fn leave_later(world: &Rc<World>, connection: &Rc<Connection>) {
+    let (then, connection) = (Rc::clone(world), Rc::clone(connection));
+    world.executor.spawn(Group::WORLD, async move {
+        then.pause(0, 1_500).await;
+        connection.leave();
+    });
+}
+
+fn request(world: &World, number: usize, kind: Kind) -> (Parts, Bytes) {
+    let rng = &world.rng;
+    let fact_key = world.facts.borrow()[number].key;
+    let mut secret = world.holders.borrow()[fact_key].key.secret.clone();
+    let mut path = "/v1/chat/completions";
+    let words = "word ".repeat(rng.index(8));
+    let mut body = match kind {
+        Kind::Embedding => {
+            path = "/v1/embeddings";
+            format!(r#"{{"model":"openai/embed","input":"~{number}~ {words}"}}"#)
+        }
+        _ => {
+            let stream = match (kind, rng.chance(500_000)) {
+                (Kind::Stream, true) => r#","stream":true,"stream_options":{"include_usage":true}"#,
+                (Kind::Stream, false) => r#","stream":true"#,
+                _ => "",
+            };
+            let model = rng.pick(&MODELS);
+            format!(
+                r#"{{"model":"{model}","max_tokens":{},"messages":[{{"role":"user","content":"~{number}~ {words}"}}]{stream}}}"#,
+                rng.between(8, 64)
+            )
+        }
+    };
+    if kind == Kind::Wrong {
+        match rng.below(4) {
+            0 => body = "{".to_owned(),
+            1 => body = body.replace("\"model\":\"", "\"model\":\"no-such-"),
+            2 => secret.truncate(30),
+            _ => path = "/v1/nothing",
+        }
+    }
+    let head = Request::post(path)
+        .header("authorization", format!("Bearer {secret}"))
+        .body(())
+        .expect("a legal request")
+        .into_parts()
+        .0;
+    (head, Bytes::from(body))
+}
+
+/// One request from its caller's side. Dropped before its end when the isolate dies.
+struct Visit {
+    world: Rc<World>,
+    number: usize,
+    kind: Kind,
+    connection: Rc<Connection>,
+    is_answered: Cell<bool>,
+}
+
+impl Visit {
+    async fn receive(self, answer: Answer<Port>) {
+        let status = answer.status.as_u16();
+        let understood = match answer.body {
+            AnswerBody::Full(bytes) => {
+                if status == 200 {
+                    self.world.delivers(self.number);
+                }
+                frames::whole(status, &bytes)
+            }
+            AnswerBody::Stream(pump) => {
+                pump.run(Downstream {
+                    world: Rc::clone(&self.world),
+                    number: self.number,
+                    connection: Rc::clone(&self.connection),
+                })
+                .await;
+                self.read_stream()
+            }
+        };
+        self.is_answered.set(true);
+        if let Some(fact) = self.world.facts.borrow_mut().get_mut(self.number) {
+            fact.status = Some(status);
+        }
+        self.world
+            .log(|| format!("request {} gets {status}: {understood:?}", self.number));
+        let verdict = understood.and_then(|understood| self.judge(status, &understood));
+        self.world
+            .require(verdict.map_err(|what| format!("request {}: {what}", self.number)));
+    }
+
+    fn read_stream(&self) -> Result<Understood, String> {
+        let end = if self.connection.is_closed.get() {
+            End::Whole
+        } else {
+            End::Cut
+        };
+        if end == End::Cut && !self.connection.has_left() && self.is_answered.get() {
+            return Err("the stream was not closed".to_owned());
+        }
+        frames::stream(&self.connection.received.borrow(), end)
+    }
+
+    /// An answer must be what the provider said, and an error what happened.
+    fn judge(&self, status: u16, understood: &Understood) -> Verdict {
+        let facts = self.world.facts.borrow();
+        let fact = &facts[self.number];
+        let holders = self.world.holders.borrow();
+        let is_revoked = holders[fact.key].revoked_at.is_some();
+        if self.kind == Kind::Wrong {
+            return if status == 200 {
+                Err("nonsense was served".to_owned())
+            } else {
+                Ok(())
+            };
+        }
+        match understood.error.as_deref() {
+            Some("key_revoked") if is_revoked => return Ok(()),
+            Some("key_revoked" | "invalid_api_key" | "key_expired" | "missing_api_key") => {
+                return Err(format!("a good key was refused: {understood:?}"));
+            }
+            Some("internal_error" | "model_not_found" | "scope_removed" | "invalid_body")
+                if fact.calls.is_empty() =>
+            {
+                return Err(format!("a good request was refused: {understood:?}"));
+            }
+            _ => {}
+        }
+        if !understood.is_complete || self.kind == Kind::Embedding {
+            return Ok(());
+        }
+        let said = fact.calls.last().map(|call| call.said.text());
+        if said.as_ref() == Some(&understood.text) {
+            return Ok(());
+        }
+        Err(format!(
+            "the model said {said:?}, the caller read {understood:?}"
+        ))
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let world = &self.world;
+        world.in_flight.set(world.in_flight.get() - 1);
+        if !self.is_answered.get() {
+            // The isolate died. What was delivered before must be well-formed all the same.
+            let read = self.read_stream();
+            world.require(read.map(drop));
+        }
+    }
+}

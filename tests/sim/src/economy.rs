@@ -1,0 +1,343 @@
+//! Who is there: organisations, teams, people, keys, their limits, and the configuration that says so.
+//!
+//! The rules are kept as numbers of the simulator's own; the document that the gateway reads and the rules that the
+//! judge expects are both made from them.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use sluice_core::hash::sha256_hex;
+use sluice_core::secret_key;
+use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::registry::KeyRecord;
+use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
+
+use crate::rng::Rng;
+
+/// Organisations in one world.
+pub(crate) const ORGS: usize = 2;
+/// Teams in an organisation; each has one application.
+pub(crate) const TEAMS: usize = 2;
+/// People in an organisation.
+const USERS: usize = 2;
+/// Keys that exist from the beginning.
+pub(crate) const KEYS: usize = 12;
+/// Keys that anybody uses have smaller numbers.
+pub(crate) const KEYS_MAX: usize = 1_000_000;
+
+/// One virtual key, and what the world knows of it.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) org: usize,
+    pub(crate) team: Option<usize>,
+    pub(crate) app: bool,
+    pub(crate) user: Option<usize>,
+    pub(crate) secret: String,
+    pub(crate) record: KeyRecord,
+}
+
+impl Key {
+    pub(crate) fn new(rng: &Rng, number: usize, now: Timestamp) -> Self {
+        let secret = secret_key::mint(&[rng.bytes(), rng.bytes(), rng.bytes()])
+            .expose()
+            .to_owned();
+        let org = number % ORGS;
+        let team = rng.chance(900_000).then(|| rng.index(TEAMS));
+        let app = team.is_some() && rng.chance(500_000);
+        let user = rng.chance(300_000).then(|| rng.index(USERS));
+        let record = KeyRecord {
+            id: KeyId::new(&format!("key_{number}")).expect("a legal name"),
+            hash: sha256_hex(secret.as_bytes()),
+            name: String::new(),
+            org: org_id(org),
+            team: team.map(team_id),
+            app: app.then(app_id),
+            user: user.map(user_id),
+            models: Vec::new(),
+            strict: false,
+            accounting_strict: rng.chance(100_000),
+            rules: Vec::new(),
+            created_at: now,
+            expires_at: now.plus(Span::from_seconds(90 * 86_400)),
+            revoked_at: None,
+        };
+        Self {
+            org,
+            team,
+            app,
+            user,
+            secret,
+            record,
+        }
+    }
+}
+
+pub(crate) fn org_id(number: usize) -> OrgId {
+    OrgId::new(&format!("org-{number}")).expect("a legal name")
+}
+
+fn team_id(number: usize) -> TeamId {
+    TeamId::new(&format!("team-{number}")).expect("a legal name")
+}
+
+fn user_id(number: usize) -> UserId {
+    UserId::new(&format!("user-{number}@example.com")).expect("a legal name")
+}
+
+fn app_id() -> AppId {
+    AppId::new("app").expect("a legal name")
+}
+
+/// The rules of one organisation at every level.
+#[derive(Debug, Clone)]
+struct OrgRules {
+    org: Vec<Rule>,
+    teams: Vec<Vec<Rule>>,
+    apps: Vec<Vec<Rule>>,
+    users: Vec<Vec<Rule>>,
+    keys: Vec<Rule>,
+}
+
+/// One version of the configuration.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) document: String,
+    orgs: Vec<OrgRules>,
+    /// What the rules of each key come to, made when first asked for.
+    scopes: RefCell<Vec<Option<Rc<Vec<ScopeRules>>>>>,
+}
+
+impl Version {
+    /// A version whose limits fit about `rate` requests a second, more or less.
+    pub(crate) fn new(rng: &Rng, rate: u64) -> Self {
+        let orgs: Vec<OrgRules> = (0..ORGS).map(|_| OrgRules::new(rng, rate)).collect();
+        Self {
+            document: document(&orgs).to_string(),
+            orgs,
+            scopes: RefCell::default(),
+        }
+    }
+
+    /// A version whose only limit is on the requests of the first organisation.
+    pub(crate) fn with_one_limit(limit: u64, window: Span) -> Self {
+        let mut orgs = vec![OrgRules::none(); ORGS];
+        orgs[0].org.push(Rule::Window {
+            meter: Meter::Requests,
+            limit,
+            window,
+        });
+        Self {
+            document: document(&orgs).to_string(),
+            orgs,
+            scopes: RefCell::default(),
+        }
+    }
+
+    /// Every scope of a key with its rules, outermost first.
+    pub(crate) fn scopes_of(&self, number: usize, key: &Key) -> Rc<Vec<ScopeRules>> {
+        let mut known = self.scopes.borrow_mut();
+        if known.len() <= number {
+            known.resize(number + 1, None);
+        }
+        let scopes =
+            known[number].get_or_insert_with(|| Rc::new(self.orgs[key.org].scopes_of(key)));
+        Rc::clone(scopes)
+    }
+}
+
+impl OrgRules {
+    fn none() -> Self {
+        Self {
+            org: Vec::new(),
+            teams: vec![Vec::new(); TEAMS],
+            apps: vec![Vec::new(); TEAMS],
+            users: vec![Vec::new(); USERS],
+            keys: Vec::new(),
+        }
+    }
+
+    fn new(rng: &Rng, rate: u64) -> Self {
+        let rate = rate / ORGS as u64;
+        let share = |parts: usize| rate.div_ceil(parts as u64).max(1);
+        Self {
+            org: rules(rng, share(1)),
+            teams: (0..TEAMS).map(|_| rules(rng, share(TEAMS))).collect(),
+            apps: (0..TEAMS).map(|_| rules(rng, share(2 * TEAMS))).collect(),
+            users: (0..USERS).map(|_| rules(rng, share(3 * USERS))).collect(),
+            keys: rules(rng, share(KEYS / ORGS)),
+        }
+    }
+
+    fn scopes_of(&self, key: &Key) -> Vec<ScopeRules> {
+        let at = |scope: Scope, rules: &[Rule]| ScopeRules {
+            scope,
+            rules: rules.to_vec(),
+        };
+        let mut scopes = vec![at(Scope::Org, &self.org)];
+        if let Some(team) = key.team {
+            scopes.push(at(Scope::Team(team_id(team)), &self.teams[team]));
+            if key.app {
+                let scope = Scope::App(team_id(team), app_id());
+                scopes.push(at(scope, &self.apps[team]));
+            }
+        }
+        if let Some(user) = key.user {
+            scopes.push(at(Scope::User(user_id(user)), &self.users[user]));
+        }
+        scopes.push(at(Scope::Key(key.record.id.clone()), &self.keys));
+        scopes
+    }
+}
+
+/// Some rules for a level that sees `rate` requests a second.
+fn rules(rng: &Rng, rate: u64) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    // From a third of the demand to three times as much.
+    let around = |rng: &Rng, demand: u64| (demand * rng.between(33, 300) as u64 / 100).max(2);
+    for (meter, each) in [(Meter::Requests, 1), (Meter::Tokens, 150)] {
+        if rng.chance(350_000) {
+            let seconds = *rng.pick(&[1, 10, 60]);
+            let limit = around(rng, rate * seconds * each);
+            let window = Span::from_seconds(seconds as i64);
+            rules.push(if rng.chance(300_000) {
+                Rule::Gcra {
+                    meter,
+                    limit,
+                    window,
+                    burst: around(rng, rate * each),
+                }
+            } else {
+                Rule::Window {
+                    meter,
+                    limit,
+                    window,
+                }
+            });
+        }
+    }
+    if rng.chance(150_000) {
+        // A request takes about half a second.
+        rules.push(Rule::Concurrency {
+            limit: around(rng, rate / 2),
+        });
+    }
+    if rng.chance(350_000) {
+        // About what a minute of traffic costs.
+        let nanos = around(rng, rate * 60 * 40_000);
+        rules.push(Rule::Budget {
+            limit: NanoUsd::from_nanos(nanos as i64),
+            period: *rng.pick(&[Period::Day, Period::Month]),
+            offset: UtcOffset::UTC,
+        });
+    }
+    rules
+}
+
+fn document(orgs: &[OrgRules]) -> Value {
+    let member = |rules: &[Rule]| {
+        let limits: Vec<Value> = rules.iter().filter_map(limit).collect();
+        let budgets: Vec<Value> = rules.iter().filter_map(budget).collect();
+        json!({"limits": limits, "budgets": budgets})
+    };
+    let mut entries = serde_json::Map::new();
+    for (number, rules) in orgs.iter().enumerate() {
+        let mut org = member(&rules.org);
+        for team in 0..TEAMS {
+            let mut entry = member(&rules.teams[team]);
+            entry["apps"] = json!({app_id().as_str(): member(&rules.apps[team])});
+            org["teams"][team_id(team).as_str()] = entry;
+        }
+        for user in 0..USERS {
+            org["users"][user_id(user).as_str()] = member(&rules.users[user]);
+        }
+        org["key_defaults"] = member(&rules.keys);
+        entries.insert(org_id(number).to_string(), org);
+    }
+    let mut document = providers();
+    document["orgs"] = Value::Object(entries);
+    document
+}
+
+/// Three providers that speak three dialects, and a chain of fallbacks over all of them.
+fn providers() -> Value {
+    json!({
+        "gateway": {
+            "region": "sim",
+            "timeouts": {"first_byte": "8s", "idle": "5s", "total": "30s"},
+            "retry": {"attempts_max": 2, "backoff_base": "50ms", "backoff_max": "500ms"},
+        },
+        "accounting": {"reservation_ttl": "10s"},
+        "providers": {
+            "openai": {"dialect": "openai", "base_url": "https://openai.test/v1", "key": "OPENAI_API_KEY",
+                "auth": "bearer", "models": {"gpt": {"output_tokens_max": 64}, "embed": {"capabilities": ["embeddings"]}}},
+            "anthropic": {"dialect": "anthropic", "base_url": "https://anthropic.test/v1", "key": "ANTHROPIC_API_KEY",
+                "auth": {"header": "x-api-key"}, "models": {"claude": {"output_tokens_max": 64}}},
+            "gemini": {"dialect": "gemini", "base_url": "https://gemini.test/v1beta", "key": "GEMINI_API_KEY",
+                "auth": {"header": "x-goog-api-key"}, "models": {"flash": {"output_tokens_max": 64}}},
+        },
+        "models": {
+            "smart": {"targets": [
+                {"provider": "anthropic", "model": "claude"},
+                {"provider": "openai", "model": "gpt"},
+                {"provider": "gemini", "model": "flash"},
+            ]},
+        },
+        "prices": {
+            "openai/gpt": {"input": "0.2", "output": "0.5"},
+            "openai/embed": {"input": "0.1", "output": "0"},
+            "anthropic/claude": {"input": "0.3", "output": "0.6"},
+            "gemini/flash": {"input": "0.1", "output": "0.4"},
+        },
+    })
+}
+
+/// What a token costs at a provider's model, in nano-dollars: input, output.
+pub(crate) fn price(provider: &str, model: &str) -> (i64, i64) {
+    match (provider, model) {
+        ("openai", "embed") => (100, 0),
+        ("openai", _) => (200, 500),
+        ("anthropic", _) => (300, 600),
+        _ => (100, 400),
+    }
+}
+
+fn limit(rule: &Rule) -> Option<Value> {
+    let (meter, limit, window, burst) = match *rule {
+        Rule::Window {
+            meter,
+            limit,
+            window,
+        } => (meter, limit, window, None),
+        Rule::Gcra {
+            meter,
+            limit,
+            window,
+            burst,
+        } => (meter, limit, window, Some(burst)),
+        Rule::Concurrency { limit } => return Some(json!({"concurrent": limit})),
+        Rule::Budget { .. } => return None,
+    };
+    let meter = match meter {
+        Meter::Requests => "requests",
+        Meter::Tokens => "tokens",
+    };
+    let mut value = json!({meter: limit, "per": format!("{}s", window.as_seconds_ceil())});
+    if let Some(burst) = burst {
+        value["burst"] = json!(burst);
+    }
+    Some(value)
+}
+
+fn budget(rule: &Rule) -> Option<Value> {
+    let Rule::Budget { limit, period, .. } = *rule else {
+        return None;
+    };
+    let per = match period {
+        Period::Day => "day",
+        Period::Month => "month",
+    };
+    let nanos = limit.as_nanos();
+    let usd = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    Some(json!({"usd": usd, "per": per}))
+}

@@ -1,0 +1,658 @@
+//! The judge: looks at what one ledger is told, what it answers and what it writes, and knows what must be true.
+//!
+//! A lease counts at every scope as if all of it were charged now, until it is drawn, given back or over.
+//! It shares no code with the ledger's decisions. It keeps every request's life by itself and follows this table:
+//!
+//! | command | open | settled, released | expired | corrected |
+//! |---|---|---|---|---|
+//! | `Admit` | admitted, no charge | new | done | done |
+//! | `Intent`, seen before | done, no charge | done | done | done |
+//! | `Extend` | done | unknown | unknown | unknown |
+//! | `Settle` | done, one record | unknown | done, one correction | done, nothing |
+//! | `Release` | done, no record | unknown | done, one correction | done, nothing |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_machines::ledger::{
+    Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Reply,
+    SUB_BUCKETS, ScopeStanding,
+};
+use sluice_machines::limit::{Amount, Rule, Scope, ScopeRules, Slice};
+use sluice_machines::outbox::Line;
+use sluice_machines::record::{Record, RecordKind};
+use sluice_machines::rows::WriteSet;
+use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
+
+mod scope;
+
+use scope::ScopeLog;
+
+/// What is wrong, in words.
+pub(crate) type Verdict = Result<(), String>;
+
+/// How long after its deadline a reservation may still stand: alarms fail, crash and are late.
+const OVERDUE_MAX: Span = Span::from_seconds(120);
+
+macro_rules! ensure {
+    ($judge:expr, $condition:expr, $($words:tt)+) => {
+        $judge.checks += 1;
+        if !$condition {
+            return Err(format!($($words)+));
+        }
+    };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open { deadline: Timestamp },
+    Settled,
+    Released,
+    Expired,
+    Corrected,
+}
+
+/// One admitted request.
+#[derive(Debug)]
+struct Life {
+    scopes: Vec<usize>,
+    at: Timestamp,
+    estimate: Amount,
+    state: State,
+}
+
+/// What one isolate holds.
+#[derive(Debug)]
+struct Lease {
+    rules: Vec<ScopeRules>,
+    number: u64,
+    /// The last intent.
+    mark: u64,
+    until: Timestamp,
+    rest: Slice,
+}
+
+/// A record that must be queued in this commit.
+type Due = (RequestId, RecordKind, NanoUsd);
+
+/// What a commit brought.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// The records that were queued.
+    pub(crate) records: Vec<Record>,
+    /// Who was let in out of a lease: under which rules, and whether nothing covered it.
+    pub(crate) drawn: Vec<(RequestId, Vec<ScopeRules>, bool)>,
+}
+
+/// The judge of one organisation's ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    lives: Vec<Life>,
+    by_request: BTreeMap<RequestId, usize>,
+    open: BTreeSet<usize>,
+    leases: Vec<Lease>,
+    by_lease: BTreeMap<LeaseId, usize>,
+    names: BTreeMap<Scope, usize>,
+    scopes: Vec<ScopeLog>,
+    /// The text of every record, in the order of their numbers.
+    lines: Vec<String>,
+    charged: i64,
+    /// How often something was looked at.
+    pub(crate) checks: u64,
+}
+
+impl Judge {
+    /// Whether this request was ever admitted.
+    pub(crate) fn has_admitted(&self, request: &RequestId) -> bool {
+        self.by_request.contains_key(request)
+    }
+
+    /// A batch was committed at `now`.
+    pub(crate) fn batch(
+        &mut self,
+        now: Timestamp,
+        commands: &[Command],
+        replies: &[Reply],
+        writes: &WriteSet,
+    ) -> Result<News, String> {
+        ensure!(
+            self,
+            commands.len() == replies.len(),
+            "{} commands, {} replies",
+            commands.len(),
+            replies.len()
+        );
+        let changes_nothing = |reply: &Reply| matches!(reply, Reply::Denied(_) | Reply::Unknown);
+        ensure!(
+            self,
+            writes.is_empty() || !replies.iter().all(changes_nothing),
+            "a denial wrote {writes:?}"
+        );
+        let mut due = Vec::new();
+        let mut drawn = Vec::new();
+        for (command, reply) in commands.iter().zip(replies) {
+            match command {
+                Command::Lease(request) => self.lease(now, request, reply)?,
+                Command::Intent(intent) => drawn.extend(self.intent(now, intent, reply)?),
+                command => self.command(now, command, reply, &mut due)?,
+            }
+        }
+        let queued = self.queued(writes)?;
+        ensure!(
+            self,
+            queued.iter().map(key).eq(due.iter().cloned()),
+            "records due {due:?}, queued {queued:?}"
+        );
+        Ok(News {
+            records: queued,
+            drawn,
+        })
+    }
+
+    fn command(
+        &mut self,
+        now: Timestamp,
+        command: &Command,
+        reply: &Reply,
+        due: &mut Vec<Due>,
+    ) -> Verdict {
+        let request = match command {
+            Command::Admit(admission) => &admission.draft.request,
+            Command::Settle { record, .. } => &record.request,
+            Command::Extend { request, .. } | Command::Release { request } => request,
+            Command::Standing | Command::Lease(_) | Command::Intent(_) => return Ok(()),
+        };
+        let known = self.by_request.get(request).copied();
+        let state = known.map(|life| self.lives[life].state);
+        let expected = match (command, state) {
+            (Command::Admit(admission), None | Some(State::Settled | State::Released)) => {
+                return self.admission(now, admission, reply);
+            }
+            (Command::Admit(_), Some(State::Open { .. })) => {
+                ensure!(
+                    self,
+                    matches!(reply, Reply::Admitted(_)),
+                    "an open {request} again: {reply:?}"
+                );
+                return Ok(());
+            }
+            (Command::Admit(_), Some(State::Expired | State::Corrected)) => Reply::Done,
+            (Command::Extend { .. }, Some(State::Open { .. })) => Reply::Done,
+            (_, None | Some(State::Settled | State::Released)) | (Command::Extend { .. }, _) => {
+                Reply::Unknown
+            }
+            (_, Some(State::Open { .. } | State::Expired | State::Corrected)) => Reply::Done,
+        };
+        ensure!(
+            self,
+            *reply == expected,
+            "{command:?} in {state:?} was answered {reply:?}"
+        );
+        if let Some(life) = known {
+            self.end(now, life, command, due);
+        }
+        Ok(())
+    }
+
+    /// Follows a life through a command that found it.
+    fn end(&mut self, now: Timestamp, index: usize, command: &Command, due: &mut Vec<Due>) {
+        let life = &mut self.lives[index];
+        let held = life.estimate;
+        let (request, is, ends) = match (command, life.state) {
+            (Command::Extend { ttl, .. }, State::Open { deadline }) => {
+                let deadline = deadline.max(now.plus(*ttl));
+                life.state = State::Open { deadline };
+                return;
+            }
+            (Command::Settle { actual, record }, _) => (&record.request, *actual, State::Settled),
+            (Command::Release { request }, _) => (request, Amount::default(), State::Released),
+            _ => return,
+        };
+        let (kind, cost) = match life.state {
+            State::Open { .. } => {
+                self.close(now, index, is, ends);
+                (RecordKind::Settled, is.cost)
+            }
+            State::Expired => {
+                self.lives[index].state = State::Corrected;
+                self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
+                (RecordKind::Correction, is.cost.minus(held.cost))
+            }
+            _ => return,
+        };
+        if kind == RecordKind::Correction || ends == State::Settled {
+            due.push((request.clone(), kind, cost));
+        }
+    }
+
+    fn close(&mut self, now: Timestamp, index: usize, is: Amount, state: State) {
+        self.open.remove(&index);
+        let held = self.lives[index].estimate;
+        self.lives[index].state = state;
+        self.each_scope(index, |log, at| {
+            log.close(now, at, index, held, is);
+            if state == State::Released {
+                log.uncount(index);
+            }
+        });
+    }
+
+    fn each_scope(&mut self, index: usize, change: impl Fn(&mut ScopeLog, Timestamp)) {
+        let life = &self.lives[index];
+        for scope in &life.scopes {
+            change(&mut self.scopes[*scope], life.at);
+        }
+    }
+
+    /// The scopes of these rules, and the time at which they are looked at: none of them has passed it.
+    fn look(&mut self, now: Timestamp, rules: &[ScopeRules]) -> (Vec<usize>, Timestamp) {
+        let scopes: Vec<usize> = rules.iter().map(|rules| self.scope(&rules.scope)).collect();
+        let at = scopes
+            .iter()
+            .fold(now, |at, scope| at.max(self.scopes[*scope].at));
+        (scopes, at)
+    }
+
+    fn admission(&mut self, now: Timestamp, admission: &Admission, reply: &Reply) -> Verdict {
+        let (scopes, at) = self.look(now, &admission.scopes);
+        match reply {
+            Reply::Admitted(_) => {
+                for (index, ScopeRules { scope, rules }) in scopes.iter().zip(&admission.scopes) {
+                    for rule in rules {
+                        let used = self.scopes[*index].used(at, rule, Span::ZERO);
+                        let asked = asked(rule, admission.estimate);
+                        ensure!(
+                            self,
+                            used + asked <= limit(rule),
+                            "{scope:?} is over {rule:?}: {used} and {asked}"
+                        );
+                    }
+                }
+                let deadline = now.plus(admission.ttl);
+                let (rules, request) = (&admission.scopes, &admission.draft.request);
+                self.admit((at, deadline), rules, admission.estimate, request);
+                Ok(())
+            }
+            Reply::Denied(denial) => self.denial(at, denial),
+            other => Err(format!("an admission was answered {other:?}")),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        (at, deadline): (Timestamp, Timestamp),
+        rules: &[ScopeRules],
+        estimate: Amount,
+        request: &RequestId,
+    ) {
+        let index = self.lives.len();
+        let scopes: Vec<usize> = rules.iter().map(|of| self.scope(&of.scope)).collect();
+        for (scope, of) in scopes.iter().zip(rules) {
+            self.scopes[*scope].admit(at, index, &of.rules, estimate);
+        }
+        self.lives.push(Life {
+            scopes,
+            at,
+            estimate,
+            state: State::Open { deadline },
+        });
+        self.open.insert(index);
+        self.by_request.insert(request.clone(), index);
+    }
+
+    /// What stands against each rule of these scopes.
+    fn measure(&mut self, at: Timestamp, rules: &[ScopeRules]) -> Vec<u64> {
+        let mut used = Vec::new();
+        for ScopeRules { scope, rules } in rules {
+            let index = self.scope(scope);
+            let log = &self.scopes[index];
+            used.extend(rules.iter().map(|rule| log.used(at, rule, Span::ZERO)));
+        }
+        used
+    }
+
+    /// No rule may be fuller than it was, unless it is within its limit.
+    fn is_within(
+        &mut self,
+        at: Timestamp,
+        rules: &[ScopeRules],
+        before: &[u64],
+        what: &str,
+    ) -> Verdict {
+        let after = self.measure(at, rules);
+        let all = rules
+            .iter()
+            .flat_map(|of| of.rules.iter().map(|rule| (&of.scope, rule)));
+        for ((scope, rule), (before, after)) in all.zip(before.iter().zip(after)) {
+            ensure!(
+                self,
+                after <= limit(rule).max(*before),
+                "{what} puts {scope:?} over {rule:?}: from {before} to {after}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Follows a lease through a command, and sees to it that what it now holds fits.
+    fn lease(&mut self, now: Timestamp, request: &LeaseRequest, reply: &Reply) -> Verdict {
+        let Reply::Leased(Grant { rest, life, .. }) = reply else {
+            return Err(format!("a lease was answered {reply:?}"));
+        };
+        let (_, at) = self.look(now, &request.scopes);
+        let known = self.by_lease.get(&request.lease).copied();
+        let known = known.filter(|lease| self.leases[*lease].until.plus(LEASE_KEPT) > now);
+        if let Some(lease) = known {
+            let lease = &self.leases[lease];
+            if request.number <= lease.number {
+                ensure!(
+                    self,
+                    *rest == lease.rest,
+                    "{} holds {:?}, and was told {rest:?}",
+                    request.lease,
+                    lease.rest
+                );
+                return Ok(());
+            }
+        }
+        if rest.is_none() && known.is_none() {
+            return Ok(());
+        }
+        let old = known.map_or(Vec::new(), |lease| self.leases[lease].rules.clone());
+        let at = at.max(self.look(now, &old).1);
+        let before = self.measure(at, &request.scopes);
+        let until = match known {
+            Some(lease) if rest.is_none() => self.leases[lease].until,
+            Some(lease) if *life == Span::ZERO => self.leases[lease].until,
+            _ => at.plus(*life).plus(LEASE_GRACE),
+        };
+        let lease = Lease {
+            rules: request.scopes.clone(),
+            number: request.number,
+            mark: known.map_or(0, |lease| self.leases[lease].mark),
+            until,
+            rest: *rest,
+        };
+        let index = known.unwrap_or(self.leases.len());
+        if known.is_none() {
+            self.leases.push(lease);
+            self.by_lease.insert(request.lease.clone(), index);
+        } else {
+            self.leases[index] = lease;
+        }
+        for of in &old {
+            let scope = self.scope(&of.scope);
+            self.scopes[scope].hold(index, until, Slice::NONE);
+        }
+        for of in &request.scopes {
+            let scope = self.scope(&of.scope);
+            let log = &mut self.scopes[scope];
+            log.at = log.at.max(at);
+            log.hold(index, until, *rest);
+        }
+        self.is_within(at, &request.scopes, &before, "a lease")
+    }
+
+    /// Follows a request that an isolate let in.
+    fn intent(
+        &mut self,
+        now: Timestamp,
+        intent: &Intent,
+        reply: &Reply,
+    ) -> Result<Option<(RequestId, Vec<ScopeRules>, bool)>, String> {
+        let request = &intent.draft.request;
+        let known = self.by_lease.get(&intent.lease).copied();
+        let Some(index) = known else {
+            ensure!(
+                self,
+                *reply == Reply::Unknown,
+                "an intent of no lease was answered {reply:?}"
+            );
+            return Ok(None);
+        };
+        let lease = &self.leases[index];
+        if *reply == Reply::Unknown {
+            ensure!(
+                self,
+                lease.until.plus(LEASE_KEPT) <= now,
+                "{} was forgotten",
+                intent.lease
+            );
+            return Ok(None);
+        }
+        ensure!(
+            self,
+            *reply == Reply::Done,
+            "an intent was answered {reply:?}"
+        );
+        let lease = &self.leases[index];
+        if intent.sequence <= lease.mark {
+            return Ok(None);
+        }
+        let rules = lease.rules.clone();
+        let (_, at) = self.look(now, &rules);
+        let before = self.measure(at, &rules);
+        let drawn = Slice::of(intent.estimate);
+        let lease = &mut self.leases[index];
+        let is_overrun = at >= lease.until || !lease.rest.covers(drawn);
+        lease.mark = intent.sequence;
+        lease.rest = lease.rest.minus(lease.rest.min(drawn));
+        let (until, rest) = (lease.until, lease.rest);
+        let deadline = now.plus(intent.ttl);
+        self.admit((at, deadline), &rules, intent.estimate, request);
+        for of in &rules {
+            let scope = self.scope(&of.scope);
+            self.scopes[scope].hold(index, until, rest);
+        }
+        if !is_overrun {
+            self.is_within(at, &rules, &before, "an intent")?;
+        }
+        Ok(Some((request.clone(), rules, is_overrun)))
+    }
+
+    /// A denial must have a reason. A window's oldest sub-bucket counts in full, so it may be up to one too strict.
+    fn denial(&mut self, at: Timestamp, denial: &Denial) -> Verdict {
+        let Denial {
+            scope,
+            rule,
+            used,
+            asked,
+            ..
+        } = denial;
+        let longer = match rule {
+            Rule::Window { window, .. } => Span::from_micros(window.as_micros() / SUB_BUCKETS + 1),
+            _ => Span::ZERO,
+        };
+        // Each charge to a rate is rounded up to a whole microsecond.
+        let rounding = match rule {
+            Rule::Gcra { burst, .. } => 2 + burst / 50,
+            _ => 0,
+        };
+        let index = self.scope(scope);
+        let most = self.scopes[index].used(at, rule, longer);
+        ensure!(
+            self,
+            *used <= most + rounding && used + asked > limit(rule),
+            "denied without a reason: {denial:?}; used at most {most}"
+        );
+        Ok(())
+    }
+
+    fn scope(&mut self, scope: &Scope) -> usize {
+        if let Some(index) = self.names.get(scope) {
+            return *index;
+        }
+        self.scopes.push(ScopeLog::default());
+        self.names.insert(scope.clone(), self.scopes.len() - 1);
+        self.scopes.len() - 1
+    }
+
+    /// Expired reservations were charged at `now`.
+    pub(crate) fn expired(&mut self, now: Timestamp, writes: &WriteSet) -> Verdict {
+        for record in self.queued(writes)? {
+            let life = self.by_request.get(&record.request).copied();
+            let life = life.ok_or_else(|| format!("{} expired, and never was", record.request))?;
+            let Life {
+                state, estimate, ..
+            } = self.lives[life];
+            ensure!(
+                self,
+                matches!(state, State::Open { deadline } if deadline <= now),
+                "{} expired in {state:?} at {now}",
+                record.request
+            );
+            ensure!(
+                self,
+                record.kind == RecordKind::Expired && record.cost_nano_usd == estimate.cost,
+                "{} expired as {record:?}",
+                record.request
+            );
+            self.close(now, life, estimate, State::Expired);
+        }
+        Ok(())
+    }
+
+    /// The records that a commit queued, each under the next number.
+    fn queued(&mut self, writes: &WriteSet) -> Result<Vec<Record>, String> {
+        let mut records = Vec::new();
+        for (row, text) in writes.iter() {
+            let (Some(_), Some(text)) = (row.strip_prefix("q/"), text) else {
+                continue;
+            };
+            let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let next = self.lines.len() as u64 + 1;
+            self.checks += 1;
+            if line.sequence != next {
+                return Err(format!("record {} was queued as {}", next, line.sequence));
+            }
+            self.lines.push(text.to_owned());
+            self.charged += line.record.cost_nano_usd.as_nanos();
+            records.push(line.record);
+        }
+        Ok(records)
+    }
+
+    /// What stands at the scopes is what the log says, and nothing is overdue.
+    pub(crate) fn standing(&mut self, now: Timestamp, reply: &Reply) -> Verdict {
+        let Reply::Standing { scopes, open, .. } = reply else {
+            return Err(format!("what stands? {reply:?}"));
+        };
+        ensure!(
+            self,
+            *open == self.open.len() as u64,
+            "{open} reservations are open, not {}",
+            self.open.len()
+        );
+        for standing in scopes {
+            self.standing_at(now, standing)?;
+        }
+        for life in &self.open {
+            if let State::Open { deadline } = self.lives[*life].state {
+                ensure!(
+                    self,
+                    deadline.plus(OVERDUE_MAX) > now,
+                    "a reservation of {deadline} still stands at {now}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn standing_at(&mut self, now: Timestamp, standing: &ScopeStanding) -> Verdict {
+        let index = self.scope(&standing.scope);
+        let log = &self.scopes[index];
+        let now = now.max(log.at);
+        let found = [
+            standing.spent_day.as_nanos(),
+            standing.spent_month.as_nanos(),
+            standing.spent_total.as_nanos(),
+            standing.reserved.as_nanos(),
+            standing.requests_total as i64,
+            standing.tokens_total as i64,
+            standing.leased.requests as i64,
+            standing.leased.tokens.count() as i64,
+            standing.leased.cost.as_nanos(),
+        ];
+        let leased = log.leased(now);
+        let expected = [
+            log.day(now).spent,
+            log.month(now).spent,
+            log.total.spent,
+            log.total.reserved,
+            log.requests as i64,
+            log.tokens as i64,
+            leased.requests as i64,
+            leased.tokens.count() as i64,
+            leased.cost.as_nanos(),
+        ];
+        let is_org = standing.scope == Scope::Org;
+        let total = log.total.spent;
+        ensure!(
+            self,
+            found == expected,
+            "at {:?} stand {found:?}, not {expected:?}",
+            standing.scope
+        );
+        ensure!(
+            self,
+            !is_org || total == self.charged,
+            "the ledger charged {total}, its records {}",
+            self.charged
+        );
+        Ok(())
+    }
+
+    /// The world has come to rest: nothing is open, and every record is in the bucket, once, in order.
+    pub(crate) fn at_rest(&mut self, objects: &[(String, String)]) -> Verdict {
+        ensure!(
+            self,
+            self.open.is_empty(),
+            "{} reservations leaked",
+            self.open.len()
+        );
+        let mut shipped = 0;
+        for (number, (name, text)) in objects.iter().enumerate() {
+            ensure!(
+                self,
+                *name == format!("{:012}.ndjson.gz", number + 1),
+                "batch {} is {name}",
+                number + 1
+            );
+            for line in text.lines() {
+                let expected = self.lines.get(shipped).map(String::as_str);
+                ensure!(
+                    self,
+                    expected == Some(line),
+                    "record {} was shipped as {line}",
+                    shipped + 1
+                );
+                shipped += 1;
+            }
+        }
+        ensure!(
+            self,
+            shipped == self.lines.len(),
+            "{} records, {shipped} shipped",
+            self.lines.len()
+        );
+        Ok(())
+    }
+}
+
+fn key(record: &Record) -> Due {
+    (record.request.clone(), record.kind, record.cost_nano_usd)
+}
+
+fn limit(rule: &Rule) -> u64 {
+    match *rule {
+        Rule::Window { limit, .. } | Rule::Concurrency { limit } => limit,
+        Rule::Gcra { burst, .. } => burst,
+        Rule::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
+    }
+}
+
+fn asked(rule: &Rule, estimate: Amount) -> u64 {
+    match *rule {
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => scope::quantity(meter, estimate),
+        Rule::Concurrency { .. } => 1,
+        Rule::Budget { .. } => u64::try_from(estimate.cost.as_nanos()).unwrap_or(0),
+    }
+}

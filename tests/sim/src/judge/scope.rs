@@ -1,0 +1,333 @@
+//! What the judge knows of one scope: a log of admissions, and sums over it.
+//!
+//! Naive on purpose: it keeps each admission and each lease by itself, where the ledger keeps sub-buckets and running
+//! balances.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sluice_machines::limit::{Amount, Meter, Period, Rule, Slice};
+use sluice_units::{Span, Timestamp};
+
+/// Admissions within one window, each with what it counts for.
+#[derive(Debug)]
+struct WindowLog {
+    meter: Meter,
+    window: Span,
+    /// When, which admission, how much.
+    entries: VecDeque<(Timestamp, usize, u64)>,
+    sum: u64,
+    named_at: Timestamp,
+}
+
+impl WindowLog {
+    fn is(&self, meter: Meter, window: Span) -> bool {
+        self.meter == meter && self.window == window
+    }
+
+    fn forget(&mut self, at: Timestamp) {
+        // A little longer than the window: a denial may count one sub-bucket more.
+        let longer = Span::from_micros(self.window.as_micros() / 30);
+        let begins = at.minus(self.window.plus(longer));
+        while let Some((_, _, quantity)) = self.entries.front().filter(|first| first.0 < begins) {
+            self.sum -= quantity;
+            self.entries.pop_front();
+        }
+    }
+
+    fn used(&self, at: Timestamp, stretch: Span) -> u64 {
+        let begins = at.minus(stretch);
+        let before: u64 = self
+            .entries
+            .iter()
+            .take_while(|entry| entry.0 < begins)
+            .map(|entry| entry.2)
+            .sum();
+        self.sum - before
+    }
+
+    fn correct(&mut self, life: usize, quantity: u64) {
+        // Admissions at one scope are logged in their order.
+        let found = self.entries.binary_search_by_key(&life, |entry| entry.1);
+        if let Ok(position) = found {
+            let entry = &mut self.entries[position];
+            self.sum = self.sum - entry.2 + quantity;
+            entry.2 = quantity;
+        }
+    }
+}
+
+/// A bucket that leaks: what is charged runs out at the rule's rate.
+#[derive(Debug)]
+struct Bucket {
+    meter: Meter,
+    window: Span,
+    limit: u64,
+    /// When it will have run out, in nanoseconds.
+    empty_at: i128,
+}
+
+impl Bucket {
+    fn is(&self, meter: Meter, window: Span) -> bool {
+        self.meter == meter && self.window == window
+    }
+
+    fn ahead(&self, at: Timestamp) -> i128 {
+        (self.empty_at - i128::from(at.as_micros()) * 1_000).max(0)
+    }
+
+    fn used(&self, at: Timestamp, limit: u64) -> u64 {
+        let window = i128::from(self.window.as_micros()) * 1_000;
+        u64::try_from(self.ahead(at) * i128::from(limit) / window).unwrap_or(u64::MAX)
+    }
+
+    fn charge(&mut self, at: Timestamp, quantity: u64) {
+        let takes = i128::from(quantity) * i128::from(self.window.as_micros()) * 1_000
+            / i128::from(self.limit);
+        self.empty_at = i128::from(at.as_micros()) * 1_000 + self.ahead(at) + takes;
+    }
+}
+
+/// Money within one period, in nano-dollars.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Money {
+    pub(super) spent: i64,
+    pub(super) reserved: i64,
+}
+
+impl Money {
+    fn used(self) -> i64 {
+        self.spent + self.reserved
+    }
+}
+
+/// One scope.
+#[derive(Debug, Default)]
+pub(super) struct ScopeLog {
+    /// The time of the last admission or lease; never goes back.
+    pub(super) at: Timestamp,
+    windows: Vec<WindowLog>,
+    buckets: Vec<Bucket>,
+    days: BTreeMap<Timestamp, Money>,
+    months: BTreeMap<Timestamp, Money>,
+    /// What leases hold, and until when.
+    leases: BTreeMap<usize, (Timestamp, Slice)>,
+    pub(super) total: Money,
+    pub(super) requests: u64,
+    pub(super) tokens: u64,
+    open: u64,
+    reserved_tokens: u64,
+}
+
+impl ScopeLog {
+    pub(super) fn day(&self, at: Timestamp) -> Money {
+        self.days.get(&at.day_start()).copied().unwrap_or_default()
+    }
+
+    pub(super) fn month(&self, at: Timestamp) -> Money {
+        let month = self.months.get(&at.month_start());
+        month.copied().unwrap_or_default()
+    }
+
+    /// What all leases hold.
+    pub(super) fn leased(&self, at: Timestamp) -> Slice {
+        self.leases
+            .values()
+            .filter(|(until, _)| *until > at)
+            .fold(Slice::NONE, |sum, (_, slice)| sum.plus(*slice))
+    }
+
+    /// What stands against a rule at this time, leases included; `longer` is added to a window's length.
+    pub(super) fn used(&self, at: Timestamp, rule: &Rule, longer: Span) -> u64 {
+        let leased = self.leased(at);
+        let of = |meter| match meter {
+            Meter::Requests => leased.requests,
+            Meter::Tokens => leased.tokens.count(),
+        };
+        match *rule {
+            Rule::Window { meter, window, .. } => {
+                let log = self.windows.iter().find(|log| log.is(meter, window));
+                log.map_or(0, |log| log.used(at, window.plus(longer))) + of(meter)
+            }
+            Rule::Gcra {
+                meter,
+                window,
+                limit,
+                ..
+            } => {
+                let bucket = self.buckets.iter().find(|one| one.is(meter, window));
+                let held = match meter {
+                    Meter::Requests => 0,
+                    Meter::Tokens => self.reserved_tokens,
+                };
+                bucket.map_or(0, |bucket| bucket.used(at, limit)) + held + of(meter)
+            }
+            Rule::Concurrency { .. } => self.open + leased.requests,
+            Rule::Budget { period, .. } => {
+                let money = match period {
+                    Period::Day => self.day(at),
+                    Period::Month => self.month(at),
+                };
+                u64::try_from(money.used() + leased.cost.as_nanos()).unwrap_or(0)
+            }
+        }
+    }
+
+    /// Notes what a lease holds from now on.
+    pub(super) fn hold(&mut self, lease: usize, until: Timestamp, slice: Slice) {
+        let at = self.at;
+        self.leases.retain(|_, held| held.0 > at);
+        self.leases.insert(lease, (until, slice));
+    }
+
+    /// Logs an admission.
+    pub(super) fn admit(&mut self, at: Timestamp, life: usize, rules: &[Rule], estimate: Amount) {
+        self.at = self.at.max(at);
+        self.requests += 1;
+        self.open += 1;
+        self.reserved_tokens += estimate.tokens.count();
+        let cost = estimate.cost.as_nanos();
+        self.each_period(at, |money| money.reserved += cost);
+        for rule in rules {
+            match *rule {
+                Rule::Window { meter, window, .. } => {
+                    self.window(meter, window);
+                }
+                Rule::Gcra {
+                    meter,
+                    window,
+                    limit,
+                    ..
+                } => {
+                    let bucket = self.bucket(meter, window, limit);
+                    if meter == Meter::Requests {
+                        bucket.charge(at, 1);
+                    }
+                }
+                Rule::Concurrency { .. } | Rule::Budget { .. } => {}
+            }
+        }
+        // A rate that these rules do not name, and that rests, is forgotten.
+        self.buckets.retain(|one| {
+            one.ahead(at) > 0
+                || rules.iter().any(
+                    |rule| matches!(*rule, Rule::Gcra { meter, window, .. } if one.is(meter, window)),
+                )
+        });
+        for log in &mut self.windows {
+            log.forget(at);
+            let quantity = quantity(log.meter, estimate);
+            let is_named = rules.iter().any(
+                |rule| matches!(*rule, Rule::Window { meter, window, .. } if log.is(meter, window)),
+            );
+            log.entries.push_back((at, life, quantity));
+            log.sum += quantity;
+            log.named_at = if is_named { at } else { log.named_at };
+        }
+        // What no rule has named for its whole length nobody asks about.
+        self.windows
+            .retain(|log| at.since(log.named_at) <= log.window);
+    }
+
+    fn bucket(&mut self, meter: Meter, window: Span, limit: u64) -> &mut Bucket {
+        let known = self.buckets.iter().position(|one| one.is(meter, window));
+        let position = known.unwrap_or_else(|| {
+            self.buckets.push(Bucket {
+                meter,
+                window,
+                limit,
+                empty_at: 0,
+            });
+            self.buckets.len() - 1
+        });
+        let bucket = &mut self.buckets[position];
+        bucket.limit = limit;
+        bucket
+    }
+
+    fn window(&mut self, meter: Meter, window: Span) -> &mut WindowLog {
+        let known = self.windows.iter().position(|log| log.is(meter, window));
+        let position = known.unwrap_or_else(|| {
+            self.windows.push(WindowLog {
+                meter,
+                window,
+                entries: VecDeque::new(),
+                sum: 0,
+                named_at: Timestamp::default(),
+            });
+            self.windows.len() - 1
+        });
+        &mut self.windows[position]
+    }
+
+    fn each_period(&mut self, at: Timestamp, change: impl Fn(&mut Money)) {
+        change(self.days.entry(at.day_start()).or_default());
+        change(self.months.entry(at.month_start()).or_default());
+        change(&mut self.total);
+    }
+
+    /// A reservation ends at `now`; `charged` replaces it.
+    pub(super) fn close(
+        &mut self,
+        now: Timestamp,
+        at: Timestamp,
+        life: usize,
+        held: Amount,
+        charged: Amount,
+    ) {
+        let (reserved, spent) = (held.cost.as_nanos(), charged.cost.as_nanos());
+        self.each_period(at, |money| {
+            money.reserved -= reserved;
+            money.spent += spent;
+        });
+        self.open -= 1;
+        self.reserved_tokens -= held.tokens.count();
+        self.tokens += charged.tokens.count();
+        self.correct(Meter::Tokens, life, charged.tokens.count());
+        self.pour(now, charged.tokens.count());
+    }
+
+    /// Tokens count against a rate when they are known.
+    fn pour(&mut self, now: Timestamp, tokens: u64) {
+        let at = self.at.max(now);
+        for bucket in &mut self.buckets {
+            if bucket.meter == Meter::Tokens && tokens > 0 {
+                bucket.charge(at, tokens);
+            }
+        }
+    }
+
+    /// A request that was let in and never served no longer counts.
+    pub(super) fn uncount(&mut self, life: usize) {
+        self.correct(Meter::Requests, life, 0);
+    }
+
+    /// A charge is replaced by another.
+    pub(super) fn replace(
+        &mut self,
+        now: Timestamp,
+        at: Timestamp,
+        life: usize,
+        was: Amount,
+        is: Amount,
+    ) {
+        let difference = is.cost.as_nanos() - was.cost.as_nanos();
+        self.each_period(at, |money| money.spent += difference);
+        self.tokens = self.tokens - was.tokens.count() + is.tokens.count();
+        self.correct(Meter::Tokens, life, is.tokens.count());
+        self.pour(now, is.tokens.minus(was.tokens).count());
+    }
+
+    fn correct(&mut self, meter: Meter, life: usize, quantity: u64) {
+        for log in self.windows.iter_mut().filter(|log| log.meter == meter) {
+            log.correct(life, quantity);
+        }
+    }
+}
+
+/// What an amount is on a meter.
+pub(super) const fn quantity(meter: Meter, amount: Amount) -> u64 {
+    match meter {
+        Meter::Requests => 1,
+        Meter::Tokens => amount.tokens.count(),
+    }
+}

@@ -1,0 +1,272 @@
+//! A ledger's Durable Object: one thing at a time, load → decide → commit without a pause, alarms that come at least
+//! once, and memory that a crash takes away. The same steps as the real object's, around the same machine.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use sluice_machines::ledger::{self, Answer, Call, Command, Notices, Reply};
+use sluice_machines::outbox;
+use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_units::{Span, Timestamp};
+
+use crate::clock::Clock;
+use crate::executor::Group;
+use crate::faults::Fault;
+use crate::judge::Judge;
+use crate::world::World;
+
+const SHIP_INTERVAL: Span = Span::from_seconds(5);
+const RETRY_INTERVAL: Span = Span::from_seconds(60);
+const BATCHES_PER_ALARM_MAX: usize = 16;
+/// How long the platform waits before it rings again after a crash.
+const RING_AGAIN: Span = Span::from_seconds(2);
+/// One call in as many also goes through the text that the real one travels as.
+const TEXT_EACH: u64 = 16;
+
+/// One organisation's ledger.
+pub(crate) struct LedgerObject {
+    pub(crate) org: usize,
+    pub(crate) clock: Clock,
+    pub(crate) judge: RefCell<Judge>,
+    rows: RefCell<Rows>,
+    /// The alarm as the platform knows it: it survives a crash.
+    alarm: Cell<Option<Timestamp>>,
+    is_ringing: Cell<bool>,
+    /// The alarm as the object remembers it.
+    alarm_known: Cell<Option<Timestamp>>,
+    /// News, in memory only.
+    notices: Cell<Notices>,
+    group: Cell<Group>,
+    lives: Cell<u64>,
+}
+
+impl LedgerObject {
+    pub(crate) fn new(org: usize, clock: Clock, group: Group) -> Self {
+        Self {
+            org,
+            clock,
+            judge: RefCell::default(),
+            rows: RefCell::default(),
+            alarm: Cell::new(None),
+            is_ringing: Cell::new(false),
+            alarm_known: Cell::new(None),
+            notices: Cell::default(),
+            group: Cell::new(group),
+            lives: Cell::new(0),
+        }
+    }
+
+    /// Which of its lives this is: an answer from an earlier one is never heard.
+    pub(crate) fn life(&self) -> u64 {
+        self.lives.get()
+    }
+
+    fn now(&self, world: &World) -> Timestamp {
+        self.clock.read(world.now())
+    }
+
+    fn read(&self, reads: &[Read]) -> Result<Vec<(RowKey, String)>, RowError> {
+        let rows = self.rows.borrow();
+        Ok(reads.iter().flat_map(|read| rows.answer(read)).collect())
+    }
+
+    fn load(&self, reads: &[Read]) -> Rows {
+        let mut rows = Rows::new();
+        rows.extend(self.read(reads).unwrap_or_default());
+        rows
+    }
+
+    fn commit(&self, world: &World, writes: &WriteSet) -> Result<(), String> {
+        let refused = world.weather.commit_refused;
+        if !writes.is_empty() && world.faults.strikes(Fault::CommitRefused, refused) {
+            return Err("the database refused".to_owned());
+        }
+        self.rows.borrow_mut().apply(writes);
+        Ok(())
+    }
+
+    /// Commits commands together and answers each.
+    pub(crate) fn call(self: &Rc<Self>, world: &Rc<World>, call: &Call) -> Result<Answer, String> {
+        let now = self.now(world);
+        if world.rng.below(TEXT_EACH) == 0 {
+            world.require(survives_text(call));
+        }
+        let commands = &call.commands;
+        let rows = ledger::load(commands, |reads| self.read(reads)).map_err(broken)?;
+        let (replies, writes) = ledger::decide_batch(&rows, now, commands).map_err(broken)?;
+        if let Err(refused) = self.commit(world, &writes) {
+            world.log(|| format!("ledger {} refuses a commit", self.org));
+            return Err(refused);
+        }
+        if !writes.is_empty() {
+            self.wake_by(world, now.plus(SHIP_INTERVAL));
+        }
+        world.log(|| self.describe(commands, &replies));
+        let judged = self
+            .judge
+            .borrow_mut()
+            .batch(now, commands, &replies, &writes);
+        world.settled(self.org, judged);
+        let notices = self.notices.get().merge(call.notices);
+        self.notices.set(notices);
+        Ok(Answer { replies, notices })
+    }
+
+    fn describe(&self, commands: &[Command], replies: &[Reply]) -> String {
+        let mut line = format!("ledger {}:", self.org);
+        for (command, reply) in commands.iter().zip(replies) {
+            let (verb, request) = match command {
+                Command::Admit(admission) => ("admit", admission.draft.request.as_str()),
+                Command::Lease(request) => ("lease", request.lease.as_str()),
+                Command::Intent(intent) => ("intent", intent.draft.request.as_str()),
+                Command::Extend { request, .. } => ("extend", request.as_str()),
+                Command::Settle { record, .. } => ("settle", record.request.as_str()),
+                Command::Release { request } => ("release", request.as_str()),
+                Command::Standing => ("standing", ""),
+            };
+            let outcome = match reply {
+                Reply::Admitted(_) => "admitted".to_owned(),
+                Reply::Denied(denial) => format!("denied by {:?} {:?}", denial.scope, denial.rule),
+                Reply::Leased(grant) => format!("{:?} for {:?}", grant.rest, grant.life),
+                Reply::Done => "done".to_owned(),
+                Reply::Unknown => "unknown".to_owned(),
+                Reply::Standing { .. } => "stands".to_owned(),
+            };
+            line.push_str(&format!(" {verb} {request}: {outcome};"));
+        }
+        line
+    }
+
+    /// What stands at the scopes is what the judge knows.
+    pub(crate) fn check(&self, world: &World) {
+        let now = self.now(world);
+        let commands = [Command::Standing];
+        let rows = ledger::load(&commands, |reads| self.read(reads));
+        let reply = rows.and_then(|rows| ledger::decide(&rows, now, &commands[0]));
+        let verdict = match reply {
+            Ok((reply, _)) => self.judge.borrow_mut().standing(now, &reply),
+            Err(error) => Err(broken(error)),
+        };
+        world.require(verdict);
+    }
+
+    /// The world has come to rest: all is shipped, and nothing is left but what was forgotten on purpose.
+    pub(crate) fn check_at_rest(&self, world: &World) {
+        self.check(world);
+        let objects = world.bucket.of(&format!("org-{}", self.org));
+        let verdict = self.judge.borrow_mut().at_rest(&objects);
+        world.require(verdict);
+        let rows = self.rows.borrow();
+        let left = rows
+            .iter()
+            .map(|(key, _)| key)
+            .find(|key| !key.starts_with("s/") && *key != "ship");
+        world.require(left.map_or(Ok(()), |row| Err(format!("the row {row} was left behind"))));
+    }
+
+    /// Dies, with all that it was doing and remembers.
+    pub(crate) fn crash(self: &Rc<Self>, world: &Rc<World>) {
+        world.log(|| format!("ledger {} crashes", self.org));
+        world.executor.kill(self.group.get());
+        self.group.set(world.executor.group());
+        self.lives.set(self.lives.get() + 1);
+        if self.is_ringing.replace(false) {
+            self.set_alarm(world, self.now(world).plus(RING_AGAIN));
+        }
+        self.alarm_known.set(self.alarm.get());
+        self.notices.take();
+    }
+
+    fn wake_by(self: &Rc<Self>, world: &Rc<World>, at: Timestamp) {
+        if self.alarm_known.get().is_some_and(|set| set <= at) {
+            return;
+        }
+        self.set_alarm(world, at);
+        self.alarm_known.set(Some(at));
+    }
+
+    fn set_alarm(self: &Rc<Self>, world: &Rc<World>, at: Timestamp) {
+        self.alarm.set(Some(at));
+        let (object, then) = (Rc::clone(self), Rc::clone(world));
+        world.executor.spawn(Group::WORLD, async move {
+            then.sleep(at.since(object.now(&then))).await;
+            while object.is_ringing.get() {
+                then.sleep(Span::from_millis(10)).await;
+            }
+            if object.alarm.get() == Some(at) {
+                object.ring(&then);
+            }
+        });
+    }
+
+    fn ring(self: &Rc<Self>, world: &Rc<World>) {
+        self.alarm.set(None);
+        self.is_ringing.set(true);
+        let (object, then) = (Rc::clone(self), Rc::clone(world));
+        world.executor.spawn(self.group.get(), async move {
+            object.work(&then).await;
+            object.is_ringing.set(false);
+        });
+    }
+
+    /// What the real object does when it is woken.
+    async fn work(self: &Rc<Self>, world: &Rc<World>) {
+        self.alarm_known.set(None);
+        let expired = self.expire(world);
+        for outcome in [expired, self.ship(world).await] {
+            if let Err(failure) = outcome {
+                world.log(|| format!("ledger {}: {failure}", self.org));
+            }
+        }
+        let rows = self.load(&outbox::alarm_reads());
+        let next = outbox::next_alarm(&rows, self.now(world), SHIP_INTERVAL)
+            .unwrap_or_else(|_| Some(self.now(world).plus(RETRY_INTERVAL)));
+        if let Some(next) = next {
+            self.wake_by(world, next);
+        }
+    }
+
+    fn expire(&self, world: &World) -> Result<(), String> {
+        let now = self.now(world);
+        let rows = ledger::load_due(now, |reads| self.read(reads)).map_err(broken)?;
+        let writes = ledger::expire(&rows, now).map_err(broken)?;
+        self.commit(world, &writes)?;
+        let verdict = self.judge.borrow_mut().expired(now, &writes);
+        world.require(verdict);
+        Ok(())
+    }
+
+    async fn ship(&self, world: &Rc<World>) -> Result<(), String> {
+        for _ in 0..BATCHES_PER_ALARM_MAX {
+            let rows = self.load(&outbox::reads());
+            let next = outbox::next_batch(&rows, self.now(world)).map_err(broken)?;
+            let Some((batch, writes)) = next else {
+                return Ok(());
+            };
+            self.commit(world, &writes)?;
+            let is_there = world.bucket.create(world, &batch).await;
+            let rows = self.load(&outbox::reads());
+            if is_there {
+                self.commit(world, &outbox::shipped(&rows, &batch).map_err(broken)?)?;
+            } else {
+                let writes = outbox::failed(&rows, self.now(world), &batch).map_err(broken)?;
+                return self.commit(world, &writes);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: RowError) -> String {
+    error.to_string()
+}
+
+/// Calls travel as text: what arrives is what was sent.
+fn survives_text(call: &Call) -> Result<(), String> {
+    let text = serde_json::to_vec(call).map_err(|error| error.to_string())?;
+    let read: Call = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    if read == *call {
+        return Ok(());
+    }
+    Err(format!("{call:?} arrives as {read:?}"))
+}

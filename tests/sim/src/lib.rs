@@ -1,0 +1,29 @@
+//! The deterministic simulator: the real core and the real machines in a world of many isolates, under a virtual clock
+//! and a seed, with everything that can go wrong; and a judge who looks on from outside.
+//!
+//! What is modelled and what is not stands in `docs/simulator.md`.
+#![forbid(unsafe_code)]
+
+mod bars;
+mod bucket;
+mod callers;
+mod clock;
+mod dialects;
+mod economy;
+mod executor;
+mod faults;
+mod frames;
+mod judge;
+mod ledger;
+mod nature;
+mod network;
+mod platform;
+mod provider;
+mod registry;
+mod rng;
+mod run;
+mod world;
+
+pub use bars::{Added, added_latency, let_in_at_once};
+pub use faults::Counts;
+pub use run::{REQUESTS_PER_SEED, Report, Summary, seed, seeds};

@@ -1,0 +1,249 @@
+//! The core's platform in this world: one value for each request, in one isolate.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+use sluice_core::platform::{
+    FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamCall,
+};
+use sluice_core::secret_key;
+use sluice_machines::ledger;
+use sluice_machines::registry::{self, KeyRecord};
+use sluice_units::{OrgId, RequestId, Secret, Span, Timestamp};
+
+use crate::faults::Fault;
+use crate::network::{self, Call};
+use crate::provider::{self, ScriptedBody};
+use crate::world::{Place, World};
+
+/// The caller's side of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    has_left: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+    /// What has arrived at the caller of a stream.
+    pub(crate) received: RefCell<Vec<u8>>,
+    /// The stream was ended in good order.
+    pub(crate) is_closed: Cell<bool>,
+    /// How long the caller takes for each piece.
+    pub(crate) reading_ms: Cell<i64>,
+}
+
+impl Connection {
+    /// The caller goes away.
+    pub(crate) fn leave(&self) {
+        self.has_left.set(true);
+        self.wakers.take().into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left.get()
+    }
+}
+
+/// One request's view of the world.
+#[derive(Clone)]
+pub(crate) struct Port(Rc<Inner>);
+
+struct Inner {
+    world: Rc<World>,
+    place: Rc<Place>,
+    number: usize,
+    body: Bytes,
+    connection: Rc<Connection>,
+    last: Cell<Timestamp>,
+    is_named: Cell<bool>,
+    is_read: Cell<bool>,
+}
+
+impl Port {
+    pub(crate) fn new(
+        world: &Rc<World>,
+        place: &Rc<Place>,
+        number: usize,
+        body: Bytes,
+        connection: &Rc<Connection>,
+    ) -> Self {
+        Self(Rc::new(Inner {
+            world: Rc::clone(world),
+            place: Rc::clone(place),
+            number,
+            body,
+            connection: Rc::clone(connection),
+            last: Cell::default(),
+            is_named: Cell::new(false),
+            is_read: Cell::new(false),
+        }))
+    }
+}
+
+fn unavailable(store: &'static str, detail: String) -> StoreError {
+    StoreError::Unavailable { store, detail }
+}
+
+impl Platform for Port {
+    type Body = ScriptedBody;
+
+    fn now(&self) -> Timestamp {
+        let inner = &self.0;
+        let now = inner.place.clock.read(inner.world.now());
+        inner.last.set(inner.last.get().max(now));
+        inner.last.get()
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let bytes = self.0.world.dice.bytes();
+        // The first that the core draws for a request becomes its name.
+        if !self.0.is_named.replace(true)
+            && let Ok(name) = RequestId::new(&secret_key::identifier("req_", bytes))
+        {
+            self.0.world.name_request(self.0.number, name);
+        }
+        bytes
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        Some(Secret::new(format!("secret-of-{name}")))
+    }
+
+    async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
+        if self.0.body.len() > bytes_max {
+            return Err(ReceiveError::TooLarge);
+        }
+        Ok(self.0.body.clone())
+    }
+
+    async fn piece(&self) -> Result<Option<Bytes>, ReceiveError> {
+        let is_first = !self.0.is_read.replace(true);
+        Ok((is_first && !self.0.body.is_empty()).then(|| self.0.body.clone()))
+    }
+
+    async fn sleep(&self, span: Span) {
+        self.0.world.sleep(span).await;
+    }
+
+    async fn left(&self) {
+        let connection = &self.0.connection;
+        poll_fn(|context| {
+            if connection.has_left() {
+                return Poll::Ready(());
+            }
+            let mut wakers = connection.wakers.borrow_mut();
+            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                wakers.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        self.0.world.executor.spawn(self.0.place.group, work);
+    }
+
+    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+        let world = &self.0.world;
+        world.asked_upstream(&self.0.place, self.0.number);
+        provider::react(world, self.0.number, &call).await
+    }
+
+    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+        let world = &self.0.world;
+        let Some(object) = world.ledger(org) else {
+            return Err(unavailable("ledger", format!("no ledger of {org}")));
+        };
+        let mut may_return = true;
+        for command in &call.commands {
+            if let ledger::Command::Admit(admission) = command {
+                may_return = false;
+                world.lets_in(&self.0.place, self.0.number, &admission.scopes);
+            }
+        }
+        let (asked, living) = (call.clone(), Rc::clone(&object));
+        let then = Rc::clone(world);
+        let call = Call {
+            execute: move || object.call(&then, &asked),
+            life: move || living.life(),
+            may_return,
+        };
+        network::call(world, &self.0.place, call)
+            .await
+            .map_err(|detail| unavailable("ledger", detail))
+    }
+
+    async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
+        let world = &self.0.world;
+        let asked = network::registry(world, &self.0.place, command).await;
+        asked.map_err(|detail| {
+            self.0.place.registry_failed_at.set(world.now());
+            unavailable("registry", detail)
+        })
+    }
+
+    async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
+        let world = &self.0.world;
+        world.pause(1, 20).await;
+        let read = world.registry.read_copy(world, hash);
+        world.pause(1, 20).await;
+        if world
+            .faults
+            .strikes(Fault::CopyFailed, world.weather.copy_failed)
+        {
+            return Err(unavailable("key copy", "it did not answer".to_owned()));
+        }
+        Ok(read)
+    }
+
+    async fn probe_records(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        let place = &self.0.place;
+        self.0
+            .world
+            .log(|| format!("{} {level:?}: {line}", place.name));
+        let is_bug = line.contains("bug");
+        self.0.world.require(if is_bug {
+            Err(format!("the core says: {line}"))
+        } else {
+            Ok(())
+        });
+    }
+}
+
+/// The way back to the caller of a stream.
+pub(crate) struct Downstream {
+    pub(crate) world: Rc<World>,
+    pub(crate) number: usize,
+    pub(crate) connection: Rc<Connection>,
+}
+
+impl Sink for Downstream {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Left> {
+        self.world.delivers(self.number);
+        let reading_ms = self.connection.reading_ms.get();
+        if reading_ms > 0 {
+            self.world.pause(0, reading_ms).await;
+        }
+        if self.connection.has_left() {
+            return Err(Left);
+        }
+        self.connection
+            .received
+            .borrow_mut()
+            .extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), Left> {
+        if self.connection.has_left() {
+            return Err(Left);
+        }
+        self.connection.is_closed.set(true);
+        Ok(())
+    }
+}

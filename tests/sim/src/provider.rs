@@ -1,0 +1,233 @@
+//! Providers of three dialects: they answer whole and in pieces, late, wrong, half, or not at all.
+//!
+//! What a provider says is decided by the seed, and noted as the truth that records are held against.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sluice_core::platform::{FetchError, UpstreamAnswer, UpstreamBody, UpstreamCall};
+use sluice_core::sandbox::Step;
+use sluice_units::Span;
+
+use crate::dialects::{self, Asked, Said};
+use crate::faults::Fault;
+use crate::world::World;
+
+const WORDS: [&str; 8] = [
+    "Hello",
+    " wörld",
+    " \"so\"",
+    " 日本語",
+    "\\n",
+    " data: [DONE]",
+    " ok.",
+    "\u{1f980}",
+];
+
+/// What goes wrong in one call.
+const TROUBLES: [Fault; 7] = [
+    Fault::UpstreamUnreachable,
+    Fault::UpstreamSilent,
+    Fault::UpstreamError,
+    Fault::UpstreamGarbled,
+    Fault::UpstreamCut,
+    Fault::UpstreamSlow,
+    Fault::UpstreamOverrun,
+];
+
+/// What the world knows of one call.
+#[derive(Debug, Clone)]
+pub(crate) struct CallFact {
+    pub(crate) provider: &'static str,
+    pub(crate) model: &'static str,
+    pub(crate) said: Said,
+    /// The whole answer is on its way; where that cannot be told, nothing.
+    pub(crate) is_sound: Option<bool>,
+}
+
+/// Answers a call.
+pub(crate) async fn react(
+    world: &Rc<World>,
+    number: usize,
+    call: &UpstreamCall,
+) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+    let rng = &world.providers;
+    let Some(asked) = Asked::read(call) else {
+        world.require(Err(format!("a call that no provider knows: {}", call.url)));
+        return Err(FetchError::Connect);
+    };
+    let marker = format!("~{number}~");
+    let is_own = memory_find(&call.body, marker.as_bytes());
+    world.require(if is_own {
+        Ok(())
+    } else {
+        Err(format!("request {number} sent another's words"))
+    });
+    let trouble = (!world.faults.is_over() && rng.chance(world.weather.upstream))
+        .then(|| *rng.pick(&TROUBLES));
+    if let Some(fault) = trouble {
+        world.faults.note(fault);
+    }
+    let said = say(world, asked, trouble);
+    world.called(
+        number,
+        CallFact {
+            provider: asked.provider(),
+            model: asked.model(),
+            said: said.clone(),
+            is_sound: soundness(asked, trouble),
+        },
+    );
+    world.log(|| format!("request {number} at {}: {trouble:?}", asked.provider()));
+    let (low_ms, high_ms) = world.thinking_ms.get();
+    world.pause(low_ms, high_ms).await;
+    let script = match trouble {
+        Some(Fault::UpstreamUnreachable) => {
+            return Err(*rng.pick(&[FetchError::Connect, FetchError::Broken]));
+        }
+        Some(Fault::UpstreamSilent) if rng.chance(500_000) => {
+            // Until the core has had enough.
+            std::future::pending::<()>().await;
+            return Err(FetchError::Broken);
+        }
+        Some(Fault::UpstreamError) => {
+            let (status, body) = dialects::refusal(asked, rng);
+            let script = vec![Step::Send(body)];
+            return Ok(answer(world, number, status, (asked, script)));
+        }
+        _ => script(world, asked, &said, trouble),
+    };
+    Ok(answer(world, number, 200, (asked, script)))
+}
+
+fn memory_find(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
+}
+
+/// Whether the whole answer will come.
+fn soundness(asked: Asked, trouble: Option<Fault>) -> Option<bool> {
+    match trouble {
+        None | Some(Fault::UpstreamSlow | Fault::UpstreamOverrun) => Some(true),
+        // What is cut off may be what nobody needs.
+        Some(Fault::UpstreamCut | Fault::UpstreamSilent) if asked.is_stream => None,
+        Some(_) => Some(false),
+    }
+}
+
+fn say(world: &World, asked: Asked, trouble: Option<Fault>) -> Said {
+    let rng = &world.providers;
+    let words = rng.between(1, 6);
+    let pieces: Vec<&'static str> = (0..words).map(|_| *rng.pick(&WORDS)).collect();
+    let output = match trouble {
+        Some(Fault::UpstreamOverrun) => 600,
+        _ => words as u64,
+    };
+    Said {
+        pieces,
+        input: rng.between(3, 12) as u64,
+        output: if asked.is_embedding { 0 } else { output },
+    }
+}
+
+/// What comes over the wire, and when.
+fn script(world: &World, asked: Asked, said: &Said, trouble: Option<Fault>) -> Vec<Step> {
+    let rng = &world.providers;
+    let mut bytes = dialects::answer(asked, said, rng);
+    let mut end = None;
+    match trouble {
+        Some(Fault::UpstreamGarbled) => bytes = dialects::garbage(asked, rng, bytes),
+        Some(Fault::UpstreamCut) => {
+            bytes.truncate(rng.index(bytes.len()));
+            end = rng.chance(500_000).then_some(Step::Break);
+        }
+        Some(Fault::UpstreamSilent) => {
+            bytes.truncate(rng.index(bytes.len()));
+            end = Some(Step::Hang);
+        }
+        _ => {}
+    }
+    let most_ms = match trouble {
+        Some(Fault::UpstreamSlow) => 3_000,
+        _ if asked.is_stream => 60,
+        _ => 5,
+    };
+    let pieces = if asked.is_stream {
+        rng.between(1, 6)
+    } else {
+        rng.between(1, 2)
+    };
+    let mut steps = Vec::new();
+    let mut rest = Bytes::from(bytes);
+    for left in (1..=pieces).rev() {
+        // Anywhere, also in the middle of a character.
+        let size = match left {
+            1 => rest.len(),
+            _ => rng.index(rest.len() + 1),
+        };
+        let piece = rest.split_to(size);
+        if !piece.is_empty() {
+            steps.push(Step::Wait(Span::from_millis(rng.between(0, most_ms))));
+            steps.push(Step::Send(piece));
+        }
+    }
+    steps.extend(end);
+    steps
+}
+
+fn answer(
+    world: &Rc<World>,
+    number: usize,
+    status: u16,
+    (asked, script): (Asked, Vec<Step>),
+) -> UpstreamAnswer<ScriptedBody> {
+    let mut headers = HeaderMap::new();
+    let kind = if asked.is_stream && status == 200 {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if status == 429 && world.providers.chance(500_000) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    UpstreamAnswer {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+        headers,
+        body: ScriptedBody {
+            world: Rc::clone(world),
+            number,
+            steps: script.into(),
+        },
+    }
+}
+
+/// The body of a provider's answer.
+pub(crate) struct ScriptedBody {
+    world: Rc<World>,
+    number: usize,
+    steps: VecDeque<Step>,
+}
+
+impl UpstreamBody for ScriptedBody {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            match self.steps.pop_front() {
+                None => {
+                    self.world.answers(self.number);
+                    return Ok(None);
+                }
+                Some(Step::Wait(span)) => self.world.sleep(span).await,
+                Some(Step::Send(bytes)) => {
+                    self.world.answers(self.number);
+                    return Ok(Some(bytes));
+                }
+                Some(Step::Break) => return Err(FetchError::Broken),
+                Some(Step::Hang) => std::future::pending().await,
+            }
+        }
+    }
+}

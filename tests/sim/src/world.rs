@@ -1,0 +1,513 @@
+//! One world: its places, its people, its weather, and what has happened so far.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sluice_core::isolate::Isolate;
+use sluice_machines::ledger::LEASE_GRACE;
+use sluice_machines::limit::ScopeRules;
+use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
+use sluice_machines::registry::{CHANGES_MAX, Command, Reply};
+use sluice_units::{OrgId, RequestId, Span, Timestamp};
+
+use crate::bucket::Bucket;
+use crate::clock::Clock;
+use crate::economy::{self, Key, ORGS, Version};
+use crate::executor::{Executor, Group, Sleep};
+use crate::faults::{Faults, Weather};
+use crate::judge::{News, Verdict};
+use crate::ledger::LedgerObject;
+use crate::network::Region;
+use crate::provider::CallFact;
+use crate::registry::Registry;
+use crate::rng::Rng;
+
+/// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
+const STALE_MAX: Span = Span::from_seconds(5);
+/// The same while the registry cannot be reached: copies serve for a minute, and the sync before may have been slow.
+const STALE_IN_OUTAGE_MAX: Span = Span::from_seconds(66);
+
+/// One isolate.
+pub(crate) struct Place {
+    pub(crate) name: String,
+    pub(crate) region: Rc<Region>,
+    pub(crate) isolate: Rc<Isolate>,
+    pub(crate) clock: Clock,
+    pub(crate) group: Group,
+    /// When it last asked the registry in vain.
+    pub(crate) registry_failed_at: Cell<Timestamp>,
+}
+
+/// What the world knows of one request.
+pub(crate) struct Fact {
+    pub(crate) key: usize,
+    pub(crate) place: Rc<Place>,
+    pub(crate) arrived: Timestamp,
+    pub(crate) name: Option<RequestId>,
+    pub(crate) calls: Vec<CallFact>,
+    /// When a provider was first called.
+    pub(crate) called_at: Option<Timestamp>,
+    /// When a provider's last word came before the caller got anything.
+    pub(crate) answered_at: Timestamp,
+    /// When the caller got the first of it.
+    pub(crate) delivered_at: Option<Timestamp>,
+    /// What the caller was answered.
+    pub(crate) status: Option<u16>,
+}
+
+impl Fact {
+    pub(crate) fn new(key: usize, place: &Rc<Place>, arrived: Timestamp) -> Self {
+        Self {
+            key,
+            place: Rc::clone(place),
+            arrived,
+            name: None,
+            calls: Vec::new(),
+            called_at: None,
+            answered_at: Timestamp::default(),
+            delivered_at: None,
+            status: None,
+        }
+    }
+}
+
+/// A version of the configuration and until when it was the current one.
+pub(crate) struct Reign {
+    pub(crate) version: Rc<Version>,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// A key and when it was revoked.
+pub(crate) struct Holder {
+    pub(crate) key: Key,
+    pub(crate) revoked_at: Option<Timestamp>,
+}
+
+/// A world.
+pub(crate) struct World {
+    pub(crate) executor: Rc<Executor>,
+    pub(crate) weather: Weather,
+    pub(crate) faults: Faults,
+    /// Decides what has no stream of its own.
+    pub(crate) rng: Rng,
+    /// What the core is given as randomness.
+    pub(crate) dice: Rng,
+    pub(crate) providers: Rng,
+    pub(crate) regions: Vec<Rc<Region>>,
+    pub(crate) places: RefCell<Vec<Rc<Place>>>,
+    pub(crate) ledgers: Vec<Rc<LedgerObject>>,
+    pub(crate) registry: Rc<Registry>,
+    pub(crate) bucket: Bucket,
+    pub(crate) reigns: RefCell<Vec<Reign>>,
+    /// Versions that were written but not committed yet, or not again.
+    pub(crate) drafts: RefCell<Vec<Rc<Version>>>,
+    pub(crate) holders: RefCell<Vec<Holder>>,
+    pub(crate) facts: RefCell<Vec<Fact>>,
+    names: RefCell<BTreeMap<RequestId, usize>>,
+    pub(crate) in_flight: Cell<usize>,
+    /// How long providers think.
+    pub(crate) thinking_ms: Cell<(i64, i64)>,
+    began: Timestamp,
+    log: Option<RefCell<String>>,
+    violation: RefCell<Option<String>>,
+    checks: Cell<u64>,
+}
+
+impl World {
+    /// A world of this seed, whose first configuration is `version`.
+    pub(crate) fn new(seed: u64, weather: Weather, version: Version, has_log: bool) -> Rc<Self> {
+        let rng = Rng::new(seed, 1);
+        // The last seconds of a month, more often than not.
+        let began = Timestamp::from_millis(1_796_083_140_000 + rng.between(-20_000, 70_000));
+        let executor = Rc::new(Executor::new(began, Rng::new(seed, 2)));
+        let drift = |rng: &Rng| rng.between(-weather.drift_ppm_max, weather.drift_ppm_max);
+        let regions = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)]
+            .into_iter()
+            .map(|(name, low, high)| {
+                Rc::new(Region {
+                    name,
+                    distance: Cell::new(Span::from_micros(rng.between(low * 500, high * 1_000))),
+                    is_steady: Cell::new(false),
+                    cut_until: Cell::default(),
+                })
+            })
+            .collect();
+        let ledgers = (0..ORGS)
+            .map(|org| {
+                let clock = Clock::new(began, drift(&rng));
+                Rc::new(LedgerObject::new(org, clock, executor.group()))
+            })
+            .collect();
+        let registry = Rc::new(Registry::new(Clock::new(began, drift(&rng))));
+        let world = Rc::new(Self {
+            weather,
+            faults: Faults::new(Rng::new(seed, 3)),
+            dice: Rng::new(seed, 4),
+            providers: Rng::new(seed, 5),
+            regions,
+            places: RefCell::default(),
+            ledgers,
+            registry,
+            bucket: Bucket::default(),
+            reigns: RefCell::default(),
+            drafts: RefCell::new(vec![Rc::new(version)]),
+            holders: RefCell::default(),
+            facts: RefCell::default(),
+            names: RefCell::default(),
+            in_flight: Cell::new(0),
+            thinking_ms: Cell::new((20, 300)),
+            began,
+            log: has_log.then(RefCell::default),
+            violation: RefCell::default(),
+            checks: Cell::new(0),
+            executor,
+            rng,
+        });
+        world.settle_in();
+        world
+    }
+
+    /// The first isolates, the first keys.
+    fn settle_in(self: &Rc<Self>) {
+        self.fill(self.rng.between(3, 9) as usize);
+        // An old registry, which has forgotten its first changes.
+        if self.rng.chance(125_000) {
+            for number in 0..CHANGES_MAX as usize + 100 {
+                let number = economy::KEYS_MAX + number;
+                let key = Key::new(&self.rng, number, self.now());
+                let key = Box::new(key.record);
+                while self
+                    .registry
+                    .call(self, &Command::CreateKey { key: key.clone() })
+                    .is_err()
+                {}
+            }
+        }
+        for number in 0..economy::KEYS {
+            let key = Key::new(&self.rng, number, self.now());
+            let command = Command::CreateKey {
+                key: Box::new(key.record.clone()),
+            };
+            self.holders.borrow_mut().push(Holder {
+                key,
+                revoked_at: None,
+            });
+            // Before the weather: the database does not refuse yet.
+            while self.registry.call(self, &command).is_err() {}
+        }
+    }
+
+    /// Starts isolates until there are so many.
+    pub(crate) fn fill(&self, count: usize) {
+        let there = self.places.borrow().len();
+        for number in there..count {
+            let region = Rc::clone(&self.regions[number % self.regions.len()]);
+            let place = self.place(number, region);
+            self.places.borrow_mut().push(place);
+        }
+    }
+
+    /// A new isolate without memory.
+    pub(crate) fn place(&self, number: usize, region: Rc<Region>) -> Rc<Place> {
+        let drift = self.weather.drift_ppm_max;
+        let document = self.drafts.borrow()[0].document.clone();
+        Rc::new(Place {
+            name: format!("{}-{number}", region.name),
+            region,
+            isolate: Rc::new(Isolate::new(document)),
+            clock: Clock::new(self.now(), self.rng.between(-drift, drift)),
+            group: self.executor.group(),
+            registry_failed_at: Cell::default(),
+        })
+    }
+
+    /// The true time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.executor.now()
+    }
+
+    pub(crate) fn sleep(&self, span: Span) -> Sleep {
+        self.executor.sleep(span)
+    }
+
+    /// Takes between so many milliseconds and so many.
+    pub(crate) fn pause(&self, low_ms: i64, high_ms: i64) -> Sleep {
+        self.sleep(Span::from_micros(
+            self.rng.between(low_ms * 1_000, high_ms * 1_000),
+        ))
+    }
+
+    /// A time about as long as this one.
+    pub(crate) fn about(&self, span: Span) -> Span {
+        let micros = span.as_micros();
+        Span::from_micros(self.rng.between(micros * 4 / 5, micros * 3 / 2))
+    }
+
+    /// A time that is as long as this one on average.
+    pub(crate) fn around(&self, every_ms: i64) -> Span {
+        Span::from_micros(self.rng.between(0, every_ms * 2_000))
+    }
+
+    pub(crate) fn ledger(&self, org: &OrgId) -> Option<Rc<LedgerObject>> {
+        let number = (0..ORGS).find(|number| economy::org_id(*number) == *org)?;
+        Some(Rc::clone(&self.ledgers[number]))
+    }
+
+    /// Writes a line into the log, if there is one.
+    pub(crate) fn log(&self, line: impl FnOnce() -> String) {
+        if let Some(log) = &self.log {
+            let micros = self.now().since(self.began).as_micros();
+            let line = line();
+            let mut log = log.borrow_mut();
+            log.push_str(&format!(
+                "{:>6}.{:06} {line}\n",
+                micros / 1_000_000,
+                micros % 1_000_000
+            ));
+        }
+    }
+
+    /// Something was looked at; the first thing that is wrong ends the run.
+    pub(crate) fn require(&self, verdict: Verdict) {
+        self.checks.set(self.checks.get() + 1);
+        if let Err(what) = verdict {
+            self.log(|| format!("WRONG: {what}"));
+            self.violation.borrow_mut().get_or_insert(what);
+        }
+    }
+
+    pub(crate) fn violation(&self) -> Option<String> {
+        self.violation.borrow().clone()
+    }
+
+    pub(crate) fn take_log(&self) -> String {
+        self.log.as_ref().map(RefCell::take).unwrap_or_default()
+    }
+
+    pub(crate) fn checks(&self) -> u64 {
+        let judged = self
+            .ledgers
+            .iter()
+            .map(|ledger| ledger.judge.borrow().checks);
+        self.checks.get() + judged.sum::<u64>()
+    }
+
+    /// True time since the beginning.
+    pub(crate) fn age(&self) -> Span {
+        self.now().since(self.began)
+    }
+
+    /// The core has drawn a request's name.
+    pub(crate) fn name_request(&self, number: usize, name: RequestId) {
+        self.log(|| format!("request {number} is {name}"));
+        self.names.borrow_mut().insert(name.clone(), number);
+        if let Some(fact) = self.facts.borrow_mut().get_mut(number) {
+            fact.name = Some(name);
+        }
+    }
+
+    /// How old what an isolate goes by may be.
+    fn stale_max(&self, place: &Place) -> Span {
+        let failed = self.now().since(place.registry_failed_at.get());
+        let base = if failed < STALE_IN_OUTAGE_MAX {
+            STALE_IN_OUTAGE_MAX
+        } else {
+            STALE_MAX
+        };
+        // A clock that was set back by less than a copy's age makes it look that much younger.
+        base.plus(place.clock.set_back().min(STALE_MAX))
+    }
+
+    /// A request is let in under these rules: they must be the key's, and not out of date.
+    pub(crate) fn lets_in(&self, place: &Place, number: usize, rules: &[ScopeRules]) {
+        let facts = self.facts.borrow();
+        let holders = self.holders.borrow();
+        let Some(fact) = facts.get(number) else {
+            return;
+        };
+        let holder = &holders[fact.key];
+        let oldest = fact.arrived.minus(self.stale_max(place));
+        let fits = self
+            .reigns
+            .borrow()
+            .iter()
+            .rev()
+            .take_while(|reign| reign.until.is_none_or(|until| until >= oldest))
+            .any(|reign| *reign.version.scopes_of(fact.key, &holder.key) == rules);
+        self.require(if fits {
+            Ok(())
+        } else {
+            Err(format!(
+                "request {number} is admitted under rules that do not hold: {rules:?}"
+            ))
+        });
+    }
+
+    /// A provider is called for a request: its key must be good.
+    pub(crate) fn asked_upstream(&self, place: &Place, number: usize) {
+        let facts = self.facts.borrow();
+        let Some(fact) = facts.get(number) else {
+            return;
+        };
+        let revoked_at = self.holders.borrow()[fact.key].revoked_at;
+        let is_late = revoked_at.is_some_and(|at| at.plus(self.stale_max(place)) < fact.arrived);
+        self.require(if is_late {
+            Err(format!(
+                "request {number} came long after its key was revoked"
+            ))
+        } else {
+            Ok(())
+        });
+    }
+
+    /// A provider was called for a request.
+    pub(crate) fn called(&self, number: usize, call: CallFact) {
+        if let Some(fact) = self.facts.borrow_mut().get_mut(number) {
+            fact.calls.push(call);
+            fact.called_at.get_or_insert_with(|| self.executor.now());
+        }
+    }
+
+    /// A provider has said something.
+    pub(crate) fn answers(&self, number: usize) {
+        let now = self.now();
+        if let Some(fact) = self.facts.borrow_mut().get_mut(number)
+            && fact.delivered_at.is_none()
+        {
+            fact.answered_at = now;
+        }
+    }
+
+    /// Something of an answer reaches the caller: the ledger must know of the request by now.
+    pub(crate) fn delivers(&self, number: usize) {
+        let mut facts = self.facts.borrow_mut();
+        let Some(fact) = facts.get_mut(number) else {
+            return;
+        };
+        if fact.delivered_at.is_some() {
+            return;
+        }
+        fact.delivered_at = Some(self.now());
+        let org = self.holders.borrow()[fact.key].key.org;
+        let is_durable = fact
+            .name
+            .as_ref()
+            .is_some_and(|name| self.ledgers[org].judge.borrow().has_admitted(name));
+        self.require(if is_durable {
+            Ok(())
+        } else {
+            Err(format!(
+                "request {number} is answered and nothing is durable"
+            ))
+        });
+    }
+
+    /// The registry has committed a change.
+    pub(crate) fn registered(&self, command: &Command, reply: &Reply) {
+        let now = self.now();
+        match (command, reply) {
+            (Command::RevokeKey { id }, _) => {
+                let mut holders = self.holders.borrow_mut();
+                let found = holders
+                    .iter_mut()
+                    .find(|holder| holder.key.record.id == *id);
+                if let Some(holder) = found {
+                    self.log(|| format!("{id} is revoked"));
+                    holder.revoked_at.get_or_insert(now);
+                }
+            }
+            (
+                Command::PutConfig { document, .. } | Command::SeedConfig { document, .. },
+                Reply::ConfigVersion {
+                    version,
+                    changed: true,
+                },
+            ) => {
+                let drafts = self.drafts.borrow();
+                let Some(draft) = drafts.iter().find(|draft| draft.document == *document) else {
+                    return;
+                };
+                self.log(|| format!("configuration {version} holds"));
+                let mut reigns = self.reigns.borrow_mut();
+                if let Some(last) = reigns.last_mut() {
+                    last.until = Some(now);
+                }
+                reigns.push(Reign {
+                    version: Rc::clone(draft),
+                    until: None,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// A ledger has carried out a batch.
+    pub(crate) fn settled(&self, org: usize, judged: Result<News, String>) {
+        let news = match judged {
+            Ok(news) => news,
+            Err(what) => return self.require(Err(what)),
+        };
+        for record in &news.records {
+            self.require(self.is_true(org, record));
+        }
+        for (request, rules, is_overrun) in &news.drawn {
+            let number = self.names.borrow().get(request).copied();
+            let place = number.and_then(|number| {
+                let facts = self.facts.borrow();
+                facts.get(number).map(|fact| Rc::clone(&fact.place))
+            });
+            let (Some(number), Some(place)) = (number, place) else {
+                self.require(Err(format!("{request} is nobody's")));
+                continue;
+            };
+            self.lets_in(&place, number, rules);
+            self.require(self.may_overrun(number, *is_overrun));
+        }
+    }
+
+    /// An intent is covered by its lease, unless word of it came late.
+    fn may_overrun(&self, number: usize, is_overrun: bool) -> Verdict {
+        let facts = self.facts.borrow();
+        let late = self.now().since(facts[number].arrived);
+        if is_overrun && late < LEASE_GRACE && self.weather.clock_step_every_ms == 0 {
+            return Err(format!(
+                "request {number} came in time and nothing covered it"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A record says what happened.
+    fn is_true(&self, org: usize, record: &Record) -> Verdict {
+        let facts = self.facts.borrow();
+        let number = self.names.borrow().get(&record.request).copied();
+        let fact = number.and_then(|number| facts.get(number));
+        let fact = fact.ok_or_else(|| format!("{} is nobody's", record.request))?;
+        let holders = self.holders.borrow();
+        let key = &holders[fact.key].key;
+        if key.org != org || key.record.id != record.key || key.record.team != record.team {
+            return Err(format!("{} was charged to another", record.request));
+        }
+        if record.outcome != Outcome::Completed || record.kind == RecordKind::Expired {
+            return Ok(());
+        }
+        let call = fact.calls.last();
+        let call = call.ok_or_else(|| format!("{} has no call", record.request))?;
+        if call.is_sound == Some(false) || fact.calls.len() != record.attempts.len() {
+            return Err(format!("{record:?} is not what happened: {:?}", fact.calls));
+        }
+        if record.usage_source != UsageSource::Provider {
+            return Ok(());
+        }
+        let usage = (record.usage.input.count(), record.usage.output.count());
+        let (input, output) = economy::price(call.provider, call.model);
+        let cost = input * call.said.input as i64 + output * call.said.output as i64;
+        let is_right = usage == (call.said.input, call.said.output)
+            && (record.kind == RecordKind::Correction || record.cost_nano_usd.as_nanos() == cost);
+        if is_right {
+            return Ok(());
+        }
+        Err(format!("{record:?} costs {cost} by {call:?}"))
+    }
+}
