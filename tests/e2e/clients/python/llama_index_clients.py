@@ -170,6 +170,8 @@ def _(up):
 for other in (chat, responses):
     other.absent("this client keeps a stream open that it has left", "cancellation")
 
+messages.absent("this client chooses tools by a word, which Anthropic's own API refuses", "structured output")
+
 for other in (responses, messages, generate):
     other.absent("not a part of this integration", "embeddings")
 
