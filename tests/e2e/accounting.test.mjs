@@ -1,5 +1,5 @@
 // Money under load: budgets that many callers draw on at once, callers that leave, processes that die, buckets that fail.
-// Needs a gateway whose process and bucket are at hand, so it runs on workerd only.
+// Needs a gateway whose process and bucket are at hand.
 
 import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
@@ -70,7 +70,8 @@ test('a request limit is kept by many callers at once', { skip }, async () => {
 for (const [wire, streamed, model] of [
   ['openai', false, 'fault-hang'], ['anthropic', true, 'fault-hang'], ['openai', true, 'slow-chunks-300'], ['anthropic', true, 'slow-chunks-300'], ['gemini', true, 'slow-chunks-300'], ['openai', true, 'fault-hang-after-4'],
 ]) {
-  test(`a caller who leaves frees the provider within a second and is settled: ${wire}, ${streamed ? 'streamed' : 'whole'}, ${model}`, { skip }, async () => {
+  test(`a caller who leaves frees the provider within a second and is settled: ${wire}, ${streamed ? 'streamed' : 'whole'}, ${model}`, { skip }, async t => {
+    if (model === 'fault-hang' && !world.capabilities.has('leaving')) return t.skip('this runtime does not say that a caller has left before the answer begins');
     const key = await world.gateway.mint({ org: 'leavers' });
     const mark = await world.mocks.mark();
     const body = JSON.stringify({ model: `mock-${wire}/${model}`, messages: [{ role: 'user', content: 'one two three four five six seven eight nine ten' }], ...(streamed ? { stream: true } : {}) });
@@ -89,6 +90,7 @@ for (const [wire, streamed, model] of [
     assert.equal(records[0].outcome, 'downstream_left');
     assert.equal(records[0].cost_nano_usd, keyScope(standing, key).spent_total);
     if (streamed && model !== 'fault-hang') assert.ok(records[0].cost_nano_usd > 0, 'what came is charged');
+    return undefined;
   });
 }
 
@@ -100,7 +102,8 @@ test('a bucket that fails for a while loses nothing', { skip }, async () => {
   assert.deepEqual(answers.map(one => one.status), answers.map(() => 200));
   await until(() => world.gateway.bucketFailures, failures => failures > 0);
   assert.ok(world.gateway.bucketFailures > 0, 'shipping was tried');
-  assert.equal((await world.gateway.standing('outage')).outbox, 20);
+  const waiting = await until(() => world.gateway.standing('outage'), ({ outbox }) => outbox === 20, SHIPPED_MS_MAX);
+  assert.equal(waiting.outbox, 20);
   world.gateway.bucketFails = false;
   const { ledger, records, standing } = await world.gateway.sums('outage', 60_000);
   assert.equal(standing.outbox, 0);
@@ -109,7 +112,7 @@ test('a bucket that fails for a while loses nothing', { skip }, async () => {
   assert.deepEqual(shipped.sort(), answers.map(one => one.id).sort());
 });
 
-test('killing workerd under load loses no record of an answer that a caller saw', { skip }, async () => {
+test('killing the runtime under load loses no record of an answer that a caller saw', { skip }, async () => {
   const key = await world.gateway.mint({ org: 'crash' });
   const seen = [];
   let killed = false;

@@ -1,7 +1,7 @@
 // A gateway to test, with the mock providers behind it.
 //
 // By default it runs on workerd, from the worker in `build/` (made by `cargo xtask build`; SLUICE_BUILD names another folder), on a random
-// port and with state of its own in a temporary folder. With SLUICE_URL and SLUICE_ADMIN_TOKEN the tests use a gateway that runs already:
+// port and with state of its own in a temporary folder. SLUICE_RUNTIME says `spin` or `spin-redis` for Spin. With SLUICE_URL and SLUICE_ADMIN_TOKEN the tests use a gateway that runs already:
 // it must have the configuration that `node tests/e2e/gateway.mjs --config FILE` writes, for mocks on SLUICE_MOCKS_PORT.
 
 import { randomBytes } from 'node:crypto';
@@ -37,7 +37,8 @@ export async function startWorld(options = {}) {
     await gateway.stop();
     await mocks.stop();
   };
-  return { gateway, mocks, capabilities: new Set(['mocks', 'admin', 'records', 'sandbox', 'process']), stop };
+  const leaving = isOnSpin() ? [] : ['leaving'];
+  return { gateway, mocks, capabilities: new Set(['mocks', 'admin', 'records', 'sandbox', 'process', ...leaving]), stop };
 }
 
 async function foreignWorld() {
@@ -137,8 +138,16 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
   return env.REAL[name](...args);
 } });`;
 
-/** Starts a gateway on workerd. */
-export async function startGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, stateFolder, flakyBucket = false } = {}) {
+const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
+
+/** Starts a gateway on the runtime that is tested. */
+export async function startGateway(options) {
+  if (!isOnSpin()) return startWorkerdGateway(options);
+  const { startSpinGateway } = await import('./spin.mjs');
+  return startSpinGateway(options);
+}
+
+async function startWorkerdGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, stateFolder, flakyBucket = false }) {
   const folder = stateFolder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-e2e-'));
   const adminToken = randomBytes(24).toString('hex');
   const gateway = new WorkerdGateway({ folder, adminToken, document, secrets, flakyBucket });

@@ -33,10 +33,14 @@ const WASM_FEATURES: &[&str] = &[
 /// Builds the worker.
 pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
     tools::require_node()?;
-    tools::require_wasm_target()?;
+    tools::require_target(tools::WASM_TARGET)?;
     tools::require_packages()?;
     fs::create_dir_all(OUT).map_err(doing(OUT))?;
-    step("configuration", || configuration(&options.config))?;
+    let json = Path::new(OUT).join("config.json");
+    step("configuration", || {
+        configuration(&options.config, &json)?;
+        wrap(&json)
+    })?;
     let release = options.release || is_deployment();
     let wasm = step("cargo build (worker)", || compile(release))?;
     let stamp = stamp(&wasm, release)?;
@@ -69,9 +73,8 @@ fn copy_modules(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Checks and compiles the configuration, and wraps it as a module.
-fn configuration(config: &Path) -> Result<(), Failure> {
-    let json = Path::new(OUT).join("config.json");
+/// Checks and compiles the configuration into a document that says everything.
+pub(crate) fn configuration(config: &Path, json: &Path) -> Result<(), Failure> {
     let name = config.display();
     if !config.exists() {
         return Err(Failure::new(format!("no configuration at {name}")));
@@ -81,20 +84,20 @@ fn configuration(config: &Path) -> Result<(), Failure> {
         .extension()
         .is_some_and(|extension| extension == "json")
     {
-        fs::copy(config, &json).map_err(doing(&name.to_string()))?;
-        return wrap(&json);
+        fs::copy(config, json).map_err(doing(&name.to_string()))?;
+        return Ok(());
     }
     let compiled = tools::cargo()
         .args(["run", "--quiet", "--package", "sluice-cli", "--", "compile"])
         .arg(config)
         .arg("--out")
-        .arg(&json)
+        .arg(json)
         .status()
         .map_err(doing("cargo run --package sluice-cli"))?;
     if !compiled.success() {
         return Err(Failure::new(format!("{name} cannot be used; see above")));
     }
-    wrap(&json)
+    Ok(())
 }
 
 /// Makes a module out of the resolved configuration.
@@ -223,7 +226,7 @@ fn optimize() -> Result<(), Failure> {
 }
 
 /// Leaves a file that is right already alone, so that whoever watches it does not start again.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if fs::read(path).is_ok_and(|found| found == bytes) {
         return Ok(());
     }

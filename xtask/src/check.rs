@@ -10,7 +10,7 @@ const WORKER_CRATES: &[&str] = &["sluice-cloudflare", "sluice-objects"];
 
 /// Checks everything that needs no test.
 pub(crate) fn run() -> Result<(), Failure> {
-    tools::require_wasm_target()?;
+    tools::require_target(tools::WASM_TARGET)?;
     step("format", || cargo(&["fmt", "--all", "--check"]))?;
     step("lints", || {
         cargo(&[

@@ -10,6 +10,7 @@ mod manifest;
 mod mutations;
 mod options;
 mod sim;
+mod spin;
 mod step;
 mod terraform;
 mod test;
@@ -25,6 +26,9 @@ usage: cargo xtask <command> [options]
 
 commands:
   build   build the worker into build/          [--release] [--config FILE]
+  build spin
+          build the Spin component into         [--release] [--config FILE] [--manifest FILE]
+          build/spin/ and write its manifest
   dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
                                                 [--state DIR] [--ready-file FILE]
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
@@ -37,11 +41,14 @@ commands:
   check   format, lints, licences
   terraform
           tests of the Terraform modules        [needs Terraform or OpenTofu, and Go; says what it leaves out]
-  test    everything: unit tests, simulation, build, end to end, Terraform
+  test    everything but Spin: unit tests, simulation, build, end to end, Terraform
+  test spin
+          build the component and a host for it, end to end on SQLite and on Redis
 
 options:
   --release          build small and quick to run, slow to compile
   --config FILE      the configuration           (default: sluice.toml)
+  --manifest FILE    where the manifest goes     (default: spin.toml)
   --port N           the port to listen on       (default: 8787; 0 takes a free one)
   --host ADDRESS     the address to listen on    (default: 127.0.0.1)
   --state DIR        where state is kept         (default: .sluice)
@@ -63,7 +70,13 @@ fn run() -> Result<(), Failure> {
     let rest: Vec<String> = arguments.collect();
     tools::enter_root()?;
     match command.as_str() {
-        "build" => build::worker(&Options::parse(&rest, &["--release", "--config"])?).map(drop),
+        "build" => match rest.split_first() {
+            Some((target, rest)) if target == "spin" => {
+                let allowed = ["--release", "--config", "--manifest"];
+                spin::component(&Options::parse(rest, &allowed)?)
+            }
+            _ => build::worker(&Options::parse(&rest, &["--release", "--config"])?),
+        },
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
         "bless" => Options::parse(&rest, &[]).and_then(|_| bless::run()),
@@ -71,7 +84,12 @@ fn run() -> Result<(), Failure> {
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),
         "terraform" => Options::parse(&rest, &[]).and_then(|_| terraform::run()),
-        "test" => Options::parse(&rest, &[]).and_then(|_| test::run()),
+        "test" => match rest.split_first() {
+            Some((target, rest)) if target == "spin" => {
+                Options::parse(rest, &[]).and_then(|_| spin::test())
+            }
+            _ => Options::parse(&rest, &[]).and_then(|_| test::run()),
+        },
         "" | "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(())

@@ -15,6 +15,7 @@ pub(crate) const ALL: &[&str] = &[
     "--host",
     "--state",
     "--ready-file",
+    "--manifest",
 ];
 
 /// What was asked for on the command line.
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) host: String,
     /// Where state is kept.
     pub(crate) state: PathBuf,
+    /// Where the manifest of the Spin application goes.
+    pub(crate) manifest: PathBuf,
     /// Where to say that the gateway serves.
     pub(crate) ready_file: Option<PathBuf>,
 }
@@ -42,6 +45,7 @@ impl Default for Options {
             port: PORT_DEFAULT,
             host: "127.0.0.1".to_owned(),
             state: PathBuf::from(".sluice"),
+            manifest: PathBuf::from("spin.toml"),
             ready_file: None,
         }
     }
@@ -80,6 +84,7 @@ impl Options {
             "--config" => self.config = PathBuf::from(value),
             "--host" => self.host = value,
             "--state" => self.state = PathBuf::from(value),
+            "--manifest" => self.manifest = PathBuf::from(value),
             "--ready-file" => self.ready_file = Some(PathBuf::from(value)),
             "--port" => {
                 self.port = value.parse().map_err(|_| {

@@ -43,18 +43,18 @@ fn node_major(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
-/// Makes sure that the wasm target is installed, where rustup manages the toolchain.
-pub(crate) fn require_wasm_target() -> Result<(), Failure> {
+/// Makes sure that a target is installed, where rustup manages the toolchain.
+pub(crate) fn require_target(target: &str) -> Result<(), Failure> {
     let installed = step::output(Command::new("rustup").args(["target", "list", "--installed"]));
     let Some(installed) = installed else {
         // Without rustup the target comes with the toolchain, or cargo says that it does not.
         return Ok(());
     };
-    if installed.lines().any(|line| line == WASM_TARGET) {
+    if installed.lines().any(|line| line == target) {
         return Ok(());
     }
     step::step("rustup target add", || {
-        step::run(Command::new("rustup").args(["target", "add", WASM_TARGET]))
+        step::run(Command::new("rustup").args(["target", "add", target]))
     })
 }
 

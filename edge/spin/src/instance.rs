@@ -1,0 +1,174 @@
+//! What one instance of the component remembers.
+//!
+//! Made with its first request; an instance may serve one or many.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use sluice_core::isolate::Isolate;
+use sluice_units::{OrgId, Region, Span};
+use thiserror::Error;
+
+use crate::bucket::Bucket;
+use crate::combine::Queues;
+use crate::event::{Event, event};
+use crate::maintain::Upkeep;
+use crate::platform::Spin;
+use crate::store::{AnyStore, Failure};
+use crate::variables;
+
+/// The configuration that was deployed with the component, among the application's files.
+const DOCUMENT_PATH: &str = "/config.json";
+/// Where a gateway is that was not told.
+const REGION_DEFAULT: &str = "local";
+/// How long a record waits for others unless the configuration says.
+const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
+
+/// Why an instance cannot serve.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum StartError {
+    /// The configuration is not there or not understood.
+    #[error("the configuration cannot be used: {0}")]
+    Document(String),
+    /// A variable is not understood.
+    #[error("the variable {name} cannot be used: {detail}")]
+    Variable {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        detail: String,
+    },
+    /// There is no store.
+    #[error(transparent)]
+    Store(#[from] Failure),
+}
+
+/// What an instance was started with, and its memory.
+pub(crate) struct Instance {
+    /// The core's memory.
+    pub(crate) isolate: Rc<Isolate>,
+    /// Where ledgers and the registry are.
+    pub(crate) store: AnyStore,
+    /// Where usage records go, if anywhere.
+    pub(crate) bucket: Option<Bucket>,
+    /// How long a record may wait for others.
+    pub(crate) ship_interval: Span,
+    /// When ledgers are seen to, by their names.
+    pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
+    /// Commands on their way to ledgers.
+    pub(crate) queues: Queues,
+    region: Region,
+    warmth: RefCell<Warmth>,
+}
+
+/// Whether the core's memory holds a configuration.
+enum Warmth {
+    Cold,
+    /// Somebody fetches it; these wait.
+    Warming(Vec<Event>),
+    Warm,
+}
+
+/// What the shell itself must know of the configuration.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    gateway: Gateway,
+    #[serde(default)]
+    accounting: Accounting,
+}
+
+/// Where this gateway is.
+#[derive(Default, Deserialize)]
+struct Gateway {
+    region: Option<String>,
+}
+
+/// How its ledgers ship.
+#[derive(Default, Deserialize)]
+struct Accounting {
+    ship_interval: Option<String>,
+}
+
+thread_local! {
+    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
+}
+
+impl Instance {
+    /// This instance, started if it was not.
+    ///
+    /// # Errors
+    /// [`StartError`]; the next request tries again.
+    pub(crate) fn current() -> Result<Rc<Self>, StartError> {
+        if let Some(instance) = INSTANCE.with_borrow(Clone::clone) {
+            return Ok(instance);
+        }
+        let instance = Rc::new(Self::start()?);
+        INSTANCE.set(Some(Rc::clone(&instance)));
+        Ok(instance)
+    }
+
+    fn start() -> Result<Self, StartError> {
+        let unusable = |error: &dyn std::fmt::Display| StartError::Document(error.to_string());
+        let text = std::fs::read_to_string(DOCUMENT_PATH).map_err(|error| unusable(&error))?;
+        let document: Document =
+            serde_json::from_slice(text.as_bytes()).map_err(|error| unusable(&error))?;
+        let region = document.gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
+        let interval = document.accounting.ship_interval.as_deref();
+        let interval = interval.map(Span::parse).transpose();
+        let store = variables::get("sluice_store");
+        Ok(Self {
+            region: Region::new(region).map_err(|error| unusable(&error))?,
+            ship_interval: interval
+                .map_err(|error| unusable(&error))?
+                .unwrap_or(SHIP_INTERVAL_DEFAULT),
+            store: AnyStore::named(store.as_deref().unwrap_or("sqlite"))?,
+            bucket: Bucket::from_variables()?,
+            isolate: Rc::new(Isolate::new(text)),
+            upkeep: RefCell::default(),
+            queues: Queues::default(),
+            warmth: RefCell::new(Warmth::Cold),
+        })
+    }
+
+    /// Sees to it that an instance's first requests compile the configuration once, and not each of them.
+    ///
+    /// If that fails, every request finds out for itself.
+    pub(crate) async fn warm(&self, platform: &Spin) {
+        let wait = match &mut *self.warmth.borrow_mut() {
+            Warmth::Warm => return,
+            Warmth::Warming(waiting) => {
+                let (warm, wait) = event();
+                waiting.push(warm);
+                Some(wait)
+            }
+            cold @ Warmth::Cold => {
+                *cold = Warmth::Warming(Vec::new());
+                None
+            }
+        };
+        if let Some(wait) = wait {
+            wait.over().await;
+            return;
+        }
+        let outcome = self.isolate.config(platform).await;
+        let now = if outcome.is_ok() {
+            Warmth::Warm
+        } else {
+            Warmth::Cold
+        };
+        drop(self.warmth.replace(now));
+    }
+
+    /// The name of an organisation's ledger.
+    pub(crate) fn ledger(&self, org: &OrgId) -> String {
+        format!("{}{org}", self.ledgers())
+    }
+
+    /// What the names of this region's ledgers begin with.
+    pub(crate) fn ledgers(&self) -> String {
+        format!("ledger/{}/", self.region)
+    }
+}

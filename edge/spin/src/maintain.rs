@@ -1,0 +1,109 @@
+//! What a ledger needs besides its callers: expired reservations are charged, records are shipped.
+//!
+//! No alarm wakes a component. So a request that used a ledger sees to it once its answer is out and the records have
+//! had time to gather, and whoever calls the maintenance address sees to all of them. Of several who would see to one
+//! ledger at the same time, one does.
+
+use std::rc::Rc;
+
+use sluice_units::{Span, Timestamp};
+use spin_sdk::wit_bindgen;
+
+use crate::bucket::Bucket;
+use crate::clock;
+use crate::instance::Instance;
+use crate::store::Failure;
+use crate::tasks::{Claim, Claimed, Ended, Expire, NextBatch};
+
+/// How many batches are shipped in a row.
+const BATCHES_MAX: usize = 16;
+/// How long an instance waits at least between two rounds at one ledger.
+const INTERVAL_MIN: Span = Span::from_millis(100);
+
+/// When this instance sees to a ledger.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Upkeep {
+    /// The next time.
+    due: Timestamp,
+    /// When it last used the ledger.
+    used: Timestamp,
+}
+
+/// Sees to a ledger in a while, unless somebody in this instance does already.
+pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
+    let interval = instance.ship_interval.max(INTERVAL_MIN);
+    let now = clock::now();
+    {
+        let mut all = instance.upkeep.borrow_mut();
+        let upkeep = all.entry(object.clone()).or_default();
+        upkeep.used = now;
+        if now < upkeep.due {
+            return;
+        }
+        upkeep.due = now.plus(interval);
+    }
+    let instance = Rc::clone(instance);
+    wit_bindgen::spawn(async move {
+        clock::sleep(interval).await;
+        let upkeep = instance.upkeep.borrow().get(&object).copied();
+        let since = upkeep.unwrap_or_default().used;
+        see_to(&instance, &object, since, interval).await;
+    });
+}
+
+/// Sees to every ledger of this region; returns how many there are.
+///
+/// # Errors
+/// When the store does not say which there are.
+pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
+    let objects = instance.store.objects(&instance.ledgers()).await?;
+    for object in &objects {
+        see_to(instance, object, clock::now(), Span::ZERO).await;
+    }
+    Ok(objects.len())
+}
+
+async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: Span) {
+    if let Err(failure) = round(instance, object, &Claim { since, interval }).await {
+        eprintln!("warn: {object}: {failure}");
+    }
+}
+
+async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), Failure> {
+    let claims = format!("upkeep/{object}");
+    loop {
+        match instance.store.run_once(&claims, claim).await? {
+            Some(Claimed::Own) => break,
+            Some(Claimed::Done) => return Ok(()),
+            Some(Claimed::Early(wait)) => clock::sleep(wait).await,
+            // Somebody claims it just now.
+            None => clock::sleep(clock::jitter(INTERVAL_MIN)).await,
+        }
+    }
+    instance.store.run(object, &Expire).await?;
+    match &instance.bucket {
+        Some(bucket) => ship(instance, object, bucket).await,
+        // The records wait in the outbox until there is one.
+        None => Ok(()),
+    }
+}
+
+async fn ship(instance: &Instance, object: &str, bucket: &Bucket) -> Result<(), Failure> {
+    for _ in 0..BATCHES_MAX {
+        let Some(batch) = instance.store.run(object, &NextBatch).await? else {
+            return Ok(());
+        };
+        let outcome = bucket.ship(&batch).await;
+        let is_shipped = outcome.is_ok();
+        let ended = Ended {
+            batch: &batch,
+            is_shipped,
+        };
+        instance.store.run(object, &ended).await?;
+        if let Err(error) = outcome {
+            eprintln!("warn: {object}: {error}");
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Load → decide → compare-and-set over a store that others use too.
+//!
+//! Each object (a ledger, the registry) has rows and a version, which every commit raises by one. What was decided is
+//! committed only if the version is still the one that was read, so a decision never rests on rows that have changed.
+//! The version is all that correctness needs. After a conflict the next try takes its turn first, as far as the store
+//! knows turns, so that many writers queue up instead of undoing each other's work.
+//!
+//! Knows nothing of what the rows mean.
+
+use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_units::{Span, Timestamp};
+use thiserror::Error;
+
+use crate::clock;
+
+mod redis;
+mod sqlite;
+
+/// How often a command is decided before its caller is told that the store is too busy.
+const TRIES_MAX: u32 = 5;
+/// How long one try waits for its turn.
+const TURN_WAIT_MAX: Span = Span::from_seconds(15);
+/// How long a turn takes, about: who has others before them looks again after as many of these.
+const TURN_TYPICAL: Span = Span::from_millis(2);
+/// How long somebody in the queue goes without looking, at most.
+const TURN_POLL_MAX: Span = Span::from_millis(100);
+
+/// The version of an object's rows.
+pub(crate) type Version = u64;
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum Failure {
+    /// The platform offers no store that can keep strict limits.
+    #[error("{0}")]
+    NoStore(String),
+    /// The store did not answer, or refused.
+    #[error("{0}")]
+    Store(String),
+    /// Others were quicker in every try. Nothing was written.
+    #[error("too many writers at once")]
+    Busy,
+    /// A stored row cannot be used.
+    #[error(transparent)]
+    Row(#[from] RowError),
+}
+
+/// Why rows could not be loaded.
+pub(crate) enum Stop {
+    /// These must be read first.
+    Missing(Vec<Read>),
+    /// A stored row cannot be used.
+    Row(RowError),
+}
+
+impl From<RowError> for Stop {
+    fn from(error: RowError) -> Self {
+        Self::Row(error)
+    }
+}
+
+/// What the rows are that a round of reads found.
+pub(crate) type Found = Vec<(RowKey, String)>;
+
+/// A command in the form that the machines give it.
+pub(crate) trait Task {
+    /// What it answers.
+    type Reply;
+
+    /// Reads what must be seen, in as many rounds as it takes; `read` answers one round.
+    ///
+    /// It is done again for each round, with the same answers to those before.
+    fn load(
+        &self,
+        now: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop>;
+
+    /// The decision.
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError>;
+}
+
+/// How a try goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Without waiting for others.
+    Straight,
+    /// Once it is its turn.
+    InTurn,
+}
+
+/// What a read finds.
+pub(crate) enum Seen {
+    /// The rows, as they stand together at one version.
+    Now(Version, Found),
+    /// So many others come first.
+    Later(i64),
+}
+
+/// A place for rows.
+pub(crate) trait Store {
+    /// One try.
+    type Try<'a>: Try
+    where
+        Self: 'a;
+
+    /// Begins a try at an object.
+    async fn begin<'a>(&'a self, object: &'a str, manner: Manner)
+    -> Result<Self::Try<'a>, Failure>;
+
+    /// The names of the objects that begin with `prefix`.
+    async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure>;
+}
+
+/// One try: reads, then at most one commit. Dropped before that, it leaves nothing behind.
+pub(crate) trait Try {
+    /// The rows that are asked for, unless this try is in turn and it is somebody else's.
+    async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure>;
+
+    /// Writes all if the object still has this version, or nothing; says which.
+    async fn commit(self, seen: Version, writes: &WriteSet) -> Result<bool, Failure>;
+
+    /// Ends a try that has nothing to write.
+    async fn end(self) -> Result<(), Failure>;
+}
+
+/// The store that the operator chose.
+#[derive(Debug)]
+pub(crate) enum AnyStore {
+    /// In one file.
+    Sqlite(sqlite::Sqlite),
+    /// For several machines.
+    Redis(redis::Redis),
+}
+
+impl AnyStore {
+    /// The store with this address: `sqlite`, or what begins with `redis://` or `rediss://`.
+    ///
+    /// # Errors
+    /// [`Failure::NoStore`] for anything else.
+    pub(crate) fn named(address: &str) -> Result<Self, Failure> {
+        if address == "sqlite" {
+            return Ok(Self::Sqlite(sqlite::Sqlite::default()));
+        }
+        if address.starts_with("redis://") || address.starts_with("rediss://") {
+            return Ok(Self::Redis(redis::Redis::new(address.to_owned())));
+        }
+        Err(Failure::NoStore(format!(
+            "the variable sluice_store says {address:?}; limits and budgets are exact, and only `sqlite` and `redis://…` can keep them so: a key-value store cannot"
+        )))
+    }
+
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// [`Failure`]. It may have been carried out all the same when the store did not answer.
+    pub(crate) async fn run<T: Task>(&self, object: &str, task: &T) -> Result<T::Reply, Failure> {
+        match self {
+            Self::Sqlite(store) => run(store, object, task).await,
+            Self::Redis(store) => run(store, object, task).await,
+        }
+    }
+
+    /// Carries a command out if nobody else is at it; `None` when somebody is. Nothing was written then.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_once<T: Task>(
+        &self,
+        object: &str,
+        task: &T,
+    ) -> Result<Option<T::Reply>, Failure> {
+        match self {
+            Self::Sqlite(store) => attempt(store, object, task, Manner::Straight).await,
+            Self::Redis(store) => attempt(store, object, task, Manner::Straight).await,
+        }
+    }
+
+    /// The names of the objects that begin with `prefix`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Sqlite(store) => store.objects(prefix).await,
+            Self::Redis(store) => store.objects(prefix).await,
+        }
+    }
+}
+
+async fn run<S: Store, T: Task>(store: &S, object: &str, task: &T) -> Result<T::Reply, Failure> {
+    let mut manner = Manner::Straight;
+    for _ in 0..TRIES_MAX {
+        if let Some(reply) = attempt(store, object, task, manner).await? {
+            return Ok(reply);
+        }
+        manner = Manner::InTurn;
+    }
+    Err(Failure::Busy)
+}
+
+/// One try; `None` when others were quicker.
+async fn attempt<S: Store, T: Task>(
+    store: &S,
+    object: &str,
+    task: &T,
+    manner: Manner,
+) -> Result<Option<T::Reply>, Failure> {
+    let mut current = store.begin(object, manner).await?;
+    let began = clock::now();
+    let mut now = began;
+    let mut rounds: Vec<Found> = Vec::new();
+    let mut seen = None;
+    let rows = loop {
+        let reads = match replay(task, now, &rounds) {
+            Ok(rows) => break rows,
+            Err(Stop::Missing(reads)) => reads,
+            Err(Stop::Row(error)) => return Err(error.into()),
+        };
+        match current.read(&reads).await? {
+            Seen::Now(version, found) if *seen.get_or_insert(version) == version => {
+                rounds.push(found);
+            }
+            Seen::Now(..) => {
+                current.end().await?;
+                return Ok(None);
+            }
+            Seen::Later(_) if clock::now().since(began) > TURN_WAIT_MAX => {
+                current.end().await?;
+                return Err(Failure::Busy);
+            }
+            Seen::Later(before) => {
+                let pause = TURN_TYPICAL.times(before.saturating_add(1));
+                clock::sleep(clock::jitter(pause.min(TURN_POLL_MAX))).await;
+                now = clock::now();
+            }
+        }
+    };
+    let (reply, writes) = task.decide(&rows, now)?;
+    if writes.is_empty() {
+        current.end().await?;
+        return Ok(Some(reply));
+    }
+    let committed = current.commit(seen.unwrap_or_default(), &writes).await?;
+    Ok(committed.then_some(reply))
+}
+
+/// Loads with the answers that there are.
+fn replay<T: Task>(task: &T, now: Timestamp, rounds: &[Found]) -> Result<Rows, Stop> {
+    let mut answers = rounds.iter();
+    task.load(now, |reads| {
+        if reads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = answers.next().cloned();
+        answer.ok_or_else(|| Stop::Missing(reads.to_vec()))
+    })
+}

@@ -1,0 +1,281 @@
+//! Rows in SQLite: one table for all objects.
+//!
+//! A commit is one statement, which writes nothing unless the object's version is the one that was read. A try that
+//! waits for its turn opens a connection of its own and takes the database's write lock first.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use sluice_machines::rows::{Read, WriteSet};
+
+use self::binding::spin::sqlite::sqlite::{Connection, Error, Value};
+use super::{Failure, Manner, Seen, Store, Try, Version};
+
+/// The part of the interface that answers without a stream: a fifth of the cost, and an instance that holds the write
+/// lock gives up control to nobody, so two requests of one instance cannot wait for each other.
+mod binding {
+    spin_sdk::wit_bindgen::generate!({
+        runtime_path: "spin_sdk::wit_bindgen::rt",
+        world: "user",
+        inline: "
+            package spin:sqlite@3.1.0;
+            interface sqlite {
+                resource connection {
+                    open: static func(database: string) -> result<connection, error>;
+                    execute: func(statement: string, parameters: list<value>) -> result<query-result, error>;
+                }
+                variant error {
+                    no-such-database,
+                    access-denied,
+                    invalid-connection,
+                    database-full,
+                    io(string),
+                }
+                record query-result {
+                    columns: list<string>,
+                    rows: list<row-result>,
+                }
+                record row-result {
+                    values: list<value>,
+                }
+                variant value {
+                    integer(s64),
+                    real(f64),
+                    text(string),
+                    blob(list<u8>),
+                    null,
+                }
+            }
+            world user {
+                import sqlite;
+            }
+        ",
+    });
+}
+
+/// The database in the application's manifest.
+const DATABASE: &str = "default";
+/// The row that holds the version; no machine has a row without a name.
+const VERSION_KEY: &str = "";
+/// What the database says before anybody has written.
+const NO_TABLE: &str = "no such table";
+
+/// Made when they are first missed. Rows that are written as nothing go, so that a commit is one statement.
+const SCHEMA: [&str; 4] = [
+    "PRAGMA journal_mode = WAL",
+    "CREATE TABLE IF NOT EXISTS rows (object TEXT NOT NULL, key TEXT NOT NULL, value TEXT, \
+     PRIMARY KEY (object, key)) WITHOUT ROWID",
+    "CREATE TRIGGER IF NOT EXISTS rows_updated AFTER UPDATE ON rows WHEN new.value IS NULL \
+     BEGIN DELETE FROM rows WHERE object = new.object AND key = new.key; END",
+    "CREATE TRIGGER IF NOT EXISTS rows_inserted AFTER INSERT ON rows WHEN new.value IS NULL \
+     BEGIN DELETE FROM rows WHERE object = new.object AND key = new.key; END",
+];
+
+/// The embedded store.
+#[derive(Default)]
+pub(crate) struct Sqlite {
+    shared: RefCell<Option<Rc<Connection>>>,
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sqlite")
+    }
+}
+
+/// One try.
+pub(crate) struct SqliteTry<'a> {
+    connection: Rc<Connection>,
+    object: &'a str,
+    /// The connection is this try's alone and holds the write lock.
+    is_locked: bool,
+}
+
+impl Sqlite {
+    fn shared(&self) -> Result<Rc<Connection>, Failure> {
+        if let Some(connection) = self.shared.borrow().as_ref() {
+            return Ok(Rc::clone(connection));
+        }
+        let connection = Rc::new(open()?);
+        self.shared.replace(Some(Rc::clone(&connection)));
+        Ok(connection)
+    }
+}
+
+fn open() -> Result<Connection, Failure> {
+    Connection::open(DATABASE).map_err(|error| match error {
+        Error::AccessDenied | Error::NoSuchDatabase => Failure::NoStore(
+            "this platform gives the component no SQLite database, and limits and budgets are exact only with one, or with Redis: set the variable sluice_store to redis://…".to_owned(),
+        ),
+        error => refused(&error),
+    })
+}
+
+fn refused(error: &Error) -> Failure {
+    Failure::Store(match error {
+        Error::Io(detail) => detail.clone(),
+        error => error.to_string(),
+    })
+}
+
+/// Runs a statement and returns its rows' cells, in order.
+fn execute(
+    connection: &Connection,
+    statement: &str,
+    parameters: Vec<Value>,
+) -> Result<Vec<Vec<Value>>, Error> {
+    let found = connection.execute(statement, &parameters)?;
+    Ok(found.rows.into_iter().map(|row| row.values).collect())
+}
+
+/// The same; makes the table when it is missing.
+fn ask(
+    connection: &Connection,
+    statement: &str,
+    parameters: Vec<Value>,
+) -> Result<Vec<Vec<Value>>, Failure> {
+    match execute(connection, statement, parameters.clone()) {
+        Err(Error::Io(detail)) if detail.contains(NO_TABLE) => {
+            for statement in SCHEMA {
+                execute(connection, statement, Vec::new()).map_err(|error| refused(&error))?;
+            }
+            execute(connection, statement, parameters)
+        }
+        outcome => outcome,
+    }
+    .map_err(|error| refused(&error))
+}
+
+fn text(cell: Value) -> Option<String> {
+    match cell {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+impl Store for Sqlite {
+    type Try<'a> = SqliteTry<'a>;
+
+    async fn begin<'a>(
+        &'a self,
+        object: &'a str,
+        manner: Manner,
+    ) -> Result<SqliteTry<'a>, Failure> {
+        let is_locked = manner == Manner::InTurn;
+        let connection = if is_locked {
+            // Of its own: a transaction takes in whatever else is done on its connection. It ends with it.
+            let connection = open()?;
+            ask(&connection, "BEGIN IMMEDIATE", Vec::new())?;
+            Rc::new(connection)
+        } else {
+            self.shared()?
+        };
+        Ok(SqliteTry {
+            connection,
+            object,
+            is_locked,
+        })
+    }
+
+    async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+        let statement = "SELECT object FROM rows WHERE key = '' AND substr(object, 1, length(?1)) = ?1 ORDER BY object";
+        let connection = self.shared()?;
+        let rows = ask(&connection, statement, vec![Value::Text(prefix.to_owned())])?;
+        Ok(rows.into_iter().flatten().filter_map(text).collect())
+    }
+}
+
+impl Try for SqliteTry<'_> {
+    async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure> {
+        let (statement, parameters) = select(self.object, reads);
+        let rows = ask(&self.connection, &statement, parameters)?;
+        let mut version = 0;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut cells = row.into_iter().filter_map(text);
+            match (cells.next(), cells.next()) {
+                (Some(key), Some(value)) if key == VERSION_KEY => {
+                    version = value.parse().unwrap_or_default();
+                }
+                (Some(key), Some(value)) => found.push((key, value)),
+                _ => {}
+            }
+        }
+        Ok(Seen::Now(version, found))
+    }
+
+    async fn commit(self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
+        let (statement, parameters) = write(self.object, seen, writes);
+        let written = ask(&self.connection, &statement, parameters)?;
+        if self.is_locked {
+            ask(&self.connection, "COMMIT", Vec::new())?;
+        }
+        Ok(!written.is_empty())
+    }
+
+    async fn end(self) -> Result<(), Failure> {
+        if self.is_locked {
+            ask(&self.connection, "ROLLBACK", Vec::new())?;
+        }
+        Ok(())
+    }
+}
+
+/// One statement for all reads, so that they see one state.
+fn select(object: &str, reads: &[Read]) -> (String, Vec<Value>) {
+    let mut parameters = vec![Value::Text(object.to_owned())];
+    let mut statement =
+        String::from("SELECT key, value FROM rows WHERE object = ?1 AND key IN (''");
+    let mut ranges = String::new();
+    for read in reads {
+        match read {
+            Read::Row(key) => {
+                parameters.push(Value::Text(key.clone()));
+                // Writing to a string cannot fail; so below.
+                let _ = write!(statement, ", ?{}", parameters.len());
+            }
+            Read::Range {
+                after,
+                before,
+                limit,
+            } => {
+                parameters.push(Value::Text(after.clone()));
+                parameters.push(Value::Text(before.clone()));
+                let last = parameters.len();
+                let _ = write!(
+                    ranges,
+                    " UNION ALL SELECT * FROM (SELECT key, value FROM rows WHERE object = ?1 \
+                     AND key > ?{} AND key < ?{last} ORDER BY key LIMIT {limit})",
+                    last.saturating_sub(1),
+                );
+            }
+        }
+    }
+    statement.push(')');
+    statement.push_str(&ranges);
+    (statement, parameters)
+}
+
+/// One statement that writes all rows and the next version, or, at another version, nothing; what it wrote it returns.
+fn write(object: &str, seen: Version, writes: &WriteSet) -> (String, Vec<Value>) {
+    let mut parameters = vec![
+        Value::Text(object.to_owned()),
+        Value::Text(seen.to_string()),
+        Value::Text(seen.saturating_add(1).to_string()),
+    ];
+    let mut values = String::from("('', ?3)");
+    for (key, value) in writes.iter() {
+        parameters.push(Value::Text(key.to_owned()));
+        parameters.push(value.map_or(Value::Null, |value| Value::Text(value.to_owned())));
+        let last = parameters.len();
+        let _ = write!(values, ", (?{}, ?{last})", last.saturating_sub(1));
+    }
+    let statement = format!(
+        "WITH wanted (key, value) AS (VALUES {values}) \
+         INSERT INTO rows (object, key, value) SELECT ?1, key, value FROM wanted \
+         WHERE coalesce((SELECT value FROM rows WHERE object = ?1 AND key = ''), '0') = ?2 \
+         ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING key"
+    );
+    (statement, parameters)
+}

@@ -1,0 +1,178 @@
+//! The machines' commands as tasks for the store.
+
+use sluice_machines::ledger;
+use sluice_machines::outbox::{self, Batch};
+use sluice_machines::registry;
+use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
+use sluice_units::{Span, Timestamp};
+
+use crate::store::{Found, Stop, Task};
+
+/// Commands of a ledger, decided together.
+pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
+
+impl Task for Commands<'_> {
+    type Reply = Vec<ledger::Reply>;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        ledger::load(self.0, read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        ledger::decide_batch(rows, now, self.0)
+    }
+}
+
+/// A command of the registry.
+pub(crate) struct Asked<'a>(pub(crate) &'a registry::Command);
+
+impl Task for Asked<'_> {
+    type Reply = registry::Reply;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        registry::load(self.0, read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        registry::decide(rows, now, self.0)
+    }
+}
+
+/// Charges what has expired.
+pub(crate) struct Expire;
+
+impl Task for Expire {
+    type Reply = ();
+
+    fn load(
+        &self,
+        now: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        ledger::load_due(now, read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok(((), ledger::expire(rows, now)?))
+    }
+}
+
+/// Fixes the boundaries of the batch to ship now, if there is one.
+pub(crate) struct NextBatch;
+
+impl Task for NextBatch {
+    type Reply = Option<Batch>;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&outbox::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok(outbox::next_batch(rows, now)?.map_or_else(
+            || (None, WriteSet::new()),
+            |(batch, writes)| (Some(batch), writes),
+        ))
+    }
+}
+
+/// Says how the shipping of a batch ended.
+pub(crate) struct Ended<'a> {
+    /// The batch.
+    pub(crate) batch: &'a Batch,
+    /// The bucket has it.
+    pub(crate) is_shipped: bool,
+}
+
+impl Task for Ended<'_> {
+    type Reply = ();
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&outbox::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let writes = if self.is_shipped {
+            outbox::shipped(rows, self.batch)?
+        } else {
+            outbox::failed(rows, now, self.batch)?
+        };
+        Ok(((), writes))
+    }
+}
+
+/// Takes the upkeep of a ledger on, unless somebody has since; nobody does again before `interval` is over.
+pub(crate) struct Claim {
+    /// Whoever began after this sees to all that the claimant knows of.
+    pub(crate) since: Timestamp,
+    /// How often the ledger is seen to, at most.
+    pub(crate) interval: Span,
+}
+
+/// What comes of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// The upkeep is the claimant's.
+    Own,
+    /// Somebody has seen to it.
+    Done,
+    /// It is too early; ask again after this.
+    Early(Span),
+}
+
+/// The one row of a claim's object: when somebody last took it on, in microseconds.
+const CLAIM: &str = "claim";
+
+impl Task for Claim {
+    type Reply = Claimed;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&[Read::Row(CLAIM.to_owned())], read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let last = rows.get(CLAIM).and_then(|text| text.parse().ok());
+        let last = last.map(Timestamp::from_micros).filter(|last| *last <= now);
+        let mut writes = WriteSet::new();
+        if let Some(last) = last {
+            if last > self.since {
+                return Ok((Claimed::Done, writes));
+            }
+            let next = last.plus(self.interval);
+            if next > now {
+                return Ok((Claimed::Early(next.since(now)), writes));
+            }
+        }
+        writes.put(CLAIM.to_owned(), now.as_micros().to_string());
+        Ok((Claimed::Own, writes))
+    }
+}
+
+/// Rows that are known to be needed from the beginning.
+fn at_once(
+    reads: &[Read],
+    mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+) -> Result<Rows, Stop> {
+    let mut rows = Rows::new();
+    rows.extend(read(reads)?);
+    Ok(rows)
+}

@@ -1,0 +1,158 @@
+// A gateway on Spin: the built component, run by `spin up` where that is on the PATH, and by tests/spin-host elsewhere (SLUICE_SPIN_HOST names
+// another program that takes the same options). Its store is SQLite, or a Redis of its own.
+
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+import { startBucket } from './bucket.mjs';
+import { SECRETS, configDocument } from './config.mjs';
+import { Gateway } from './gateway.mjs';
+import { send, until } from './http.mjs';
+
+const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
+const CREDENTIALS = { bucket: 'records', accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret/of+the/bucket', region: 'eu-central-1' };
+const START_MS_MAX = 120_000;
+
+/** The program that runs an application, and its first arguments. */
+export function runner() {
+  if (process.env.SLUICE_SPIN_HOST) return [process.env.SLUICE_SPIN_HOST];
+  if (spawnSync('spin', ['--version']).status === 0) return ['spin', 'up', '--quiet'];
+  return [path.join(PROJECT, 'target/spin-host/release/spin-host')];
+}
+
+/** A port that nobody listens on. */
+export async function freePort() {
+  const server = net.createServer();
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}
+
+/** The committed manifest, made to run this component with these files and to allow these hosts besides. */
+export function writeManifest(folder, document, hosts, component = path.join(PROJECT, 'build/spin/sluice.wasm')) {
+  const secrets = Object.keys(SECRETS).map(name => name.toLowerCase());
+  const text = fs.readFileSync(path.join(PROJECT, 'spin.toml'), 'utf8')
+    .replace('"build/spin/sluice.wasm"', JSON.stringify(component))
+    .replace('"build/spin/config.json"', '"config.json"')
+    .replace('allowed_outbound_hosts = [', `allowed_outbound_hosts = [\n${hosts.map(host => `    ${JSON.stringify(host)},`).join('\n')}`)
+    .replace('[variables]\n', `[variables]\n${secrets.map(name => `${name} = { default = "", secret = true }\n`).join('')}`)
+    .replace('[component.sluice.variables]\n', `[component.sluice.variables]\n${secrets.map(name => `${name} = "{{ ${name} }}"\n`).join('')}`);
+  fs.writeFileSync(path.join(folder, 'config.json'), JSON.stringify(document));
+  fs.writeFileSync(path.join(folder, 'spin.toml'), text);
+  return path.join(folder, 'spin.toml');
+}
+
+/** Starts a process and waits until it takes connections. */
+export async function startListening(program, args, { port, env = process.env, log }) {
+  const output = log ? 'inherit' : 'ignore';
+  const child = spawn(program, args, { env, stdio: ['ignore', output, output] });
+  const connects = () => new Promise(resolve => {
+    const socket = net.connect(port, '127.0.0.1', () => resolve(socket.destroy() && true));
+    socket.on('error', () => resolve(false));
+  });
+  const failed = new Promise((_, reject) => {
+    child.once('error', reject);
+    child.once('exit', code => reject(new Error(`${program} ended with ${code} before it served`)));
+  });
+  failed.catch(() => {});
+  if (!await Promise.race([until(connects, Boolean, START_MS_MAX, 20), failed])) throw new Error(`${program} does not serve`);
+  return child;
+}
+
+/** A Redis that keeps what it is told. */
+export async function startRedis(folder) {
+  const port = await freePort();
+  const child = await startListening('redis-server', ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes'], { port });
+  return { url: `redis://127.0.0.1:${port}`, stop: () => end(child, 'SIGTERM') };
+}
+
+async function end(child, signal) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill(signal);
+  await once(child, 'exit');
+}
+
+/** Starts a gateway on Spin. */
+export async function startSpinGateway({ mocksUrl, document = configDocument(mocksUrl), redis, bucket, retention = '' }) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-spin-'));
+  const own = [];
+  if (process.env.SLUICE_RUNTIME === 'spin-redis' && !redis) {
+    redis = await startRedis(folder);
+    own.push(redis);
+  }
+  if (!bucket) {
+    bucket = await startBucket(CREDENTIALS);
+    own.push(bucket);
+  }
+  const manifest = writeManifest(folder, document, [mocksUrl]);
+  const gateway = new SpinGateway({ folder, manifest, redis, bucket, retention, own, adminToken: randomBytes(24).toString('hex') });
+  await gateway.start();
+  return gateway;
+}
+
+class SpinGateway extends Gateway {
+  #options;
+  #child;
+
+  constructor(options) {
+    super(undefined, options.adminToken);
+    this.#options = options;
+  }
+
+  get bucketFails() { return this.#options.bucket.fails; }
+  set bucketFails(fails) { this.#options.bucket.fails = fails; }
+  get bucketFailures() { return this.#options.bucket.failures; }
+  get bucket() { return this.#options.bucket; }
+  /** The process that serves. */
+  get processId() { return this.#child.pid; }
+
+  async start() {
+    const { folder, manifest, redis, bucket, retention } = this.#options;
+    const port = await freePort();
+    const variables = {
+      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
+      SLUICE_RECORDS_URL: bucket.url, SLUICE_RECORDS_HOST: bucket.host, SLUICE_RECORDS_REGION: CREDENTIALS.region, SLUICE_RECORDS_RETENTION: retention,
+      SLUICE_RECORDS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+    };
+    const env = { ...process.env, ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [`SPIN_VARIABLE_${name}`, value])) };
+    const [program, ...args] = [...runner(), '--from', manifest, '--listen', `127.0.0.1:${port}`, '--state-dir', path.join(folder, 'state')];
+    this.#child = await startListening(program, args, { port, env, log: Boolean(process.env.SLUICE_E2E_LOG) });
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  /** The objects in the bucket. */
+  async objects() {
+    return this.#options.bucket.objects;
+  }
+
+  /** Sees to every ledger now, as a scheduled job does. */
+  async upkeep(token = this.adminToken) {
+    const answer = await send(`${this.url}/upkeep`, { method: 'POST', headers: { authorization: `Bearer ${token}` } });
+    return { status: answer.status, text: (await answer.read()).text };
+  }
+
+  /** Ends the process as a power cut would. */
+  kill() {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** Starts again on the same state. */
+  async restart() {
+    await end(this.#child, 'SIGKILL');
+    await this.start();
+  }
+
+  async stop() {
+    await end(this.#child, 'SIGTERM');
+    for (const one of this.#options.own) await one.stop();
+    fs.rmSync(this.#options.folder, { recursive: true, force: true });
+  }
+}

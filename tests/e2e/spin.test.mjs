@@ -1,0 +1,141 @@
+// What holds on Spin besides the scenarios: its stores, its bucket, its grants. Each test starts gateways of its own.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import test, { after, before } from 'node:test';
+
+import { configDocument } from './config.mjs';
+import { send, until } from './http.mjs';
+import { startMocks } from './mocks.mjs';
+import { startRedis, startSpinGateway } from './spin.mjs';
+
+const skip = (process.env.SLUICE_RUNTIME ?? '').startsWith('spin') ? false : 'the runtime that is tested is another';
+const SHIPPED_MS_MAX = 20_000;
+
+let mocks;
+before(async () => { if (!skip) mocks = await startMocks(); });
+after(() => mocks?.stop());
+
+async function ask(gateway, key, model = 'mock-openai/chat', more = {}) {
+  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }], ...more });
+  const answer = await send(`${gateway.url}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json', authorization: `Bearer ${key.key}` }, body });
+  const { text } = await answer.read();
+  return { status: answer.status, id: answer.headers['x-request-id'], text };
+}
+
+/** Runs `body` with a gateway that is stopped afterwards. */
+async function withGateway(options, body) {
+  const gateway = await startSpinGateway({ mocksUrl: mocks.url, ...options });
+  try {
+    await body(gateway);
+  } finally {
+    await gateway.stop();
+  }
+}
+
+const slowly = () => {
+  const document = configDocument(mocks.url);
+  return { ...document, accounting: { ...document.accounting, ship_interval: '1h' } };
+};
+
+test('the maintenance address ships what waits, and takes the admin token alone', { skip }, () => withGateway({ document: slowly() }, async gateway => {
+  const key = await gateway.mint({ org: 'e2e' });
+  const { id } = await ask(gateway, key);
+  await until(() => gateway.standing('e2e'), ({ open }) => open === 0);
+  assert.deepEqual(await gateway.records(), []);
+  assert.equal((await gateway.upkeep('wrong')).status, 401);
+  assert.equal((await gateway.upkeep(key.key)).status, 401);
+  assert.deepEqual(await gateway.records(), []);
+  assert.deepEqual(await gateway.upkeep(), { status: 200, text: '{"ledgers":1}\n' });
+  assert.deepEqual((await gateway.records()).map(record => record.request), [id]);
+  assert.deepEqual(gateway.bucket.refusals, []);
+}));
+
+test('a batch is locked for as long as is configured', { skip }, () => withGateway({ retention: 'compliance 30d' }, async gateway => {
+  await ask(gateway, await gateway.mint({ org: 'e2e' }));
+  const objects = await until(() => gateway.objects(), all => all.length > 0, SHIPPED_MS_MAX);
+  const { headers } = objects[0];
+  assert.equal(headers['x-amz-object-lock-mode'], 'COMPLIANCE');
+  const days = (Date.parse(headers['x-amz-object-lock-retain-until-date']) - Date.now()) / 86_400_000;
+  assert.ok(days > 29.9 && days < 30.1, `${days} days`);
+  assert.deepEqual(gateway.bucket.refusals, []);
+}));
+
+test('a batch whose confirmation was lost is not written again; another one in its place keeps the records waiting', { skip }, () => withGateway({ document: slowly() }, async gateway => {
+  const key = await gateway.mint({ org: 'e2e' });
+  const outbox = async () => (await gateway.standing('e2e')).outbox;
+  const settled = () => until(() => gateway.standing('e2e'), ({ open }) => open === 0);
+  await ask(gateway, key);
+  await settled();
+  gateway.bucket.isSilent = true;
+  await gateway.upkeep();
+  gateway.bucket.isSilent = false;
+  assert.equal(await outbox(), 1, 'nothing leaves unconfirmed');
+  // The first retry is due after a second.
+  await until(() => gateway.upkeep().then(outbox), count => count === 0);
+  const [first, ...more] = await gateway.objects();
+  assert.deepEqual(more, []);
+  gateway.bucket.place(first.name.replace('000000000001', '000000000002'), Buffer.from('somebody else was here'));
+  await ask(gateway, key);
+  await settled();
+  await gateway.upkeep();
+  assert.equal(await outbox(), 1);
+}));
+
+test('a store that cannot keep limits exact is refused with a clear message', { skip }, () => withGateway({ redis: { url: 'kv' } }, async gateway => {
+  const answer = await send(`${gateway.url}/v1/models`);
+  assert.equal(answer.status, 503);
+  assert.match((await answer.read()).text, /a key-value store cannot/);
+}));
+
+test('an address that the manifest does not grant is never called', { skip }, () => {
+  const document = configDocument(mocks.url);
+  document.providers['mock-openai'].base_url = document.providers['mock-openai'].base_url.replace('127.0.0.1', 'localhost');
+  return withGateway({ document }, async gateway => {
+    const mark = await mocks.mark();
+    const { status } = await ask(gateway, await gateway.mint({ org: 'e2e' }));
+    assert.equal(status, 502);
+    assert.deepEqual(await mocks.calls(mark), []);
+  });
+});
+
+const withoutRedis = skip || (spawnSync('redis-server', ['--version']).status === 0 ? false : 'redis-server is not installed');
+test('two hosts on one Redis let exactly as many requests in as the limit says', { skip: withoutRedis }, async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-redis-'));
+  const redis = await startRedis(folder);
+  const hosts = [];
+  try {
+    for (let index = 0; index < 2; index += 1) hosts.push(await startSpinGateway({ mocksUrl: mocks.url, redis }));
+    const [first] = hosts;
+    const key = await first.mint({ org: 'storm', limits: [{ requests: 1_000, per: '1h' }] });
+    const count = { 200: 0, 429: 0 };
+    let busy = 0;
+    const wave = Array.from({ length: 10_000 }, (_, index) => index);
+    const worker = async () => {
+      for (let index = wave.pop(); index !== undefined; index = wave.pop()) {
+        const { status } = await ask(hosts[index % 2], key, 'sandbox/echo');
+        // The answer says to try again: a machine with much else to do.
+        if (status === 503) {
+          busy += 1;
+          wave.push(index);
+        } else {
+          count[status] = (count[status] ?? 0) + 1;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Number(process.env.SLUICE_STORM ?? 500) }, worker));
+    // Whoever is told to try again may have been admitted and charged by then: never more than the limit, and exactly that where all had an answer.
+    assert.ok(count[200] <= 1_000 && count[200] + busy >= 1_000, `${JSON.stringify(count)}, ${busy} were told to try again`);
+    if (busy > 0) process.stderr.write(`note: ${busy} of 10,000 were told to try again\n`);
+    const standing = await first.quiet('storm', SHIPPED_MS_MAX);
+    const scope = standing.scopes.find(one => JSON.stringify(one.scope) === JSON.stringify({ key: key.id }));
+    assert.ok(scope.requests_total <= 1_000 && scope.requests_total >= count[200], `${scope.requests_total}`);
+  } finally {
+    for (const host of hosts) await host.stop();
+    await redis.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});

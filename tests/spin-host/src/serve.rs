@@ -1,0 +1,112 @@
+//! Takes requests from the network and hands them to instances.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime_wasi_http::handler::{ProxyHandler, ProxyPre};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::host::{Application, Host};
+use crate::instances::Maker;
+use crate::{redis, sqlite, variables};
+
+/// How many instances there are at once.
+const INSTANCES_MAX: u32 = 4_000;
+
+/// Serves until the process ends. Prints the address once it does.
+pub(crate) async fn run(application: Application, listen: SocketAddr) -> Result<()> {
+    let maker = maker(application)?;
+    let handler = ProxyHandler::new(maker);
+    let listener = TcpListener::bind(listen).await?;
+    println!("Serving http://{}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(connection(stream, handler.clone()));
+    }
+}
+
+fn maker(application: Application) -> Result<Maker> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES_MAX)
+        .total_core_instances(INSTANCES_MAX)
+        .total_memories(INSTANCES_MAX)
+        .total_tables(INSTANCES_MAX)
+        .total_stacks(INSTANCES_MAX);
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_component_model_async(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&config)?;
+    let mut linker: Linker<Host> = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    variables::add_to_linker(&mut linker)?;
+    sqlite::add_to_linker(&mut linker)?;
+    redis::add_to_linker(&mut linker)?;
+    let component = Component::from_file(&engine, &application.manifest.source)?;
+    let component = ServicePre::new(linker.instantiate_pre(&component)?)?;
+    Ok(Maker {
+        engine,
+        component: ProxyPre::P3(component),
+        application: Arc::new(application),
+    })
+}
+
+async fn connection(stream: TcpStream, handler: ProxyHandler<Maker>) {
+    let service = service_fn(move |request| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(answer(&handler, request).await) }
+    });
+    // A connection that breaks is its caller's affair.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn answer(
+    handler: &ProxyHandler<Maker>,
+    request: http::Request<Incoming>,
+) -> http::Response<WasiBody> {
+    let host = request
+        .headers()
+        .get("host")
+        .and_then(|host| host.to_str().ok());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let Ok(uri) = format!("http://{}{path}", host.unwrap_or("localhost")).parse() else {
+        return plain(400);
+    };
+    let mut request = request.map(|body| body.map_err(Error::from).boxed_unsync());
+    *request.uri_mut() = uri;
+    match handler.handle((), request).await {
+        Ok(response) => response,
+        Err(error) => {
+            eprintln!("no answer: {error:?}");
+            plain(500)
+        }
+    }
+}
+
+fn plain(status: u16) -> http::Response<WasiBody> {
+    let body = Full::new(Bytes::new()).map_err(Error::from).boxed_unsync();
+    let mut response = http::Response::new(body);
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
