@@ -7,6 +7,7 @@ use std::rc::Rc;
 use sluice_machines::outbox::Batch;
 
 use crate::faults::Fault;
+use crate::judge::Judge;
 use crate::world::World;
 
 /// A bucket.
@@ -17,7 +18,12 @@ pub(crate) struct Bucket {
 
 impl Bucket {
     /// Creates the batch's object unless there is one; says whether the batch is known to be there.
-    pub(crate) async fn create(&self, world: &Rc<World>, batch: &Batch) -> bool {
+    pub(crate) async fn create(
+        &self,
+        world: &Rc<World>,
+        judge: &RefCell<Judge>,
+        batch: &Batch,
+    ) -> bool {
         world.pause(5, 40).await;
         if world
             .faults
@@ -28,9 +34,14 @@ impl Bucket {
         }
         let is_same = {
             let mut objects = self.objects.borrow_mut();
+            let is_new = !objects.contains_key(&batch.name);
             let there = objects
                 .entry(batch.name.clone())
                 .or_insert_with(|| batch.ndjson.clone());
+            if is_new {
+                let number = batch.name.rsplit('/').next().unwrap_or_default();
+                world.require(judge.borrow_mut().ship(number, &batch.ndjson));
+            }
             *there == batch.ndjson
         };
         world.pause(5, 40).await;

@@ -97,6 +97,9 @@ pub(crate) struct Judge {
     scopes: Vec<ScopeLog>,
     /// The text of every record, in the order of their numbers.
     lines: Vec<String>,
+    /// How many batches and records the bucket has.
+    batches: usize,
+    shipped: usize,
     charged: i64,
     /// How often something was looked at.
     pub(crate) checks: u64,

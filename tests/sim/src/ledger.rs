@@ -244,7 +244,7 @@ impl LedgerObject {
                 return Ok(());
             };
             self.commit(world, &writes)?;
-            let is_there = world.bucket.create(world, &batch).await;
+            let is_there = world.bucket.create(world, &self.judge, &batch).await;
             let rows = self.load(&outbox::reads());
             if is_there {
                 self.commit(world, &outbox::shipped(&rows, &batch).map_err(broken)?)?;

@@ -73,6 +73,28 @@ impl Judge {
         Ok(())
     }
 
+    /// The bucket has a new object: the next batch, with the next records.
+    pub(crate) fn ship(&mut self, name: &str, text: &str) -> Verdict {
+        self.batches += 1;
+        ensure!(
+            self,
+            name == format!("{:012}.ndjson.gz", self.batches),
+            "batch {} is {name}",
+            self.batches
+        );
+        for line in text.lines() {
+            let expected = self.lines.get(self.shipped).map(String::as_str);
+            ensure!(
+                self,
+                expected == Some(line),
+                "record {} was shipped as {line}",
+                self.shipped + 1
+            );
+            self.shipped += 1;
+        }
+        Ok(())
+    }
+
     /// The world has come to rest: nothing is open, and every record is in the bucket, once, in order.
     pub(crate) fn at_rest(&mut self, objects: &[(String, String)]) -> Verdict {
         ensure!(
@@ -81,25 +103,12 @@ impl Judge {
             "{} reservations leaked",
             self.open.len()
         );
-        let mut shipped = 0;
-        for (number, (name, text)) in objects.iter().enumerate() {
-            ensure!(
-                self,
-                *name == format!("{:012}.ndjson.gz", number + 1),
-                "batch {} is {name}",
-                number + 1
-            );
-            for line in text.lines() {
-                let expected = self.lines.get(shipped).map(String::as_str);
-                ensure!(
-                    self,
-                    expected == Some(line),
-                    "record {} was shipped as {line}",
-                    shipped + 1
-                );
-                shipped += 1;
-            }
+        self.batches = 0;
+        self.shipped = 0;
+        for (name, text) in objects {
+            self.ship(name, text)?;
         }
+        let shipped = self.shipped;
         ensure!(
             self,
             shipped == self.lines.len(),
