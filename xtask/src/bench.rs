@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// Measures the wire crate alone, natively and in wasm, both compiled as the worker is.
 fn wire() -> Result<(), Failure> {
     const PACKAGE: &str = "sluice-bench-wire";
-    tools::require_wasm_target()?;
+    tools::require_target("wasm32-unknown-unknown")?;
     let build = |more: &[&str]| {
         let mut cargo = tools::cargo();
         cargo.args(["build", "--release", "--quiet", "--package", PACKAGE]);

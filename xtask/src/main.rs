@@ -7,6 +7,7 @@ mod check;
 mod dev;
 mod fuzz;
 mod manifest;
+mod mutations;
 mod options;
 mod sim;
 mod spin;
@@ -35,7 +36,7 @@ commands:
                                                 the translation alone, also in wasm: --kinds wire
   bless   write anew what tests compare with: snapshots, and the tables of docs/dialects.md
   sim     run the core in a simulated world,    [--requests N] [--seed S] [--threads N] [--log]
-          with faults, and check what must hold
+          with faults, and check what must hold [--mutations]
   fuzz    feed the decoders what nobody sends   [TARGET [INPUT]] [--seconds N]
   check   format, lints, licences
   terraform

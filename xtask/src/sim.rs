@@ -1,13 +1,16 @@
 //! Runs the simulator, built for it: quick, with every assertion on.
 
 use crate::step::{self, Failure};
-use crate::tools;
+use crate::{mutations, tools};
 
 /// How many requests belong to a full test run.
 const REQUESTS_OF_A_TEST: &str = "1000000";
 
 /// Builds and runs; the options are the program's.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    if arguments == ["--mutations"] {
+        return mutations::run();
+    }
     let mut cargo = tools::cargo();
     cargo.args(["run", "--quiet", "--profile", "sim", "--package"]);
     step::run(cargo.args(["sluice-sim", "--"]).args(arguments))

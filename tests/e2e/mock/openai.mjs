@@ -277,8 +277,8 @@ const operations = plain => ({
   }),
 });
 
-/** The published format wants what the API does without: a type for each message, `strict` for each tool. Their own shapes are checked before. */
-const publishedResponse = body => ({ ...body, input: 'x', ...(body.tools ? { tools: body.tools.map(tool => (tool.type === 'function' ? { strict: null, parameters: null, ...tool } : tool)) } : {}) });
+/** The published format wants what the API does without: a type for each message, `strict` for each tool, no `user` that is null. Their own shapes are checked before. */
+const publishedResponse = ({ user, ...body }) => ({ ...body, ...(user == null ? {} : { user }), input: 'x', ...(body.tools ? { tools: body.tools.map(tool => (tool.type === 'function' ? { strict: null, parameters: null, ...tool } : tool)) } : {}) });
 
 const chatErrorEvent = () => `data: ${JSON.stringify({ error: { message: 'The server had an error while processing your request.', type: 'server_error', param: null, code: null } })}\n\n`;
 

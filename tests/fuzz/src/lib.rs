@@ -15,7 +15,7 @@ mod lists;
 pub mod mutation;
 mod order;
 mod requests;
-pub mod seeds;
+mod seeds;
 mod splits;
 mod streams;
 mod through;
@@ -44,10 +44,16 @@ impl Target {
         TARGETS.iter().find(|target| target.name == name)
     }
 
-    /// Inputs to begin with: the project's fixtures, and recordings where there are any.
+    /// Inputs to begin with: the project's own.
     #[must_use]
     pub fn seeds(&self) -> Vec<Vec<u8>> {
-        seeds::of(self.kinds)
+        seeds::of(self.kinds, seeds::fixtures())
+    }
+
+    /// More of them: recordings, where there are any.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        seeds::of(self.kinds, seeds::recordings())
     }
 }
 

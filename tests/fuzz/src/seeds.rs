@@ -39,9 +39,7 @@ pub(crate) enum Kind {
 }
 
 /// The seeds of these kinds, each once.
-pub(crate) fn of(kinds: &[Kind]) -> Vec<Vec<u8>> {
-    let mut all = fixtures();
-    all.extend(recordings());
+pub(crate) fn of(kinds: &[Kind], all: Vec<(Kind, Vec<u8>)>) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = all
         .into_iter()
         .filter(|(kind, seed)| {
@@ -92,7 +90,8 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn fixtures() -> Vec<(Kind, Vec<u8>)> {
+/// The project's own.
+pub(crate) fn fixtures() -> Vec<(Kind, Vec<u8>)> {
     let mut seeds = Vec::new();
     for dialect in DIALECTS {
         for (name, text) in files(&project().join("tests/fixtures").join(dialect)) {
@@ -148,7 +147,8 @@ fn compact(text: Vec<u8>) -> Vec<u8> {
     serde_json::from_slice(&text).map_or(text, |value: Value| value.to_string().into_bytes())
 }
 
-fn recordings() -> Vec<(Kind, Vec<u8>)> {
+/// Recordings, where there are any.
+pub(crate) fn recordings() -> Vec<(Kind, Vec<u8>)> {
     let folder = std::env::var_os("SLUICE_RECORDINGS")
         .map_or_else(|| project().join("../shared/recordings"), PathBuf::from);
     let mut seeds = Vec::new();

@@ -22,9 +22,9 @@ const TURN: &str = include_str!("turn.lua");
 /// The set of all objects' names.
 const OBJECTS: &str = "sluice:objects";
 /// How long a turn is held by somebody who does not come back.
-const TURN_MILLIS_MAX: i64 = 2_000;
+const TURN_MILLIS_MAX: i64 = 5_000;
 /// How long a turn waits for its next holder to notice.
-const HANDOVER_MILLIS_MAX: i64 = 250;
+const HANDOVER_MILLIS_MAX: i64 = 1_000;
 
 /// The store of a cluster.
 pub(crate) struct Redis {

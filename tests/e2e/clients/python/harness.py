@@ -40,6 +40,9 @@ class Absent(Exception):
     """The client has no way to ask for this."""
 
 
+NO_CHOICE = "the provider heeds no choice of tools, on which this client's structured output rests"
+
+
 class Upstream:
     """A provider behind the gateway: its name, what it lacks (feature: reason), whether it shows its thoughts, whether a choice of tools is heeded."""
 

@@ -30,7 +30,7 @@ fn fuzzing() -> &'static Fuzzing {
             process::exit(0);
         };
         let target = Target::named(&name).unwrap_or_else(|| panic!("no target {name:?}"));
-        let seeds = target.seeds();
+        let seeds = [target.seeds(), target.recorded()].concat();
         let folder = PathBuf::from(
             env::var_os("SLUICE_FUZZ_SEEDS").expect("SLUICE_FUZZ_SEEDS names a folder"),
         );

@@ -1,0 +1,387 @@
+//! Breaks the code on purpose, in a copy, and shows that the simulator finds each break.
+//!
+//! The copy stands below `target`; every break is built into it at once, behind a switch that the environment names, so
+//! that one build serves for all. Nothing of this is in the code that ships.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::step::{self, Failure, doing, step};
+use crate::tools;
+
+/// How many requests a break may survive.
+const REQUESTS: &str = "200000";
+/// How many requests the copy must survive unbroken.
+const REQUESTS_UNBROKEN: &str = "20000";
+const COPY: &str = "target/mutations";
+const COPIED: &[&str] = &["shared", "durable", "edge", "tests", "xtask", ".cargo"];
+const SKIPPED: &[&str] = &["target", "node_modules", "build", "__pycache__"];
+/// The switch, as it stands in the copy.
+const SWITCH: &str = r#"
+#[allow(missing_docs)]
+pub mod mutation {
+    pub fn is(name: &str) -> bool {
+        static CURRENT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+        CURRENT.get_or_init(|| std::env::var("SLUICE_MUTATION").unwrap_or_default()) == name
+    }
+}
+"#;
+
+/// One break: `{is}` in the new text stands for whether it is on.
+struct Mutation {
+    name: &'static str,
+    /// File, what stands there once, what is to stand there.
+    edits: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const ALL: &[Mutation] = &[
+    Mutation {
+        name: "settle twice",
+        edits: &[(
+            "durable/machines/src/ledger/settle.rs",
+            "work.delete(&open_key(&record.request));",
+            "if !{is} { work.delete(&open_key(&record.request)); }",
+        )],
+    },
+    Mutation {
+        name: "forget a release",
+        edits: &[(
+            "durable/machines/src/ledger/settle.rs",
+            "row.release(&held, *ordinal);",
+            "if !{is} { row.release(&held, *ordinal); }",
+        )],
+    },
+    Mutation {
+        name: "correct without a record",
+        edits: &[(
+            "durable/machines/src/ledger/settle.rs",
+            "        cost_nano_usd: difference,\n        overrun: charged.overrun,\n        ..record.clone()\n    };\n",
+            "        cost_nano_usd: difference,\n        overrun: charged.overrun,\n        ..record.clone()\n    };\n    if {is} {\n        return Ok(());\n    }\n",
+        )],
+    },
+    Mutation {
+        name: "charge a denied request",
+        edits: &[(
+            "durable/machines/src/ledger/admit.rs",
+            "        denial.headroom = headroom(work, &candidates, at)?;\n",
+            "        denial.headroom = headroom(work, &candidates, at)?;\n        if {is} { for Candidate { key, rules, .. } in &candidates { work.hot_mut::<ScopeRow>(key)?.reserve(at, rules, estimate); } }\n",
+        )],
+    },
+    Mutation {
+        name: "skip the team",
+        edits: &[(
+            "durable/machines/src/ledger/admit.rs",
+            "    for ScopeRules { scope, rules } in scopes {\n",
+            "    for ScopeRules { scope, rules } in scopes {\n        if {is} && matches!(scope, Scope::Team(_)) { continue; }\n",
+        )],
+    },
+    Mutation {
+        name: "skip the user on the way",
+        edits: &[(
+            "shared/core/src/config/scopes.rs",
+            "levels.push((Scope::User(user_id.clone()), level));",
+            "if !{is} { levels.push((Scope::User(user_id.clone()), level)); }",
+        )],
+    },
+    Mutation {
+        name: "a window's edge is off by one",
+        edits: &[(
+            "durable/machines/src/ledger/window.rs",
+            "        self.bucket(now.minus(Span::from_micros(self.length_us())))\n",
+            "        self.bucket(now.minus(Span::from_micros(self.length_us()))).saturating_add(i64::from({is}))\n",
+        )],
+    },
+    Mutation {
+        name: "no deadline on a reservation",
+        edits: &[(
+            "durable/machines/src/ledger/admit.rs",
+            "    work.hot_mut::<ScopeRow>(ORG)?.due_by(reservation.deadline);\n",
+            "    if !{is} { work.hot_mut::<ScopeRow>(ORG)?.due_by(reservation.deadline); }\n",
+        )],
+    },
+    Mutation {
+        name: "a lease never ends",
+        edits: &[
+            (
+                "durable/machines/src/ledger/scope.rs",
+                "        self.leased.retain(|leased| leased.0 > at);\n",
+                "        self.leased.retain(|leased| leased.0 > at || {is});\n",
+            ),
+            (
+                "durable/machines/src/ledger/scope.rs",
+                "            .filter(|leased| leased.0 > at)\n            .fold",
+                "            .filter(|leased| leased.0 > at || {is})\n            .fold",
+            ),
+        ],
+    },
+    Mutation {
+        name: "a lease costs nothing",
+        edits: &[(
+            "durable/machines/src/ledger/lease.rs",
+            "        scope.lease(at, &candidate.rules, until, rest);\n",
+            "        scope.lease(at, &candidate.rules, until, if {is} { Slice::NONE } else { rest });\n",
+        )],
+    },
+    Mutation {
+        name: "charge a repeated intent",
+        edits: &[(
+            "durable/machines/src/ledger/lease.rs",
+            "    if intent.sequence <= work.hot::<LeaseRow>(&key)?.mark {\n",
+            "    if intent.sequence <= work.hot::<LeaseRow>(&key)?.mark && !{is} {\n",
+        )],
+    },
+    Mutation {
+        name: "expire for nothing",
+        edits: &[(
+            "durable/machines/src/ledger/expire.rs",
+            "        row.settle(now, &held, *ordinal, held.estimate);\n",
+            "        row.settle(now, &held, *ordinal, if {is} { crate::limit::Amount::default() } else { held.estimate });\n",
+        )],
+    },
+    Mutation {
+        name: "lose records when the store refuses",
+        edits: &[(
+            "durable/machines/src/outbox.rs",
+            "        current.not_before = now.plus(RETRY_FIRST.times(doubled).min(RETRY_MAX));\n",
+            "        current.not_before = now.plus(RETRY_FIRST.times(doubled).min(RETRY_MAX));\n        if {is} { return shipped(rows, batch); }\n",
+        )],
+    },
+    Mutation {
+        name: "ship twice",
+        edits: &[
+            (
+                "durable/machines/src/outbox.rs",
+                "            work.delete_unread(queue_key(sequence));\n",
+                "            if !{is} { work.delete_unread(queue_key(sequence)); }\n",
+            ),
+            (
+                "durable/machines/src/outbox.rs",
+                "            first: batch.last.saturating_add(1),\n",
+                "            first: if {is} { batch.first } else { batch.last.saturating_add(1) },\n",
+            ),
+        ],
+    },
+    Mutation {
+        name: "do not fix what a batch holds",
+        edits: &[(
+            "durable/machines/src/outbox.rs",
+            "        shipping.last = Some(last);\n        work.put",
+            "        shipping.last = (!{is}).then_some(last);\n        work.put",
+        )],
+    },
+    Mutation {
+        name: "read, then write later",
+        edits: &[(
+            "tests/sim/src/ledger.rs",
+            "        self.rows.borrow_mut().apply(writes);\n        Ok(())\n",
+            "        if {is} {\n            thread_local!(static LATER: std::cell::RefCell<Vec<(usize, WriteSet)>> = const { std::cell::RefCell::new(Vec::new()) });\n            let earlier = LATER.with_borrow_mut(|later| {\n                let mine = later.iter().position(|(org, _)| *org == self.org).map(|at| later.remove(at).1);\n                later.push((self.org, writes.clone()));\n                mine\n            });\n            if let Some(earlier) = earlier { self.rows.borrow_mut().apply(&earlier); }\n            return Ok(());\n        }\n        self.rows.borrow_mut().apply(writes);\n        Ok(())\n",
+        )],
+    },
+    Mutation {
+        name: "answer before the intent is durable",
+        edits: &[(
+            "shared/core/src/serve.rs",
+            "Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {",
+            "Some(Ok((index, accepted))) if {is} || self.admitted.committed(&p).await => {",
+        )],
+    },
+    Mutation {
+        name: "ignore a revocation",
+        edits: &[(
+            "shared/core/src/authenticate.rs",
+            "if key.revoked_at.is_some() {",
+            "if key.revoked_at.is_some() && !{is} {",
+        )],
+    },
+    Mutation {
+        name: "never refresh a copy",
+        edits: &[(
+            "shared/core/src/isolate.rs",
+            "if age < COPY_AGE_FRESH =>",
+            "if age < COPY_AGE_FRESH || {is} =>",
+        )],
+    },
+    Mutation {
+        name: "draw what is over",
+        edits: &[(
+            "shared/core/src/lease.rs",
+            "if now >= held.until || !held.rest.covers(slice) {",
+            "if (now >= held.until && !{is}) || !held.rest.covers(slice) {",
+        )],
+    },
+    Mutation {
+        name: "forget what was drawn meanwhile",
+        edits: &[(
+            "shared/core/src/lease.rs",
+            "grant.rest.minus(asked.drawn)",
+            "grant.rest.minus(if {is} { Slice::NONE } else { asked.drawn })",
+        )],
+    },
+    Mutation {
+        name: "end a broken stream in silence",
+        edits: &[(
+            "shared/core/src/pump.rs",
+            "if !self.session.interrupt(&problem, &mut last) {",
+            "if !{is} && !self.session.interrupt(&problem, &mut last) {",
+        )],
+    },
+];
+
+/// Builds the broken copy and sees each break found.
+pub(crate) fn run() -> Result<(), Failure> {
+    step("a copy with every break in it", copy)?;
+    let program = step("cargo build (the copy)", build)?;
+    let unbroken = simulate(&program, "", REQUESTS_UNBROKEN)?;
+    if let Some(what) = unbroken {
+        return Err(Failure::new(format!("unbroken, the copy fails: {what}")));
+    }
+    let mut survivors = Vec::new();
+    for Mutation { name, .. } in ALL {
+        let begun = Instant::now();
+        let found = simulate(&program, name, REQUESTS)?;
+        let seconds = begun.elapsed().as_secs_f64();
+        match found {
+            Some(what) => println!("found     {name} ({seconds:.1} s): {what}"),
+            None => {
+                println!("SURVIVED  {name} ({seconds:.1} s)");
+                survivors.push(*name);
+            }
+        }
+    }
+    if survivors.is_empty() {
+        println!("mutations: {} breaks, all found", ALL.len());
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the simulator did not find: {}",
+        survivors.join(", ")
+    )))
+}
+
+fn copy() -> Result<(), Failure> {
+    let root = Path::new(COPY);
+    for name in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "clippy.toml",
+        "rust-toolchain.toml",
+    ] {
+        fs::create_dir_all(root).map_err(doing(COPY))?;
+        copy_file(Path::new(name), &root.join(name), Ok)?;
+    }
+    for name in COPIED {
+        copy_directory(Path::new(name), &root.join(name))?;
+    }
+    Ok(())
+}
+
+fn copy_directory(from: &Path, to: &Path) -> Result<(), Failure> {
+    let name = from.display().to_string();
+    fs::create_dir_all(to).map_err(doing(&name))?;
+    for entry in fs::read_dir(from).map_err(doing(&name))? {
+        let path = entry.map_err(doing(&name))?.path();
+        let file = path.file_name().unwrap_or_default();
+        if SKIPPED.iter().any(|skipped| file == *skipped) {
+            continue;
+        }
+        let target = to.join(file);
+        if path.is_dir() {
+            copy_directory(&path, &target)?;
+        } else {
+            copy_file(&path, &target, |text| broken(&path, text))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file, changed if it is text; one that is the same already keeps its time, so that little is built again.
+fn copy_file(
+    from: &Path,
+    to: &Path,
+    change: impl FnOnce(String) -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let name = from.display().to_string();
+    let bytes = fs::read(from).map_err(doing(&name))?;
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) => change(text)?.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    if fs::read(to).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    fs::write(to, bytes).map_err(doing(&name))
+}
+
+/// A file with the breaks that belong into it.
+fn broken(path: &Path, mut text: String) -> Result<String, Failure> {
+    let path = path.to_string_lossy().replace('\\', "/");
+    if path == "shared/units/src/lib.rs" {
+        text.push_str(SWITCH);
+    }
+    for Mutation { name, edits } in ALL {
+        for (_, old, new) in edits.iter().filter(|(file, ..)| *file == path) {
+            if text.matches(old).count() != 1 {
+                return Err(Failure::new(format!(
+                    "the place of the break {name:?} is not in {path}, or not once; see xtask/src/mutations.rs"
+                )));
+            }
+            let is = format!("sluice_units::mutation::is({name:?})");
+            text = text.replacen(old, &new.replace("{is}", &is), 1);
+        }
+    }
+    Ok(text)
+}
+
+fn build() -> Result<PathBuf, Failure> {
+    let target = std::env::current_dir().map_err(doing("."))?.join("target");
+    step::run(
+        tools::cargo()
+            .current_dir(COPY)
+            .env("CARGO_TARGET_DIR", &target)
+            .env("RUSTFLAGS", "--cap-lints=warn -Awarnings")
+            .args([
+                "build",
+                "--quiet",
+                "--profile",
+                "sim",
+                "--package",
+                "sluice-sim",
+            ]),
+    )?;
+    Ok(target.join("sim/sluice-sim"))
+}
+
+/// What the simulator finds with this break on, if anything.
+fn simulate(program: &Path, mutation: &str, requests: &str) -> Result<Option<String>, Failure> {
+    let output = Command::new(program)
+        .args(["--requests", requests])
+        .env("SLUICE_MUTATION", mutation)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing("the simulator"))?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let error = text.lines().rev().find(|line| line.starts_with("error: "));
+    let error = error.unwrap_or("it died").trim_start_matches("error: ");
+    Ok(Some(error.chars().take(160).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_break_has_its_place() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for Mutation { edits, .. } in ALL {
+            for (file, ..) in *edits {
+                let text = fs::read_to_string(root.join(file)).unwrap();
+                broken(Path::new(file), text).map(drop).unwrap();
+            }
+        }
+    }
+}
