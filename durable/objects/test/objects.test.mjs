@@ -59,7 +59,7 @@ async function world(t, { interval = "20ms", state, losesAnswer = false } = {}) 
     return JSON.parse(await objects.get(objects.idFromName(name)).call(JSON.stringify(command)));
   };
   const bucket = await gateway.getR2Bucket("KEPT", "sluice");
-  const ledger = (...commands) => ask("LEDGER", "local/dev", commands);
+  const ledger = async (...commands) => (await ask("LEDGER", "local/dev", { commands })).replies;
   return {
     gateway,
     stop,
@@ -168,7 +168,7 @@ test("what is no command changes nothing and is refused", async (t) => {
   const { gateway, standing } = await world(t);
   const objects = await gateway.getDurableObjectNamespace("LEDGER");
   const stub = objects.get(objects.idFromName("local/dev"));
-  for (const text of ["", "[", "{}", '["zork"]']) {
+  for (const text of ["", "[", "{}", '{"commands": ["zork"]}']) {
     await assert.rejects(async () => stub.call(text), undefined, text);
   }
   assert.deepEqual(await standing(), { scopes: [], outbox: 0, open: 0 });
