@@ -8,7 +8,7 @@ export const ANSWER_MS_MAX = 60_000;
 
 /**
  * Sends a request; resolves once the headers are there.
- * The answer: { status, headers, text(), read() → { text, cut }, chunks (async iterable of Buffer), abort(), sentMs }.
+ * The answer: { status, headers, text(), read() → { bytes, text, cut }, chunks (async iterable of Buffer), abort(), sentMs }.
  */
 export function send(url, { method = 'GET', headers = {}, body } = {}) {
   const sentMs = Date.now();
@@ -40,7 +40,8 @@ async function readAll(response) {
   } catch {
     cut = true;
   }
-  return { text: Buffer.concat(pieces).toString('utf8'), cut };
+  const bytes = Buffer.concat(pieces);
+  return { bytes, text: bytes.toString('utf8'), cut };
 }
 
 /**

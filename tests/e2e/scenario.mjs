@@ -11,13 +11,13 @@ import { parse } from 'smol-toml';
 import { send } from './http.mjs';
 import { mismatches } from './match.mjs';
 import { answerProblem, chunkProblem } from './schema.mjs';
-import { assemble } from './stream.mjs';
+import { assemble, events } from './stream.mjs';
 
 const FOLDER = fileURLToPath(new URL('../scenarios/', import.meta.url));
 const FIELDS = {
   scenario: ['name', 'needs', 'each', 'streamed', 'caller', 'key', 'step', 'request', 'expect'],
-  request: ['method', 'path', 'headers', 'json', 'body', 'body_base64', 'generate'],
-  expect: ['status', 'headers', 'json', 'error', 'text', 'stream', 'upstream', 'violations', 'record', 'records', 'ledger', 'within_ms', 'after_ms'],
+  request: ['method', 'path', 'headers', 'json', 'body', 'body_base64', 'form', 'generate'],
+  expect: ['status', 'headers', 'json', 'error', 'text', 'bytes', 'events', 'stream', 'upstream', 'violations', 'record', 'records', 'ledger', 'within_ms', 'after_ms'],
   stream: ['done', 'error', 'chunks_min', 'usage'],
 };
 
@@ -85,6 +85,20 @@ const GENERATORS = {
   messages: ({ count }) => Buffer.from(JSON.stringify({ model: 'sandbox/echo', messages: Array.from({ length: count }, () => ({ role: 'user', content: 'x' })) })),
 };
 
+/** Where the parts of a form begin and end. */
+const BOUNDARY = 'sluice-e2e-boundary';
+
+/** A form out of its parts, in their order: { name, value }, or { name, filename, value | count }; `count` bytes of no meaning. */
+function formBody(parts, fill) {
+  const pieces = parts.flatMap(({ name, filename, value = '', count }) => {
+    const head = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${filename}"\r\nContent-Type: application/octet-stream`}\r\n\r\n`;
+    return [Buffer.from(head), count === undefined ? Buffer.from(fill(value)) : Buffer.alloc(count, 'a'), Buffer.from('\r\n')];
+  });
+  return Buffer.concat([...pieces, Buffer.from(`--${BOUNDARY}--\r\n`)]);
+}
+
+const typeOf = request => (request.form ? `multipart/form-data; boundary=${BOUNDARY}` : 'application/json');
+
 const lookup = (value, expression) => expression.match(/[A-Za-z_]\w*|\d+/g).reduce((inner, name) => inner?.[name], value);
 
 /** Puts earlier answers in: a text `"$0.choices[0].message"` stands for that part of the first step's answer. */
@@ -102,6 +116,7 @@ function bodyOf(request, run) {
   if (request.generate) return GENERATORS[request.generate.kind](request.generate);
   if (request.body_base64 !== undefined) return Buffer.from(request.body_base64, 'base64');
   if (request.body !== undefined) return run.fill(request.body);
+  if (request.form) return formBody(request.form, run.fill);
   if (request.json === undefined) return undefined;
   const value = withEarlier(JSON.parse(run.fill(request.json)), run.done);
   if (run.scenario.stream && value.stream === undefined) Object.assign(value, { stream: true, stream_options: { include_usage: true } });
@@ -111,7 +126,7 @@ function bodyOf(request, run) {
 async function runStep(run, request, expect) {
   const { context, caller, fill, where } = run;
   const mark = context.mocks ? await context.mocks.mark() : 0;
-  const headers = Object.fromEntries(Object.entries({ 'content-type': 'application/json', ...caller.headers, ...request.headers })
+  const headers = Object.fromEntries(Object.entries({ 'content-type': typeOf(request), ...caller.headers, ...request.headers })
     .map(([name, value]) => [name, fill(value).replace('$key', caller.key ?? '')]).filter(([, value]) => value !== ''));
   const body = bodyOf(request, run);
   const target = fill(request.path ?? '/v1/chat/completions');
@@ -127,12 +142,17 @@ async function runStep(run, request, expect) {
   return { ...seen, keyId: caller.id, expectedRecord: record ? JSON.parse(fill(record)) : undefined, expectedRecords: records };
 }
 
+/** Whether a request is in the words of Anthropic's API or Google's. */
+const isForeign = (target, headers = {}) => /^\/v1\/messages|^\/v1beta\/|:\w+(\?|$)/.test(target) || headers['anthropic-version'] !== undefined || headers['x-goog-api-key'] !== undefined;
+
 async function readAnswer(answer, target, request) {
-  const { text, cut } = await answer.read();
-  const seen = { status: answer.status, headers: answer.headers, text, cut, requestId: answer.headers['x-request-id'], path: target, method: request.method };
+  const { bytes, cut } = await answer.read();
+  const text = bytes.toString('utf8');
+  const seen = { status: answer.status, headers: answer.headers, text, bytes, cut, requestId: answer.headers['x-request-id'], path: target, method: request.method, isOpenAi: !isForeign(target, request.headers) };
   if (/^text\/event-stream/.test(answer.headers['content-type'] ?? '')) {
-    seen.stream = assemble(text);
-    seen.json = seen.stream.json;
+    seen.events = events(text).filter(one => one.data !== '').map(eventOf);
+    if (/^\/v1\/chat\/completions$/.test(target)) seen.stream = assemble(text);
+    seen.json = seen.stream?.json;
   } else {
     try {
       seen.json = JSON.parse(text);
@@ -141,6 +161,15 @@ async function readAnswer(answer, target, request) {
     }
   }
   return seen;
+}
+
+/** An event with its data as JSON, where it is JSON. */
+function eventOf({ event, data }) {
+  try {
+    return { event, data: JSON.parse(data) };
+  } catch {
+    return { event, data };
+  }
 }
 
 /** What holds for every answer, whatever was asked. */
@@ -156,9 +185,11 @@ function invariants(seen, target, caller) {
     if (seen.stream.done && seen.stream.error) wrong.push('[DONE] after an error');
     if (!seen.stream.done && !seen.stream.error) wrong.push('the stream ends without [DONE] and without an error');
     wrong.push(...seen.stream.chunks.map(chunkProblem).filter(Boolean).slice(0, 1).map(problem => `a chunk is unlike the published format: ${problem}`));
+  }
+  if (seen.events) {
     if (!/no-cache/.test(seen.headers['cache-control'] ?? '')) wrong.push('a stream without cache-control: no-cache');
   } else if (seen.json !== undefined) {
-    const problem = answerProblem(target, seen.status, seen.json);
+    const problem = seen.isOpenAi ? answerProblem(target, seen.status, seen.json) : null;
     if (problem) wrong.push(`the answer is unlike the published format: ${problem}`);
   }
   return wrong;
@@ -180,6 +211,8 @@ function expectations(expect, seen, fill) {
   wrong.push(...headerProblems(expect.headers, seen.headers, fill));
   if (expect.json) wrong.push(...mismatches(JSON.parse(fill(expect.json)), seen.json, 'body'));
   if (expect.text) wrong.push(...mismatches(fill(expect.text), seen.text, 'text'));
+  if (expect.bytes !== undefined) wrong.push(...mismatches(JSON.parse(fill(String(expect.bytes))), seen.bytes.length, 'bytes'));
+  if (expect.events) wrong.push(...mismatches(JSON.parse(fill(expect.events)), seen.events, 'events'));
   if (expect.error) wrong.push(...mismatches({ error: { message: '$string', type: '$string', code: '$any', param: '$any', ...JSON.parse(fill(JSON.stringify(expect.error))) } }, seen.json, 'body'));
   if (expect.within_ms !== undefined && seen.tookMs > expect.within_ms) wrong.push(`took ${seen.tookMs} ms, at most ${expect.within_ms} are allowed`);
   if (expect.after_ms !== undefined && seen.tookMs < expect.after_ms) wrong.push(`took only ${seen.tookMs} ms, at least ${expect.after_ms} were expected`);

@@ -34,7 +34,7 @@ for (const scenario of scenarios().filter(one => wanted.test(`${one.file}: ${one
 function recordsExpected(one) {
   if (one.expectedRecords !== undefined) return one.expectedRecords;
   if (one.expectedRecord) return 1;
-  return one.status === 200 && /^\/v1\/(chat\/completions|embeddings)$/.test(one.path) ? 1 : undefined;
+  return one.status === 200 && /^\/v1\/(chat\/completions|completions|responses|messages|embeddings|images\/\w+|audio\/\w+|moderations|rerank)$/.test(one.path) ? 1 : undefined;
 }
 
 test('each request has the record that it must have, and each record the right content', async t => {

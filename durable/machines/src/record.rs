@@ -114,6 +114,16 @@ pub enum Operation {
     Moderation,
     /// Documents in the order of what they say to a query.
     Rerank,
+    /// How many tokens a conversation has. Costs nothing.
+    CountTokens,
+}
+
+impl Operation {
+    /// Whether it uses nothing that is paid for, whatever the target's prices are.
+    #[must_use]
+    pub const fn is_free(self) -> bool {
+        matches!(self, Self::CountTokens)
+    }
 }
 
 /// Where a record's token counts come from.

@@ -42,7 +42,7 @@ pub struct Ask<'a> {
     pub stream: bool,
     /// Where it leads.
     pub route: &'a Route,
-    /// What it will use at most, by target.
+    /// What it will use at most, by target; empty where it uses nothing that is paid for.
     pub bounds: Vec<Bound>,
 }
 

@@ -12,7 +12,7 @@ use sluice_units::{ModelId, RequestId, Timestamp, Tokens};
 use sluice_wire::model::ChatRequest;
 use sluice_wire::openai::direct;
 use sluice_wire::responses::Echo;
-use sluice_wire::{Downstream, Drops, Malformed, anthropic, gemini, openai};
+use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
 
 use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
@@ -25,7 +25,7 @@ use crate::pump::Pump;
 use crate::serve::Run;
 use crate::translate::{Chat, Direct, Task, Work};
 use crate::upload::{self, Upload};
-use crate::{admin, estimate, headers, health, sandbox, secret_key};
+use crate::{admin, count, estimate, headers, health, sandbox, secret_key};
 
 /// The status in the record of a request whose caller went away; nobody ever sees it.
 pub const LEFT_STATUS: u16 = 499;
@@ -149,7 +149,7 @@ async fn dispatch<P: Platform>(
     };
     match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
-        Endpoint::CountTokens(named) => context.count_tokens(&named).await,
+        Endpoint::CountTokens(named) => count::count(&context, &named).await,
         Endpoint::Embeddings => context.embeddings().await,
         Endpoint::Direct(endpoint) => context.direct(endpoint).await,
         Endpoint::Models => context.models().await,
@@ -248,25 +248,6 @@ impl<P: Platform> Context<'_, P> {
             strict: self.is_strict(&caller)?,
         };
         self.serve(&caller, route, model, work, body).await
-    }
-
-    /// An estimate, on the safe side: no two providers count alike.
-    async fn count_tokens(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
-        let caller = self.caller().await?;
-        let body = self.body().await?;
-        let (chat, _) = match &named.model {
-            Some(model) => gemini::downstream::decode_count_tokens(model, &body)?,
-            None => anthropic::decode_count_tokens(&body)?,
-        };
-        self.route(&caller, &chat.model)?;
-        let count = estimate::likely_input(estimate::chat_input(&chat)).count();
-        let body = match self.downstream {
-            Downstream::GenerateContent(_) => gemini::downstream::encode_count_tokens(count),
-            _ => anthropic::encode_token_count(count),
-        };
-        let mut answer = Answer::json(StatusCode::OK, body);
-        headers::estimated(&mut answer.headers);
-        Ok(answer)
     }
 
     /// Whether the caller would rather have an error than a loss: the key's word, or the request's.
@@ -407,7 +388,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
 }
 
 /// The caller's W3C trace context, passed on as it came when it is well-formed.
-fn trace(headers: &HeaderMap) -> HeaderMap {
+pub(crate) fn trace(headers: &HeaderMap) -> HeaderMap {
     const PARENT_BYTES: usize = 55;
     const STATE_BYTES_MAX: usize = 512;
     let mut trace = HeaderMap::new();

@@ -45,6 +45,7 @@ pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod count;
 mod models;
 mod wait;
 

@@ -54,7 +54,11 @@ pub fn cost(target: Option<&TargetRef>, usage: &Usage, at: Timestamp) -> NanoUsd
 pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, ending: Ending<'_>) {
     let draft = admitted.draft();
     let now = p.now();
-    let cost = cost(ending.target, &ending.usage, draft.at_us);
+    let cost = if draft.operation.is_free() {
+        NanoUsd::ZERO
+    } else {
+        cost(ending.target, &ending.usage, draft.at_us)
+    };
     let record = Record {
         kind: RecordKind::Settled,
         provider: ending.target.map(|target| target.provider.id.clone()),

@@ -173,6 +173,42 @@ impl Downstream {
         })
     }
 
+    /// The caller's request for a count of tokens, for a provider of the same dialect; `None` where the dialect has no
+    /// such request.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the model's name cannot stand in an address.
+    pub fn count_request(
+        self,
+        request: &ChatRequest,
+        target: &Target,
+        body: &Bytes,
+    ) -> Result<Option<UpstreamRequest>, EncodeError> {
+        let path = match self {
+            Self::Messages => Cow::Borrowed("/messages/count_tokens"),
+            Self::GenerateContent(_) => Cow::Owned(gemini::count_address(&target.model)?),
+            Self::ChatCompletions | Self::Completions | Self::Responses => return Ok(None),
+        };
+        let mut passed = self.pass_through(request, target, body)?;
+        passed.path = path;
+        if matches!(self, Self::GenerateContent(_)) {
+            passed.body = gemini::downstream::count_body(&passed.body, &target.model)?;
+        }
+        Ok(Some(passed))
+    }
+
+    /// The count in an answer to [`Self::count_request`].
+    #[must_use]
+    pub fn counted(self, body: &[u8]) -> Option<u64> {
+        let answer: Value = serde_json::from_slice(body).ok()?;
+        let name = match self {
+            Self::Messages => "input_tokens",
+            Self::GenerateContent(_) => "totalTokens",
+            Self::ChatCompletions | Self::Completions | Self::Responses => return None,
+        };
+        answer.get(name)?.as_u64()
+    }
+
     /// Writes a whole answer, and names what cannot be said.
     #[must_use]
     pub fn encode_response(self, response: &ChatResponse, answered: &Answered) -> (Vec<u8>, Drops) {

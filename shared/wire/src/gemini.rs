@@ -30,8 +30,8 @@ mod stream;
 mod value;
 
 pub(crate) use names::holds_foreign_proof;
-pub(crate) use request::address;
 pub use request::encode_request;
+pub(crate) use request::{address, count_address};
 pub use response::decode_response;
 pub use stream::StreamDecoder;
 

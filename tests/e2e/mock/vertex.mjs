@@ -69,6 +69,8 @@ const claudeChat = {
   check: (body, model, route) => ((body.stream === true) === route.stream ? claude.chat.check({ ...withoutVersion(body), model }) : { status: 400, message: 'stream: must be true for streamRawPredict and absent for rawPredict' }),
   body: (body, model) => claude.chat.body({ ...withoutVersion(body), model }, model), events: (body, model) => claude.chat.events({ ...withoutVersion(body), model }, model),
 };
+/** Counting names its model in the body, as at Anthropic: `models/count-tokens:rawPredict`. */
+const claudeCount = { ...claude.count, of: 'anthropic', schema: undefined, shape: (value, path, faults) => claude.count.shape(withoutVersion(value), path, faults), body: body => claude.count.body(withoutVersion(body)) };
 
 /** Vertex AI says more than the Gemini API, and no index. */
 const told = answer => ({
@@ -93,6 +95,7 @@ const operations = {
   count: { ...google.count, shape: countShape, check: body => roled(body) },
   embedding: google.embedding,
   claude: claudeChat,
+  claude_count: claudeCount,
   embeddings: {
     shape: predict, schema: 'PredictRequest', check: (body, model) => (/^gemini-embedding/.test(model) && body.instances.length > 1 ? { status: 400, message: 'The model accepts one instance a request.' } : null),
     body: body => ({ predictions: body.instances.map(one => ({ embeddings: { values: vector(one.content, body.parameters?.outputDimensionality ?? 768), statistics: { truncated: false, token_count: Math.ceil(one.content.length / 4) } } })), metadata: { billableCharacterCount: body.instances.reduce((sum, one) => sum + one.content.length, 0) } }),
@@ -121,6 +124,7 @@ export function vertex() {
       const [, project, , publisher, name, action] = called;
       if (project !== 'mock-project') return { problem: { status: 403, message: `Permission 'aiplatform.endpoints.predict' denied on resource '//aiplatform.googleapis.com/projects/${project}' (or it may not exist).` } };
       const model = decodeURIComponent(name);
+      if (publisher === 'anthropic' && model === 'count-tokens' && action === 'rawPredict') return { op: 'claude_count' };
       if (publisher === 'anthropic') return action === 'rawPredict' || action === 'streamRawPredict' ? { op: 'claude', model, stream: action === 'streamRawPredict' } : null;
       if (action === 'predict') return { op: 'embeddings', model };
       const stream = action === 'streamGenerateContent';

@@ -23,8 +23,6 @@ use sluice_machines::record::{Record, RecordKind};
 use sluice_machines::rows::WriteSet;
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
 
-mod scope;
-
 use scope::ScopeLog;
 
 /// What is wrong, in words.
@@ -41,6 +39,10 @@ macro_rules! ensure {
         }
     };
 }
+
+mod lease;
+mod scope;
+mod standing;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -335,122 +337,6 @@ impl Judge {
         Ok(())
     }
 
-    /// Follows a lease through a command, and sees to it that what it now holds fits.
-    fn lease(&mut self, now: Timestamp, request: &LeaseRequest, reply: &Reply) -> Verdict {
-        let Reply::Leased(Grant { rest, life, .. }) = reply else {
-            return Err(format!("a lease was answered {reply:?}"));
-        };
-        let (_, at) = self.look(now, &request.scopes);
-        let known = self.by_lease.get(&request.lease).copied();
-        let known = known.filter(|lease| self.leases[*lease].until.plus(LEASE_KEPT) > now);
-        if let Some(lease) = known {
-            let lease = &self.leases[lease];
-            if request.number <= lease.number {
-                ensure!(
-                    self,
-                    *rest == lease.rest,
-                    "{} holds {:?}, and was told {rest:?}",
-                    request.lease,
-                    lease.rest
-                );
-                return Ok(());
-            }
-        }
-        if rest.is_none() && known.is_none() {
-            return Ok(());
-        }
-        let old = known.map_or(Vec::new(), |lease| self.leases[lease].rules.clone());
-        let at = at.max(self.look(now, &old).1);
-        let before = self.measure(at, &request.scopes);
-        let until = match known {
-            Some(lease) if rest.is_none() => self.leases[lease].until,
-            Some(lease) if *life == Span::ZERO => self.leases[lease].until,
-            _ => at.plus(*life).plus(LEASE_GRACE),
-        };
-        let lease = Lease {
-            rules: request.scopes.clone(),
-            number: request.number,
-            mark: known.map_or(0, |lease| self.leases[lease].mark),
-            until,
-            rest: *rest,
-        };
-        let index = known.unwrap_or(self.leases.len());
-        if known.is_none() {
-            self.leases.push(lease);
-            self.by_lease.insert(request.lease.clone(), index);
-        } else {
-            self.leases[index] = lease;
-        }
-        for of in &old {
-            let scope = self.scope(&of.scope);
-            self.scopes[scope].hold(index, until, Slice::NONE);
-        }
-        for of in &request.scopes {
-            let scope = self.scope(&of.scope);
-            let log = &mut self.scopes[scope];
-            log.at = log.at.max(at);
-            log.hold(index, until, *rest);
-        }
-        self.is_within(at, &request.scopes, &before, "a lease")
-    }
-
-    /// Follows a request that an isolate let in.
-    fn intent(
-        &mut self,
-        now: Timestamp,
-        intent: &Intent,
-        reply: &Reply,
-    ) -> Result<Option<(RequestId, Vec<ScopeRules>, bool)>, String> {
-        let request = &intent.draft.request;
-        let known = self.by_lease.get(&intent.lease).copied();
-        let Some(index) = known else {
-            ensure!(
-                self,
-                *reply == Reply::Unknown,
-                "an intent of no lease was answered {reply:?}"
-            );
-            return Ok(None);
-        };
-        let lease = &self.leases[index];
-        if *reply == Reply::Unknown {
-            ensure!(
-                self,
-                lease.until.plus(LEASE_KEPT) <= now,
-                "{} was forgotten",
-                intent.lease
-            );
-            return Ok(None);
-        }
-        ensure!(
-            self,
-            *reply == Reply::Done,
-            "an intent was answered {reply:?}"
-        );
-        let lease = &self.leases[index];
-        if intent.sequence <= lease.mark {
-            return Ok(None);
-        }
-        let rules = lease.rules.clone();
-        let (_, at) = self.look(now, &rules);
-        let before = self.measure(at, &rules);
-        let drawn = Slice::of(intent.estimate);
-        let lease = &mut self.leases[index];
-        let is_overrun = at >= lease.until || !lease.rest.covers(drawn);
-        lease.mark = intent.sequence;
-        lease.rest = lease.rest.minus(lease.rest.min(drawn));
-        let (until, rest) = (lease.until, lease.rest);
-        let deadline = now.plus(intent.ttl);
-        self.admit((at, deadline), &rules, intent.estimate, request);
-        for of in &rules {
-            let scope = self.scope(&of.scope);
-            self.scopes[scope].hold(index, until, rest);
-        }
-        if !is_overrun {
-            self.is_within(at, &rules, &before, "an intent")?;
-        }
-        Ok(Some((request.clone(), rules, is_overrun)))
-    }
-
     /// A denial must have a reason. A window's oldest sub-bucket counts in full, so it may be up to one too strict.
     fn denial(&mut self, at: Timestamp, denial: &Denial) -> Verdict {
         let Denial {
@@ -531,121 +417,6 @@ impl Judge {
             records.push(line.record);
         }
         Ok(records)
-    }
-
-    /// What stands at the scopes is what the log says, and nothing is overdue.
-    pub(crate) fn standing(&mut self, now: Timestamp, reply: &Reply) -> Verdict {
-        let Reply::Standing { scopes, open, .. } = reply else {
-            return Err(format!("what stands? {reply:?}"));
-        };
-        ensure!(
-            self,
-            *open == self.open.len() as u64,
-            "{open} reservations are open, not {}",
-            self.open.len()
-        );
-        for standing in scopes {
-            self.standing_at(now, standing)?;
-        }
-        for life in &self.open {
-            if let State::Open { deadline } = self.lives[*life].state {
-                ensure!(
-                    self,
-                    deadline.plus(OVERDUE_MAX) > now,
-                    "a reservation of {deadline} still stands at {now}"
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn standing_at(&mut self, now: Timestamp, standing: &ScopeStanding) -> Verdict {
-        let index = self.scope(&standing.scope);
-        let log = &self.scopes[index];
-        let now = now.max(log.at);
-        let found = [
-            standing.spent_day.as_nanos(),
-            standing.spent_month.as_nanos(),
-            standing.spent_total.as_nanos(),
-            standing.reserved.as_nanos(),
-            standing.requests_total as i64,
-            standing.tokens_total as i64,
-            standing.leased.requests as i64,
-            standing.leased.tokens.count() as i64,
-            standing.leased.cost.as_nanos(),
-        ];
-        let leased = log.leased(now);
-        let expected = [
-            log.day(now).spent,
-            log.month(now).spent,
-            log.total.spent,
-            log.total.reserved,
-            log.requests as i64,
-            log.tokens as i64,
-            leased.requests as i64,
-            leased.tokens.count() as i64,
-            leased.cost.as_nanos(),
-        ];
-        let is_org = standing.scope == Scope::Org;
-        let total = log.total.spent;
-        ensure!(
-            self,
-            found == expected,
-            "at {:?} stand {found:?}, not {expected:?}",
-            standing.scope
-        );
-        ensure!(
-            self,
-            !is_org || total == self.charged,
-            "the ledger charged {total}, its records {}",
-            self.charged
-        );
-        Ok(())
-    }
-
-    /// The bucket has a new object: the next batch, with the next records.
-    pub(crate) fn ship(&mut self, name: &str, text: &str) -> Verdict {
-        self.batches += 1;
-        ensure!(
-            self,
-            name == format!("{:012}.ndjson.gz", self.batches),
-            "batch {} is {name}",
-            self.batches
-        );
-        for line in text.lines() {
-            let expected = self.lines.get(self.shipped).map(String::as_str);
-            ensure!(
-                self,
-                expected == Some(line),
-                "record {} was shipped as {line}",
-                self.shipped + 1
-            );
-            self.shipped += 1;
-        }
-        Ok(())
-    }
-
-    /// The world has come to rest: nothing is open, and every record is in the bucket, once, in order.
-    pub(crate) fn at_rest(&mut self, objects: &[(String, String)]) -> Verdict {
-        ensure!(
-            self,
-            self.open.is_empty(),
-            "{} reservations leaked",
-            self.open.len()
-        );
-        self.batches = 0;
-        self.shipped = 0;
-        for (name, text) in objects {
-            self.ship(name, text)?;
-        }
-        let shipped = self.shipped;
-        ensure!(
-            self,
-            shipped == self.lines.len(),
-            "{} records, {shipped} shipped",
-            self.lines.len()
-        );
-        Ok(())
     }
 }
 

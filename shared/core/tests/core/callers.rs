@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice_core::sandbox::Step;
 use sluice_machines::record::{Operation, UsageSource};
-use sluice_units::Tokens;
+use sluice_units::{NanoUsd, Tokens};
 
 use crate::world::{Got, Reaction, World, answer, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, key, with};
@@ -215,6 +215,54 @@ fn a_strict_caller_gets_an_error_and_no_loss() {
     );
     assert_eq!(got.status.as_u16(), 403);
     assert_eq!(world.seen().len(), 1);
+}
+
+#[test]
+fn tokens_are_counted_by_a_provider_of_the_callers_language_or_else_estimated() {
+    let mut world = with(|config| {
+        config["prices"]["anthropic/claude-haiku"] =
+            json!({"input": "0.80", "output": "4", "per_request": "1"});
+    });
+    let key = world.key(&json!({"org": "acme", "budgets": [{"usd": "0.5", "per": "day"}]}));
+    let path = "/v1/messages/count_tokens";
+    let body = message("anthropic/claude-haiku");
+    let counted = r#"{"input_tokens":14,"more":true}"#;
+    world.script(vec![
+        answer(200, counted),
+        answer(
+            500,
+            r#"{"type":"error","error":{"type":"api_error","message":"no"}}"#,
+        ),
+        answer(200, "{}"),
+    ]);
+    let got = post(&mut world, &key, path, &[("anthropic-beta", "b-1")], &body);
+    assert_eq!((got.status.as_u16(), got.text().as_str()), (200, counted));
+    assert_eq!(got.header("x-sluice-estimated"), None);
+    let seen = &world.seen()[0];
+    assert_eq!(
+        seen.url,
+        "https://api.anthropic.com/v1/messages/count_tokens"
+    );
+    assert_eq!(seen.headers["anthropic-beta"], "b-1");
+    assert_eq!(seen.body_json()["model"], "claude-haiku");
+    for model in [
+        "anthropic/claude-haiku",
+        "anthropic/claude-haiku",
+        "openai/gpt-4o-mini",
+        "fast",
+    ] {
+        let got = post(&mut world, &key, path, &[], &message(model));
+        assert_eq!(got.header("x-sluice-estimated"), Some("true"), "{model}");
+        assert!(got.json()["input_tokens"].as_u64() > Some(0), "{model}");
+    }
+    assert_eq!(world.seen().len(), 3);
+    let records = world.records("acme");
+    assert_eq!(records.len(), 5);
+    for record in records {
+        assert_eq!(record.operation, Operation::CountTokens);
+        assert_eq!(record.cost_nano_usd, NanoUsd::ZERO);
+        assert_eq!(record.usage_source, UsageSource::None);
+    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub use lists::{
 };
 pub use request::decode_request;
 
+pub(crate) use lists::count_body;
+
 /// What the gateway itself knows of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answered {

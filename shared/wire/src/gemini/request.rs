@@ -60,6 +60,11 @@ pub(crate) fn address(model: &str, stream: bool) -> Result<String, EncodeError> 
     Ok(path(&names::model_resource(model)?, stream))
 }
 
+/// Where a model counts tokens.
+pub(crate) fn count_address(model: &str) -> Result<String, EncodeError> {
+    Ok(format!("/{}:countTokens", names::model_resource(model)?))
+}
+
 fn path(resource: &str, stream: bool) -> String {
     if stream {
         format!("/{resource}:streamGenerateContent?alt=sse")

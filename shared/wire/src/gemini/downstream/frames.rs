@@ -274,7 +274,8 @@ impl StreamEncoder {
             .finishes
             .iter()
             .map(|(choice, finish)| {
-                let mut content = single("parts", Vec::<Value>::new());
+                // As Gemini ends its streams; clients look at the first part unasked (instructor 1.17.0).
+                let mut content = single("parts", vec![Value::Object(single("text", ""))]);
                 put(&mut content, "role", "model");
                 let mut candidate = single("content", content);
                 let declined = self.declined.contains(choice);

@@ -2,15 +2,16 @@
 //!
 //! Errors follow `google.rpc.Status` (<https://cloud.google.com/apis/design/errors>).
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sluice_units::Span;
 
-use crate::Drops;
 use crate::error::{ErrorClass, Malformed, UpstreamError};
 use crate::json;
 use crate::model::ChatRequest;
+use crate::{Drops, EncodeError};
 
-use super::super::value::put;
+use super::super::{names, value::put};
 use super::{message, request};
 
 /// What an error answer says.
@@ -115,6 +116,22 @@ pub fn decode_count_tokens(model: &str, body: &[u8]) -> Result<(ChatRequest, Dro
     };
     let request = request::decode(model, false, inner, &mut drops)?;
     Ok((request, drops))
+}
+
+/// The caller's body for a provider: a whole request inside names the model once more.
+///
+/// # Errors
+/// [`EncodeError`] when the model's name cannot stand there.
+pub(crate) fn count_body(body: &Bytes, model: &str) -> Result<Bytes, EncodeError> {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
+        return Ok(body.clone());
+    };
+    let inner = fields.get_mut("generateContentRequest");
+    let Some(inner) = inner.and_then(Value::as_object_mut) else {
+        return Ok(body.clone());
+    };
+    inner.insert("model".to_owned(), names::model_resource(model)?.into());
+    Ok(Bytes::from(Value::Object(fields).to_string()))
 }
 
 /// Writes the count.

@@ -1,0 +1,194 @@
+//! How many tokens a conversation has: as its provider counts them, or else an estimate.
+//!
+//! A provider is asked where the first target of the model speaks the caller's dialect. Counting uses nothing that is
+//! paid for; limits on requests hold for it, and it leaves a record.
+
+use std::cell::Cell;
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::{HeaderMap, StatusCode};
+use sluice_machines::record::{Attempt, Operation, Outcome, UsageSource};
+use sluice_units::{Span, Usage};
+use sluice_wire::dialect::decode_error;
+use sluice_wire::model::ChatRequest;
+use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
+
+use crate::address::Named;
+use crate::admit::{self, Admitted, Ask};
+use crate::config::{ProviderDialect, Route, TargetRef};
+use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
+use crate::plan::Failure;
+use crate::platform::{Platform, StoreError};
+use crate::problem::Problem;
+use crate::settle::{self, Ending};
+use crate::{estimate, headers, translate, upstream};
+
+/// The largest count that is read, in bytes.
+const COUNT_BYTES_MAX: usize = 64 << 10;
+
+/// Answers a request for a count.
+pub(crate) async fn count<P: Platform>(
+    context: &Context<'_, P>,
+    named: &Named<'_>,
+) -> Result<Answer<P>, Problem> {
+    let caller = context.caller().await?;
+    let body = context.body().await?;
+    let (chat, _) = match &named.model {
+        Some(model) => gemini::downstream::decode_count_tokens(model, &body)?,
+        None => anthropic::decode_count_tokens(&body)?,
+    };
+    let (route, model) = context.route(&caller, &chat.model)?;
+    let ask = Ask {
+        request: context.request.clone(),
+        at: context.at,
+        operation: Operation::CountTokens,
+        model,
+        stream: false,
+        route: &route,
+        bounds: Vec::new(),
+    };
+    let (p, isolate) = (context.p, context.isolate);
+    let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
+    let asked = native(context.downstream, &route, &chat, &body);
+    let mut attempts = Vec::new();
+    let counted = match asked {
+        None => Some(None),
+        Some((target, request)) => {
+            let asking = pin!(call(context, &admitted, target, request, &mut attempts));
+            let left = pin!(p.left());
+            match select(asking, left).await {
+                Either::Left((counted, _)) => Some(counted),
+                Either::Right(((), _)) => None,
+            }
+        }
+    };
+    let target = route.targets.first().filter(|_| !attempts.is_empty());
+    let Some(counted) = counted else {
+        let ending = ending(target, attempts, Some("downstream_left".to_owned()));
+        let ending = Ending {
+            outcome: Outcome::DownstreamLeft,
+            status: LEFT_STATUS,
+            ..ending
+        };
+        settle::settle(p, isolate, &admitted, ending);
+        return Err(Problem::left());
+    };
+    let is_committed = admitted.committed(p).await;
+    settle::settle(p, isolate, &admitted, ending(target, attempts, None));
+    if !is_committed {
+        return Err(Problem::from(StoreError::Unavailable {
+            store: "ledger",
+            detail: String::new(),
+        }));
+    }
+    Ok(answer(context, &admitted, target, &chat, counted))
+}
+
+/// The provider that counts in the caller's dialect, and what it is asked.
+fn native<'a>(
+    downstream: Downstream,
+    route: &'a Route,
+    chat: &ChatRequest,
+    body: &Bytes,
+) -> Option<(&'a TargetRef, UpstreamRequest)> {
+    let target = route.targets.first()?;
+    let is_own = target.provider.dialect != ProviderDialect::Sandbox
+        && downstream.passes(translate::dialect(target), chat, &target.wire);
+    if !is_own {
+        return None;
+    }
+    let request = downstream.count_request(chat, &target.wire, body);
+    Some((target, request.ok().flatten()?))
+}
+
+/// The provider's answer; `None` when it has none.
+async fn call<P: Platform>(
+    context: &Context<'_, P>,
+    admitted: &Admitted,
+    target: &TargetRef,
+    mut request: UpstreamRequest,
+    attempts: &mut Vec<Attempt>,
+) -> Option<Bytes> {
+    let (p, isolate) = (context.p, context.isolate);
+    let started_at = p.now();
+    let forwarded = headers::forwarded(&context.head.headers, context.downstream);
+    request.headers.extend(forwarded);
+    let work = async {
+        let trace = trace(&context.head.headers);
+        let mut answer = upstream::call(p, isolate, target, request, None, &trace).await?;
+        let body = upstream::read_whole(&mut answer.body, COUNT_BYTES_MAX, true).await?;
+        if !answer.status.is_success() {
+            let (dialect, status) = (translate::dialect(target), answer.status.as_u16());
+            let error = decode_error(dialect, status, &answer.headers, &body);
+            return Err(Failure::Answered(error));
+        }
+        match context.downstream.counted(&body) {
+            Some(_) => Ok(body),
+            None => Err(Failure::Garbled(DecodeError::Truncated)),
+        }
+    };
+    let deadline = Cell::new(started_at.plus(target.provider.timeouts.first_byte));
+    let every = Span::from_micros(admitted.ttl().as_micros().div_euclid(2));
+    let tick = || settle::extend(p, isolate, admitted);
+    let done = upstream::within(p, &deadline, every, tick, work).await;
+    let done = done.unwrap_or(Err(Failure::Timeout("answer")));
+    let status = match &done {
+        Ok(_) => Some(200),
+        Err(Failure::Answered(error)) => Some(error.status),
+        Err(_) => None,
+    };
+    attempts.push(Attempt {
+        provider: target.provider.id.clone(),
+        model: target.model.clone(),
+        status,
+        error: done.as_ref().err().map(Failure::code),
+        latency_us: p.now().since(started_at),
+    });
+    done.ok()
+}
+
+fn ending(target: Option<&TargetRef>, attempts: Vec<Attempt>, error: Option<String>) -> Ending<'_> {
+    Ending {
+        outcome: Outcome::Completed,
+        status: 200,
+        target,
+        usage: Usage::default(),
+        usage_source: UsageSource::None,
+        first_byte_at: None,
+        finish: None,
+        error,
+        attempts,
+        dropped: Vec::new(),
+    }
+}
+
+/// The provider's count as it came, or an estimate, on the safe side: no two providers count alike.
+fn answer<P: Platform>(
+    context: &Context<'_, P>,
+    admitted: &Admitted,
+    target: Option<&TargetRef>,
+    chat: &ChatRequest,
+    counted: Option<Bytes>,
+) -> Answer<P> {
+    let mut head = HeaderMap::new();
+    headers::limits(&mut head, admitted.headroom());
+    let body = match (counted, target) {
+        (Some(body), Some(target)) => {
+            headers::served_by(&mut head, target, context.config.gateway.region.as_str());
+            body.to_vec()
+        }
+        _ => {
+            headers::estimated(&mut head);
+            let count = estimate::likely_input(estimate::chat_input(chat)).count();
+            match context.downstream {
+                Downstream::GenerateContent(_) => gemini::downstream::encode_count_tokens(count),
+                _ => anthropic::encode_token_count(count),
+            }
+        }
+    };
+    let mut answer = Answer::json(StatusCode::OK, body);
+    answer.headers.extend(head);
+    answer
+}

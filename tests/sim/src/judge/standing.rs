@@ -1,0 +1,120 @@
+//! What the ledger says stands, beside what the judge has counted; and what must be true when all is quiet.
+
+use super::*;
+
+impl Judge {
+    /// What stands at the scopes is what the log says, and nothing is overdue.
+    pub(crate) fn standing(&mut self, now: Timestamp, reply: &Reply) -> Verdict {
+        let Reply::Standing { scopes, open, .. } = reply else {
+            return Err(format!("what stands? {reply:?}"));
+        };
+        ensure!(
+            self,
+            *open == self.open.len() as u64,
+            "{open} reservations are open, not {}",
+            self.open.len()
+        );
+        for standing in scopes {
+            self.standing_at(now, standing)?;
+        }
+        for life in &self.open {
+            if let State::Open { deadline } = self.lives[*life].state {
+                ensure!(
+                    self,
+                    deadline.plus(OVERDUE_MAX) > now,
+                    "a reservation of {deadline} still stands at {now}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn standing_at(&mut self, now: Timestamp, standing: &ScopeStanding) -> Verdict {
+        let index = self.scope(&standing.scope);
+        let log = &self.scopes[index];
+        let now = now.max(log.at);
+        let found = [
+            standing.spent_day.as_nanos(),
+            standing.spent_month.as_nanos(),
+            standing.spent_total.as_nanos(),
+            standing.reserved.as_nanos(),
+            standing.requests_total as i64,
+            standing.tokens_total as i64,
+            standing.leased.requests as i64,
+            standing.leased.tokens.count() as i64,
+            standing.leased.cost.as_nanos(),
+        ];
+        let leased = log.leased(now);
+        let expected = [
+            log.day(now).spent,
+            log.month(now).spent,
+            log.total.spent,
+            log.total.reserved,
+            log.requests as i64,
+            log.tokens as i64,
+            leased.requests as i64,
+            leased.tokens.count() as i64,
+            leased.cost.as_nanos(),
+        ];
+        let is_org = standing.scope == Scope::Org;
+        let total = log.total.spent;
+        ensure!(
+            self,
+            found == expected,
+            "at {:?} stand {found:?}, not {expected:?}",
+            standing.scope
+        );
+        ensure!(
+            self,
+            !is_org || total == self.charged,
+            "the ledger charged {total}, its records {}",
+            self.charged
+        );
+        Ok(())
+    }
+
+    /// The bucket has a new object: the next batch, with the next records.
+    pub(crate) fn ship(&mut self, name: &str, text: &str) -> Verdict {
+        self.batches += 1;
+        ensure!(
+            self,
+            name == format!("{:012}.ndjson.gz", self.batches),
+            "batch {} is {name}",
+            self.batches
+        );
+        for line in text.lines() {
+            let expected = self.lines.get(self.shipped).map(String::as_str);
+            ensure!(
+                self,
+                expected == Some(line),
+                "record {} was shipped as {line}",
+                self.shipped + 1
+            );
+            self.shipped += 1;
+        }
+        Ok(())
+    }
+
+    /// The world has come to rest: nothing is open, and every record is in the bucket, once, in order.
+    pub(crate) fn at_rest(&mut self, objects: &[(String, String)]) -> Verdict {
+        ensure!(
+            self,
+            self.open.is_empty(),
+            "{} reservations leaked",
+            self.open.len()
+        );
+        self.batches = 0;
+        self.shipped = 0;
+        for (name, text) in objects {
+            self.ship(name, text)?;
+        }
+        let shipped = self.shipped;
+        ensure!(
+            self,
+            shipped == self.lines.len(),
+            "{} records, {shipped} shipped",
+            self.lines.len()
+        );
+        Ok(())
+    }
+}

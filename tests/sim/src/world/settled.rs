@@ -1,0 +1,74 @@
+//! What a ledger put on record, beside what really happened.
+
+use super::*;
+
+impl World {
+    /// A ledger has carried out a batch.
+    pub(crate) fn settled(&self, org: usize, judged: Result<News, String>) {
+        let news = match judged {
+            Ok(news) => news,
+            Err(what) => return self.require(Err(what)),
+        };
+        for record in &news.records {
+            self.require(self.is_true(org, record));
+        }
+        for (request, rules, is_overrun) in &news.drawn {
+            let number = self.names.borrow().get(request).copied();
+            let place = number.and_then(|number| {
+                let facts = self.facts.borrow();
+                facts.get(number).map(|fact| Rc::clone(&fact.place))
+            });
+            let (Some(number), Some(place)) = (number, place) else {
+                self.require(Err(format!("{request} is nobody's")));
+                continue;
+            };
+            self.lets_in(&place, number, rules);
+            self.require(self.may_overrun(number, *is_overrun));
+        }
+    }
+
+    /// An intent is covered by its lease, unless word of it came late.
+    fn may_overrun(&self, number: usize, is_overrun: bool) -> Verdict {
+        let facts = self.facts.borrow();
+        let late = self.now().since(facts[number].arrived);
+        if is_overrun && late < LEASE_GRACE && self.weather.clock_step_every_ms == 0 {
+            return Err(format!(
+                "request {number} came in time and nothing covered it"
+            ));
+        }
+        Ok(())
+    }
+
+    /// A record says what happened.
+    fn is_true(&self, org: usize, record: &Record) -> Verdict {
+        let facts = self.facts.borrow();
+        let number = self.names.borrow().get(&record.request).copied();
+        let fact = number.and_then(|number| facts.get(number));
+        let fact = fact.ok_or_else(|| format!("{} is nobody's", record.request))?;
+        let holders = self.holders.borrow();
+        let key = &holders[fact.key].key;
+        if key.org != org || key.record.id != record.key || key.record.team != record.team {
+            return Err(format!("{} was charged to another", record.request));
+        }
+        if record.outcome != Outcome::Completed || record.kind == RecordKind::Expired {
+            return Ok(());
+        }
+        let call = fact.calls.last();
+        let call = call.ok_or_else(|| format!("{} has no call", record.request))?;
+        if call.is_sound == Some(false) || fact.calls.len() != record.attempts.len() {
+            return Err(format!("{record:?} is not what happened: {:?}", fact.calls));
+        }
+        if record.usage_source != UsageSource::Provider {
+            return Ok(());
+        }
+        let usage = (record.usage.input.count(), record.usage.output.count());
+        let (input, output) = economy::price(call.provider, call.model);
+        let cost = input * call.said.input as i64 + output * call.said.output as i64;
+        let is_right = usage == (call.said.input, call.said.output)
+            && (record.kind == RecordKind::Correction || record.cost_nano_usd.as_nanos() == cost);
+        if is_right {
+            return Ok(());
+        }
+        Err(format!("{record:?} costs {cost} by {call:?}"))
+    }
+}
