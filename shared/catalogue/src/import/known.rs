@@ -85,7 +85,7 @@ const NO_SCHEMA: Quirks = Quirks {
     json_schema: Some(false),
     ..PLAIN
 };
-/// What the provider's reference calls unsupported, and what it answers with a 400 or 422.
+/// What the provider is known to answer with a 400 or 422 (not verified).
 const MISTRAL_REFUSES: &[&str] = &[
     "logit_bias",
     "logprobs",
