@@ -44,6 +44,14 @@ impl Bucket {
             }
             *there == batch.ndjson
         };
+        world.require(if is_same {
+            Ok(())
+        } else {
+            Err(format!(
+                "{} was to be written anew, with other records",
+                batch.name
+            ))
+        });
         world.pause(5, 40).await;
         if world
             .faults

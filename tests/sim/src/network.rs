@@ -124,21 +124,21 @@ async fn travel<T: 'static>(
     world.sleep(region.way(world)).await;
     let life = (call.life)();
     let outcome = (call.execute)();
+    let is_doubled = strikes(Fault::CallDoubled, world.weather.call_doubled);
+    if is_doubled && !call.may_return {
+        drop((call.execute)());
+    }
     world.sleep(region.way(world)).await;
     let is_lost = strikes(Fault::ReplyLost, world.weather.reply_lost)
         || world.now() < region.cut_until.get()
         || life != (call.life)();
-    if strikes(Fault::CallDoubled, world.weather.call_doubled) {
-        if call.may_return {
-            let then = Rc::clone(world);
-            world.executor.spawn(Group::WORLD, async move {
-                then.pause(1, LATE_MAX_MS).await;
-                // Nobody waits for the second answer.
-                drop((call.execute)());
-            });
-        } else {
+    if is_doubled && call.may_return {
+        let then = Rc::clone(world);
+        world.executor.spawn(Group::WORLD, async move {
+            then.pause(1, LATE_MAX_MS).await;
+            // Nobody waits for the second answer.
             drop((call.execute)());
-        }
+        });
     }
     if is_lost {
         world.sleep(GIVE_UP).await;

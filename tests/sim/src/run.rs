@@ -20,6 +20,9 @@ pub const REQUESTS_PER_SEED: u64 = 2_000;
 /// How long a world may take to come to rest: the longest memory on purpose is of an hour and a half.
 const REST_MAX: Span = Span::from_seconds(6 * 3_600);
 
+/// How many steps a seed takes at most; a few hundred thousand are usual.
+const STEPS_MAX: u64 = 3_000_000;
+
 /// What became of one seed.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -69,13 +72,15 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
 }
 
 fn to_rest(world: &Rc<World>) {
+    let mut steps = 0_u64;
     loop {
+        steps += 1;
         match world.executor.step() {
             Step::Done => {}
             Step::Idle => break,
             Step::Stuck => world.require(Err("time stands still".to_owned())),
         }
-        if world.age() > REST_MAX {
+        if world.age() > REST_MAX || steps > STEPS_MAX {
             world.require(Err("the world never comes to rest".to_owned()));
         }
         if world.violation().is_some() {

@@ -22,7 +22,8 @@ impl Judge {
                 ensure!(
                     self,
                     deadline.plus(OVERDUE_MAX) > now,
-                    "a reservation of {deadline} still stands at {now}"
+                    "the reservation of {:?} until {deadline} still stands at {now}",
+                    self.by_request.iter().find(|(_, one)| *one == life)
                 );
             }
         }
