@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use sluice_machines::outbox::Batch;
+use sluice_units::hex;
 use thiserror::Error;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -46,14 +47,4 @@ pub(crate) async fn ship(bucket: &JsValue, batch: &Batch) -> Result<(), ShipErro
     Err(ShipError::Taken {
         name: batch.name.clone(),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -62,7 +62,7 @@ pub fn language(head: &Parts) -> Downstream {
         Downstream::Responses
     } else if path == "/v1/completions" {
         Downstream::Completions
-    } else if path.starts_with("/v1beta/") || gemini_method(path).is_some() {
+    } else if path.starts_with("/v1beta/") || gemini_endpoint(path).is_some() {
         gemini()
     } else if path != "/v1/models" && model(path).is_none() {
         Downstream::ChatCompletions
@@ -94,7 +94,7 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
         _ if let Some(endpoint) = direct(path) => (Endpoint::Direct(endpoint), &[Method::POST]),
         // It looks at its methods itself.
         _ if path.starts_with("/admin/") => return Ok(Endpoint::Admin),
-        _ => match gemini_method(path).and_then(gemini_endpoint) {
+        _ => match gemini_endpoint(path) {
             Some(endpoint) => (endpoint, &[Method::POST]),
             None => match model(path) {
                 Some(name) => (Endpoint::Model(percent_decoded(name)), &[Method::GET]),
@@ -126,16 +126,11 @@ fn model(path: &str) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
-/// Model and method of an address such as `/v1beta/models/gemini-2.5-flash:generateContent`.
-fn gemini_method(path: &str) -> Option<(&str, &str)> {
+/// An address with model and method, such as `/v1beta/models/gemini-2.5-flash:generateContent`.
+fn gemini_endpoint(path: &str) -> Option<Endpoint<'_>> {
     // Vercel's client leaves `models/` out where a name has a slash (2026-11-21).
     let named = model(path).or_else(|| path.strip_prefix("/v1beta/"))?;
     let (name, method) = named.rsplit_once(':')?;
-    let known = ["generateContent", "streamGenerateContent", "countTokens"];
-    known.contains(&method).then_some((name, method))
-}
-
-fn gemini_endpoint<'a>((name, method): (&'a str, &'a str)) -> Option<Endpoint<'a>> {
     let named = |stream| Named {
         model: Some(percent_decoded(name)),
         stream,

@@ -9,7 +9,7 @@ use sluice_machines::registry::{Command, ConfigVersion, KeyRecord, Reply};
 use sluice_machines::{ledger, limit::Rule};
 use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
 
-use crate::address::allow;
+use crate::address::{self, allow};
 use crate::config::{AccountingName, BudgetDocument, Config, Document, Issue, LimitDocument};
 use crate::gateway::{Answer, Context};
 use crate::hash::{same_secret, sha256_hex};
@@ -120,15 +120,6 @@ async fn read<P: Platform, T: for<'de> Deserialize<'de>>(
             format!("The request's body is not right: {error}."),
         )
     })
-}
-
-fn query<P: Platform>(context: &Context<'_, P>, name: &str) -> Option<String> {
-    let query = context.head.uri.query()?;
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
 }
 
 fn invalid(param: &str, message: String) -> Problem {
@@ -302,15 +293,15 @@ fn key_json(key: &KeyRecord, now: Timestamp) -> Value {
 }
 
 async fn list_keys<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
-    let org = query(context, "org")
-        .map(|text| OrgId::new(&text))
+    let org = address::query(context.head, "org")
+        .map(OrgId::new)
         .transpose()
         .map_err(|error| invalid("org", format!("'org' {error}.")))?;
-    let after = query(context, "after")
-        .map(|text| KeyId::new(&text))
+    let after = address::query(context.head, "after")
+        .map(KeyId::new)
         .transpose()
         .map_err(|error| invalid("after", format!("'after' {error}.")))?;
-    let limit = match query(context, "limit") {
+    let limit = match address::query(context.head, "limit") {
         Some(text) => text
             .parse()
             .ok()
@@ -418,7 +409,7 @@ async fn put_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, 
 
 async fn show_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
     let version =
-        match query(context, "version") {
+        match address::query(context.head, "version") {
             Some(text) => Some(text.parse().map_err(|_| {
                 invalid("version", "'version' is a whole number from 1.".to_owned())
             })?),
@@ -448,13 +439,13 @@ async fn show_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>,
 }
 
 async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
-    let org = query(context, "org").ok_or_else(|| {
+    let org = address::query(context.head, "org").ok_or_else(|| {
         invalid(
             "org",
             "Name the organisation: /admin/ledger?org=…".to_owned(),
         )
     })?;
-    let org = OrgId::new(&org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
+    let org = OrgId::new(org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
     let mut replies = context
         .isolate
         .ask_ledger(context.p, &org, vec![ledger::Command::Standing])

@@ -1,6 +1,7 @@
-//! SHA-256 and hexadecimal.
+//! SHA-256.
 
 use sha2::{Digest, Sha256};
+use sluice_units::hex;
 
 /// The SHA-256 of some bytes.
 #[must_use]
@@ -12,18 +13,6 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&sha256(bytes))
-}
-
-/// Bytes in lower-case hex.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 0x0f] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
-    text
 }
 
 /// Whether two texts are the same, in a time that does not tell where they differ.

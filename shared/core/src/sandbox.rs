@@ -218,7 +218,7 @@ fn chat(request: &Value, model: &str, options: &Options) -> SandboxAnswer {
     let reply = Reply::to(request, options);
     let id = format!(
         "chatcmpl-{}",
-        crate::hash::hex(&sha256(request.to_string().as_bytes()))
+        sluice_units::hex(&sha256(request.to_string().as_bytes()))
             .get(..24)
             .unwrap_or_default()
     );

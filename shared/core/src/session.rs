@@ -271,8 +271,8 @@ impl Transcoder {
             seen.note(&event)?;
             self.encoder.push(&event, out);
         }
-        let lost = self.decoder.drops().lose_content() || self.encoder.drops().lose_content();
-        if self.strict && lost {
+        let lost = || self.decoder.drops().lose_content() || self.encoder.drops().lose_content();
+        if self.strict && lost() {
             return Err(Failure::LossyAnswer(self.drops()));
         }
         Ok(())

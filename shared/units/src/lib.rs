@@ -14,6 +14,7 @@
     )
 )]
 
+mod hex;
 mod id;
 mod money;
 mod secret;
@@ -21,6 +22,7 @@ mod time;
 mod tokens;
 mod usage;
 
+pub use hex::hex;
 pub use id::{
     AppId, ID_BYTES_MAX, IdError, KeyId, LeaseId, ModelId, OrgId, ProviderId, Region, RequestId,
     TeamId, UserId,

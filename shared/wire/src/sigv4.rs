@@ -14,7 +14,7 @@ use hmac::{Hmac, Mac};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use sha2::{Digest, Sha256};
-use sluice_units::{Secret, Timestamp};
+use sluice_units::{Secret, Timestamp, hex};
 use thiserror::Error;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -351,16 +351,6 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     Hmac::<Sha256>::new_from_slice(key)
         .map(|mac| mac.chain_update(message).finalize().into_bytes().into())
         .unwrap_or_default()
-}
-
-/// Bytes in lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

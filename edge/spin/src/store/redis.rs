@@ -9,7 +9,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use sluice_core::hash;
 use sluice_machines::rows::{Read, WriteSet};
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 
@@ -128,7 +127,7 @@ impl Store for Redis {
     async fn begin<'a>(&'a self, object: &'a str, manner: Manner) -> Result<RedisTry<'a>, Failure> {
         let token = match manner {
             Manner::Straight => String::new(),
-            Manner::InTurn => hash::hex(&clock::random()),
+            Manner::InTurn => sluice_units::hex(&clock::random()),
         };
         Ok(RedisTry {
             redis: self,

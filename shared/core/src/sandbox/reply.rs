@@ -199,7 +199,7 @@ fn calls(request: &Value, said: &str) -> Vec<Call> {
         .enumerate()
         .map(|(index, tool)| {
             let name = name_of(tool);
-            let digest = crate::hash::hex(&sha256(format!("{said}/{index}/{name}").as_bytes()));
+            let digest = sluice_units::hex(&sha256(format!("{said}/{index}/{name}").as_bytes()));
             Call {
                 id: format!("call_{}", digest.get(..24).unwrap_or_default()),
                 arguments: arguments(tool.get("parameters"), said).to_string(),

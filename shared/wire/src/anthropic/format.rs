@@ -17,6 +17,29 @@ use crate::{Drops, Target};
 /// The tool whose arguments are the answer. No caller's tool may have this name.
 pub const STRUCTURED_ANSWER_TOOL: &str = "sluice_structured_answer";
 
+/// What an answer called: the tool that stands in for a format, and real ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Calls {
+    has_answer: bool,
+    has_call: bool,
+}
+
+impl Calls {
+    /// Takes note of a call.
+    pub(crate) const fn count(&mut self, is_structured_answer: bool) {
+        if is_structured_answer {
+            self.has_answer = true;
+        } else {
+            self.has_call = true;
+        }
+    }
+
+    /// The stand-in was called, and nothing else: the turn is over.
+    pub(crate) const fn only_answer(self) -> bool {
+        self.has_answer && !self.has_call
+    }
+}
+
 const DESCRIPTION: &str = "Gives the answer. Call it with the whole answer once it is complete.";
 
 /// Writes the wanted format: into the returned field, or as one more tool.

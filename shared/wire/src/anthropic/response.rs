@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::format::STRUCTURED_ANSWER_TOOL;
+use super::format::{Calls, STRUCTURED_ANSWER_TOOL};
 use super::names::restore;
 use super::shape;
 use super::usage::WireUsage;
@@ -93,7 +93,9 @@ pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError
     for (index, raw) in message.content.iter().enumerate() {
         let block: WireBlock = serde_json::from_slice(raw.get().as_bytes())
             .map_err(|error| shape(position(&error)))?;
-        calls.count(&block);
+        if block.kind == "tool_use" {
+            calls.count(block.is_structured_answer());
+        }
         parts.extend(part(block, index, &mut drops));
     }
     let finish = finish(message.stop_reason, message.stop_sequence, calls);
@@ -167,24 +169,6 @@ pub(crate) fn restored(name: Option<String>) -> String {
     restore(&name).into_owned()
 }
 
-/// What was called: answers in disguise, and real calls.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Calls {
-    answers: u32,
-    calls: u32,
-}
-
-impl Calls {
-    /// Counts a block, if it is a call.
-    pub(super) fn count(&mut self, block: &WireBlock) {
-        if block.is_structured_answer() {
-            self.answers = self.answers.saturating_add(1);
-        } else if block.kind == "tool_use" {
-            self.calls = self.calls.saturating_add(1);
-        }
-    }
-}
-
 /// The neutral reason for the end.
 pub(super) fn finish(reason: Option<String>, sequence: Option<String>, calls: Calls) -> Finish {
     let Some(reason) = reason else {
@@ -195,7 +179,7 @@ pub(super) fn finish(reason: Option<String>, sequence: Option<String>, calls: Ca
         "stop_sequence" => Finish::StopSequence(sequence),
         "max_tokens" => Finish::Length,
         "model_context_window_exceeded" => Finish::ContextFull,
-        "tool_use" if calls.answers > 0 && calls.calls == 0 => Finish::Stop,
+        "tool_use" if calls.only_answer() => Finish::Stop,
         "tool_use" => Finish::ToolCalls,
         "refusal" => Finish::Refusal,
         "pause_turn" => Finish::Pause,

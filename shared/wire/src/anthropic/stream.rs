@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{self, WireError};
-use super::response::{Calls, StopDetails, WireBlock, finish, name_block, position, restored};
+use super::format::Calls;
+use super::response::{StopDetails, WireBlock, finish, name_block, position, restored};
 use super::shape;
 use super::usage::WireUsage;
 use crate::Drops;
@@ -201,7 +202,9 @@ impl Message {
         if index >= BLOCKS_MAX || self.open.iter().any(|open| open.index == index) {
             return Err(shape("content_block_start with an index that cannot be"));
         }
-        self.calls.count(&block);
+        if block.kind == "tool_use" {
+            self.calls.count(block.is_structured_answer());
+        }
         let mut open = Open {
             index,
             part: None,

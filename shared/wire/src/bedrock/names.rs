@@ -7,11 +7,12 @@
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
+use sluice_units::hex;
 
 use super::cannot;
 use crate::anthropic::names::{PREFIX, legal};
 use crate::error::EncodeError;
-use crate::sigv4::{hex, percent_encode};
+use crate::sigv4::percent_encode;
 
 /// The longest name of a function and the longest identifier of a call, in bytes.
 const NAME_BYTES_MAX: usize = 64;

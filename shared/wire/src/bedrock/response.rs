@@ -8,6 +8,7 @@ use super::usage::WireUsage;
 use super::{reasoning, shape};
 use crate::Drops;
 use crate::anthropic::STRUCTURED_ANSWER_TOOL;
+use crate::anthropic::format::Calls;
 use crate::anthropic::response::{is_empty_object, position, restored};
 use crate::error::DecodeError;
 use crate::model::{ChatResponse, Choice, Finish, Part};
@@ -152,7 +153,7 @@ fn part(block: WireBlock, index: usize, calls: &mut Calls, drops: &mut Drops) ->
             name_block(index, "toolUse", drops);
             return None;
         }
-        calls.count(&call);
+        calls.count(call.is_structured_answer());
         let arguments = call.arguments();
         if call.is_structured_answer() {
             return Some(Part::text(arguments));
@@ -220,24 +221,6 @@ fn routed_model(trace: Option<&Value>) -> String {
     model.to_owned()
 }
 
-/// What was called: answers in disguise, and real calls.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Calls {
-    has_answer: bool,
-    has_call: bool,
-}
-
-impl Calls {
-    /// Takes note of a call.
-    pub(super) fn count(&mut self, call: &WireCall) {
-        if call.is_structured_answer() {
-            self.has_answer = true;
-        } else {
-            self.has_call = true;
-        }
-    }
-}
-
 /// The neutral reason for the end.
 pub(super) fn finish(reason: Option<String>, sequence: Option<String>, calls: Calls) -> Finish {
     let Some(reason) = reason else {
@@ -248,7 +231,7 @@ pub(super) fn finish(reason: Option<String>, sequence: Option<String>, calls: Ca
         "stop_sequence" => Finish::StopSequence(sequence),
         "max_tokens" => Finish::Length,
         "model_context_window_exceeded" => Finish::ContextFull,
-        "tool_use" if calls.has_answer && !calls.has_call => Finish::Stop,
+        "tool_use" if calls.only_answer() => Finish::Stop,
         "tool_use" => Finish::ToolCalls,
         "guardrail_intervened" | "content_filtered" => Finish::ContentFilter,
         "refusal" => Finish::Refusal,

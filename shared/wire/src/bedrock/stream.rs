@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::response::{Calls, WireCall, finish, name_block, stop_sequence};
+use super::response::{WireCall, finish, name_block, stop_sequence};
 use super::usage::WireUsage;
 use super::{error, reasoning, shape};
 use crate::Drops;
+use crate::anthropic::format::Calls;
 use crate::anthropic::response::position;
 use crate::error::DecodeError;
 use crate::event_stream::{EventStreamDecoder, Message};
@@ -227,7 +228,7 @@ impl Answer {
                 What::Nothing
             }
             (Some(call), _) => {
-                self.calls.count(&call);
+                self.calls.count(call.is_structured_answer());
                 if call.is_structured_answer() {
                     What::Form(self.part(PartKind::Text, events)?, false)
                 } else {

@@ -167,13 +167,13 @@ impl<'a> Writer<'a, '_> {
         let (block, cache) = match part {
             Part::ToolCall { cache, .. } => (Some(self.call(part, role, field)?), *cache),
             Part::ToolResult { parts, cache, .. } => {
-                let inner = parts.iter().rev().find_map(mark_of);
+                let inner = parts.iter().rev().find_map(Part::cache);
                 (Some(self.result(part, role, field)?), cache.or(inner))
             }
             Part::Thinking { .. } | Part::RedactedThinking { .. } => {
                 (self.thought(part, role, field), None)
             }
-            _ => (self.said(part, field)?, mark_of(part)),
+            _ => (self.said(part, field)?, part.cache()),
         };
         let cache = self.mark(cache, field);
         let Some(block) = block else {
@@ -462,18 +462,6 @@ pub(super) const fn plain(text: &str) -> Entry<'_> {
     Entry {
         block: Block::Text(Cow::Borrowed(text)),
         cache: None,
-    }
-}
-
-const fn mark_of(part: &Part) -> Option<CacheMark> {
-    match part {
-        Part::Text { cache, .. }
-        | Part::Image { cache, .. }
-        | Part::Audio { cache, .. }
-        | Part::Document { cache, .. }
-        | Part::ToolCall { cache, .. }
-        | Part::ToolResult { cache, .. } => *cache,
-        Part::Thinking { .. } | Part::RedactedThinking { .. } | Part::Refusal { .. } => None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::anthropic::names::CallIds;
 use crate::anthropic::source::{Located, located};
 use crate::error::EncodeError;
 use crate::gemini::base64;
-use crate::model::{CacheMark, Message, Part, Role, Source};
+use crate::model::{Message, Part, Role, Source};
 
 /// What stands for a result that is empty.
 const EMPTY_RESULT: &str = "(empty)";
@@ -293,7 +293,7 @@ impl<'a> Writer<'a, '_> {
     }
 
     fn note_cache(&mut self, part: &Part, field: &str) {
-        if mark_of(part).is_some() {
+        if part.cache().is_some() {
             self.drops
                 .push(format!("{field}.cache_control"), "cohere caches by itself");
         }
@@ -465,18 +465,6 @@ fn text_of<'a>(
         Some(name) => Cow::Owned(format!("{name}:\n{text}")),
         None => text,
     })
-}
-
-const fn mark_of(part: &Part) -> Option<CacheMark> {
-    match part {
-        Part::Text { cache, .. }
-        | Part::Image { cache, .. }
-        | Part::Audio { cache, .. }
-        | Part::Document { cache, .. }
-        | Part::ToolCall { cache, .. }
-        | Part::ToolResult { cache, .. } => *cache,
-        Part::Thinking { .. } | Part::RedactedThinking { .. } | Part::Refusal { .. } => None,
-    }
 }
 
 fn field(message: usize, part: usize) -> String {

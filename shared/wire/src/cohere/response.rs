@@ -7,6 +7,7 @@ use super::usage::WireUsage;
 use super::{PLAN, names, shape};
 use crate::Drops;
 use crate::anthropic::STRUCTURED_ANSWER_TOOL;
+use crate::anthropic::format::Calls;
 use crate::anthropic::response::{position, restored};
 use crate::error::DecodeError;
 use crate::model::{ChatResponse, Choice, Finish, Part};
@@ -122,7 +123,7 @@ pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError
     );
     let mut calls = Calls::default();
     for call in message.tool_calls.into_iter().flatten() {
-        calls.count(&call);
+        calls.count(call.is_structured_answer());
         parts.push(called(call));
     }
     let mut extra = answer.rest;
@@ -226,24 +227,6 @@ pub(super) fn logprobs(pieces: Vec<WireLogprob>, drops: &mut Drops) -> Option<Va
     (!content.is_empty()).then(|| json!({"content": content, "refusal": null}))
 }
 
-/// What was called: answers in disguise, and real calls.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Calls {
-    has_answer: bool,
-    has_call: bool,
-}
-
-impl Calls {
-    /// Takes note of a call.
-    pub(super) fn count(&mut self, call: &WireCall) {
-        if call.is_structured_answer() {
-            self.has_answer = true;
-        } else {
-            self.has_call = true;
-        }
-    }
-}
-
 /// The end is a failure of the provider's.
 pub(super) fn is_failure(reason: &str) -> bool {
     reason.starts_with("ERROR") || reason == "TIMEOUT"
@@ -255,7 +238,7 @@ pub(super) fn finish(reason: String, calls: Calls) -> Finish {
         "COMPLETE" => Finish::Stop,
         "STOP_SEQUENCE" => Finish::StopSequence(None),
         "MAX_TOKENS" => Finish::Length,
-        "TOOL_CALL" if calls.has_answer && !calls.has_call => Finish::Stop,
+        "TOOL_CALL" if calls.only_answer() => Finish::Stop,
         "TOOL_CALL" => Finish::ToolCalls,
         _ => Finish::Other(reason),
     }

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::response::{
-    Calls, WireBlock, WireCall, WireLogprob, finish, is_failure, is_nothing, is_of_text, logprobs,
+    WireBlock, WireCall, WireLogprob, finish, is_failure, is_nothing, is_of_text, logprobs,
     name_block, name_citation,
 };
 use super::usage::WireUsage;
 use super::{PLAN, error, shape};
 use crate::Drops;
+use crate::anthropic::format::Calls;
 use crate::anthropic::response::position;
 use crate::error::DecodeError;
 use crate::model::{Event, PartKind};
@@ -350,7 +351,7 @@ impl Answer {
         call: WireCall,
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
-        self.calls.count(&call);
+        self.calls.count(call.is_structured_answer());
         let came = false;
         let held = String::new();
         let first = call.function.arguments.clone().unwrap_or_default();

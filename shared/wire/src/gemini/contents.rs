@@ -95,7 +95,7 @@ impl Writer<'_> {
         }
         for (number, part) in message.parts.iter().enumerate() {
             let at = format!("messages[{index}].content[{number}]");
-            if has_cache_mark(part) {
+            if part.cache().is_some() {
                 self.drops
                     .push(format!("{at}.cache_control"), "gemini caches by itself");
             }
@@ -395,18 +395,6 @@ fn sign_first_call(parts: &mut [Value]) {
         && !part.contains_key("thoughtSignature")
     {
         put(part, "thoughtSignature", names::NO_SIGNATURE);
-    }
-}
-
-const fn has_cache_mark(part: &Part) -> bool {
-    match part {
-        Part::Text { cache, .. }
-        | Part::Image { cache, .. }
-        | Part::Audio { cache, .. }
-        | Part::Document { cache, .. }
-        | Part::ToolCall { cache, .. }
-        | Part::ToolResult { cache, .. } => cache.is_some(),
-        Part::Thinking { .. } | Part::RedactedThinking { .. } | Part::Refusal { .. } => false,
     }
 }
 

@@ -181,6 +181,38 @@ impl Part {
     }
 }
 
+impl Part {
+    /// The prompt-cache mark after this part.
+    #[must_use]
+    pub const fn cache(&self) -> Option<CacheMark> {
+        match self {
+            Self::Text { cache, .. }
+            | Self::Image { cache, .. }
+            | Self::Audio { cache, .. }
+            | Self::Document { cache, .. }
+            | Self::ToolCall { cache, .. }
+            | Self::ToolResult { cache, .. } => *cache,
+            Self::Thinking { .. } | Self::RedactedThinking { .. } | Self::Refusal { .. } => None,
+        }
+    }
+
+    /// Puts a prompt-cache mark after this part; `false` when it can carry none.
+    pub const fn set_cache(&mut self, mark: CacheMark) -> bool {
+        match self {
+            Self::Text { cache, .. }
+            | Self::Image { cache, .. }
+            | Self::Audio { cache, .. }
+            | Self::Document { cache, .. }
+            | Self::ToolCall { cache, .. }
+            | Self::ToolResult { cache, .. } => {
+                *cache = Some(mark);
+                true
+            }
+            Self::Thinking { .. } | Self::RedactedThinking { .. } | Self::Refusal { .. } => false,
+        }
+    }
+}
+
 /// "Cache the prompt up to here."
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheMark {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 
 use crate::Target;
-use crate::sigv4::hex;
+use sluice_units::hex;
 
 /// The longest identifier that OpenAI's Chat Completions take, by OpenAI's own error: "string too long. Expected a string
 /// with maximum length 40" (2025-06). Compatible providers take longer ones, as recorded exchanges show.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::part::{self, cache_mark, set_cache};
+use super::part::{self, cache_mark};
 use super::turn;
 use crate::Drops;
 use crate::error::Malformed;
@@ -101,7 +101,7 @@ fn decode(
         other => return Err(fault::unsupported(fields.path("role"), other, &ROLES)),
     };
     if let (Some(mark), Some(last)) = (cache, parts.last_mut()) {
-        set_cache(last, mark);
+        last.set_cache(mark);
     }
     note_left(&fields, drops);
     Ok(Message { role, parts, name })

@@ -27,56 +27,59 @@ pub(super) fn take_content(
     allowed: &[&str],
     drops: &mut Drops,
 ) -> Result<Option<Vec<Part>>, Malformed> {
-    let items = match fields.take("content") {
+    take_parts(fields, "content", allowed, drops, |kind, fields, drops| {
+        Ok(match kind {
+            "image_url" => image(fields, drops)?,
+            "input_audio" => audio(fields, drops)?,
+            "file" => file(fields, drops)?,
+            "refusal" => Part::Refusal {
+                text: fields.need_string("refusal")?,
+            },
+            "thinking" => thinking(fields)?,
+            "redacted_thinking" => Part::RedactedThinking {
+                data: fields.need_string("data")?,
+            },
+            _ => Part::text(fields.need_string("text")?),
+        })
+    })
+}
+
+/// Takes a text, or a list of parts of the allowed types; `read` reads one of such a type.
+pub(crate) fn take_parts(
+    fields: &mut Object,
+    key: &str,
+    allowed: &[&str],
+    drops: &mut Drops,
+    read: impl Fn(&str, &mut Object, &mut Drops) -> Result<Part, Malformed>,
+) -> Result<Option<Vec<Part>>, Malformed> {
+    let items = match fields.take(key) {
         None => return Ok(None),
         Some(Value::String(text)) => return Ok(Some(vec![Part::text(text)])),
         Some(Value::Array(items)) => items,
         Some(other) => {
-            return Err(fields.wrong("content", "one of a string or array of objects", &other));
+            return Err(fields.wrong(key, "one of a string or array of objects", &other));
         }
     };
-    let path = fields.path("content");
+    let path = fields.path(key);
     if items.len() > PARTS_MAX {
         return Err(fault::array_too_long(path, PARTS_MAX, items.len()));
     }
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(at, item)| decode(item, &format!("{path}[{at}]"), allowed, drops))
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
-
-fn decode(
-    value: Value,
-    path: &str,
-    allowed: &[&str],
-    drops: &mut Drops,
-) -> Result<Part, Malformed> {
-    let mut fields = Object::new(value, path)?;
-    let kind = fields.need_string("type")?;
-    if !allowed.contains(&kind.as_str()) {
-        return Err(fault::unsupported(fields.path("type"), &kind, allowed));
+    let mut parts = Vec::with_capacity(items.len());
+    for (at, item) in items.into_iter().enumerate() {
+        let mut fields = Object::new(item, &format!("{path}[{at}]"))?;
+        let kind = fields.need_string("type")?;
+        if !allowed.contains(&kind.as_str()) {
+            return Err(fault::unsupported(fields.path("type"), &kind, allowed));
+        }
+        let cache = cache_mark(&mut fields, drops)?;
+        let mut part = read(&kind, &mut fields, drops)?;
+        if let Some(mark) = cache {
+            part.set_cache(mark);
+        }
+        note_left(&fields, drops);
+        parts.push(part);
     }
-    let cache = cache_mark(&mut fields, drops)?;
-    let mut part = match kind.as_str() {
-        "image_url" => image(&mut fields, drops)?,
-        "input_audio" => audio(&mut fields, drops)?,
-        "file" => file(&mut fields, drops)?,
-        "refusal" => Part::Refusal {
-            text: fields.need_string("refusal")?,
-        },
-        "thinking" => thinking(&mut fields)?,
-        "redacted_thinking" => Part::RedactedThinking {
-            data: fields.need_string("data")?,
-        },
-        _ => Part::text(fields.need_string("text")?),
-    };
-    if let Some(mark) = cache {
-        set_cache(&mut part, mark);
-    }
-    note_left(&fields, drops);
-    Ok(part)
+    Ok(Some(parts))
 }
 
 /// Reads one thinking block: a text (Anthropic's way) or an array of texts (Mistral's), with or without a signature.
@@ -234,18 +237,5 @@ pub(crate) fn cache_mark(
         None | Some("5m") => Ok(Some(CacheMark::FiveMinutes)),
         Some("1h") => Ok(Some(CacheMark::OneHour)),
         Some(other) => Err(fault::unsupported(mark.path("ttl"), other, &["5m", "1h"])),
-    }
-}
-
-/// Puts a prompt-cache mark on a part that can carry one.
-pub(crate) const fn set_cache(part: &mut Part, mark: CacheMark) {
-    match part {
-        Part::Text { cache, .. }
-        | Part::Image { cache, .. }
-        | Part::Audio { cache, .. }
-        | Part::Document { cache, .. }
-        | Part::ToolCall { cache, .. }
-        | Part::ToolResult { cache, .. } => *cache = Some(mark),
-        Part::Thinking { .. } | Part::RedactedThinking { .. } | Part::Refusal { .. } => {}
     }
 }

@@ -1,18 +1,13 @@
 //! The parts of a caller's messages and results.
 
-use serde_json::Value;
-
 use crate::Drops;
 use crate::error::Malformed;
 use crate::json::Object;
 use crate::model::{Part, Source};
-use crate::openai::chat::message::note_left;
-use crate::openai::chat::part::{audio, cache_mark, data_url, set_cache};
+use crate::openai::chat::part::{audio, data_url, take_parts};
 use crate::openai::fault;
 use crate::responses::shape::citation_in;
 
-/// The most parts of one message.
-const PARTS_MAX: usize = 4_096;
 /// The most citations of one text.
 const ANNOTATIONS_MAX: usize = 1_024;
 
@@ -32,52 +27,17 @@ pub(super) fn take(
     allowed: &[&str],
     drops: &mut Drops,
 ) -> Result<Option<Vec<Part>>, Malformed> {
-    let items = match fields.take(key) {
-        None => return Ok(None),
-        Some(Value::String(text)) => return Ok(Some(vec![Part::text(text)])),
-        Some(Value::Array(items)) => items,
-        Some(other) => {
-            return Err(fields.wrong(key, "one of a string or array of objects", &other));
-        }
-    };
-    let path = fields.path(key);
-    if items.len() > PARTS_MAX {
-        return Err(fault::array_too_long(path, PARTS_MAX, items.len()));
-    }
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(at, item)| decode(item, &format!("{path}[{at}]"), allowed, drops))
-        .collect::<Result<_, _>>()
-        .map(Some)
-}
-
-fn decode(
-    value: Value,
-    path: &str,
-    allowed: &[&str],
-    drops: &mut Drops,
-) -> Result<Part, Malformed> {
-    let mut fields = Object::new(value, path)?;
-    let kind = fields.need_string("type")?;
-    if !allowed.contains(&kind.as_str()) {
-        return Err(fault::unsupported(fields.path("type"), &kind, allowed));
-    }
-    let cache = cache_mark(&mut fields, drops)?;
-    let mut part = match kind.as_str() {
-        "input_image" => image(&mut fields)?,
-        "input_file" => file(&mut fields)?,
-        "input_audio" => audio(&mut fields, drops)?,
-        "refusal" => Part::Refusal {
-            text: fields.need_string("refusal")?,
-        },
-        _ => text(&mut fields)?,
-    };
-    if let Some(mark) = cache {
-        set_cache(&mut part, mark);
-    }
-    note_left(&fields, drops);
-    Ok(part)
+    take_parts(fields, key, allowed, drops, |kind, fields, drops| {
+        Ok(match kind {
+            "input_image" => image(fields)?,
+            "input_file" => file(fields)?,
+            "input_audio" => audio(fields, drops)?,
+            "refusal" => Part::Refusal {
+                text: fields.need_string("refusal")?,
+            },
+            _ => text(fields)?,
+        })
+    })
 }
 
 fn text(fields: &mut Object) -> Result<Part, Malformed> {

@@ -74,20 +74,12 @@ fn parts(content: &Value) -> Vec<Part> {
 }
 
 fn mark(part: &mut Part, point: &Value) {
-    let found = Some(if point["ttl"] == "1h" {
+    let found = if point["ttl"] == "1h" {
         CacheMark::OneHour
     } else {
         CacheMark::FiveMinutes
-    });
-    match part {
-        Part::Text { cache, .. }
-        | Part::Image { cache, .. }
-        | Part::Audio { cache, .. }
-        | Part::Document { cache, .. }
-        | Part::ToolCall { cache, .. }
-        | Part::ToolResult { cache, .. } => *cache = found,
-        other => panic!("a mark after {other:?}"),
-    }
+    };
+    assert!(part.set_cache(found), "a mark after {part:?}");
 }
 
 fn part(kind: &str, value: &Value) -> Part {
