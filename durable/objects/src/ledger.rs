@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{self, Answer, Call, Notices};
 use sluice_machines::outbox;
 use sluice_machines::rows::{Read, Rows};
@@ -129,7 +130,8 @@ impl LedgerObject {
     async fn ship(&self) -> Result<(), Failure> {
         for _ in 0..BATCHES_PER_ALARM_MAX {
             let rows = self.load(&outbox::reads())?;
-            let Some((batch, writes)) = outbox::next_batch(&rows, clock::now())? else {
+            let Some((batch, writes)) = outbox::next_batch(&rows, clock::now(), ChainKind::Usage)?
+            else {
                 return Ok(());
             };
             self.store.commit(&writes)?;

@@ -1,8 +1,6 @@
 //! Ships a batch of records to the bucket: compressed, under its own name, once.
 
-use sha2::{Digest, Sha256};
 use sluice_machines::outbox::Batch;
-use sluice_units::hex;
 use thiserror::Error;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -37,11 +35,10 @@ pub(crate) async fn ship(bucket: &JsValue, batch: &Batch) -> Result<(), ShipErro
         name: batch.name.clone(),
         detail: message(&error),
     };
-    // Of the records, not of the compressed bytes: those may differ from one version of zlib to the next.
-    let hash = hex(&Sha256::digest(batch.ndjson.as_bytes()));
-    let stored = create(bucket, &batch.name, &batch.ndjson, &hash).map_err(unconfirmed)?;
+    // The hash is that of the text, not of the compressed bytes: those may differ from one version of zlib to the next.
+    let stored = create(bucket, &batch.name, &batch.ndjson, &batch.hash).map_err(unconfirmed)?;
     let found = JsFuture::from(stored).await.map_err(unconfirmed)?;
-    if found.as_string().as_deref() == Some(hash.as_str()) {
+    if found.as_string().as_deref() == Some(batch.hash.as_str()) {
         return Ok(());
     }
     Err(ShipError::Taken {

@@ -133,14 +133,14 @@ impl Bucket {
     /// # Errors
     /// [`BucketError`] when it is not known to be there.
     pub(crate) async fn ship(&self, batch: &Batch) -> Result<(), BucketError> {
-        // Of the records, not of the compressed bytes: those may differ from one version of zlib to the next.
-        let wanted = hash::sha256_hex(batch.ndjson.as_bytes());
+        // The hash is that of the text, not of the compressed bytes: those may differ from one version of zlib to the next.
+        let wanted = &batch.hash;
         let body = compressed(batch.ndjson.as_bytes());
-        let headers = self.object_headers(&wanted, &body, clock::now());
+        let headers = self.object_headers(wanted, &body, clock::now());
         let answer = self.send(Method::PUT, &batch.name, headers, body).await?;
         match answer.status {
             status if status.is_success() => Ok(()),
-            StatusCode::PRECONDITION_FAILED => self.same(&batch.name, &wanted).await,
+            StatusCode::PRECONDITION_FAILED => self.same(&batch.name, wanted).await,
             _ => Err(refusal(&batch.name, answer).await),
         }
     }

@@ -1,5 +1,6 @@
 //! The machines' commands as tasks for the store.
 
+use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
@@ -80,10 +81,12 @@ impl Task for NextBatch {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        Ok(outbox::next_batch(rows, now)?.map_or_else(
-            || (None, WriteSet::new()),
-            |(batch, writes)| (Some(batch), writes),
-        ))
+        Ok(
+            outbox::next_batch(rows, now, ChainKind::Usage)?.map_or_else(
+                || (None, WriteSet::new()),
+                |(batch, writes)| (Some(batch), writes),
+            ),
+        )
     }
 }
 

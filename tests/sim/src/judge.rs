@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluice_machines::chain::Follower;
 use sluice_machines::ledger::{
     Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Reply,
     SUB_BUCKETS, ScopeStanding,
@@ -100,6 +101,8 @@ pub(crate) struct Judge {
     /// How many batches and records the bucket has.
     batches: usize,
     shipped: usize,
+    /// The chain that its objects make.
+    chain: Option<Follower>,
     charged: i64,
     /// How often something was looked at.
     pub(crate) checks: u64,

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{self, Answer, Call, Command, Notices, Reply};
 use sluice_machines::outbox;
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
@@ -239,7 +240,8 @@ impl LedgerObject {
     async fn ship(&self, world: &Rc<World>) -> Result<(), String> {
         for _ in 0..BATCHES_PER_ALARM_MAX {
             let rows = self.load(&outbox::reads());
-            let next = outbox::next_batch(&rows, self.now(world)).map_err(broken)?;
+            let next =
+                outbox::next_batch(&rows, self.now(world), ChainKind::Usage).map_err(broken)?;
             let Some((batch, writes)) = next else {
                 return Ok(());
             };

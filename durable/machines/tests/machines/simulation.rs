@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{Command, Denial, EXPIRED_KEPT, Reply, SUB_BUCKETS};
 use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules};
 use sluice_machines::outbox::{self, Line};
@@ -503,7 +504,8 @@ impl Simulation {
     fn ship(&mut self, upload: Upload) {
         let world = &mut self.world;
         let rows = world.rows(&outbox::reads());
-        let Some((batch, writes)) = outbox::next_batch(&rows, world.now).unwrap() else {
+        let Some((batch, writes)) = outbox::next_batch(&rows, world.now, ChainKind::Usage).unwrap()
+        else {
             return;
         };
         world.store.apply(&writes);
@@ -528,7 +530,10 @@ impl Simulation {
 
     /// All records, shipped or waiting, by their sequence number.
     fn lines(&self) -> BTreeMap<u64, Line> {
-        let shipped = self.objects.values().flat_map(|ndjson| ndjson.lines());
+        let shipped = self
+            .objects
+            .values()
+            .flat_map(|ndjson| ndjson.lines().skip(1));
         shipped
             .map(|line| serde_json::from_str(line).unwrap())
             .chain(self.world.queued())

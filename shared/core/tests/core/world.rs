@@ -24,6 +24,7 @@ use sluice_core::platform::{
     UpstreamBody, UpstreamCall,
 };
 use sluice_core::sandbox::Step;
+use sluice_machines::chain::ChainKind;
 use sluice_machines::outbox::Line;
 use sluice_machines::record::Record;
 use sluice_machines::registry::{self, KeyRecord};
@@ -351,12 +352,11 @@ impl World {
         let mut rows = rows.clone();
         let mut records = Vec::new();
         while let Some((batch, writes)) =
-            outbox::next_batch(&rows, self.now()).expect("readable rows")
+            outbox::next_batch(&rows, self.now(), ChainKind::Usage).expect("readable rows")
         {
             records.extend(
                 batch
-                    .ndjson
-                    .lines()
+                    .records()
                     .map(|line| serde_json::from_str::<Line>(line).expect("a line").record),
             );
             rows.apply(&writes);
