@@ -106,10 +106,10 @@ export class Gateway {
     return until(() => this.standing(org), standing => standing.open === 0 && standing.outbox === 0, waitMs);
   }
 
-  /** Every usage record in the bucket, in the order of the objects' names. */
+  /** Every usage record in the bucket, in the order of the objects' names. A batch's first line is its header. */
   async records() {
     const objects = (await this.objects()).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').filter(Boolean).map(line => ({ ...JSON.parse(line), object: name })));
+    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').slice(1, -1).map(line => ({ ...JSON.parse(line), object: name })));
   }
 
   /** The records by request, once they satisfy (or the time is up). */

@@ -66,6 +66,18 @@ pub struct Line<T = Record> {
     pub record: T,
 }
 
+impl<T> Line<T> {
+    /// A line.
+    #[must_use]
+    pub const fn new(sequence: u64, record: T) -> Self {
+        Self {
+            v: V1,
+            sequence,
+            record,
+        }
+    }
+}
+
 /// What the outbox must know of a record.
 #[derive(Debug, Deserialize)]
 struct Stamp {
@@ -128,12 +140,7 @@ pub(crate) fn queue<T: Serialize>(
     sequence: u64,
     record: T,
 ) -> Result<(), RowError> {
-    let line = Line {
-        v: V1,
-        sequence,
-        record,
-    };
-    work.put(queue_key(sequence), &line)
+    work.put(queue_key(sequence), &Line::new(sequence, record))
 }
 
 pub(crate) fn shipping_read() -> Read {
