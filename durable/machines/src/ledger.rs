@@ -46,6 +46,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
 
+use crate::chain::Head;
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::Record;
@@ -213,6 +214,14 @@ pub struct Call {
     /// What the sender knows.
     #[serde(default)]
     pub notices: Notices,
+    /// The last batch of the ledger's chain that the sender knows of.
+    #[serde(default, rename = "b", skip_serializing_if = "is_zero")]
+    pub batch: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A reply for each command, and what the ledger has heard.
@@ -223,6 +232,9 @@ pub struct Answer {
     /// What the ledger knows.
     #[serde(default)]
     pub notices: Notices,
+    /// Where the ledger's chain stands, where the sender does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
 }
 
 /// News that travel with calls that are made anyway. Ledgers keep them in memory only: losing them makes them late.

@@ -40,6 +40,8 @@ pub struct Batch {
     pub ndjson: String,
     /// The SHA-256 of `ndjson`, in lower-case hexadecimal.
     pub hash: String,
+    /// The batch's number in its chain.
+    pub number: u64,
     /// How many records.
     pub count: u64,
     /// The first record's sequence number.
@@ -49,6 +51,15 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Where the chain stands once the store has confirmed this batch.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            batch: self.number,
+            hash: self.hash.clone(),
+        }
+    }
+
     /// The records' texts, in order.
     pub fn records(&self) -> impl Iterator<Item = &str> {
         self.ndjson.lines().skip(1)
@@ -208,6 +219,7 @@ pub fn next_batch(
         ),
         hash: chain::hash(ndjson.as_bytes()),
         ndjson,
+        number: shipping.batch,
         count,
         first: shipping.first,
         last,
@@ -315,6 +327,24 @@ pub fn alarm_reads() -> Vec<Read> {
     let mut all = ledger::deadline_reads();
     all.extend(reads());
     all
+}
+
+/// Where the chain stands: its last batch that the store confirmed. `rows` holds what [`head_reads`] names.
+///
+/// # Errors
+/// [`RowError`] when the stored row is not what this code writes.
+pub fn head(rows: &Rows) -> Result<Head, RowError> {
+    let shipping = shipping(rows)?;
+    Ok(Head {
+        batch: shipping.batch.saturating_sub(1),
+        hash: shipping.before,
+    })
+}
+
+/// What [`head`] must see.
+#[must_use]
+pub fn head_reads() -> Vec<Read> {
+    vec![shipping_read()]
 }
 
 /// When the next batch is to be shipped, if anything waits.

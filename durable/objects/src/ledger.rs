@@ -1,8 +1,8 @@
 //! The ledger's object: commands in, replies out; expiry and shipping by alarm.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use sluice_machines::chain::ChainKind;
+use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::ledger::{self, Answer, Call, Notices};
 use sluice_machines::outbox;
 use sluice_machines::rows::{Read, Rows};
@@ -44,6 +44,8 @@ pub struct LedgerObject {
     bucket: JsValue,
     alarm_at: Cell<Option<Timestamp>>,
     notices: Cell<Notices>,
+    /// Where the chain stands, as far as it was looked at.
+    head: RefCell<Option<Head>>,
 }
 
 #[wasm_bindgen]
@@ -62,6 +64,7 @@ impl LedgerObject {
             bucket,
             alarm_at: Cell::new(alarm.map(clock::millis)),
             notices: Cell::default(),
+            head: RefCell::default(),
         })
     }
 
@@ -70,7 +73,11 @@ impl LedgerObject {
     /// # Errors
     /// What the database says, or what cannot be understood. Nothing was written then.
     pub fn call(&self, call: &str) -> Result<String, JsError> {
-        let Call { commands, notices } = serde_json::from_slice(call.as_bytes())
+        let Call {
+            commands,
+            notices,
+            batch,
+        } = serde_json::from_slice(call.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(&commands, |reads| self.store.read(reads))?;
@@ -82,7 +89,11 @@ impl LedgerObject {
         }
         let notices = self.notices.get().merge(notices);
         self.notices.set(notices);
-        Ok(serde_json::to_string(&Answer { replies, notices })?)
+        Ok(serde_json::to_string(&Answer {
+            replies,
+            notices,
+            head: self.head_after(batch)?,
+        })?)
     }
 
     /// Charges what has expired, ships what waits, and says when to be woken next.
@@ -115,6 +126,16 @@ impl LedgerObject {
         Ok(rows)
     }
 
+    /// Where the chain stands, for whoever knows this batch and none after it.
+    fn head_after(&self, known: u64) -> Result<Option<Head>, Failure> {
+        let mut head = self.head.borrow_mut();
+        let head = match &mut *head {
+            Some(head) => head,
+            unknown => unknown.insert(outbox::head(&self.load(&outbox::head_reads())?)?),
+        };
+        Ok((head.batch > known).then(|| head.clone()))
+    }
+
     fn next_alarm(&self) -> Result<Option<Timestamp>, Failure> {
         let rows = self.load(&outbox::alarm_reads())?;
         Ok(outbox::next_alarm(&rows, clock::now(), ship_interval())?)
@@ -138,7 +159,10 @@ impl LedgerObject {
             let outcome = ship(&self.bucket, &batch).await;
             let rows = self.load(&outbox::reads())?;
             match outcome {
-                Ok(()) => self.store.commit(&outbox::shipped(&rows, &batch)?)?,
+                Ok(()) => {
+                    self.store.commit(&outbox::shipped(&rows, &batch)?)?;
+                    self.head.replace(None);
+                }
                 Err(error) => {
                     log(&format!("ledger: {error}"));
                     return self

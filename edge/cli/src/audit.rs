@@ -13,6 +13,7 @@ mod chains;
 mod day;
 mod demo;
 mod export;
+mod join;
 mod place;
 mod verify;
 

@@ -10,6 +10,7 @@ mod catalogue;
 mod config;
 mod keys;
 pub mod load;
+mod receipt;
 mod report;
 mod resolve;
 mod shape;
@@ -64,6 +65,9 @@ enum Command {
     /// Prove the audit chains of a folder or bucket, and take records out of them
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Check receipts, and make keys that sign them
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
     /// Add up what the records of a period say
     #[command(subcommand)]
     Report(report::ReportCommand),
@@ -137,6 +141,13 @@ pub enum Failure {
         /// What would be one.
         example: String,
     },
+    /// A receipt or the published keys cannot be used.
+    Receipt {
+        /// Whose, or which file.
+        receipt: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A made-up record could not be made up.
     MadeUp(String),
 }
@@ -175,12 +186,13 @@ impl fmt::Display for Failure {
                 for fault in faults {
                     writeln!(f, "{fault}")?;
                 }
-                let plural = if faults.len() == 1 { " is" } else { "s are" };
-                writeln!(f, "{} chain{plural} broken", faults.len())
+                let plural = if faults.len() == 1 { "" } else { "s" };
+                writeln!(f, "{} fault{plural} found", faults.len())
             }
             Self::Time { text, example } => {
                 writeln!(f, "{text:?} is no time such as {example}")
             }
+            Self::Receipt { receipt, problem } => writeln!(f, "{receipt}: {problem}"),
             Self::MadeUp(problem) => writeln!(f, "{problem}"),
         }
     }
@@ -200,6 +212,7 @@ pub fn run(arguments: Arguments) -> Result<String, Failure> {
         Command::Config(command) => config::run(command),
         Command::Catalogue(command) => catalogue::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Receipt(command) => receipt::run(command),
         Command::Report(command) => report::run(command),
     }
 }

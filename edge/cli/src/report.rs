@@ -56,7 +56,7 @@ fn residency(arguments: &ResidencyArguments) -> Result<String, Failure> {
     let place = Place::open(&arguments.location.location)?;
     let chains = Chains::sort(place.names(&arguments.location.only)?);
     let mut sums: BTreeMap<Row, Sum> = BTreeMap::new();
-    let followed = walk(&place, &chains, |line| {
+    let followed = walk(&place, &chains, &mut |line: &str| {
         let record: Value = serde_json::from_str(line).map_err(Failure::Json)?;
         let at_us = record.get("at_us").and_then(Value::as_i64);
         let of_org = |org: &String| record.get("org").and_then(Value::as_str) == Some(org);

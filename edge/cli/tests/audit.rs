@@ -6,8 +6,11 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ed25519_compact::{KeyPair, Seed};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
+use serde_json::{Value, json};
+use sluice_units::base64url;
 
 const CHAIN: &str = "usage/region=eu/org=demo";
 
@@ -83,80 +86,83 @@ fn a_good_folder_is_proven() {
     assert_eq!(again.status.code(), Some(1));
 }
 
+type Meddle = fn(&Path);
+
+/// What is done to a folder, and what is said of it.
+const CASES: [(&str, Meddle, &str); 7] = [
+    (
+        "changed",
+        |root| {
+            change(&batch(root, 2), |text| {
+                text.replacen(r#""team":"legal""#, r#""team":"rebel""#, 1)
+            });
+        },
+        "000000000002.ndjson.gz: record 1001 was changed",
+    ),
+    (
+        "dropped",
+        |root| {
+            change(&batch(root, 2), |text| {
+                let kept = text
+                    .lines()
+                    .filter(|line| !line.contains("\"sequence\":1500,"));
+                kept.map(|line| format!("{line}\n")).collect()
+            });
+        },
+        "record 1500 is not where it should be: record 1501 is there",
+    ),
+    (
+        "swapped",
+        |root| {
+            change(&batch(root, 2), |text| {
+                let mut lines: Vec<&str> = text.lines().collect();
+                lines.swap(10, 11);
+                lines.iter().map(|line| format!("{line}\n")).collect()
+            });
+        },
+        "record 1010 is not where it should be: record 1011 is there",
+    ),
+    (
+        "gone",
+        |root| fs::remove_file(batch(root, 2)).unwrap(),
+        "batch 2 is missing, with the records from 1001 on: batch 3 comes instead",
+    ),
+    (
+        "twice",
+        |root| {
+            let other = root.join(CHAIN).join("date=2026-11-02");
+            fs::create_dir_all(&other).unwrap();
+            fs::copy(batch(root, 2), other.join("000000000002.ndjson.gz")).unwrap();
+        },
+        "batch 2 is there twice",
+    ),
+    (
+        "elsewhere",
+        |root| {
+            let other = root.join("usage/region=eu/org=other/date=2026-11-01");
+            fs::create_dir_all(&other).unwrap();
+            fs::copy(batch(root, 1), other.join("000000000001.ndjson.gz")).unwrap();
+        },
+        "it belongs to usage/region=eu/org=demo",
+    ),
+    (
+        "torn",
+        |root| {
+            let bytes = fs::read(batch(root, 3)).unwrap();
+            fs::write(batch(root, 3), &bytes[..bytes.len() / 2]).unwrap();
+        },
+        "000000000003.ndjson.gz: it cannot be unpacked",
+    ),
+];
+
 #[test]
 fn whatever_was_done_is_named_with_the_first_record() {
-    type Meddle = fn(&Path);
-    let cases: [(&str, Meddle, &str); 7] = [
-        (
-            "changed",
-            |root| {
-                change(&batch(root, 2), |text| {
-                    text.replacen(r#""team":"legal""#, r#""team":"rebel""#, 1)
-                });
-            },
-            "000000000002.ndjson.gz: record 1001 was changed",
-        ),
-        (
-            "dropped",
-            |root| {
-                change(&batch(root, 2), |text| {
-                    let kept = text
-                        .lines()
-                        .filter(|line| !line.contains("\"sequence\":1500,"));
-                    kept.map(|line| format!("{line}\n")).collect()
-                });
-            },
-            "record 1500 is not where it should be: record 1501 is there",
-        ),
-        (
-            "swapped",
-            |root| {
-                change(&batch(root, 2), |text| {
-                    let mut lines: Vec<&str> = text.lines().collect();
-                    lines.swap(10, 11);
-                    lines.iter().map(|line| format!("{line}\n")).collect()
-                });
-            },
-            "record 1010 is not where it should be: record 1011 is there",
-        ),
-        (
-            "gone",
-            |root| fs::remove_file(batch(root, 2)).unwrap(),
-            "batch 2 is missing, with the records from 1001 on: batch 3 comes instead",
-        ),
-        (
-            "twice",
-            |root| {
-                let other = root.join(CHAIN).join("date=2026-11-02");
-                fs::create_dir_all(&other).unwrap();
-                fs::copy(batch(root, 2), other.join("000000000002.ndjson.gz")).unwrap();
-            },
-            "batch 2 is there twice",
-        ),
-        (
-            "elsewhere",
-            |root| {
-                let other = root.join("usage/region=eu/org=other/date=2026-11-01");
-                fs::create_dir_all(&other).unwrap();
-                fs::copy(batch(root, 1), other.join("000000000001.ndjson.gz")).unwrap();
-            },
-            "it belongs to usage/region=eu/org=demo",
-        ),
-        (
-            "torn",
-            |root| {
-                let bytes = fs::read(batch(root, 3)).unwrap();
-                fs::write(batch(root, 3), &bytes[..bytes.len() / 2]).unwrap();
-            },
-            "000000000003.ndjson.gz: it cannot be unpacked",
-        ),
-    ];
-    for (name, meddle, expected) in cases {
+    for (name, meddle, expected) in CASES {
         let root = demo(&format!("audit-{name}"));
         meddle(&root);
         let output = verify(&root);
         assert!(err(&output).contains(expected), "{name}: {}", err(&output));
-        assert!(err(&output).ends_with("1 chain is broken\n"));
+        assert!(err(&output).ends_with("1 fault found\n"));
         assert_eq!((out(&output), output.status.code()), ("", Some(1)));
     }
 }
@@ -206,6 +212,146 @@ fn an_auditor_gets_the_records_of_a_team_and_a_day() {
             .unwrap()
             .starts_with("2026-11-01T00:00:08.000Z,2,settled,req_"),
     );
+}
+
+const SEED: [u8; 32] = [7; 32];
+
+/// A receipt of a record of the demo, as the gateway signs it, and the published keys.
+fn receipt(root: &Path, sequence: usize, change: impl FnOnce(&mut Value)) -> (String, PathBuf) {
+    let mut all = String::new();
+    GzDecoder::new(fs::File::open(batch(root, 1)).unwrap())
+        .read_to_string(&mut all)
+        .unwrap();
+    let record: Value = serde_json::from_str(all.lines().nth(sequence).unwrap()).unwrap();
+    let second = {
+        let mut second = String::new();
+        GzDecoder::new(fs::File::open(batch(root, 2)).unwrap())
+            .read_to_string(&mut second)
+            .unwrap();
+        second
+    };
+    let header: Value = serde_json::from_str(second.lines().next().unwrap()).unwrap();
+    let mut claims = record.clone();
+    claims["policy"] = 3.into();
+    claims["config"] = 4.into();
+    // What the second batch follows is the first one.
+    claims["audit"] = json!({"chain": CHAIN, "b": 1, "h": header["before"]});
+    change(&mut claims);
+    let pair = KeyPair::from_seed(Seed::new(SEED));
+    let head = base64url::encode(br#"{"alg":"EdDSA","kid":"now"}"#);
+    let message = format!(
+        "{head}.{}",
+        base64url::encode(claims.to_string().as_bytes())
+    );
+    let signature = base64url::encode(&*pair.sk.sign(&message, None));
+    let keys = root.join("keys.json");
+    let x = base64url::encode(&*pair.pk);
+    let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "now", "x": x}]});
+    fs::write(&keys, set.to_string()).unwrap();
+    (format!("{message}.{signature}"), keys)
+}
+
+#[test]
+fn a_receipt_is_checked_by_the_published_keys_alone() {
+    let root = demo("receipt");
+    let (token, keys) = receipt(&root, 1, |_| ());
+    let check = |token: &str| {
+        sluice(&["receipt", "verify", token, "--keys", text(&keys)])
+            .output()
+            .unwrap()
+    };
+    let output = check(&token);
+    assert!(
+        out(&output).contains(": good, signed by now\n"),
+        "{}",
+        err(&output)
+    );
+    assert!(out(&output).contains(" by key_"), "{}", out(&output));
+    let stream = root.join("stream");
+    fs::write(
+        &stream,
+        format!("data: [DONE]\n\n: sluice request=x\n: x-sluice-receipt={token}\n\n"),
+    )
+    .unwrap();
+    assert_eq!(out(&check(text(&stream))), out(&output));
+    let other = receipt(&root, 2, |_| ()).0;
+    let (message, _) = token.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    let output = check(&format!("{message}.{signature}"));
+    assert!(err(&output).contains("it was changed, or now never signed it"));
+    assert_eq!(output.status.code(), Some(1));
+    let cut = &token[..token.len() / 2];
+    assert_eq!(check(&format!("{cut}.x")).status.code(), Some(1));
+}
+
+#[test]
+fn receipts_are_joined_to_their_records() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 6] = [
+        (|_| (), ""),
+        (
+            |claims| claims["cost_nano_usd"] = 1.into(),
+            "it says 0.000000001 USD, the records say ",
+        ),
+        (
+            |claims| claims["region"] = "us".into(),
+            "the record has another region",
+        ),
+        (
+            |claims| claims["request"] = "req_gone".into(),
+            "there is no record of it",
+        ),
+        (
+            |claims| claims["audit"]["h"] = "00".into(),
+            "the chain was written anew",
+        ),
+        (
+            |claims| claims["audit"]["b"] = 9.into(),
+            "it knows batch 9 of usage/region=eu/org=demo, which is not there",
+        ),
+    ];
+    for (change, expected) in cases {
+        let root = demo("receipts-joined");
+        let (token, keys) = receipt(&root, 5, change);
+        let file = root.join("receipts");
+        fs::write(&file, token).unwrap();
+        let arguments = [
+            "audit",
+            "verify",
+            text(&root),
+            "--receipts",
+            text(&file),
+            "--keys",
+            text(&keys),
+        ];
+        let output = sluice(&arguments).output().unwrap();
+        if expected.is_empty() {
+            assert!(
+                out(&output).contains("1 receipts: each has its record\n"),
+                "{}",
+                err(&output)
+            );
+        } else {
+            assert!(
+                err(&output).contains(expected),
+                "{expected}: {}",
+                err(&output)
+            );
+        }
+        assert_eq!(output.status.code(), Some(i32::from(!expected.is_empty())));
+    }
+}
+
+#[test]
+fn a_new_signing_key_is_one_that_the_gateway_takes() {
+    let output = sluice(&["receipt", "key", "--id", "mine"])
+        .output()
+        .unwrap();
+    let secret = out(&output).lines().next().unwrap();
+    let key = sluice_core::receipt::SigningKey::parse(secret).unwrap();
+    assert_eq!(key.id, "mine");
+    let seed = Seed::from_slice(&base64url::decode(key.seed.expose()).unwrap()).unwrap();
+    assert_eq!(base64url::encode(&*KeyPair::from_seed(seed).pk), key.public);
 }
 
 #[test]

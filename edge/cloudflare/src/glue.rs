@@ -99,6 +99,11 @@ extern "C" {
 
     pub(crate) fn random(bytes: &mut [u8]);
 
+    #[wasm_bindgen(js_name = codeHash)]
+    pub(crate) fn code_hash() -> String;
+
+    pub(crate) fn sign(seed: &str, public: &str, message: Uint8Array) -> Promise;
+
     pub(crate) fn outlive(context: &JsValue, work: Promise);
 }
 

@@ -9,6 +9,7 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
@@ -123,6 +124,18 @@ impl Platform for Worker {
     fn secret(&self, name: &str) -> Option<Secret> {
         let value = Reflect::get(&self.0.env, &name.into()).ok()?;
         value.as_string().map(Secret::new)
+    }
+
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        // Copied before the first wait: the view would not outlive a growing memory.
+        let message = Uint8Array::from(message);
+        let signed = JsFuture::from(glue::sign(key.seed.expose(), &key.public, message)).await;
+        let signed: Uint8Array = signed.ok()?.unchecked_into();
+        signed.to_vec().try_into().ok()
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some(glue::code_hash())
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {

@@ -5,13 +5,15 @@ use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use ed25519_compact::{KeyPair, Seed};
 use http::{HeaderMap, header};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
-use sluice_units::{LedgerId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, Secret, Span, Timestamp, base64url};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Trailers};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
@@ -177,6 +179,16 @@ impl Platform for Spin {
         clock::sleep(span).await;
     }
 
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let seed = base64url::decode(key.seed.expose())?;
+        let pair = KeyPair::from_seed(Seed::from_slice(&seed).ok()?);
+        Some(*pair.sk.sign(message, None))
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        self.0.instance.code_hash.clone()
+    }
+
     async fn left(&self) {
         self.0.presence.left().await;
     }
@@ -207,10 +219,12 @@ impl Platform for Spin {
         let replies = combine::run(instance, &object, &call.commands)
             .await
             .map_err(unavailable("ledger"))?;
+        let head = instance.heads.borrow().get(&object).cloned();
         maintain::soon(instance, object);
         Ok(ledger::Answer {
             replies,
             notices: call.notices,
+            head: head.filter(|head| head.batch > call.batch),
         })
     }
 

@@ -335,7 +335,7 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, num
         let pause = match outcome {
             Ok(answer) => {
                 tries = 0;
-                isolate.hear(p.now(), answer.notices);
+                isolate.hear(p.now(), ledger, answer.notices, answer.head);
                 let pause = end(p, isolate, ledger, number);
                 tell(isolate, ledger, &group, answer.replies);
                 let Some(pause) = pause else { return };
@@ -373,7 +373,7 @@ fn begin<P: Platform>(
     if !queue.drives(number) {
         return None;
     }
-    let Some(group) = queue.next(|commands| isolate.call(commands)) else {
+    let Some(group) = queue.next(|commands| isolate.call(ledger, commands)) else {
         queue.driver = None;
         return None;
     };

@@ -136,6 +136,7 @@ async fn dispatch<P: Platform>(
         Endpoint::Live => return Ok(health::live()),
         Endpoint::Ready => return Ok(health::ready(p, isolate).await),
         Endpoint::Health => return Ok(health::all(p, isolate).await),
+        Endpoint::ReceiptKeys => return Ok(health::receipt_keys(p)),
         _ => {}
     }
     let context = Context {
@@ -155,7 +156,7 @@ async fn dispatch<P: Platform>(
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
-        Endpoint::Live | Endpoint::Ready | Endpoint::Health => {
+        Endpoint::Live | Endpoint::Ready | Endpoint::Health | Endpoint::ReceiptKeys => {
             Err(Problem::bug("an endpoint that was served before"))
         }
     }

@@ -8,12 +8,13 @@ use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use sluice_machines::record::Outcome;
+use sluice_machines::record::{Attempt, Outcome, Record};
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
+use crate::receipt;
 use crate::serve::{self, Run};
 use crate::session::Session;
 use crate::settle::{self, Ending};
@@ -57,14 +58,20 @@ impl<P: Platform> Pump<P> {
         let mut out = std::mem::take(&mut self.first);
         let stop = self.flow(&mut sink, &mut out).await;
         let stop = match stop {
-            Stop::Done => match self.end(sink, None).await {
+            Stop::Done => match self.end(sink, Vec::new(), &Stop::Done).await {
                 Ok(()) => Stop::Done,
                 Err(()) => Stop::Left,
             },
             Stop::Failed(failure) => {
-                // Whether the caller still hears of it changes nothing: the failure is what is recorded.
-                let _ = self.end(sink, Some(&failure)).await;
-                Stop::Failed(failure)
+                let mut last = Vec::new();
+                // Without an end in good order the caller knows that something is missing.
+                let has_word = self.interrupt(&failure, &mut last);
+                let stop = Stop::Failed(failure);
+                if has_word {
+                    // Whether the caller still hears of it changes nothing: the failure is what is recorded.
+                    let _ = self.end(sink, last, &stop).await;
+                }
+                stop
             }
             Stop::Left => Stop::Left,
         };
@@ -147,39 +154,11 @@ impl<P: Platform> Pump<P> {
         self.started_at.plus(total).since(p.now())
     }
 
-    /// The last bytes: an error event, or what the answer cost, as a comment where clients skip it.
-    async fn end(&mut self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
-        let mut last = Vec::new();
-        match (failure, self.run.route.targets.get(self.index)) {
-            (Some(failure), Some(target)) => {
-                let problem = failure.problem(&target.provider.id);
-                if !self.session.interrupt(&problem, &mut last) {
-                    // Without an end in good order the caller knows that something is missing.
-                    return Err(());
-                }
-            }
-            (None, Some(target)) if self.session.takes_comments() => {
-                let draft = self.run.admitted.draft();
-                let (usage, _) = self
-                    .session
-                    .seen()
-                    .usage_or_estimate(self.run.admitted.bound().input);
-                let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = serve::names(&self.session.drops()).join(",");
-                let lost = if lost.is_empty() {
-                    lost
-                } else {
-                    format!(" dropped={lost}")
-                };
-                last.extend_from_slice(
-                    format!(
-                        ": sluice request={} cost_usd={cost}{lost}\n\n",
-                        draft.request
-                    )
-                    .as_bytes(),
-                );
-            }
-            (None, _) | (_, None) => {}
+    /// The last bytes: an error event, and what the answer cost and its receipt, as comments where clients skip them.
+    async fn end(&self, mut sink: impl Sink, last: Vec<u8>, stop: &Stop) -> Result<(), ()> {
+        let mut last = last;
+        if self.session.takes_comments() {
+            self.comment(&mut last, stop).await;
         }
         if !last.is_empty() {
             sink.send(Bytes::from(last)).await.map_err(|_| ())?;
@@ -187,8 +166,41 @@ impl<P: Platform> Pump<P> {
         sink.close().await.map_err(|_| ())
     }
 
-    fn settle(self, stop: &Stop) {
-        let mut drops = self.drops;
+    /// The error event of a stream that broke off. `false`: there is no word for one.
+    fn interrupt(&mut self, failure: &Failure, last: &mut Vec<u8>) -> bool {
+        let target = self.run.route.targets.get(self.index);
+        target.is_none_or(|target| {
+            let problem = failure.problem(&target.provider.id);
+            self.session.interrupt(&problem, last)
+        })
+    }
+
+    async fn comment(&self, last: &mut Vec<u8>, stop: &Stop) {
+        let now = self.run.p.now();
+        let record = || self.record(now, stop, self.run.attempts.borrow().clone());
+        if let Stop::Done = stop {
+            let record = record();
+            let lost = serve::names(&self.session.drops()).join(",");
+            let lost = if lost.is_empty() {
+                lost
+            } else {
+                format!(" dropped={lost}")
+            };
+            let (request, cost) = (&record.request, record.cost_nano_usd);
+            let line = format!(": sluice request={request} cost_usd={cost}{lost}\n");
+            last.extend_from_slice(line.as_bytes());
+        }
+        if let Some(receipt) = self.run.receipt(record).await {
+            let line = format!(": {}={receipt}\n", receipt::HEADER);
+            last.extend_from_slice(line.as_bytes());
+        }
+        if last.ends_with(b"\n") && !last.ends_with(b"\n\n") {
+            last.push(b'\n');
+        }
+    }
+
+    fn record(&self, now: Timestamp, stop: &Stop, attempts: Vec<Attempt>) -> Record {
+        let mut drops = self.drops.clone();
         drops.append(self.session.drops());
         let seen = self.session.seen();
         let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().input);
@@ -210,9 +222,14 @@ impl<P: Platform> Pump<P> {
             first_byte_at: Some(self.first_byte_at),
             finish: seen.finish.clone(),
             error,
-            attempts: self.run.attempts.take(),
+            attempts,
             dropped: serve::names(&drops),
         };
-        settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
+        settle::record(&self.run.admitted, now, ending)
+    }
+
+    fn settle(self, stop: &Stop) {
+        let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
+        settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, record);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sluice_machines::record::{Attempt, Outcome, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
@@ -23,6 +23,7 @@ use crate::plan::{Failure, Next, Plan};
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::receipt;
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::translate::{Task, Translated, Work};
@@ -93,11 +94,11 @@ impl<P: Platform> Run<P> {
         match outcome {
             // Nothing reaches the caller that is not on record.
             Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {
-                Ok(self.answer(index, accepted))
+                Ok(self.answer(index, accepted).await)
             }
-            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted)),
-            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
-            None => Err(self.leave()),
+            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted).await),
+            Some(Err((index, failure))) => Err(self.fail(index, &failure).await),
+            None => Err(self.leave().await),
         }
     }
 
@@ -318,7 +319,7 @@ impl<P: Platform> Run<P> {
         self.work.answered(id.to_owned(), draft.at_us.as_seconds())
     }
 
-    fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
+    async fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
@@ -328,22 +329,23 @@ impl<P: Platform> Run<P> {
         headers::limits(&mut head, self.admitted.headroom());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
-            Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
+            Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
         }
     }
 
-    fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
+    async fn answer_whole(
+        self,
+        target: &TargetRef,
+        whole: Whole,
+        mut head: HeaderMap,
+    ) -> Answer<P> {
         let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
         let (usage, usage_source) = whole.answer.usage.map_or_else(
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
-        );
-        headers::cost(
-            &mut head,
-            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
         );
         head.insert(
             header::CONTENT_TYPE,
@@ -361,7 +363,12 @@ impl<P: Platform> Run<P> {
             attempts: self.attempts.take(),
             dropped: names(&drops),
         };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let record = settle::record(&self.admitted, self.p.now(), ending);
+        headers::cost(&mut head, record.cost_nano_usd);
+        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        if let Some(receipt) = self.receipt(|| record).await {
+            headers::receipt(&mut head, &receipt);
+        }
         Answer {
             status: StatusCode::OK,
             headers: head,
@@ -412,7 +419,7 @@ impl<P: Platform> Run<P> {
         (usage, UsageSource::Estimated)
     }
 
-    fn fail(self, index: usize, failure: &Failure) -> Problem {
+    async fn fail(self, index: usize, failure: &Failure) -> Problem {
         let target = self.route.targets.get(index);
         let problem = target
             .map_or_else(
@@ -421,18 +428,13 @@ impl<P: Platform> Run<P> {
             )
             .with_headroom(self.admitted.headroom());
         let used = (Usage::default(), UsageSource::None);
-        self.unserved(
-            Outcome::Failed,
-            problem.status().as_u16(),
-            index,
-            used,
-            failure.code(),
-        );
-        problem
+        let (status, code) = (problem.status().as_u16(), failure.code());
+        let unserved = self.unserved(Outcome::Failed, status, index, used, code);
+        problem.with_receipt(unserved.await)
     }
 
     /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
-    fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
+    async fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
         let used = match &accepted {
             Accepted::Whole(whole) => whole.answer.usage.map_or_else(
                 || self.estimated(&whole.answer.body),
@@ -449,31 +451,33 @@ impl<P: Platform> Run<P> {
             detail: String::new(),
         });
         let (status, code) = (problem.status().as_u16(), problem.code().to_owned());
-        self.unserved(Outcome::Failed, status, index, used, code);
-        problem
+        let unserved = self.unserved(Outcome::Failed, status, index, used, code);
+        problem.with_receipt(unserved.await)
     }
 
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
-    fn leave(self) -> Problem {
+    async fn leave(self) -> Problem {
         let usage = Usage {
             input: crate::estimate::likely_input(self.admitted.bound().input),
             ..Usage::default()
         };
         let used = (usage, UsageSource::Estimated);
         let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
-        self.unserved(Outcome::DownstreamLeft, status, 0, used, code);
+        // Nobody is there to take the receipt.
+        self.unserved(Outcome::DownstreamLeft, status, 0, used, code)
+            .await;
         Problem::left()
     }
 
-    /// Settles a request whose caller got no answer.
-    fn unserved(
+    /// Settles a request whose caller got no answer; its receipt.
+    async fn unserved(
         self,
         outcome: Outcome,
         status: u16,
         target: usize,
         (usage, usage_source): (Usage, UsageSource),
         code: String,
-    ) {
+    ) -> Option<String> {
         let ending = Ending {
             outcome,
             status,
@@ -486,7 +490,15 @@ impl<P: Platform> Run<P> {
             attempts: self.attempts.take(),
             dropped: Vec::new(),
         };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let record = settle::record(&self.admitted, self.p.now(), ending);
+        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        self.receipt(|| record).await
+    }
+
+    /// The receipt of an answer that is recorded so, where there are receipts.
+    pub(crate) async fn receipt(&self, record: impl FnOnce() -> Record) -> Option<String> {
+        let (ledger, config) = (self.admitted.ledger(), self.config.version);
+        receipt::of(&self.p, &self.isolate, ledger, config, record).await
     }
 }
 

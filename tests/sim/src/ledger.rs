@@ -110,7 +110,13 @@ impl LedgerObject {
         world.settled(self.org, judged);
         let notices = self.notices.get().merge(call.notices);
         self.notices.set(notices);
-        Ok(Answer { replies, notices })
+        let rows = self.load(&outbox::head_reads());
+        let head = outbox::head(&rows).map_err(broken)?;
+        Ok(Answer {
+            replies,
+            notices,
+            head: (head.batch > call.batch).then_some(head),
+        })
     }
 
     fn describe(&self, commands: &[Command], replies: &[Reply]) -> String {

@@ -58,6 +58,24 @@ fn place_of(name: &str) -> Option<(&str, u64)> {
     Some((folder, number))
 }
 
+/// Who looks at what is passed on the way along the chains.
+pub(crate) trait Visit {
+    /// A record.
+    ///
+    /// # Errors
+    /// When nothing more is to be looked at.
+    fn record(&mut self, line: &str) -> Result<(), Failure>;
+
+    /// A batch that is good, after its records.
+    fn passed(&mut self, _folder: &str, _head: &Head) {}
+}
+
+impl<F: FnMut(&str) -> Result<(), Failure>> Visit for F {
+    fn record(&mut self, line: &str) -> Result<(), Failure> {
+        self(line)
+    }
+}
+
 /// Follows every chain and shows its records, in order, until its first fault.
 ///
 /// # Errors
@@ -65,7 +83,7 @@ fn place_of(name: &str) -> Option<(&str, u64)> {
 pub(crate) fn walk(
     place: &Place,
     chains: &Chains,
-    mut visit: impl FnMut(&str) -> Result<(), Failure>,
+    visit: &mut dyn Visit,
 ) -> Result<Vec<Followed>, Failure> {
     let mut all = Vec::new();
     for (folder, batches) in &chains.all {
@@ -84,7 +102,7 @@ pub(crate) fn walk(
                 follower
                     .push(&text, |_, line| {
                         if outcome.is_ok() {
-                            outcome = visit(line);
+                            outcome = visit.record(line);
                         }
                     })
                     .map_err(|fault: Fault| fault.to_string())
@@ -94,6 +112,7 @@ pub(crate) fn walk(
                 fault = Some((name.clone(), said));
                 break;
             }
+            visit.passed(folder, follower.head());
         }
         all.push(Followed {
             folder: folder.clone(),

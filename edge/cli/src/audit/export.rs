@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<String, Failure> {
         writeln!(out, "{}", names.join(",")).map_err(failed)?;
     }
     let mut written: u64 = 0;
-    let followed = walk(&place, &chains, |line| {
+    let followed = walk(&place, &chains, &mut |line: &str| {
         let record: Value = serde_json::from_str(line).map_err(Failure::Json)?;
         if !is_wanted(&record, days, arguments) {
             return Ok(());

@@ -1,23 +1,48 @@
 //! `sluice audit verify`.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use sluice_core::receipt::Receipt;
+use sluice_machines::chain::Head;
 
+use super::chains::Visit;
+use super::join::Join;
 use super::{Chains, LocationArguments, Place, walk};
-use crate::Failure;
+use crate::receipt::Keys;
+use crate::{Failure, read_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
     location: LocationArguments,
+    /// Receipts, one on a line, that must have their records; needs --keys
+    #[arg(long, value_name = "FILE", requires = "keys")]
+    receipts: Option<PathBuf>,
+    /// What the gateway says at /.well-known/sluice-receipts.json, in a file
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+impl Visit for Join {
+    fn record(&mut self, line: &str) -> Result<(), Failure> {
+        self.look_at(line);
+        Ok(())
+    }
+
+    fn passed(&mut self, folder: &str, head: &Head) {
+        self.pass(folder, head);
+    }
 }
 
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<String, Failure> {
     let began = Instant::now();
     let place = Place::open(&arguments.location.location)?;
     let chains = Chains::sort(place.names(&arguments.location.only)?);
-    let followed = walk(&place, &chains, |_| Ok(()))?;
+    let mut join = Join::new(receipts(arguments)?);
+    let receipts = join.len();
+    let followed = walk(&place, &chains, &mut join)?;
     if followed.is_empty() {
         return Err(Failure::NoBatches(arguments.location.location.clone()));
     }
@@ -34,6 +59,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<String, Failure> {
             faults.push(format!("{object}: {fault}"));
         }
     }
+    faults.extend(join.end());
     if !faults.is_empty() {
         return Err(Failure::Broken { text, faults });
     }
@@ -43,9 +69,20 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<String, Failure> {
             chains.others
         ));
     }
+    if receipts > 0 {
+        text.push_str(&format!("{receipts} receipts: each has its record\n"));
+    }
     text.push_str(&format!(
         "{records} records: none is missing, moved or changed ({:.1} s)\n",
         began.elapsed().as_secs_f64()
     ));
     Ok(text)
+}
+
+fn receipts(arguments: &VerifyArguments) -> Result<Vec<Receipt>, Failure> {
+    let (Some(file), Some(keys)) = (&arguments.receipts, &arguments.keys) else {
+        return Ok(Vec::new());
+    };
+    let proven = Keys::read(keys)?.proven(&read_file(file)?)?;
+    Ok(proven.into_iter().map(|proven| proven.receipt).collect())
 }

@@ -23,6 +23,7 @@ use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer,
     UpstreamBody, UpstreamCall,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::sandbox::Step;
 use sluice_machines::chain::ChainKind;
 use sluice_machines::outbox::Line;
@@ -30,7 +31,7 @@ use sluice_machines::record::Record;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
 use sluice_machines::{ledger, outbox};
-use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp, base64url};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// 2026-11-21T12:00:00Z.
@@ -371,6 +372,25 @@ impl World {
         records
     }
 
+    /// Ships what waits, as the ledger's alarm does; the batches' texts.
+    pub(crate) fn ship(&self, org: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (ledger, rows) in self.shared.ledgers.borrow_mut().iter_mut() {
+            if ledger.org().as_str() != org {
+                continue;
+            }
+            while let Some((batch, writes)) =
+                outbox::next_batch(rows, self.now(), ChainKind::Usage).expect("readable rows")
+            {
+                rows.apply(&writes);
+                let writes = outbox::shipped(rows, &batch).expect("readable rows");
+                rows.apply(&writes);
+                texts.push(batch.ndjson);
+            }
+        }
+        texts
+    }
+
     /// Expires what has passed its deadline, as the ledger's alarm does.
     pub(crate) fn expire(&self, org: &str) {
         let mut ledgers = self.shared.ledgers.borrow_mut();
@@ -531,6 +551,17 @@ impl Platform for Port {
             .map(Secret::new)
     }
 
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let seed = base64url::decode(key.seed.expose())?;
+        let seed = ed25519_compact::Seed::from_slice(&seed).ok()?;
+        let pair = ed25519_compact::KeyPair::from_seed(seed);
+        Some(*pair.sk.sign(message, None))
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some("c0de".to_owned())
+    }
+
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
         if self.body.len() > bytes_max {
             return Err(ReceiveError::TooLarge);
@@ -655,7 +686,16 @@ impl Platform for Port {
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        Ok(ledger::Answer { replies, notices })
+        let head = {
+            let ledgers = self.shared.ledgers.borrow();
+            outbox::head(&ledgers[ledger]).expect("readable rows")
+        };
+        let head = (head.batch > call.batch).then_some(head);
+        Ok(ledger::Answer {
+            replies,
+            notices,
+            head,
+        })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
