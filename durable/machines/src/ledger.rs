@@ -219,7 +219,6 @@ pub struct Call {
     pub batch: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }

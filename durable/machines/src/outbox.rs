@@ -40,6 +40,8 @@ pub struct Batch {
     pub ndjson: String,
     /// The SHA-256 of `ndjson`, in lower-case hexadecimal.
     pub hash: String,
+    /// Its chain.
+    pub chain: Chain,
     /// The batch's number in its chain.
     pub number: u64,
     /// How many records.
@@ -219,6 +221,7 @@ pub fn next_batch(
         ),
         hash: chain::hash(ndjson.as_bytes()),
         ndjson,
+        chain,
         number: shipping.batch,
         count,
         first: shipping.first,
@@ -347,8 +350,11 @@ pub fn head_reads() -> Vec<Read> {
     vec![shipping_read()]
 }
 
-/// When the next batch is to be shipped, if anything waits.
-fn next_shipment(rows: &Rows, interval: Span) -> Result<Option<Timestamp>, RowError> {
+/// When the next batch is to be shipped, if anything waits. `rows` holds what [`reads`] names.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes.
+pub fn next_shipment(rows: &Rows, interval: Span) -> Result<Option<Timestamp>, RowError> {
     let Some((key, text)) = rows.with_prefix(QUEUE).next() else {
         return Ok(None);
     };

@@ -11,16 +11,12 @@ use wasm_bindgen::prelude::*;
 
 use crate::clock;
 use crate::log;
-use crate::ship::ship;
+use crate::ship::ship_all;
 use crate::storage::Storage;
 use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 
-/// The bucket of records in the environment.
-const BUCKET_NAME: &str = "RECORDS";
 /// When to try again what no rule says when to try again.
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
-/// How many batches one alarm ships; the next alarm goes on.
-const BATCHES_PER_ALARM_MAX: usize = 16;
 
 thread_local! {
     static SHIP_INTERVAL: Cell<Span> = const { Cell::new(Span::from_seconds(5)) };
@@ -31,7 +27,7 @@ pub fn set_ship_interval(interval: Span) {
     SHIP_INTERVAL.set(interval);
 }
 
-fn ship_interval() -> Span {
+pub(crate) fn ship_interval() -> Span {
     SHIP_INTERVAL.get()
 }
 
@@ -41,7 +37,7 @@ fn ship_interval() -> Span {
 pub struct LedgerObject {
     storage: Storage,
     store: Store<Storage>,
-    bucket: JsValue,
+    env: JsValue,
     alarm_at: Cell<Option<Timestamp>>,
     notices: Cell<Notices>,
     /// Where the chain stands, as far as it was looked at.
@@ -57,11 +53,10 @@ impl LedgerObject {
     #[wasm_bindgen(constructor)]
     pub fn new(storage: JsValue, env: &JsValue, alarm: Option<f64>) -> Result<Self, JsError> {
         let storage = Storage::open(storage)?;
-        let bucket = js_sys::Reflect::get(env, &BUCKET_NAME.into()).unwrap_or_default();
         Ok(Self {
             store: Store::new(storage.clone(), MIRROR_BYTES_MAX),
             storage,
-            bucket,
+            env: env.clone(),
             alarm_at: Cell::new(alarm.map(clock::millis)),
             notices: Cell::default(),
             head: RefCell::default(),
@@ -149,29 +144,8 @@ impl LedgerObject {
     }
 
     async fn ship(&self) -> Result<(), Failure> {
-        for _ in 0..BATCHES_PER_ALARM_MAX {
-            let rows = self.load(&outbox::reads())?;
-            let Some((batch, writes)) = outbox::next_batch(&rows, clock::now(), ChainKind::Usage)?
-            else {
-                return Ok(());
-            };
-            self.store.commit(&writes)?;
-            let outcome = ship(&self.bucket, &batch).await;
-            let rows = self.load(&outbox::reads())?;
-            match outcome {
-                Ok(()) => {
-                    self.store.commit(&outbox::shipped(&rows, &batch)?)?;
-                    self.head.replace(None);
-                }
-                Err(error) => {
-                    log(&format!("ledger: {error}"));
-                    return self
-                        .store
-                        .commit(&outbox::failed(&rows, clock::now(), &batch)?);
-                }
-            }
-        }
-        Ok(())
+        let forget = || drop(self.head.replace(None));
+        ship_all(&self.store, &self.env, ChainKind::Usage, forget).await
     }
 
     /// Makes sure that the object is woken by then.

@@ -16,6 +16,7 @@ use wasm_bindgen::prelude::*;
 
 pub use ledger::{LedgerObject, set_ship_interval};
 pub use registry::RegistryObject;
+pub use ship::{ShipError, probe_records};
 
 #[wasm_bindgen]
 extern "C" {

@@ -241,9 +241,6 @@ export const ask = (namespace, name, text) => namespace.get(namespace.idFromName
 /** Reads from the read copy. */
 export const lookUp = (namespace, key) => namespace.get(key);
 
-/** Asks the bucket for anything at all. */
-export const probe = (bucket) => bucket.head("probe");
-
 /** Fills bytes with randomness. */
 export const random = (bytes) => crypto.getRandomValues(bytes);
 

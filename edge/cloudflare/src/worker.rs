@@ -27,8 +27,6 @@ const REGISTRY: &str = "REGISTRY";
 const REGISTRY_NAME: &str = "registry";
 /// The namespace with the read copy of the keys.
 const KEYS: &str = "KEYS";
-/// The bucket of usage records.
-const RECORDS: &str = "RECORDS";
 /// The longest wait that the platform's timers take, in milliseconds.
 const TIMER_MILLIS_MAX: i64 = i32::MAX as i64;
 
@@ -231,9 +229,12 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        answer("records", glue::probe(&self.binding(RECORDS)?))
+        sluice_objects::probe_records(&self.0.env)
             .await
-            .map(drop)
+            .map_err(|error| StoreError::Unavailable {
+                store: "records",
+                detail: error.to_string(),
+            })
     }
 
     fn log(&self, level: Level, line: &str) {

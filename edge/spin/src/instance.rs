@@ -24,6 +24,8 @@ use crate::variables;
 const DOCUMENT_PATH: &str = "/config.json";
 /// The component's own hash, which it cannot hold itself.
 const CODE_HASH_PATH: &str = "/wasm.sha256";
+/// The registry's name in the store.
+pub(crate) const REGISTRY: &str = "registry";
 /// What the names of ledgers begin with.
 pub(crate) const LEDGERS: &str = "ledger/";
 /// How long a record waits for others unless the configuration says.

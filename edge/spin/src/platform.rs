@@ -20,14 +20,12 @@ use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::answer::Presence;
 use crate::event::event;
-use crate::instance::{self, Instance};
+use crate::instance::{self, Instance, REGISTRY};
 use crate::store::Failure;
 use crate::tasks::Asked;
 use crate::upstream::{self, Body};
 use crate::{bucket, clock, combine, maintain, variables};
 
-/// The registry's name in the store.
-const REGISTRY: &str = "registry";
 /// How much of a body is read at once, at most.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
@@ -229,12 +227,12 @@ impl Platform for Spin {
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
-        self.0
-            .instance
-            .store
-            .run(REGISTRY, &Asked(command))
-            .await
-            .map_err(unavailable("registry"))
+        let instance = &self.0.instance;
+        let reply = instance.store.run(REGISTRY, &Asked(command)).await;
+        if command.changes() {
+            maintain::soon(instance, REGISTRY.to_owned());
+        }
+        reply.map_err(unavailable("registry"))
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -66,8 +66,8 @@ impl Task for Expire {
     }
 }
 
-/// Fixes the boundaries of the batch to ship now, if there is one.
-pub(crate) struct NextBatch;
+/// Fixes the boundaries of the batch of this chain to ship now, if there is one.
+pub(crate) struct NextBatch(pub(crate) ChainKind);
 
 impl Task for NextBatch {
     type Reply = Option<Batch>;
@@ -81,12 +81,10 @@ impl Task for NextBatch {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        Ok(
-            outbox::next_batch(rows, now, ChainKind::Usage)?.map_or_else(
-                || (None, WriteSet::new()),
-                |(batch, writes)| (Some(batch), writes),
-            ),
-        )
+        Ok(outbox::next_batch(rows, now, self.0)?.map_or_else(
+            || (None, WriteSet::new()),
+            |(batch, writes)| (Some(batch), writes),
+        ))
     }
 }
 
