@@ -9,6 +9,7 @@
 //! | `Intent`, seen before | `Done`, no charge | `Done` | `Done` | `Done`, no charge |
 //! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` |
 //! | `Settle` | `Done` | `Done`, a correction | `Done`, no charge | `Unknown`, no charge |
+//! | `Refuse` | `Done`, no record | `Done`, no record | `Done`, no record | `Done`, one record |
 //! | `Release` | `Done` | `Done`, a correction to nothing | `Done`, the charge stands | `Unknown` |
 //!
 //! `Done` to an `Admit` says that the request's life is over: it must not go on. Not known is what was never admitted,
@@ -27,7 +28,8 @@
 //!   came when its lease was over, and then its record says so; nothing is admitted or leased until it fits again.
 //! - A window's limit is never exceeded within any stretch of its length, nor a rate's within any stretch of time, with
 //!   the same exceptions.
-//! - A denied request writes nothing.
+//! - A denied request writes nothing. That it was denied is told by a command of its own, which touches no scope's
+//!   numbers.
 //! - What was ever spent at the organisation = the sum of `cost_nano_usd` over all records ever queued.
 //! - Every admitted request ends in exactly one settled or expired record, or in a release; only an expired one may be
 //!   followed by one correction.
@@ -49,7 +51,7 @@ use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
 use crate::chain::Head;
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
-use crate::record::Record;
+use crate::record::{Record, Refusal};
 use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
 
 mod admit;
@@ -57,6 +59,7 @@ mod expire;
 mod gauge;
 mod lease;
 mod measure;
+mod refuse;
 pub(crate) mod rows;
 mod scope;
 mod settle;
@@ -89,6 +92,8 @@ pub const LEASE_GRACE: Span = Span::from_seconds(2);
 pub const LEASE_KEPT: Span = Span::from_seconds(600);
 /// One lease takes this part of what remains under the tightest rule, at most.
 pub const SHARE: u64 = 8;
+/// From so many records on that wait to be shipped, refusals are only counted.
+pub const REFUSALS_WAITING_MAX: u64 = 50_000;
 /// How many scopes `Standing` lists, at most.
 pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
@@ -122,6 +127,8 @@ pub enum Command {
         /// The request.
         request: RequestId,
     },
+    /// A request was refused: it is queued for the audit chain and charged to nobody.
+    Refuse(Box<Refusal>),
     /// What stands at the scopes (for the admin API).
     Standing,
 }
@@ -358,6 +365,10 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
             }
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
+            Command::Refuse(refusal) => {
+                keys.insert(outbox::SHIPPING.to_owned());
+                &refusal.request
+            }
             Command::Standing => {
                 reads.extend(standing::reads());
                 continue;
@@ -391,7 +402,9 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
                 keys.extend(lease_scopes(&mut work, &intent.lease)?);
                 continue;
             }
-            Command::Admit(_) | Command::Extend { .. } | Command::Standing => continue,
+            Command::Admit(_) | Command::Extend { .. } | Command::Refuse(_) | Command::Standing => {
+                continue;
+            }
         };
         let ends = match rows::find(&work, request)? {
             rows::Found::Open(held) => Some(held),
@@ -473,6 +486,7 @@ fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply,
         Command::Extend { request, ttl } => settle::extend(work, now, request, *ttl),
         Command::Settle { actual, record } => settle::settle(work, now, *actual, record),
         Command::Release { request } => settle::release(work, now, request),
+        Command::Refuse(refusal) => refuse::refuse(work, now, refusal),
         Command::Standing => standing::standing(work, now),
     }
 }

@@ -27,7 +27,7 @@ pub const RETRY_FIRST: Span = Span::from_seconds(1);
 pub const RETRY_MAX: Span = Span::from_seconds(300);
 
 const QUEUE: &str = "q/";
-const SHIPPING: &str = "ship";
+pub(crate) const SHIPPING: &str = "ship";
 
 /// Records that are shipped together.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -110,6 +110,15 @@ impl Outgoing {
             .get(ledger)
             .is_none_or(|queue| queue.waiting.len() < WAITING_MAX)
     }
+
+    /// Whether there is room for what others must not lose theirs to.
+    #[must_use]
+    pub fn is_half_empty(&self, ledger: &LedgerId) -> bool {
+        let queues = self.0.borrow();
+        queues
+            .get(ledger)
+            .is_none_or(|queue| queue.waiting.len() < WAITING_MAX / 2)
+    }
 }
 
 #[derive(Debug, Default)]

@@ -52,6 +52,7 @@ pub(crate) async fn count<P: Platform>(
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
+    context.asked.is_admitted.set(true);
     let asked = native(context.downstream, &route, &chat, &body);
     let mut attempts = Vec::new();
     let counted = match asked {

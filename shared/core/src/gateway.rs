@@ -22,6 +22,7 @@ use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::refused::{self, Asked};
 use crate::serve::Run;
 use crate::translate::{Chat, Direct, Task, Work};
 use crate::upload::{self, Upload};
@@ -97,6 +98,7 @@ pub(crate) struct Context<'a, P: Platform> {
     pub(crate) at: Timestamp,
     pub(crate) head: &'a Parts,
     pub(crate) downstream: Downstream,
+    pub(crate) asked: Asked,
 }
 
 /// Serves one request. Never fails: what goes wrong is an answer too.
@@ -147,8 +149,9 @@ async fn dispatch<P: Platform>(
         at,
         head,
         downstream,
+        asked: Asked::default(),
     };
-    match endpoint {
+    let outcome = match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
         Endpoint::Embeddings => context.embeddings().await,
@@ -159,12 +162,19 @@ async fn dispatch<P: Platform>(
         Endpoint::Live | Endpoint::Ready | Endpoint::Health | Endpoint::ReceiptKeys => {
             Err(Problem::bug("an endpoint that was served before"))
         }
+    };
+    if let Err(problem) = &outcome {
+        let named = (&context.request, at);
+        refused::note(p, isolate, &context.config, named, &context.asked, problem);
     }
+    outcome
 }
 
 impl<P: Platform> Context<'_, P> {
     pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
-        authenticate::caller(self.p, self.isolate, &self.config, self.head).await
+        let key = authenticate::key(self.p, self.isolate, self.head).await?;
+        self.asked.key.replace(Some(Rc::clone(&key)));
+        authenticate::caller(&self.config, key, self.p.now())
     }
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
@@ -292,6 +302,7 @@ impl<P: Platform> Context<'_, P> {
             bounds,
         };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        self.asked.is_admitted.set(true);
         let run = Run {
             p: self.p.clone(),
             isolate: Rc::clone(self.isolate),
@@ -321,6 +332,7 @@ impl<P: Platform> Context<'_, P> {
             .with_param("model")
         };
         let model = ModelId::new(name).map_err(|_| unknown())?;
+        self.asked.model.replace(Some(model.clone()));
         let route = self.config.resolve_model(name).ok_or_else(unknown)?;
         let allowed = self
             .config

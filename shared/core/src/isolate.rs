@@ -22,6 +22,7 @@ use crate::lease::Leases;
 use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
+use crate::refused::Counted;
 
 /// A copy younger than this is used as it is.
 pub const COPY_AGE_FRESH: Span = Span::from_seconds(2);
@@ -52,6 +53,8 @@ pub struct Isolate {
     pub(crate) lines: RefCell<Lines>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
+    /// Refusals of nobody's.
+    pub(crate) refused: RefCell<Counted>,
 }
 
 /// The configuration that was deployed with the code.

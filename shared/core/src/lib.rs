@@ -36,6 +36,7 @@ pub mod price;
 pub mod problem;
 pub mod pump;
 pub mod receipt;
+pub mod refused;
 pub mod sandbox;
 pub mod secret_key;
 pub mod serve;

@@ -129,6 +129,7 @@ impl LedgerObject {
                 Command::Extend { request, .. } => ("extend", request.as_str()),
                 Command::Settle { record, .. } => ("settle", record.request.as_str()),
                 Command::Release { request } => ("release", request.as_str()),
+                Command::Refuse(refusal) => ("refuse", refusal.request.as_str()),
                 Command::Standing => ("standing", ""),
             };
             let outcome = match reply {

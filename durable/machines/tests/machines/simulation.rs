@@ -184,7 +184,9 @@ fn request_of(command: &Command) -> &RequestId {
         Command::Admit(admission) => &admission.draft.request,
         Command::Settle { record, .. } => &record.request,
         Command::Extend { request, .. } | Command::Release { request } => request,
-        Command::Lease(_) | Command::Intent(_) | Command::Standing => unreachable!(),
+        Command::Lease(_) | Command::Intent(_) | Command::Refuse(_) | Command::Standing => {
+            unreachable!()
+        }
     }
 }
 
@@ -372,7 +374,10 @@ impl Simulation {
             (Command::Release { .. }, State::Open { .. }) => (State::Released, Reply::Done),
             (Command::Release { .. }, State::Expired) => (State::ReleasedLate, Reply::Done),
             (Command::Release { .. }, corrected) => (corrected, Reply::Done),
-            (Command::Lease(_) | Command::Intent(_) | Command::Standing, _) => unreachable!(),
+            (
+                Command::Lease(_) | Command::Intent(_) | Command::Refuse(_) | Command::Standing,
+                _,
+            ) => unreachable!(),
         };
         assert_eq!(*reply, expected, "{command:?} in {:?}", life.state);
         if matches!(life.state, State::Open { .. }) {

@@ -6,6 +6,7 @@ mod failures;
 mod keys;
 mod leases;
 mod receipts;
+mod refusals;
 mod streams;
 mod upstreams;
 mod world;

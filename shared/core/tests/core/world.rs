@@ -27,7 +27,7 @@ use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::sandbox::Step;
 use sluice_machines::chain::ChainKind;
 use sluice_machines::outbox::Line;
-use sluice_machines::record::Record;
+use sluice_machines::record::{Record, Refusal};
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
 use sluice_machines::{ledger, outbox};
@@ -90,7 +90,7 @@ struct Shared {
     now: Cell<Timestamp>,
     timers: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
     timer_count: Cell<u64>,
-    random: Cell<u8>,
+    random: Cell<u16>,
     ledgers: RefCell<BTreeMap<LedgerId, Rows>>,
     registry: RefCell<Rows>,
     script: RefCell<VecDeque<Reaction>>,
@@ -363,6 +363,7 @@ impl World {
             records.extend(
                 batch
                     .records()
+                    .filter(|line| !line.contains(r#""kind":"refused""#))
                     .map(|line| serde_json::from_str::<Line>(line).expect("a line").record),
             );
             rows.apply(&writes);
@@ -370,6 +371,22 @@ impl World {
             rows.apply(&writes);
         }
         records
+    }
+
+    /// The refusals that an organisation's ledgers have on record, in order.
+    pub(crate) fn refusals(&self, org: &str) -> Vec<Refusal> {
+        let ledgers = self.shared.ledgers.borrow();
+        ledgers
+            .iter()
+            .filter(|(ledger, _)| ledger.org().as_str() == org)
+            .flat_map(|(_, rows)| rows.with_prefix("q/"))
+            .filter(|(_, line)| line.contains(r#""kind":"refused""#))
+            .map(|(_, line)| {
+                serde_json::from_str::<Line<Refusal>>(line)
+                    .expect("a line")
+                    .record
+            })
+            .collect()
     }
 
     /// Ships what waits, as the ledger's alarm does; the batches' texts.
@@ -537,8 +554,10 @@ impl Platform for Port {
     fn random(&self) -> [u8; 16] {
         let next = self.shared.random.get().wrapping_add(1);
         self.shared.random.set(next);
-        let mut bytes = [next; 16];
-        bytes[15] = next.wrapping_mul(31);
+        let [high, low] = next.to_be_bytes();
+        let mut bytes = [low; 16];
+        bytes[14] ^= high;
+        bytes[15] = low.wrapping_mul(31);
         bytes
     }
 
