@@ -28,7 +28,7 @@ export async function startWorld(options = {}) {
   if (process.env.SLUICE_URL) return foreignWorld();
   const mocks = await startMocks();
   const secrets = { MOCK_SERVICE_ACCOUNT: JSON.stringify(await mocks.serviceAccount()) };
-  const gateway = await startGateway({ mocksUrl: mocks.url, secrets, ...options }).catch(async error => {
+  const gateway = await startGateway({ mocksUrl: mocks.url, ...options, secrets: { ...secrets, ...options.secrets } }).catch(async error => {
     await mocks.stop();
     throw error;
   });

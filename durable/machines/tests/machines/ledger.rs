@@ -501,10 +501,10 @@ fn a_refusal_is_forgotten_in_the_end() {
     let mut world = World::new();
     refuse(&mut world, 1);
     let rows = |world: &World, prefix: &str| world.store.with_prefix(prefix).count();
-    assert_eq!((rows(&world, "e/"), rows(&world, "f/")), (1, 1));
+    assert_eq!((rows(&world, "t/"), rows(&world, "x/")), (1, 1));
     world.pass(EXPIRED_KEPT.times(2));
     world.expire();
-    assert_eq!((rows(&world, "e/"), rows(&world, "f/")), (0, 0));
+    assert_eq!((rows(&world, "t/"), rows(&world, "x/")), (0, 0));
 }
 
 #[test]
