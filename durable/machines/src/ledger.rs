@@ -156,7 +156,9 @@ pub struct Admission {
 pub struct Part {
     /// The least that will do.
     pub least: Amount,
-    /// How many output tokens lie between it and the estimate. Each costs as much as the next.
+    /// What a further output token costs, at most.
+    pub each: NanoUsd,
+    /// How many output tokens lie between the least and the estimate.
     pub tokens: Tokens,
 }
 

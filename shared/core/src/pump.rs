@@ -12,6 +12,7 @@ use sluice_machines::record::Outcome;
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
+use crate::allowance::Allowance;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::serve::{self, Run};
@@ -27,6 +28,7 @@ pub struct Pump<P: Platform> {
     pub(crate) body: Body<P>,
     pub(crate) session: Session,
     pub(crate) watch: Watch,
+    pub(crate) allowance: Option<Allowance>,
     pub(crate) drops: Drops,
     pub(crate) first_byte_at: Timestamp,
     pub(crate) started_at: Timestamp,
@@ -35,6 +37,8 @@ pub struct Pump<P: Platform> {
 /// Why the flow stopped.
 enum Stop {
     Done,
+    /// All that may be written was written.
+    Spent,
     Left,
     Failed(Failure),
 }
@@ -57,14 +61,14 @@ impl<P: Platform> Pump<P> {
         let mut out = std::mem::take(&mut self.first);
         let stop = self.flow(&mut sink, &mut out).await;
         let stop = match stop {
-            Stop::Done => match self.end(sink, None).await {
-                Ok(()) => Stop::Done,
+            Stop::Done | Stop::Spent => match self.end(sink, &stop).await {
+                Ok(()) => stop,
                 Err(()) => Stop::Left,
             },
-            Stop::Failed(failure) => {
+            Stop::Failed(_) => {
                 // Whether the caller still hears of it changes nothing: the failure is what is recorded.
-                let _ = self.end(sink, Some(&failure)).await;
-                Stop::Failed(failure)
+                let _ = self.end(sink, &stop).await;
+                stop
             }
             Stop::Left => Stop::Left,
         };
@@ -92,6 +96,7 @@ impl<P: Platform> Pump<P> {
         let mut interruption: Pin<Box<dyn Future<Output = Interruption> + '_>> =
             Box::pin(interruption);
         let (body, session) = (&mut self.body, &mut self.session);
+        let allowance = &mut self.allowance;
         loop {
             if !out.is_empty() {
                 let piece = Bytes::from(std::mem::take(out));
@@ -110,6 +115,16 @@ impl<P: Platform> Pump<P> {
             }
             if session.seen().ended {
                 return Stop::Done;
+            }
+            if let Some(allowance) = allowance.as_mut().filter(|_| !session.seen().complete) {
+                let suffices = pin!(allowance.suffices(run, session.seen()));
+                match select(suffices, &mut interruption).await {
+                    Either::Left((true, _)) => {}
+                    Either::Left((false, _)) | Either::Right((Interruption::Silence, _)) => {
+                        return Stop::Spent;
+                    }
+                    Either::Right((Interruption::Left, _)) => return Stop::Left,
+                }
             }
             let chunk = pin!(body.chunk());
             let read = match select(chunk, &mut interruption).await {
@@ -148,22 +163,29 @@ impl<P: Platform> Pump<P> {
     }
 
     /// The last bytes: an error event, or what the answer cost, as a comment where clients skip it.
-    async fn end(&mut self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
+    async fn end(&mut self, mut sink: impl Sink, stop: &Stop) -> Result<(), ()> {
         let mut last = Vec::new();
-        match (failure, self.run.route.targets.get(self.index)) {
-            (Some(failure), Some(target)) => {
+        if let Stop::Spent = stop {
+            let input = self.run.admitted.bound().likely;
+            let (usage, _) = self.session.seen().usage_or_estimate(input);
+            if !self.session.cut_short(&usage, &mut last) {
+                return Err(());
+            }
+        }
+        match (stop, self.run.route.targets.get(self.index)) {
+            (Stop::Failed(failure), Some(target)) => {
                 let problem = failure.problem(&target.provider.id);
                 if !self.session.interrupt(&problem, &mut last) {
                     // Without an end in good order the caller knows that something is missing.
                     return Err(());
                 }
             }
-            (None, Some(target)) if self.session.takes_comments() => {
+            (Stop::Done | Stop::Spent, Some(target)) if self.session.takes_comments() => {
                 let draft = self.run.admitted.draft();
                 let (usage, _) = self
                     .session
                     .seen()
-                    .usage_or_estimate(self.run.admitted.bound().input);
+                    .usage_or_estimate(self.run.admitted.bound().likely);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
                 let lost = serve::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
@@ -179,7 +201,7 @@ impl<P: Platform> Pump<P> {
                     .as_bytes(),
                 );
             }
-            (None, _) | (_, None) => {}
+            _ => {}
         }
         if !last.is_empty() {
             sink.send(Bytes::from(last)).await.map_err(|_| ())?;
@@ -191,9 +213,9 @@ impl<P: Platform> Pump<P> {
         let mut drops = self.drops;
         drops.append(self.session.drops());
         let seen = self.session.seen();
-        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().input);
+        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().likely);
         let (outcome, status, error) = match stop {
-            Stop::Done => (Outcome::Completed, 200, None),
+            Stop::Done | Stop::Spent => (Outcome::Completed, 200, None),
             Stop::Left => (
                 Outcome::DownstreamLeft,
                 crate::gateway::LEFT_STATUS,

@@ -11,18 +11,14 @@ use crate::record::Record;
 use crate::rows::{RowError, Work};
 
 impl Part {
-    /// What the request takes with so many output tokens beyond the least, rounded up.
+    /// What the request takes with so many output tokens beyond the least; never more than the whole.
     fn with(self, whole: Amount, tokens: Tokens) -> Amount {
-        let between = |least: u64, whole: u64| {
-            let more = u128::from(whole.saturating_sub(least))
-                .saturating_mul(u128::from(tokens.count()))
-                .div_ceil(u128::from(self.tokens.count().max(1)));
-            least.saturating_add(u64::try_from(more).unwrap_or(u64::MAX))
-        };
-        let cost = between(nanos(self.least.cost), nanos(whole.cost));
+        let more = nanos(self.each).saturating_mul(tokens.count());
+        let more = NanoUsd::from_nanos(i64::try_from(more).unwrap_or(i64::MAX));
+        let least = chargeable(self.least);
         Amount {
-            tokens: Tokens::new(between(self.least.tokens.count(), whole.tokens.count())),
-            cost: NanoUsd::from_nanos(i64::try_from(cost).unwrap_or(i64::MAX)),
+            tokens: least.tokens.plus(tokens).min(whole.tokens),
+            cost: least.cost.plus(more).min(whole.cost),
         }
     }
 }

@@ -19,6 +19,7 @@ const PART: Part = Part {
         tokens: Tokens::new(150),
         cost: NanoUsd::from_nanos(650),
     },
+    each: NanoUsd::from_nanos(7),
     tokens: Tokens::new(950),
 };
 
