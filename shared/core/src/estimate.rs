@@ -25,6 +25,7 @@ const TOKENS_PER_IMAGE: u64 = 4_096;
 const TOKENS_PER_LINKED_FILE: u64 = 65_536;
 /// Base64 bytes of sound or of a file that make one token, at the least.
 const FILE_BYTES_PER_TOKEN: u64 = 16;
+const SIGNATURE_BYTES_PER_TOKEN: u64 = 3;
 
 /// What a provider puts around a conversation, in tokens: the most that was seen in recorded exchanges, and some more.
 struct Around {
@@ -124,10 +125,17 @@ pub fn chat_input(request: &ChatRequest) -> Tokens {
     Tokens::new(messages.saturating_add(tools).saturating_add(format))
 }
 
+/// The thoughts that a provider reads out of its proof: a proof is twice as long, in base64.
+fn signature_tokens(signature: Option<&str>) -> u64 {
+    signature.map_or(0, |text| length(text).div_ceil(SIGNATURE_BYTES_PER_TOKEN))
+}
+
 fn part_tokens(part: &Part) -> u64 {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => text_tokens(text),
-        Part::Thinking { text, .. } => text_tokens(text),
+        Part::Thinking { text, signature } => {
+            text_tokens(text).saturating_add(signature_tokens(signature.as_deref()))
+        }
         Part::RedactedThinking { data } => text_tokens(data),
         Part::Image { .. } => TOKENS_PER_IMAGE,
         Part::Audio { source, .. } | Part::Document { source, .. } => match source {
@@ -138,8 +146,13 @@ fn part_tokens(part: &Part) -> u64 {
             Source::Url(_) | Source::FileId(_) => TOKENS_PER_LINKED_FILE,
         },
         Part::ToolCall {
-            name, arguments, ..
-        } => text_tokens(name).saturating_add(text_tokens(arguments)),
+            name,
+            arguments,
+            signature,
+            ..
+        } => text_tokens(name)
+            .saturating_add(text_tokens(arguments))
+            .saturating_add(signature_tokens(signature.as_deref())),
         Part::ToolResult { parts, .. } => parts.iter().fold(TOKENS_PER_MESSAGE, |sum, part| {
             sum.saturating_add(part_tokens(part))
         }),

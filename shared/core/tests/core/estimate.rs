@@ -11,7 +11,7 @@ use sluice_wire::gemini::downstream::Framing;
 use sluice_wire::{Downstream, gemini};
 
 /// What a provider adds by itself, or keeps: nobody can count it beforehand.
-const UNCOUNTABLE: [&str; 9] = [
+const UNCOUNTABLE: [&str; 8] = [
     "web_search",
     "compound-beta",
     "urlContext",
@@ -19,7 +19,6 @@ const UNCOUNTABLE: [&str; 9] = [
     "code_execution",
     "fileSearch",
     "fileUri",
-    "/files/",
     "cachedContent",
 ];
 
