@@ -68,6 +68,9 @@ mod standing;
 mod window;
 
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
+pub use part::Part;
+pub use raise::Raise;
+pub use standing::ScopeStanding;
 pub use window::SUB_BUCKETS;
 
 /// How long an expired reservation is remembered, at least.
@@ -146,31 +149,6 @@ pub struct Admission {
     pub ttl: Span,
     /// The record as it would have to be written if nobody came back: outcome unknown, usage estimated.
     pub draft: Record,
-}
-
-/// How a request can do with less than its estimate: by writing less.
-///
-/// It is cut only where the whole will not fit for as long as its caller would wait: by a budget, or by a limit on
-/// tokens that is smaller than the request. Where leases alone stand in the way they are waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// The least that will do.
-    pub least: Amount,
-    /// What a further output token costs, at most.
-    pub each: NanoUsd,
-    /// How many output tokens lie between the least and the estimate.
-    pub tokens: Tokens,
-}
-
-/// A request that needs more than it has reserved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Raise {
-    /// The request.
-    pub request: RequestId,
-    /// Every scope that applies, with its rules as they are now.
-    pub scopes: Vec<ScopeRules>,
-    /// What it will use at most, all in all.
-    pub estimate: Amount,
 }
 
 /// What an isolate holds and wants of the allowance of some scopes.
@@ -339,28 +317,6 @@ pub struct Denial {
     pub leases_end: Option<Span>,
     /// What is left, for the response's headers.
     pub headroom: Headroom,
-}
-
-/// What stands at one scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeStanding {
-    /// The scope.
-    pub scope: Scope,
-    /// Settled this day, in the scope's time zone.
-    pub spent_day: NanoUsd,
-    /// Settled this month, in the scope's time zone.
-    pub spent_month: NanoUsd,
-    /// Settled since the beginning.
-    pub spent_total: NanoUsd,
-    /// Reserved by open requests.
-    pub reserved: NanoUsd,
-    /// Held by isolates, to be drawn or given back.
-    #[serde(default)]
-    pub leased: Slice,
-    /// Requests admitted since the beginning.
-    pub requests_total: u64,
-    /// Tokens settled since the beginning.
-    pub tokens_total: u64,
 }
 
 /// The rows that a batch of commands must see first.

@@ -15,9 +15,10 @@ use sluice_wire::Drops;
 use crate::allowance::Allowance;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
-use crate::serve::{self, Run};
+use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
+use crate::translate;
 use crate::upstream::{Body, Watch};
 
 /// A streamed answer that is ready to flow.
@@ -113,18 +114,8 @@ impl<P: Platform> Pump<P> {
                 }
                 watch.touch(p.now());
             }
-            if session.seen().ended {
-                return Stop::Done;
-            }
-            if let Some(allowance) = allowance.as_mut().filter(|_| !session.seen().complete) {
-                let suffices = pin!(allowance.suffices(run, session.seen()));
-                match select(suffices, &mut interruption).await {
-                    Either::Left((true, _)) => {}
-                    Either::Left((false, _)) | Either::Right((Interruption::Silence, _)) => {
-                        return Stop::Spent;
-                    }
-                    Either::Right((Interruption::Left, _)) => return Stop::Left,
-                }
+            if let Some(stop) = ends(allowance.as_mut(), run, session, &mut interruption).await {
+                return stop;
             }
             let chunk = pin!(body.chunk());
             let read = match select(chunk, &mut interruption).await {
@@ -187,7 +178,7 @@ impl<P: Platform> Pump<P> {
                     .seen()
                     .usage_or_estimate(self.run.admitted.bound().likely);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = serve::names(&self.session.drops()).join(",");
+                let lost = translate::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
                     lost
                 } else {
@@ -233,8 +224,28 @@ impl<P: Platform> Pump<P> {
             finish: seen.finish.clone(),
             error,
             attempts: self.run.attempts.take(),
-            dropped: serve::names(&drops),
+            dropped: translate::names(&drops),
         };
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
+    }
+}
+
+/// Why nothing more is to be read, if so: the answer is over, or as long as it may be.
+async fn ends<P: Platform>(
+    allowance: Option<&mut Allowance>,
+    run: &Run<P>,
+    session: &Session,
+    interruption: &mut Pin<Box<dyn Future<Output = Interruption> + '_>>,
+) -> Option<Stop> {
+    let seen = session.seen();
+    if seen.ended {
+        return Some(Stop::Done);
+    }
+    let allowance = allowance.filter(|_| !seen.complete)?;
+    let suffices = pin!(allowance.suffices(run, seen));
+    match select(suffices, interruption).await {
+        Either::Left((true, _)) => None,
+        Either::Left((false, _)) | Either::Right((Interruption::Silence, _)) => Some(Stop::Spent),
+        Either::Right((Interruption::Left, _)) => Some(Stop::Left),
     }
 }

@@ -26,7 +26,7 @@ use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work};
+use crate::translate::{Task, Translated, Work, names};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
@@ -383,18 +383,17 @@ impl<P: Platform> Run<P> {
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         head.insert("x-accel-buffering", HeaderValue::from_static("no"));
         let watch = Watch::new(target.provider.timeouts.idle, self.p.now());
-        let allowance = Allowance::of(&self, target);
         Answer {
             status: StatusCode::OK,
             headers: head,
             body: AnswerBody::Stream(Box::new(Pump {
+                allowance: Allowance::of(&self, target),
                 run: self,
                 index,
                 first: stream.first,
                 body: stream.body,
                 session: stream.session,
                 watch,
-                allowance,
                 drops: stream.drops,
                 first_byte_at: stream.first_byte_at,
                 started_at: stream.started_at,
@@ -492,13 +491,4 @@ impl<P: Platform> Run<P> {
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

@@ -1,14 +1,29 @@
 //! How much of a request fits where the whole of it does not.
 
+use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Timestamp, Tokens};
 
 use super::admit::{Candidate, asked};
 use super::measure::nanos;
 use super::scope::ScopeRow;
-use super::{Admission, Part, chargeable};
+use super::{Admission, chargeable};
 use crate::limit::{Amount, Meter, Rule};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
+
+/// How a request can do with less than its estimate: by writing less.
+///
+/// It is cut only where the whole will not fit for as long as its caller would wait: by a budget, or by a limit on
+/// tokens that is smaller than the request. Where leases alone stand in the way they are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The least that will do.
+    pub least: Amount,
+    /// What a further output token costs, at most.
+    pub each: NanoUsd,
+    /// How many output tokens lie between the least and the estimate.
+    pub tokens: Tokens,
+}
 
 impl Part {
     /// What the request takes with so many output tokens beyond the least; never more than the whole.

@@ -1,15 +1,27 @@
 //! A request that needs more than it has reserved: all of it at every scope, or nothing changes.
 
-use sluice_units::Timestamp;
+use serde::{Deserialize, Serialize};
+use sluice_units::{RequestId, Timestamp};
 
 use super::admit::{candidates, common_time};
 use super::measure::nanos;
 use super::rows::{Draft, Found, Reservation, find, open_key};
 use super::scope::ScopeRow;
-use super::{Denial, Headroom, Raise, Reply, chargeable};
-use crate::limit::{Amount, Meter, Rule, Scope, Slice};
+use super::{Denial, Headroom, Reply, chargeable};
+use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
+
+/// A request that needs more than it has reserved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    /// The request.
+    pub request: RequestId,
+    /// Every scope that applies, with its rules as they are now.
+    pub scopes: Vec<ScopeRules>,
+    /// What it will use at most, all in all.
+    pub estimate: Amount,
+}
 
 /// Reserves more for an open request.
 pub(super) fn raise(
