@@ -49,8 +49,8 @@ const ALL: &[Mutation] = &[
         name: "forget a release",
         edits: &[(
             "durable/machines/src/ledger/settle.rs",
-            "row.release(&held, *ordinal);",
-            "if !{is} { row.release(&held, *ordinal); }",
+            "row.release(held, *ordinal);",
+            "if !{is} { row.release(held, *ordinal); }",
         )],
     },
     Mutation {

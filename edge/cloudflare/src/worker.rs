@@ -11,7 +11,7 @@ use sluice_core::platform::{
 };
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
-use sluice_units::{OrgId, Region, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
@@ -39,7 +39,6 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
-    region: Region,
     left: OnceCell<Promise>,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
@@ -47,12 +46,11 @@ struct Inner {
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
+    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
-            region,
             left: OnceCell::new(),
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
@@ -190,9 +188,12 @@ impl Platform for Worker {
         body::fetch(call).await
     }
 
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
-        let name = format!("{}/{org}", self.0.region);
-        self.ask("ledger", LEDGER, &name, call).await
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError> {
+        self.ask("ledger", LEDGER, ledger.name(), call).await
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

@@ -6,7 +6,9 @@ use http::StatusCode;
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Part};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
-use sluice_units::{LeaseId, ModelId, NanoUsd, OrgId, RequestId, Span, Timestamp, Tokens, Usage};
+use sluice_units::{
+    KeyId, LeaseId, LedgerId, ModelId, NanoUsd, RequestId, Span, Timestamp, Tokens, Usage,
+};
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
@@ -56,6 +58,7 @@ pub struct Ask<'a> {
 #[derive(Debug)]
 pub struct Admitted {
     draft: Record,
+    ledger: LedgerId,
     headroom: Headroom,
     bound: Bound,
     estimate: Amount,
@@ -73,10 +76,10 @@ impl Admitted {
         &self.draft
     }
 
-    /// Who pays.
+    /// Where it is counted.
     #[must_use]
-    pub const fn org(&self) -> &OrgId {
-        &self.draft.org
+    pub const fn ledger(&self) -> &LedgerId {
+        &self.ledger
     }
 
     /// What is left of the limits.
@@ -143,10 +146,11 @@ pub async fn reserve<P: Platform>(
         amount,
         part,
     } = estimate(config, caller.scopes(), &ask)?;
-    let draft = draft(config, caller, &ask, bound, amount);
+    let draft = draft(caller, &ask, bound, amount);
     let ttl = config.accounting.reservation_ttl;
     let mut admitted = Admitted {
         draft,
+        ledger: caller.ledger().clone(),
         headroom: Headroom::default(),
         bound,
         estimate: amount,
@@ -159,7 +163,7 @@ pub async fn reserve<P: Platform>(
     isolate
         .leases
         .borrow_mut()
-        .note(p.now(), &caller.key().id, caller.scopes(), slice);
+        .note(p.now(), caller.account(), caller.scopes(), slice);
     let mut wait = Wait::new(p, isolate, caller, ask.at);
     let outcome = let_in(p, isolate, caller, &mut admitted, part, &mut wait).await;
     wait.end();
@@ -208,16 +212,17 @@ enum Asked {
 /// Lets the request in out of the isolate's slice, and sends word of it. No time passes.
 fn draw<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &mut Admitted) -> bool {
     let now = p.now();
-    let (draft, estimate) = (&admitted.draft, admitted.estimate);
-    if !isolate.outgoing.has_room(&draft.org) {
+    let (draft, ledger) = (&admitted.draft, &admitted.ledger);
+    let estimate = admitted.estimate;
+    if !isolate.outgoing.has_room(ledger) {
         return false;
     }
     let drawn = isolate
         .leases
         .borrow_mut()
-        .draw(now, &draft.key, Slice::of(estimate));
+        .draw(now, (ledger, &draft.key), Slice::of(estimate));
     let Some(draw) = drawn else {
-        renew(p, isolate, draft);
+        renew(p, isolate, ledger, &draft.key);
         return false;
     };
     let intent = ledger::Command::Intent(Box::new(Intent {
@@ -229,23 +234,24 @@ fn draw<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &mut Admitted) -> b
     }));
     let ticket = Ticket::default();
     let listener = Listener::Ticket(ticket.clone());
-    let sent = commit::send(p, isolate, &draft.org, intent, listener);
+    let sent = commit::send(p, isolate, ledger, intent, listener);
     debug_assert!(sent, "there was room");
-    renew(p, isolate, draft);
+    renew(p, isolate, ledger, &draft.key);
     admitted.headroom = draw.headroom;
     admitted.intent = Some(ticket);
     true
 }
 
 /// Renews the key's slice behind everything that was drawn from it, if it is time to.
-fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, draft: &Record) {
-    let request = isolate.leases.borrow_mut().renew(p.now(), &draft.key);
+fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, key: &KeyId) {
+    let request = isolate.leases.borrow_mut().renew(p.now(), (ledger, key));
     let Some(request) = request else { return };
     let (lease, number) = (request.lease.clone(), request.number);
-    let listener = Listener::Lease(draft.key.clone(), lease.clone(), number);
+    let listener = Listener::Lease(key.clone(), lease.clone(), number);
     let command = ledger::Command::Lease(Box::new(request));
-    if !commit::send(p, isolate, &draft.org, command, listener) {
-        isolate.leases.borrow_mut().unanswered(&draft.key, &lease);
+    if !commit::send(p, isolate, ledger, command, listener) {
+        let mut leases = isolate.leases.borrow_mut();
+        leases.unanswered((ledger, key), &lease);
     }
 }
 
@@ -258,7 +264,7 @@ async fn ask_ledger<P: Platform>(
     admitted: &mut Admitted,
     (part, is_scarce): (Option<Part>, bool),
 ) -> Result<Asked, Problem> {
-    let draft = &admitted.draft;
+    let (draft, ledger) = (&admitted.draft, &admitted.ledger);
     let mut commands = vec![ledger::Command::Admit(Box::new(Admission {
         scopes: caller.scopes().to_vec(),
         estimate: admitted.estimate,
@@ -270,18 +276,19 @@ async fn ask_ledger<P: Platform>(
     let begun = if is_scarce {
         None
     } else {
-        isolate.leases.borrow_mut().begin(p.now(), &draft.key, name)
+        let mut leases = isolate.leases.borrow_mut();
+        leases.begin(p.now(), (ledger, &draft.key), name)
     };
     let lease = begun.as_ref().map(|request| request.lease.clone());
     commands.extend(begun.map(|request| ledger::Command::Lease(Box::new(request))));
-    let asked = isolate.ask_ledger(p, &draft.org, commands).await;
+    let asked = isolate.ask_ledger(p, ledger, commands).await;
     if let Some(lease) = &lease {
         let mut leases = isolate.leases.borrow_mut();
         match asked.as_ref().ok().and_then(|replies| replies.get(1)) {
             Some(ledger::Reply::Leased(grant)) => {
-                leases.granted(&draft.key, lease, 1, grant.clone());
+                leases.granted((ledger, &draft.key), lease, 1, grant.clone());
             }
-            _ => leases.unanswered(&draft.key, lease),
+            _ => leases.unanswered((ledger, &draft.key), lease),
         }
     }
     let replies = asked.inspect_err(|_| {
@@ -289,7 +296,7 @@ async fn ask_ledger<P: Platform>(
         let release = ledger::Command::Release {
             request: draft.request.clone(),
         };
-        isolate.defer(p, &draft.org, release);
+        isolate.defer(p, ledger, release);
     })?;
     match replies.into_iter().next() {
         Some(ledger::Reply::Admitted(headroom)) => {
@@ -379,13 +386,7 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
     })
 }
 
-fn draft(
-    config: &Config,
-    caller: &Caller,
-    ask: &Ask<'_>,
-    bound: Bound,
-    estimate: Amount,
-) -> Record {
+fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Record {
     let key = caller.key();
     Record {
         request: ask.request.clone(),
@@ -401,7 +402,7 @@ fn draft(
         stream: ask.stream,
         provider: None,
         provider_model: None,
-        region: config.gateway.region.clone(),
+        region: caller.ledger().region().clone(),
         usage: Usage {
             input: bound.input,
             output: bound.output.unwrap_or_default(),

@@ -105,7 +105,7 @@ impl Allowance {
         let ticket = Ticket::default();
         let listener = Listener::Ticket(ticket.clone());
         let isolate = Rc::clone(&run.isolate);
-        if commit::send(&run.p, &isolate, run.admitted.org(), command, listener) {
+        if commit::send(&run.p, &isolate, run.admitted.ledger(), command, listener) {
             self.asked = Some((more, ticket));
         } else {
             self.is_refused = true;

@@ -83,7 +83,7 @@ pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, en
         },
         record: Box::new(record),
     };
-    isolate.defer(p, admitted.org(), command);
+    isolate.defer(p, admitted.ledger(), command);
 }
 
 /// The request is still alive: its reservation must not expire.
@@ -92,5 +92,5 @@ pub fn extend<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted) {
         request: admitted.draft().request.clone(),
         ttl: admitted.ttl(),
     };
-    isolate.defer(p, admitted.org(), command);
+    isolate.defer(p, admitted.ledger(), command);
 }

@@ -12,7 +12,7 @@ use sluice_core::platform::{
 use sluice_core::secret_key;
 use sluice_machines::ledger;
 use sluice_machines::registry::{self, KeyRecord};
-use sluice_units::{OrgId, RequestId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
 use crate::faults::Fault;
 use crate::network::{self, Call};
@@ -150,10 +150,14 @@ impl Platform for Port {
         provider::react(world, self.0.number, &call).await
     }
 
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError> {
         let world = &self.0.world;
-        let Some(object) = world.ledger(org) else {
-            return Err(unavailable("ledger", format!("no ledger of {org}")));
+        let Some(object) = world.ledger(ledger) else {
+            return Err(unavailable("ledger", format!("no ledger {ledger}")));
         };
         let mut admits = false;
         for command in &call.commands {

@@ -12,15 +12,17 @@ mod providers;
 mod routes;
 mod zones;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use sluice_units::{IdError, Region, Span, Tokens};
+use sluice_units::{IdError, LedgerId, OrgId, Region, Span, Tokens};
 
 use super::compiled::{Accounting, Gateway, Retry, Timeouts};
 use super::document::{
     AccountingDocument, Document, GatewayDocument, RetryDocument, TimeoutsDocument,
 };
 use super::issue::{Issue, Issues, Path};
+use super::scopes::Org;
 use super::{Config, secrets};
 use crate::hash::sha256_hex;
 
@@ -65,6 +67,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         Some(gateway) if issues.is_empty() => Ok(Config {
             version: 0,
             hash,
+            ledgers: ledgers(&orgs, &gateway.region),
             gateway,
             accounting,
             offers,
@@ -73,6 +76,13 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         }),
         _ => Err(issues),
     }
+}
+
+/// Where each organisation's requests are counted.
+fn ledgers(orgs: &BTreeMap<OrgId, Org>, region: &Region) -> BTreeMap<OrgId, LedgerId> {
+    let ids = orgs.keys().cloned();
+    ids.map(|org| (org.clone(), LedgerId::new(org, region.clone(), None)))
+        .collect()
 }
 
 /// What holds for providers that do not say otherwise.
