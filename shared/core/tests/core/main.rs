@@ -2,9 +2,11 @@
 
 mod admission;
 mod callers;
+mod estimate;
 mod failures;
 mod keys;
 mod leases;
+mod reservations;
 mod streams;
 mod upstreams;
 mod world;
