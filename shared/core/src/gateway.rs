@@ -18,6 +18,7 @@ use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
 use crate::authenticate::{self, Caller};
 use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::files::{self, Held, Ids};
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
@@ -152,6 +153,7 @@ async fn dispatch<P: Platform>(
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
         Endpoint::Embeddings => context.embeddings().await,
         Endpoint::Direct(endpoint) => context.direct(endpoint).await,
+        Endpoint::Files(asked) => context.files(asked).await,
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
@@ -181,6 +183,7 @@ impl<P: Platform> Context<'_, P> {
     async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
+        let (body, held) = self.held(&caller, body)?;
         let (mut chat, unread) = self.decode_chat(named, &body)?;
         let (route, model) = self.route(&caller, &chat.model)?;
         // The name that the caller used is ours; what goes upstream is in the target.
@@ -191,11 +194,22 @@ impl<P: Platform> Context<'_, P> {
                 downstream: self.downstream,
                 request: chat,
                 echo,
+                held,
             })),
             unread,
             strict: self.is_strict(&caller)?,
         };
         self.serve(&caller, route, model, work, body).await
+    }
+
+    /// The body with the provider's names of the files that it refers to. Other dialects' files are not kept here.
+    fn held(&self, caller: &Caller, body: Bytes) -> Result<(Bytes, Option<Held>), Problem> {
+        match self.downstream {
+            Downstream::ChatCompletions | Downstream::Responses | Downstream::Completions => {
+                files::held(body, || Ids::of(self.p, &caller.key().org))
+            }
+            Downstream::Messages | Downstream::GenerateContent(_) => Ok((body, None)),
+        }
     }
 
     fn decode_chat(
@@ -272,7 +286,7 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn serve(
+    pub(crate) async fn serve(
         &self,
         caller: &Caller,
         route: Arc<Route>,
@@ -348,6 +362,7 @@ const fn operation(task: &Task) -> Operation {
             direct::Endpoint::Moderations => Operation::Moderation,
             direct::Endpoint::Rerank => Operation::Rerank,
         },
+        Task::Files(files) => files.operation(),
     }
 }
 
@@ -357,6 +372,8 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
         Task::Embeddings(request) => estimate::embeddings_input(request),
         Task::Direct(direct) => direct.facts.input,
+        // Nothing of it is paid for, or nobody counts it.
+        Task::Files(_) => return Vec::new(),
     };
     let bound = |target: &TargetRef| {
         if target.provider.dialect == ProviderDialect::Sandbox
@@ -379,7 +396,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
                 let choices = u64::from(chat.request.choices.unwrap_or(1));
                 most.map(|most| Tokens::new(most.saturating_mul(choices)))
             }
-            Task::Embeddings(_) => Some(Tokens::ZERO),
+            Task::Embeddings(_) | Task::Files(_) => Some(Tokens::ZERO),
             Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
         };
         Bound { input, output }

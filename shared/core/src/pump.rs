@@ -14,7 +14,7 @@ use sluice_wire::Drops;
 
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
-use crate::serve::{self, Run};
+use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::upstream::{Body, Watch};
@@ -165,7 +165,7 @@ impl<P: Platform> Pump<P> {
                     .seen()
                     .usage_or_estimate(self.run.admitted.bound().input);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = serve::names(&self.session.drops()).join(",");
+                let lost = settle::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
                     lost
                 } else {
@@ -211,7 +211,7 @@ impl<P: Platform> Pump<P> {
             finish: seen.finish.clone(),
             error,
             attempts: self.run.attempts.take(),
-            dropped: serve::names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
     }

@@ -180,9 +180,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(target, request).await?;
-            if let Task::Direct(_) = self.work.task
-                && !headers::is_json(&answer.headers)
-            {
+            if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
@@ -215,7 +213,7 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, and returns its answer when it is none of an error.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         target: &TargetRef,
         mut request: UpstreamRequest,
@@ -246,6 +244,7 @@ impl<P: Platform> Run<P> {
         let status = answer.status.as_u16();
         let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        self.work.reword(&mut error.message);
         Err(Failure::Answered(error))
     }
 
@@ -256,7 +255,12 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        if let Task::Files(files) = &self.work.task
+            && let Some(listing) = files.listing()
+        {
+            body = self.pages(target, files, listing, body).await?;
+        }
         let input = self.admitted.bound().input;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
@@ -341,10 +345,10 @@ impl<P: Platform> Run<P> {
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
-        headers::cost(
-            &mut head,
-            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
-        );
+        let draft = self.admitted.draft();
+        if !draft.operation.is_free() {
+            headers::cost(&mut head, settle::cost(Some(target), &usage, draft.at_us));
+        }
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -359,7 +363,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -403,6 +407,7 @@ impl<P: Platform> Run<P> {
             Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
             Task::Embeddings(_) => 0,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
             input: crate::estimate::likely_input(self.admitted.bound().input),
@@ -417,7 +422,7 @@ impl<P: Platform> Run<P> {
         let problem = target
             .map_or_else(
                 || Problem::bug("the target that failed"),
-                |target| failure.problem(&target.provider.id),
+                |target| self.work.problem(failure, &target.provider.id),
             )
             .with_headroom(self.admitted.headroom());
         let used = (Usage::default(), UsageSource::None);
@@ -488,13 +493,4 @@ impl<P: Platform> Run<P> {
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

@@ -7,22 +7,25 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header;
-use sluice_units::{Tokens, Usage};
+use sluice_units::{ProviderId, Tokens, Usage};
 use sluice_wire::dialect::{
     decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
 };
 use sluice_wire::downstream::Answered;
-use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest};
+use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest, Part, Source};
 use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
-    DecodeError, Dialect, Downstream, Drops, EncodeError, UpstreamRequest, openai, responses,
+    DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamRequest, openai,
+    responses,
 };
 
 use crate::config::{ProviderDialect, TargetRef};
 use crate::estimate;
+use crate::files::{Files, Held};
 use crate::plan::Failure;
+use crate::problem::Problem;
 use crate::session::{Session, finish_word};
 use crate::upload::Upload;
 
@@ -46,6 +49,8 @@ pub enum Task {
     Embeddings(Box<EmbeddingsRequest>),
     /// What only providers of the caller's own dialect have.
     Direct(Box<Direct>),
+    /// What a provider keeps.
+    Files(Box<Files>),
 }
 
 /// A request that passes through.
@@ -68,6 +73,8 @@ pub struct Chat {
     pub request: ChatRequest,
     /// What an answer in Responses repeats of it.
     pub echo: Option<Echo>,
+    /// The files that it refers to.
+    pub held: Option<Held>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -95,7 +102,7 @@ impl Work {
     pub fn downstream(&self) -> Downstream {
         match &self.task {
             Task::Chat(chat) => chat.downstream,
-            Task::Embeddings(_) | Task::Direct(_) => Downstream::ChatCompletions,
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => Downstream::ChatCompletions,
         }
     }
 
@@ -104,8 +111,38 @@ impl Work {
     pub fn upload(&self) -> Option<&Upload> {
         match &self.task {
             Task::Direct(direct) => direct.upload.as_ref(),
+            Task::Files(files) => files.upload.as_ref(),
             Task::Chat(_) | Task::Embeddings(_) => None,
         }
+    }
+
+    /// Whether the answer goes through whatever it is; `is_json`: it says that it is JSON.
+    #[must_use]
+    pub fn answers_raw(&self, is_json: bool) -> bool {
+        match &self.task {
+            Task::Direct(_) => !is_json,
+            Task::Files(files) => files.is_bytes(),
+            Task::Chat(_) | Task::Embeddings(_) => false,
+        }
+    }
+
+    /// Takes the provider's own names of files and batches out of its words.
+    pub fn reword(&self, message: &mut String) {
+        match &self.task {
+            Task::Files(files) => files.reword(message),
+            Task::Chat(chat) => chat.held.iter().for_each(|held| held.reword(message)),
+            Task::Embeddings(_) | Task::Direct(_) => {}
+        }
+    }
+
+    /// What the caller is told of a failure at a provider.
+    #[must_use]
+    pub fn problem(&self, failure: &Failure, provider: &ProviderId) -> Problem {
+        let own = match &self.task {
+            Task::Files(files) => files.problem(failure),
+            Task::Chat(_) | Task::Embeddings(_) | Task::Direct(_) => None,
+        };
+        own.unwrap_or_else(|| failure.problem(provider))
     }
 
     /// What the caller's answer is to be called, from what the gateway knows.
@@ -116,7 +153,7 @@ impl Work {
             created,
             echo: match &self.task {
                 Task::Chat(chat) => chat.echo.clone(),
-                Task::Embeddings(_) | Task::Direct(_) => None,
+                Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => None,
             },
         }
     }
@@ -149,6 +186,7 @@ impl Work {
                     .map_err(Failure::Inexpressible)?
             }
             Task::Direct(direct) => return Ok((direct.write(target, body)?, Drops::new())),
+            Task::Files(files) => return Ok((files.request.clone(), Drops::new())),
         };
         let mut drops = self.unread.clone();
         drops.append(more);
@@ -176,6 +214,7 @@ impl Work {
                 finish: None,
                 drops: Drops::new(),
             }),
+            Task::Files(files) => files.answer(body),
         };
         outcome.map_err(|error| {
             error_in_answer(self.dialect(target), body)
@@ -203,7 +242,7 @@ impl Work {
     pub fn dialect(&self, target: &TargetRef) -> Dialect {
         match &self.task {
             Task::Chat(chat) => chat.dialect(target),
-            Task::Embeddings(_) | Task::Direct(_) => dialect(target),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => dialect(target),
         }
     }
 }
@@ -252,6 +291,9 @@ impl Chat {
         target: &TargetRef,
         body: &Bytes,
     ) -> Result<(UpstreamRequest, Option<Drops>), Failure> {
+        if let Some(held) = &self.held {
+            held.at(&target.provider.id).map_err(Failure::Refused)?;
+        }
         if self.passes(target) {
             let passed = self
                 .downstream
@@ -259,6 +301,9 @@ impl Chat {
             return Ok((passed.map_err(Failure::Inexpressible)?, None));
         }
         let dialect = self.dialect(target);
+        if self.held.is_none() && dialect != self.downstream.dialect() {
+            no_files(&self.request).map_err(Failure::Refused)?;
+        }
         let mut request = Cow::Borrowed(&self.request);
         let mut drops = Drops::new();
         let leaves =
@@ -319,6 +364,26 @@ impl Chat {
             }
         }
     }
+}
+
+/// What a provider of the caller's dialect keeps, no other one has.
+fn no_files(request: &ChatRequest) -> Result<(), Malformed> {
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts);
+    let refers = parts.any(|part| match part {
+        Part::Image { source, .. } | Part::Audio { source, .. } | Part::Document { source, .. } => {
+            matches!(source, Source::FileId(_))
+        }
+        _ => false,
+    });
+    if !refers {
+        return Ok(());
+    }
+    Err(Malformed {
+        code: "provider_state_not_portable",
+        message: "The model's provider keeps no such file. Send its content instead of 'file_id'."
+            .to_owned(),
+        param: Some("file_id".to_owned()),
+    })
 }
 
 fn first_finish(response: &ChatResponse) -> Option<String> {

@@ -43,10 +43,17 @@ impl Hosting {
         match self {
             Self::Own => {}
             Self::AzureDeployments { api_version } => {
-                let (model, version) = (segment(model)?, segment(api_version)?);
+                let version = segment(api_version)?;
                 let path = &request.path;
-                request.path =
-                    Cow::Owned(format!("/deployments/{model}{path}?api-version={version}"));
+                // What the resource keeps stands beside its deployments.
+                let is_kept = path.starts_with("/files") || path.starts_with("/batches");
+                request.path = Cow::Owned(if is_kept {
+                    let mark = if path.contains('?') { '&' } else { '?' };
+                    format!("{path}{mark}api-version={version}")
+                } else {
+                    let model = segment(model)?;
+                    format!("/deployments/{model}{path}?api-version={version}")
+                });
             }
             Self::VertexMessages => vertex_messages(&mut request, model)?,
         }
@@ -147,6 +154,22 @@ mod tests {
                 r#"{"model":"m"}"#,
             ),
         );
+    }
+
+    #[test]
+    fn what_azure_keeps_stands_beside_its_deployments() {
+        let azure = Hosting::AzureDeployments {
+            api_version: "2024-10-21".to_owned(),
+        };
+        for (path, expected) in [
+            ("/files", "/files?api-version=2024-10-21"),
+            (
+                "/batches?limit=100",
+                "/batches?limit=100&api-version=2024-10-21",
+            ),
+        ] {
+            check(&azure, path, "", (expected, ""));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod admission;
 mod callers;
 mod failures;
+mod files;
 mod keys;
 mod leases;
 mod streams;
