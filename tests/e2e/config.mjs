@@ -9,6 +9,9 @@ export const SECRETS = {
   MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_AWS_ID: 'AKIAMOCKMOCKMOCKMOCK', MOCK_AWS_SECRET: 'mock/secret+access+key',
 };
 
+/** What the identifiers of files and batches are sealed with. */
+export const ID_KEY = 'identifiers-of-the-tests-0123456789abcdef';
+
 const PROVIDERS = {
   'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },

@@ -145,7 +145,12 @@ impl Found {
     }
 
     fn whole(self) -> Bytes {
-        let id = |item: Option<&Value>| item.and_then(|item| item.get("id")).cloned();
+        // OpenAI's description wants a text, also where there is none.
+        let id = |item: Option<&Value>| {
+            item.and_then(|item| item.get("id")?.as_str())
+                .unwrap_or_default()
+                .to_owned()
+        };
         let mut list = Map::new();
         list.insert("object".to_owned(), json!("list"));
         list.insert("first_id".to_owned(), id(self.own.first()).into());
