@@ -26,8 +26,8 @@ pub enum Endpoint<'a> {
     Chat(Named<'a>),
     /// How many tokens a conversation has.
     CountTokens(Named<'a>),
-    /// Vectors.
-    Embeddings,
+    /// Vectors; many of them, where a Gemini caller says so in the address.
+    Embeddings(Named<'a>, bool),
     /// What only providers of the caller's own dialect have.
     Direct(direct::Endpoint),
     /// What a provider keeps.
@@ -92,7 +92,10 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
             (Endpoint::Chat(Named::default()), &[Method::POST])
         }
         "/v1/messages/count_tokens" => (Endpoint::CountTokens(Named::default()), &[Method::POST]),
-        "/v1/embeddings" => (Endpoint::Embeddings, &[Method::POST]),
+        "/v1/embeddings" => (
+            Endpoint::Embeddings(Named::default(), false),
+            &[Method::POST],
+        ),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, &[Method::GET]),
         _ if let Some(endpoint) = direct(path) => (Endpoint::Direct(endpoint), &[Method::POST]),
         _ if let Some(choices) = kept(path) => {
@@ -183,6 +186,8 @@ fn gemini_endpoint(path: &str) -> Option<Endpoint<'_>> {
         "generateContent" => Some(Endpoint::Chat(named(false))),
         "streamGenerateContent" => Some(Endpoint::Chat(named(true))),
         "countTokens" => Some(Endpoint::CountTokens(named(false))),
+        "embedContent" => Some(Endpoint::Embeddings(named(false), false)),
+        "batchEmbedContents" => Some(Endpoint::Embeddings(named(false), true)),
         _ => None,
     }
 }

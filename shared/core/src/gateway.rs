@@ -24,7 +24,7 @@ use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::serve::Run;
-use crate::translate::{Chat, Direct, Task, Work};
+use crate::translate::{Chat, Direct, Embeddings, Task, Work};
 use crate::upload::{self, Upload};
 use crate::{admin, count, estimate, headers, health, sandbox, secret_key};
 
@@ -73,18 +73,20 @@ impl<P: Platform> Answer<P> {
             "invalid_url",
             "The request's method or URL cannot be read.",
         );
-        Self::problem(&problem, Downstream::ChatCompletions)
+        Self::problem(&problem, Downstream::ChatCompletions, None)
     }
 
     /// A problem in the caller's language.
     #[must_use]
-    pub fn problem(problem: &Problem, downstream: Downstream) -> Self {
+    pub fn problem(problem: &Problem, downstream: Downstream, request: Option<&RequestId>) -> Self {
         let mut headers = HeaderMap::new();
         problem.write_headers(&mut headers);
         Self {
             status: problem.status(),
             headers,
-            body: AnswerBody::Full(Bytes::from(downstream.encode_error(&problem.fault()))),
+            body: AnswerBody::Full(Bytes::from(
+                downstream.encode_error(&problem.fault(request)),
+            )),
         }
     }
 }
@@ -107,7 +109,7 @@ pub async fn handle<P: Platform>(p: &P, isolate: &Rc<Isolate>, head: Parts) -> A
     let downstream = address::language(&head);
     let mut answer = match dispatch(p, isolate, &head, downstream, request.clone(), at).await {
         Ok(answer) => answer,
-        Err(problem) => Answer::problem(&problem, downstream),
+        Err(problem) => Answer::problem(&problem, downstream, Some(&request)),
     };
     headers::request(&mut answer.headers, &request, downstream);
     answer
@@ -151,7 +153,7 @@ async fn dispatch<P: Platform>(
     match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
-        Endpoint::Embeddings => context.embeddings().await,
+        Endpoint::Embeddings(named, is_many) => context.embeddings(&named, is_many).await,
         Endpoint::Direct(endpoint) => context.direct(endpoint).await,
         Endpoint::Files(asked) => context.files(asked).await,
         Endpoint::Models => context.models().await,
@@ -223,13 +225,20 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn embeddings(&self) -> Result<Answer<P>, Problem> {
+    async fn embeddings(&self, named: &Named<'_>, is_many: bool) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (request, unread) = openai::embeddings::decode_request(&body)?;
+        let (request, unread) = match &named.model {
+            Some(model) => gemini::downstream::decode_embeddings(model, is_many, &body)?,
+            None => openai::embeddings::decode_request(&body)?,
+        };
         let (route, model) = self.route(&caller, &request.model)?;
         let work = Work {
-            task: Task::Embeddings(Box::new(request)),
+            task: Task::Embeddings(Box::new(Embeddings {
+                downstream: self.downstream,
+                is_many,
+                request,
+            })),
             unread,
             strict: self.is_strict(&caller)?,
         };
@@ -370,7 +379,7 @@ const fn operation(task: &Task) -> Operation {
 fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
     let input = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
-        Task::Embeddings(request) => estimate::embeddings_input(request),
+        Task::Embeddings(embeddings) => estimate::embeddings_input(&embeddings.request),
         Task::Direct(direct) => direct.facts.input,
         // Nothing of it is paid for, or nobody counts it.
         Task::Files(_) => return Vec::new(),

@@ -12,6 +12,7 @@ use sluice_machines::record::Outcome;
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
+use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::serve::Run;
@@ -61,7 +62,12 @@ impl<P: Platform> Pump<P> {
                 Ok(()) => Stop::Done,
                 Err(()) => Stop::Left,
             },
-            Stop::Failed(failure) => {
+            Stop::Failed(mut failure) => {
+                if let Some(target) = self.run.route.targets.get(self.index) {
+                    let run = &self.run;
+                    credentials::scrub(&run.p, &run.isolate, &target.provider, &mut failure);
+                    run.work.reword(&mut failure);
+                }
                 // Whether the caller still hears of it changes nothing: the failure is what is recorded.
                 let _ = self.end(sink, Some(&failure)).await;
                 Stop::Failed(failure)
@@ -152,8 +158,9 @@ impl<P: Platform> Pump<P> {
         let mut last = Vec::new();
         match (failure, self.run.route.targets.get(self.index)) {
             (Some(failure), Some(target)) => {
+                let request = &self.run.admitted.draft().request;
                 let problem = failure.problem(&target.provider.id);
-                if !self.session.interrupt(&problem, &mut last) {
+                if !self.session.interrupt(&problem, request, &mut last) {
                     // Without an end in good order the caller knows that something is missing.
                     return Err(());
                 }

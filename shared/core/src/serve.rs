@@ -119,13 +119,15 @@ impl<P: Platform> Run<P> {
             let started_at = self.p.now();
             let outcome = self.attempt(target, started_at).await;
             let latency_us = self.p.now().since(started_at);
-            let failure = match outcome {
+            let mut failure = match outcome {
                 Ok(accepted) => {
                     self.note(target, Some(200), None, latency_us);
                     return Ok((index, accepted));
                 }
                 Err(failure) => failure,
             };
+            credentials::scrub(&self.p, &self.isolate, &target.provider, &mut failure);
+            self.work.reword(&mut failure);
             let status = match &failure {
                 Failure::Answered(error) => Some(error.status),
                 _ => None,
@@ -242,9 +244,7 @@ impl<P: Platform> Run<P> {
             .await
             .unwrap_or_default();
         let status = answer.status.as_u16();
-        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
-        self.work.reword(&mut error.message);
+        let error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         Err(Failure::Answered(error))
     }
 
@@ -326,7 +326,8 @@ impl<P: Platform> Run<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
-            return Answer::problem(&problem, self.work.downstream());
+            let request = &self.admitted.draft().request;
+            return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());

@@ -17,8 +17,8 @@ use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
-    DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamRequest, openai,
-    responses,
+    DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamError,
+    UpstreamRequest, gemini, openai, responses,
 };
 
 use crate::config::{ProviderDialect, TargetRef};
@@ -46,11 +46,22 @@ pub enum Task {
     /// The next turn of a conversation.
     Chat(Box<Chat>),
     /// Vectors.
-    Embeddings(Box<EmbeddingsRequest>),
+    Embeddings(Box<Embeddings>),
     /// What only providers of the caller's own dialect have.
     Direct(Box<Direct>),
     /// What a provider keeps.
     Files(Box<Files>),
+}
+
+/// Things to embed.
+#[derive(Debug)]
+pub struct Embeddings {
+    /// The caller's language.
+    pub downstream: Downstream,
+    /// A Gemini caller wants a list of vectors, and not one.
+    pub is_many: bool,
+    /// The request.
+    pub request: EmbeddingsRequest,
 }
 
 /// A request that passes through.
@@ -102,7 +113,8 @@ impl Work {
     pub fn downstream(&self) -> Downstream {
         match &self.task {
             Task::Chat(chat) => chat.downstream,
-            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => Downstream::ChatCompletions,
+            Task::Embeddings(embeddings) => embeddings.downstream,
+            Task::Direct(_) | Task::Files(_) => Downstream::ChatCompletions,
         }
     }
 
@@ -127,7 +139,10 @@ impl Work {
     }
 
     /// Takes the provider's own names of files and batches out of its words.
-    pub fn reword(&self, message: &mut String) {
+    pub fn reword(&self, failure: &mut Failure) {
+        let Failure::Answered(UpstreamError { message, .. }) = failure else {
+            return;
+        };
         match &self.task {
             Task::Files(files) => files.reword(message),
             Task::Chat(chat) => chat.held.iter().for_each(|held| held.reword(message)),
@@ -181,10 +196,7 @@ impl Work {
                 (request, None) => return Ok((request, Drops::new())),
                 (request, Some(drops)) => (request, drops),
             },
-            Task::Embeddings(embeddings) => {
-                encode_embeddings(dialect(target), embeddings, &target.wire)
-                    .map_err(Failure::Inexpressible)?
-            }
+            Task::Embeddings(embeddings) => embeddings.write(target)?,
             Task::Direct(direct) => return Ok((direct.write(target, body)?, Drops::new())),
             Task::Files(files) => return Ok((files.request.clone(), Drops::new())),
         };
@@ -207,7 +219,7 @@ impl Work {
     ) -> Result<Translated, Failure> {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
-            Task::Embeddings(request) => embeddings_answer(target, request, body, input_bound),
+            Task::Embeddings(embeddings) => embeddings.answer(target, body, input_bound),
             Task::Direct(_) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
@@ -244,6 +256,51 @@ impl Work {
             Task::Chat(chat) => chat.dialect(target),
             Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => dialect(target),
         }
+    }
+}
+
+impl Embeddings {
+    fn write(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
+        let dialect = dialect(target);
+        let mut request = Cow::Borrowed(&self.request);
+        let mut drops = Drops::new();
+        let is_gemini = matches!(self.downstream, Downstream::GenerateContent(_));
+        if is_gemini && dialect != Dialect::Gemini {
+            drops = gemini::embeddings::leave(request.to_mut(), dialect);
+        }
+        let encoded = encode_embeddings(dialect, &request, &target.wire);
+        let (request, more) = encoded.map_err(Failure::Inexpressible)?;
+        drops.append(more);
+        Ok((request, drops))
+    }
+
+    fn answer(
+        &self,
+        target: &TargetRef,
+        body: &[u8],
+        input_bound: Tokens,
+    ) -> Result<Translated, DecodeError> {
+        let mut response = decode_embeddings(dialect(target), &self.request, body)?;
+        let usage = response.usage;
+        let encoded = match self.downstream {
+            Downstream::GenerateContent(_) => {
+                gemini::downstream::encode_embeddings(&response, self.is_many)
+            }
+            _ => {
+                // OpenAI's dialect promises a count; where the provider keeps silent it is an estimate.
+                response.usage.get_or_insert_with(|| Usage {
+                    input: estimate::likely_input(input_bound),
+                    ..Usage::default()
+                });
+                openai::embeddings::encode_response(&response, self.request.encoding)
+            }
+        };
+        Ok(Translated {
+            body: Bytes::from(encoded),
+            usage,
+            finish: None,
+            drops: Drops::new(),
+        })
     }
 }
 
@@ -399,28 +456,6 @@ pub(crate) fn responses_finish_word(word: &str) -> String {
         other => other,
     }
     .to_owned()
-}
-
-fn embeddings_answer(
-    target: &TargetRef,
-    request: &EmbeddingsRequest,
-    body: &[u8],
-    input_bound: Tokens,
-) -> Result<Translated, DecodeError> {
-    let mut response = decode_embeddings(dialect(target), request, body)?;
-    let usage = response.usage;
-    // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
-    response.usage.get_or_insert_with(|| Usage {
-        input: estimate::likely_input(input_bound),
-        ..Usage::default()
-    });
-    let encoded = openai::embeddings::encode_response(&response, request.encoding);
-    Ok(Translated {
-        body: Bytes::from(encoded),
-        usage,
-        finish: None,
-        drops: Drops::new(),
-    })
 }
 
 /// The language that a target is called in; the sandbox speaks OpenAI's.
