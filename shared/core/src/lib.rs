@@ -24,6 +24,7 @@ pub mod commit;
 pub mod config;
 pub mod credentials;
 pub mod estimate;
+pub mod files;
 pub mod gateway;
 pub mod hash;
 pub mod headers;

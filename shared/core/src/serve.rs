@@ -26,7 +26,7 @@ use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work, names};
+use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
@@ -120,13 +120,15 @@ impl<P: Platform> Run<P> {
             let started_at = self.p.now();
             let outcome = self.attempt(target, started_at).await;
             let latency_us = self.p.now().since(started_at);
-            let failure = match outcome {
+            let mut failure = match outcome {
                 Ok(accepted) => {
                     self.note(target, Some(200), None, latency_us);
                     return Ok((index, accepted));
                 }
                 Err(failure) => failure,
             };
+            credentials::scrub(&self.p, &self.isolate, &target.provider, &mut failure);
+            self.work.reword(&mut failure);
             let status = match &failure {
                 Failure::Answered(error) => Some(error.status),
                 _ => None,
@@ -181,9 +183,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(target, request).await?;
-            if let Task::Direct(_) = self.work.task
-                && !headers::is_json(&answer.headers)
-            {
+            if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
@@ -216,7 +216,7 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, and returns its answer when it is none of an error.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         target: &TargetRef,
         mut request: UpstreamRequest,
@@ -245,8 +245,7 @@ impl<P: Platform> Run<P> {
             .await
             .unwrap_or_default();
         let status = answer.status.as_u16();
-        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        let error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         Err(Failure::Answered(error))
     }
 
@@ -257,7 +256,12 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        if let Task::Files(files) = &self.work.task
+            && let Some(listing) = files.listing()
+        {
+            body = self.pages(target, files, listing, body).await?;
+        }
         let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
@@ -323,7 +327,8 @@ impl<P: Platform> Run<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
-            return Answer::problem(&problem, self.work.downstream());
+            let request = &self.admitted.draft().request;
+            return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
@@ -343,10 +348,10 @@ impl<P: Platform> Run<P> {
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
-        headers::cost(
-            &mut head,
-            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
-        );
+        let draft = self.admitted.draft();
+        if !draft.operation.is_free() {
+            headers::cost(&mut head, settle::cost(Some(target), &usage, draft.at_us));
+        }
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -361,7 +366,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -406,6 +411,7 @@ impl<P: Platform> Run<P> {
             Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
             Task::Embeddings(_) => 0,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
             input: self.admitted.bound().likely,
@@ -420,7 +426,7 @@ impl<P: Platform> Run<P> {
         let problem = target
             .map_or_else(
                 || Problem::bug("the target that failed"),
-                |target| failure.problem(&target.provider.id),
+                |target| self.work.problem(failure, &target.provider.id),
             )
             .with_headroom(self.admitted.headroom());
         let used = (Usage::default(), UsageSource::None);

@@ -4,6 +4,7 @@ mod admission;
 mod callers;
 mod estimate;
 mod failures;
+mod files;
 mod keys;
 mod leases;
 mod reservations;
