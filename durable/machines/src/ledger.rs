@@ -7,7 +7,9 @@
 //! |---|---|---|---|---|
 //! | `Admit` | `Admitted`, no charge | `Done` | `Done` | `Admitted` or `Denied` |
 //! | `Intent`, seen before | `Done`, no charge | `Done` | `Done` | `Done`, no charge |
+//! | `Intent`, new | `Done`, no second charge | `Done`, no charge | `Done`, no charge | `Done` |
 //! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` |
+//! | `Raise` | `Done` or `Denied` | `Unknown` | `Unknown` | `Unknown` |
 //! | `Settle` | `Done` | `Done`, a correction | `Done`, no charge | `Unknown`, no charge |
 //! | `Refuse` | `Done`, no record | `Done`, no record | `Done`, no record | `Done`, one record |
 //! | `Release` | `Done` | `Done`, a correction to nothing | `Done`, the charge stands | `Unknown` |
@@ -15,8 +17,9 @@
 //! `Done` to an `Admit` says that the request's life is over: it must not go on. Not known is what was never admitted,
 //! was settled or released in time, or expired long ago: only an expired reservation is remembered, for at least
 //! [`EXPIRED_KEPT`], because only it may still be settled late. So a batch that is sent again charges nothing twice,
-//! unless it holds an `Admit`: the caller delivers each `Admit` at most once, and where it does not know whether one
-//! arrived, it sends a `Release`, never the `Admit` again.
+//! unless it holds an `Admit`: no `Admit` arrives when its request is over, and where its sender does not know whether
+//! one arrived, it sends a `Release`, never the `Admit` again. One that comes twice while its request still waits is
+//! harmless: whether the request is then let in by another `Admit` or out of a lease, it has one reservation.
 //!
 //! An isolate that holds a lease lets requests in without asking, and tells of them by intents, each numbered within
 //! its lease; a number that was seen is charged no more. An `Intent` of a lease that is not known is `Unknown`, and
@@ -46,19 +49,21 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
+use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use crate::chain::Head;
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::{Record, Refusal};
 use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
 
 mod admit;
+mod call;
 mod expire;
 mod gauge;
 mod lease;
 mod measure;
+mod part;
+mod raise;
 mod refuse;
 pub(crate) mod rows;
 mod scope;
@@ -66,7 +71,11 @@ mod settle;
 mod standing;
 mod window;
 
+pub use call::{Answer, Call, Notices};
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
+pub use part::Part;
+pub use raise::Raise;
+pub use standing::ScopeStanding;
 pub use window::SUB_BUCKETS;
 
 /// How long an expired reservation is remembered, at least.
@@ -114,6 +123,8 @@ pub enum Command {
         /// For how long.
         ttl: Span,
     },
+    /// The request needs more than it has reserved: reserve all of it at every scope, or leave what stands.
+    Raise(Box<Raise>),
     /// Replace the reservation by the truth, and queue the record. The ledger writes the record's `kind` and
     /// `cost_nano_usd` itself, the latter from `actual`.
     Settle {
@@ -140,6 +151,9 @@ pub struct Admission {
     pub scopes: Vec<ScopeRules>,
     /// An upper bound on what it will use. One request is counted besides.
     pub estimate: Amount,
+    /// How it can do with less, if it can.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub part: Option<Part>,
     /// How long the reservation lives unless it is extended.
     pub ttl: Span,
     /// The record as it would have to be written if nobody came back: outcome unknown, usage estimated.
@@ -193,11 +207,14 @@ pub struct Grant {
 pub enum Reply {
     /// The reservation stands. Also the answer to a repeated `Admit`.
     Admitted(Headroom),
+    /// A reservation of a part stands: the least that will do, and so many output tokens more. Also the answer to a
+    /// repeated `Admit`.
+    Cut(Tokens, Headroom),
     /// A rule forbids it; nothing was written.
     Denied(Denial),
     /// What the isolate holds from now on.
     Leased(Grant),
-    /// Settled, released, extended or drawn, or corrected before. To an `Admit`: this request's life is over.
+    /// Settled, released, extended, raised or drawn, or corrected before. To an `Admit`: this request's life is over.
     Done,
     /// There is no such reservation, neither open nor expired; nothing was changed. Also the answer to a repeated
     /// `Settle` or `Release`.
@@ -211,54 +228,6 @@ pub enum Reply {
         /// How many reservations are open.
         open: u64,
     },
-}
-
-/// Commands that travel together, and what their sender has heard.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Call {
-    /// The commands, to be carried out in this order and committed together.
-    pub commands: Vec<Command>,
-    /// What the sender knows.
-    #[serde(default)]
-    pub notices: Notices,
-    /// The last batch of the ledger's chain that the sender knows of.
-    #[serde(default, rename = "b", skip_serializing_if = "is_zero")]
-    pub batch: u64,
-}
-
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// A reply for each command, and what the ledger has heard.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The replies, in the order of the commands.
-    pub replies: Vec<Reply>,
-    /// What the ledger knows.
-    #[serde(default)]
-    pub notices: Notices,
-    /// Where the ledger's chain stands, where the sender does not know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<Head>,
-}
-
-/// News that travel with calls that are made anyway. Ledgers keep them in memory only: losing them makes them late.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notices {
-    /// The registry's last change (of a key or of the configuration) that anybody has heard of.
-    #[serde(default, rename = "r")]
-    pub registry_sequence: u64,
-}
-
-impl Notices {
-    /// What either knows.
-    #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self {
-            registry_sequence: self.registry_sequence.max(other.registry_sequence),
-        }
-    }
 }
 
 /// What is left after an admission, for the response's headers.
@@ -321,28 +290,6 @@ pub struct Denial {
     pub headroom: Headroom,
 }
 
-/// What stands at one scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeStanding {
-    /// The scope.
-    pub scope: Scope,
-    /// Settled this day, in the scope's time zone.
-    pub spent_day: NanoUsd,
-    /// Settled this month, in the scope's time zone.
-    pub spent_month: NanoUsd,
-    /// Settled since the beginning.
-    pub spent_total: NanoUsd,
-    /// Reserved by open requests.
-    pub reserved: NanoUsd,
-    /// Held by isolates, to be drawn or given back.
-    #[serde(default)]
-    pub leased: Slice,
-    /// Requests admitted since the beginning.
-    pub requests_total: u64,
-    /// Tokens settled since the beginning.
-    pub tokens_total: u64,
-}
-
 /// The rows that a batch of commands must see first.
 #[must_use]
 pub fn reads(commands: &[Command]) -> Vec<Read> {
@@ -361,8 +308,9 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
             }
             Command::Intent(intent) => {
                 keys.insert(rows::lease_key(&intent.lease));
-                continue;
+                &intent.draft.request
             }
+            Command::Raise(raise) => &raise.request,
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
             Command::Refuse(refusal) => {
@@ -400,8 +348,9 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
             }
             Command::Intent(intent) => {
                 keys.extend(lease_scopes(&mut work, &intent.lease)?);
-                continue;
+                &intent.draft.request
             }
+            Command::Raise(raise) => &raise.request,
             Command::Admit(_) | Command::Extend { .. } | Command::Refuse(_) | Command::Standing => {
                 continue;
             }
@@ -484,6 +433,7 @@ fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply,
         Command::Lease(request) => lease::lease(work, now, request),
         Command::Intent(intent) => lease::intent(work, now, intent),
         Command::Extend { request, ttl } => settle::extend(work, now, request, *ttl),
+        Command::Raise(wanted) => raise::raise(work, now, wanted),
         Command::Settle { actual, record } => settle::settle(work, now, *actual, record),
         Command::Release { request } => settle::release(work, now, request),
         Command::Refuse(refusal) => refuse::refuse(work, now, refusal),

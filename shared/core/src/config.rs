@@ -9,6 +9,7 @@ mod compiled;
 mod document;
 mod entries;
 mod issue;
+mod keepers;
 mod offer;
 mod pattern;
 mod sandbox;

@@ -12,10 +12,12 @@ use sluice_machines::record::{Attempt, Outcome, Record};
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
+use crate::allowance::Allowance;
+use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::receipt;
-use crate::serve::{self, Run};
+use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::upstream::{Body, Watch};
@@ -28,6 +30,7 @@ pub struct Pump<P: Platform> {
     pub(crate) body: Body<P>,
     pub(crate) session: Session,
     pub(crate) watch: Watch,
+    pub(crate) allowance: Option<Allowance>,
     pub(crate) drops: Drops,
     pub(crate) first_byte_at: Timestamp,
     pub(crate) started_at: Timestamp,
@@ -36,6 +39,8 @@ pub struct Pump<P: Platform> {
 /// Why the flow stopped.
 enum Stop {
     Done,
+    /// All that may be written was written.
+    Spent,
     Left,
     Failed(Failure),
 }
@@ -58,19 +63,19 @@ impl<P: Platform> Pump<P> {
         let mut out = std::mem::take(&mut self.first);
         let stop = self.flow(&mut sink, &mut out).await;
         let stop = match stop {
-            Stop::Done => match self.end(sink, Vec::new(), &Stop::Done).await {
-                Ok(()) => Stop::Done,
+            Stop::Done | Stop::Spent => match self.end(sink, &stop).await {
+                Ok(()) => stop,
                 Err(()) => Stop::Left,
             },
-            Stop::Failed(failure) => {
-                let mut last = Vec::new();
-                // Without an end in good order the caller knows that something is missing.
-                let has_word = self.interrupt(&failure, &mut last);
-                let stop = Stop::Failed(failure);
-                if has_word {
-                    // Whether the caller still hears of it changes nothing: the failure is what is recorded.
-                    let _ = self.end(sink, last, &stop).await;
+            Stop::Failed(mut failure) => {
+                if let Some(target) = self.run.route.targets.get(self.index) {
+                    let run = &self.run;
+                    credentials::scrub(&run.p, &run.isolate, &target.provider, &mut failure);
+                    run.work.reword(&mut failure);
                 }
+                // Whether the caller still hears of it changes nothing: the failure is what is recorded.
+                let stop = Stop::Failed(failure);
+                let _ = self.end(sink, &stop).await;
                 stop
             }
             Stop::Left => Stop::Left,
@@ -99,6 +104,7 @@ impl<P: Platform> Pump<P> {
         let mut interruption: Pin<Box<dyn Future<Output = Interruption> + '_>> =
             Box::pin(interruption);
         let (body, session) = (&mut self.body, &mut self.session);
+        let allowance = &mut self.allowance;
         loop {
             if !out.is_empty() {
                 let piece = Bytes::from(std::mem::take(out));
@@ -115,8 +121,8 @@ impl<P: Platform> Pump<P> {
                 }
                 watch.touch(p.now());
             }
-            if session.seen().ended {
-                return Stop::Done;
+            if let Some(stop) = ends(allowance.as_mut(), run, session, &mut interruption).await {
+                return stop;
             }
             let chunk = pin!(body.chunk());
             let read = match select(chunk, &mut interruption).await {
@@ -155,8 +161,12 @@ impl<P: Platform> Pump<P> {
     }
 
     /// The last bytes: an error event, and what the answer cost and its receipt, as comments where clients skip them.
-    async fn end(&self, mut sink: impl Sink, last: Vec<u8>, stop: &Stop) -> Result<(), ()> {
-        let mut last = last;
+    async fn end(&mut self, mut sink: impl Sink, stop: &Stop) -> Result<(), ()> {
+        let mut last = Vec::new();
+        // Without an end in good order the caller knows that something is missing.
+        if !self.close(stop, &mut last) {
+            return Err(());
+        }
         if self.session.takes_comments() {
             self.comment(&mut last, stop).await;
         }
@@ -166,21 +176,29 @@ impl<P: Platform> Pump<P> {
         sink.close().await.map_err(|_| ())
     }
 
-    /// The error event of a stream that broke off. `false`: there is no word for one.
-    fn interrupt(&mut self, failure: &Failure, last: &mut Vec<u8>) -> bool {
-        let target = self.run.route.targets.get(self.index);
-        target.is_none_or(|target| {
-            let problem = failure.problem(&target.provider.id);
-            self.session.interrupt(&problem, last)
-        })
+    /// What ends a stream before the provider does. `false`: there is no word for it.
+    fn close(&mut self, stop: &Stop, last: &mut Vec<u8>) -> bool {
+        match (stop, self.run.route.targets.get(self.index)) {
+            (Stop::Spent, _) => {
+                let input = self.run.admitted.bound().likely;
+                let (usage, _) = self.session.seen().usage_or_estimate(input);
+                self.session.cut_short(&usage, last)
+            }
+            (Stop::Failed(failure), Some(target)) => {
+                let request = &self.run.admitted.draft().request;
+                let problem = failure.problem(&target.provider.id);
+                self.session.interrupt(&problem, request, last)
+            }
+            _ => true,
+        }
     }
 
     async fn comment(&self, last: &mut Vec<u8>, stop: &Stop) {
         let now = self.run.p.now();
         let record = || self.record(now, stop, self.run.attempts.borrow().clone());
-        if let Stop::Done = stop {
+        if let Stop::Done | Stop::Spent = stop {
             let record = record();
-            let lost = serve::names(&self.session.drops()).join(",");
+            let lost = settle::names(&self.session.drops()).join(",");
             let lost = if lost.is_empty() {
                 lost
             } else {
@@ -203,9 +221,9 @@ impl<P: Platform> Pump<P> {
         let mut drops = self.drops.clone();
         drops.append(self.session.drops());
         let seen = self.session.seen();
-        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().input);
+        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().likely);
         let (outcome, status, error) = match stop {
-            Stop::Done => (Outcome::Completed, 200, None),
+            Stop::Done | Stop::Spent => (Outcome::Completed, 200, None),
             Stop::Left => (
                 Outcome::DownstreamLeft,
                 crate::gateway::LEFT_STATUS,
@@ -223,7 +241,7 @@ impl<P: Platform> Pump<P> {
             finish: seen.finish.clone(),
             error,
             attempts,
-            dropped: serve::names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::record(&self.run.admitted, now, ending)
     }
@@ -231,5 +249,25 @@ impl<P: Platform> Pump<P> {
     fn settle(self, stop: &Stop) {
         let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, record);
+    }
+}
+
+/// Why nothing more is to be read, if so: the answer is over, or as long as it may be.
+async fn ends<P: Platform>(
+    allowance: Option<&mut Allowance>,
+    run: &Run<P>,
+    session: &Session,
+    interruption: &mut Pin<Box<dyn Future<Output = Interruption> + '_>>,
+) -> Option<Stop> {
+    let seen = session.seen();
+    if seen.ended {
+        return Some(Stop::Done);
+    }
+    let allowance = allowance.filter(|_| !seen.complete)?;
+    let suffices = pin!(allowance.suffices(run, seen));
+    match select(suffices, interruption).await {
+        Either::Left((true, _)) => None,
+        Either::Left((false, _)) | Either::Right((Interruption::Silence, _)) => Some(Stop::Spent),
+        Either::Right((Interruption::Left, _)) => Some(Stop::Left),
     }
 }

@@ -14,6 +14,7 @@ use sluice_wire::downstream::Answered;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
+use crate::allowance::Allowance;
 use crate::config::{Config, Route, TargetRef};
 use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
@@ -29,6 +30,8 @@ use crate::settle::{self, Ending};
 use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
+
+mod unserved;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
@@ -120,13 +123,15 @@ impl<P: Platform> Run<P> {
             let started_at = self.p.now();
             let outcome = self.attempt(target, started_at).await;
             let latency_us = self.p.now().since(started_at);
-            let failure = match outcome {
+            let mut failure = match outcome {
                 Ok(accepted) => {
                     self.note(target, Some(200), None, latency_us);
                     return Ok((index, accepted));
                 }
                 Err(failure) => failure,
             };
+            credentials::scrub(&self.p, &self.isolate, &target.provider, &mut failure);
+            self.work.reword(&mut failure);
             let status = match &failure {
                 Failure::Answered(error) => Some(error.status),
                 _ => None,
@@ -181,9 +186,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(target, request).await?;
-            if let Task::Direct(_) = self.work.task
-                && !headers::is_json(&answer.headers)
-            {
+            if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
@@ -216,7 +219,7 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, and returns its answer when it is none of an error.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         target: &TargetRef,
         mut request: UpstreamRequest,
@@ -245,8 +248,7 @@ impl<P: Platform> Run<P> {
             .await
             .unwrap_or_default();
         let status = answer.status.as_u16();
-        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        let error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         Err(Failure::Answered(error))
     }
 
@@ -257,8 +259,13 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
-        let input = self.admitted.bound().input;
+        let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        if let Task::Files(files) = &self.work.task
+            && let Some(listing) = files.listing()
+        {
+            body = self.pages(target, files, listing, body).await?;
+        }
+        let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
             return Err(Failure::LossyAnswer(answer.drops));
@@ -279,7 +286,7 @@ impl<P: Platform> Run<P> {
     fn reserved(&self) -> Usage {
         let bound = self.admitted.bound();
         Usage {
-            input: crate::estimate::likely_input(bound.input),
+            input: bound.likely,
             output: bound.output.unwrap_or_default(),
             ..Usage::default()
         }
@@ -323,10 +330,12 @@ impl<P: Platform> Run<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
-            return Answer::problem(&problem, self.work.downstream());
+            let request = &self.admitted.draft().request;
+            return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
+        headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
@@ -361,10 +370,12 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
         let record = settle::record(&self.admitted, self.p.now(), ending);
-        headers::cost(&mut head, record.cost_nano_usd);
+        if !record.operation.is_free() {
+            headers::cost(&mut head, record.cost_nano_usd);
+        }
         settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
         if let Some(receipt) = self.receipt(|| record).await {
             headers::receipt(&mut head, &receipt);
@@ -392,6 +403,7 @@ impl<P: Platform> Run<P> {
             status: StatusCode::OK,
             headers: head,
             body: AnswerBody::Stream(Box::new(Pump {
+                allowance: Allowance::of(&self, target),
                 run: self,
                 index,
                 first: stream.first,
@@ -410,103 +422,13 @@ impl<P: Platform> Run<P> {
             Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
             Task::Embeddings(_) => 0,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             output: crate::estimate::likely_output(written),
             ..Usage::default()
         };
         (usage, UsageSource::Estimated)
     }
-
-    async fn fail(self, index: usize, failure: &Failure) -> Problem {
-        let target = self.route.targets.get(index);
-        let problem = target
-            .map_or_else(
-                || Problem::bug("the target that failed"),
-                |target| failure.problem(&target.provider.id),
-            )
-            .with_headroom(self.admitted.headroom());
-        let used = (Usage::default(), UsageSource::None);
-        let (status, code) = (problem.status().as_u16(), failure.code());
-        let unserved = self.unserved(Outcome::Failed, status, index, used, code);
-        problem.with_receipt(unserved.await)
-    }
-
-    /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
-    async fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
-        let used = match &accepted {
-            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
-                || self.estimated(&whole.answer.body),
-                |usage| (usage, UsageSource::Provider),
-            ),
-            Accepted::Stream(stream) => stream
-                .session
-                .seen()
-                .usage_or_estimate(self.admitted.bound().input),
-        };
-        drop(accepted);
-        let problem = Problem::from(StoreError::Unavailable {
-            store: "ledger",
-            detail: String::new(),
-        });
-        let (status, code) = (problem.status().as_u16(), problem.code().to_owned());
-        let unserved = self.unserved(Outcome::Failed, status, index, used, code);
-        problem.with_receipt(unserved.await)
-    }
-
-    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
-    async fn leave(self) -> Problem {
-        let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
-            ..Usage::default()
-        };
-        let used = (usage, UsageSource::Estimated);
-        let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
-        // Nobody is there to take the receipt.
-        self.unserved(Outcome::DownstreamLeft, status, 0, used, code)
-            .await;
-        Problem::left()
-    }
-
-    /// Settles a request whose caller got no answer; its receipt.
-    async fn unserved(
-        self,
-        outcome: Outcome,
-        status: u16,
-        target: usize,
-        (usage, usage_source): (Usage, UsageSource),
-        code: String,
-    ) -> Option<String> {
-        let ending = Ending {
-            outcome,
-            status,
-            target: self.route.targets.get(target),
-            usage,
-            usage_source,
-            first_byte_at: None,
-            finish: None,
-            error: Some(code),
-            attempts: self.attempts.take(),
-            dropped: Vec::new(),
-        };
-        let record = settle::record(&self.admitted, self.p.now(), ending);
-        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
-        self.receipt(|| record).await
-    }
-
-    /// The receipt of an answer that is recorded so, where there are receipts.
-    pub(crate) async fn receipt(&self, record: impl FnOnce() -> Record) -> Option<String> {
-        let (ledger, config) = (self.admitted.ledger(), self.config.version);
-        receipt::of(&self.p, &self.isolate, ledger, config, record).await
-    }
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

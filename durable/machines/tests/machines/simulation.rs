@@ -184,7 +184,11 @@ fn request_of(command: &Command) -> &RequestId {
         Command::Admit(admission) => &admission.draft.request,
         Command::Settle { record, .. } => &record.request,
         Command::Extend { request, .. } | Command::Release { request } => request,
-        Command::Lease(_) | Command::Intent(_) | Command::Refuse(_) | Command::Standing => {
+        Command::Lease(_)
+        | Command::Intent(_)
+        | Command::Raise(_)
+        | Command::Refuse(_)
+        | Command::Standing => {
             unreachable!()
         }
     }
@@ -375,7 +379,11 @@ impl Simulation {
             (Command::Release { .. }, State::Expired) => (State::ReleasedLate, Reply::Done),
             (Command::Release { .. }, corrected) => (corrected, Reply::Done),
             (
-                Command::Lease(_) | Command::Intent(_) | Command::Refuse(_) | Command::Standing,
+                Command::Lease(_)
+                | Command::Intent(_)
+                | Command::Raise(_)
+                | Command::Refuse(_)
+                | Command::Standing,
                 _,
             ) => unreachable!(),
         };

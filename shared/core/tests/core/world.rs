@@ -174,6 +174,10 @@ impl World {
         shared.now.set(NOON);
         shared.secrets.borrow_mut().extend([
             ("SLUICE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            (
+                "SLUICE_ID_KEY".to_owned(),
+                "an-identity-of-the-tests-0123456789".to_owned(),
+            ),
             ("OPENAI_API_KEY".to_owned(), "sk-provider-one".to_owned()),
             ("ANTHROPIC_API_KEY".to_owned(), "sk-provider-two".to_owned()),
             ("GEMINI_API_KEY".to_owned(), "sk-provider-three".to_owned()),
