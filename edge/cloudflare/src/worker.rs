@@ -125,7 +125,7 @@ impl Platform for Worker {
     async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
         // Copied before the first wait: the view would not outlive a growing memory.
         let message = Uint8Array::from(message);
-        let signed = JsFuture::from(glue::sign(key.seed.expose(), &key.public, message)).await;
+        let signed = settled(&glue::sign(key.seed.expose(), &key.public, message)).await;
         let signed: Uint8Array = signed.ok()?.unchecked_into();
         signed.to_vec().try_into().ok()
     }
