@@ -14,6 +14,7 @@ use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{OrgId, Span, Timestamp};
 
+use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
@@ -47,6 +48,8 @@ pub struct Isolate {
     pub(crate) leases: RefCell<Leases>,
     /// Who waits for a limit.
     pub(crate) lines: RefCell<Lines>,
+    /// Whom not to call for a while.
+    pub(crate) circuits: RefCell<Circuits>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
 }

@@ -19,6 +19,7 @@
 pub mod address;
 pub mod admit;
 pub mod authenticate;
+pub mod circuit;
 pub mod commit;
 pub mod config;
 pub mod credentials;

@@ -12,6 +12,7 @@ use sluice_machines::record::Outcome;
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
+use crate::circuit::End;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::serve::{self, Run};
@@ -188,6 +189,11 @@ impl<P: Platform> Pump<P> {
     }
 
     fn settle(self, stop: &Stop) {
+        self.run.tell_circuit(match stop {
+            Stop::Done => End::Answered,
+            Stop::Left => End::Left,
+            Stop::Failed(failure) => End::Failed(failure),
+        });
         let mut drops = self.drops;
         drops.append(self.session.drops());
         let seen = self.session.seen();

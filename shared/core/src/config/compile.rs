@@ -6,6 +6,7 @@ pub use orgs::rules;
 pub(super) use prices::Prices;
 
 mod access;
+mod circuits;
 mod orgs;
 mod prices;
 mod providers;
@@ -16,13 +17,14 @@ use std::ops::RangeInclusive;
 
 use sluice_units::{IdError, Region, Span};
 
-use super::compiled::{Accounting, Gateway, Retry, Timeouts};
+use super::compiled::{Accounting, Circuit, Gateway, Retry, Timeouts};
 use super::document::{
     AccountingDocument, Document, GatewayDocument, RetryDocument, TimeoutsDocument,
 };
 use super::issue::{Issue, Issues, Path};
 use super::{Config, secrets};
 use crate::hash::sha256_hex;
+use circuits::CIRCUIT_DEFAULT;
 
 const REGION_DEFAULT: &str = "local";
 const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
@@ -76,6 +78,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
 struct Defaults {
     timeouts: Timeouts,
     retry: Retry,
+    circuit: Circuit,
 }
 
 /// The document's checks, and what they have found.
@@ -103,6 +106,7 @@ impl Check {
                 &TIMEOUTS_DEFAULT,
             ),
             retry: self.retry(&path.name("retry"), &document.retry, &RETRY_DEFAULT),
+            circuit: self.circuit(&path.name("circuit"), &document.circuit, &CIRCUIT_DEFAULT),
         };
         (gateway, defaults)
     }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod callers;
+mod circuits;
 mod failures;
 mod keys;
 mod leases;
