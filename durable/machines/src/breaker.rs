@@ -69,10 +69,13 @@ pub enum Change {
     Opened(Timestamp),
     /// It lets everything through.
     Closed,
+    /// A probe said nothing: the next call is one.
+    Waits,
 }
 
 /// One circuit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Circuit {
     state: State,
     /// Counts the changes.
@@ -84,17 +87,17 @@ pub struct Circuit {
     closed_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+/// Where a circuit stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Calls go through.
     #[default]
     Closed,
-    Open {
-        until: Timestamp,
-    },
+    /// None does until then; the one after it is a probe.
+    Open(Timestamp),
     /// A probe is under way; after this it is not waited for any more.
-    HalfOpen {
-        until: Timestamp,
-    },
+    HalfOpen(Timestamp),
 }
 
 impl Circuit {
@@ -106,16 +109,22 @@ impl Circuit {
         match self.state {
             State::Closed => Ok(()),
             // What lies further away was written by a clock that was set back since.
-            State::Open { until } | State::HalfOpen { until }
+            State::Open(until) | State::HalfOpen(until)
                 if now < until && until.since(now) <= policy.open_max =>
             {
                 Err(until)
             }
-            State::Open { .. } | State::HalfOpen { .. } => Ok(()),
+            State::Open(_) | State::HalfOpen(_) => Ok(()),
         }
     }
 
-    /// Whether the next call that is let through is a probe.
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether calls go through as always; if not, the next that does is a probe.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
@@ -124,9 +133,7 @@ impl Circuit {
     /// Leave to make a call that [`Self::may`] be made. Whoever gets it from a circuit that is not closed is its probe.
     pub fn take(&mut self, now: Timestamp, policy: &Policy) -> Pass {
         if !self.is_closed() {
-            self.enter(State::HalfOpen {
-                until: now.plus(policy.open.min(policy.open_max)),
-            });
+            self.enter(State::HalfOpen(now.plus(policy.open.min(policy.open_max))));
         }
         Pass { era: self.era }
     }
@@ -150,9 +157,8 @@ impl Circuit {
                 Some(self.open(now, policy, wait))
             }
             Outcome::Neither if is_probe => {
-                // The next call is the probe.
-                self.enter(State::Open { until: now });
-                None
+                self.enter(State::Open(now));
+                Some(Change::Waits)
             }
             Outcome::Begun | Outcome::Neither => None,
             Outcome::Success => {
@@ -190,28 +196,40 @@ impl Circuit {
         (failures > 0 && self.counts.trip(policy)).then(|| self.trip(now, policy, None))
     }
 
-    /// Others say that it is open for so long. A probe that is under way will tell.
-    pub fn hear_open(&mut self, now: Timestamp, left: Span) {
+    /// Whoever has seen it says that it is open for so long. Says whether that is news.
+    pub fn tell_open(&mut self, now: Timestamp, left: Span) -> bool {
         let until = now.plus(left);
-        match self.state {
-            State::HalfOpen { .. } => {}
-            State::Open { until: own } if own >= until => {}
-            State::Open { .. } | State::Closed => self.enter(State::Open { until }),
+        let is_news = !matches!(self.state, State::Open(own) if own >= until);
+        if is_news {
+            self.enter(State::Open(until));
+        }
+        is_news
+    }
+
+    /// Others say that it is open for so long, and no longer. A probe that is under way here knows better.
+    pub fn hear_open(&mut self, now: Timestamp, left: Span) {
+        if !matches!(self.state, State::HalfOpen(_)) {
+            self.enter(State::Open(now.plus(left)));
         }
     }
 
-    /// Others say that it is closed.
-    pub fn hear_closed(&mut self, now: Timestamp) {
-        if !self.is_closed() {
+    /// Others say that it is closed. Says whether that is news.
+    pub fn hear_closed(&mut self, now: Timestamp) -> bool {
+        let is_news = !self.is_closed();
+        if is_news {
             self.close(now);
         }
+        is_news
     }
 
-    /// Lets the next call through as a probe: there is news that it may succeed.
-    pub fn hurry(&mut self, now: Timestamp) {
-        if matches!(self.state, State::Open { .. }) {
-            self.enter(State::Open { until: now });
+    /// Lets the next call through as a probe, for it may succeed. Says whether that is news.
+    pub fn hurry(&mut self, now: Timestamp) -> bool {
+        let is_news =
+            matches!(self.state, State::Open(until) | State::HalfOpen(until) if until > now);
+        if is_news {
+            self.enter(State::Open(now));
         }
+        is_news
     }
 
     /// Opens, after having been closed.
@@ -231,7 +249,7 @@ impl Circuit {
         let doubled = policy.open.times(1_i64 << self.repeats.min(DOUBLINGS_MAX));
         let span = doubled.max(wait.unwrap_or_default()).min(policy.open_max);
         let until = now.plus(span);
-        self.enter(State::Open { until });
+        self.enter(State::Open(until));
         Change::Opened(until)
     }
 
@@ -250,7 +268,7 @@ impl Circuit {
 }
 
 /// Calls and failures within a window.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     /// The number of the step that the last of the steps is.
     step: i64,

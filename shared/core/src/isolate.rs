@@ -308,6 +308,7 @@ impl Isolate {
             commands,
             notices: Notices {
                 registry_sequence: self.sequence.get(),
+                health_version: self.circuits.borrow().version(),
             },
         }
     }
@@ -315,6 +316,7 @@ impl Isolate {
     /// Somebody knows of a change that this isolate does not know of: its copies are not fresh any more, and the next
     /// request has them refreshed.
     pub(crate) fn hear(&self, now: Timestamp, notices: Notices) {
+        self.circuits.borrow_mut().hear_of(notices.health_version);
         if notices.registry_sequence > self.sequence.get() {
             let fresh_since = now.minus(COPY_AGE_FRESH);
             let synced_at = self.synced_at.get();

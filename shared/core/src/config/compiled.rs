@@ -111,6 +111,8 @@ pub struct Circuit {
     pub policy: Policy,
     /// What counts as a failure.
     pub failures: Failures,
+    /// How often to look at a provider that nobody calls, or that fails; never where it is nothing.
+    pub look: Span,
 }
 
 /// What counts as a failure of a target.

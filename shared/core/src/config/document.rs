@@ -140,6 +140,8 @@ document! {
         open_max: Option<String>,
         /// What counts as a failure; nothing turns it off.
         failures: Option<Vec<FailureName>>,
+        /// How often to look at a provider that nobody calls, or that fails; `0s` is never.
+        look: Option<String>,
     }
 }
 

@@ -2,10 +2,10 @@
 //! was made to.
 
 use sluice_machines::record::Attempt;
-use sluice_units::Span;
+use sluice_units::{Span, Timestamp};
 
 use super::{Accepted, Run};
-use crate::circuit::End;
+use crate::circuit::{self, End};
 use crate::config::TargetRef;
 use crate::plan::{Failure, Next, Plan};
 use crate::platform::Platform;
@@ -52,19 +52,21 @@ impl<P: Platform> Run<P> {
     /// Calls a target, if its circuit lets the call through.
     async fn try_target(&self, index: usize, target: &TargetRef) -> Result<Accepted<P>, Failure> {
         let started_at = self.p.now();
-        let asked = self.isolate.circuits.borrow_mut().ask(started_at, target);
-        let outcome = match asked {
-            Ok(permit) => {
-                self.permit.set(Some((index, permit)));
-                self.attempt(target, started_at).await
+        let outcome = match self.may_call(index, target).await {
+            Ok(()) => self.attempt(target, started_at).await,
+            Err(left) => {
+                circuit::exchange(&self.p, &self.isolate);
+                Err(Failure::CircuitOpen(left))
             }
-            Err(left) => Err(Failure::CircuitOpen(left)),
         };
         let status = match &outcome {
             Ok(_) => Some(200),
             Err(Failure::Answered(error)) => Some(error.status),
             Err(_) => None,
         };
+        if let Ok(Accepted::Whole(whole)) = &outcome {
+            self.tell_circuit_at(whole.first_byte_at, End::Begun);
+        }
         self.tell_circuit(match &outcome {
             Ok(Accepted::Whole(_)) => End::Answered,
             Ok(Accepted::Stream(_)) => End::Begun,
@@ -77,31 +79,57 @@ impl<P: Platform> Run<P> {
         outcome
     }
 
+    /// Whether the target may be called; if not, how long not. Only a probe asks the region, and waits for its word.
+    async fn may_call(&self, index: usize, target: &TargetRef) -> Result<(), Span> {
+        let circuits = &self.isolate.circuits;
+        let (permit, probes) = circuits.borrow_mut().ask(self.p.now(), target)?;
+        self.permit.set(Some((index, permit)));
+        if probes.is_empty() {
+            return Ok(());
+        }
+        let Some(snapshot) = circuit::leave(&self.p, probes).await else {
+            return Ok(());
+        };
+        let now = self.p.now();
+        let mut circuits = circuits.borrow_mut();
+        if snapshot.may_probe {
+            circuits.hear(now, &snapshot);
+            return Ok(());
+        }
+        self.permit.take();
+        Err(circuits.give_back(now, target, permit, &snapshot))
+    }
+
     /// Waits before the next call, unless it is clear by now that there will be none.
     async fn back_off(&self, index: usize, wait: Span) {
         let Some(target) = self.route.targets.get(index) else {
             return;
         };
         let at = self.p.now().plus(wait);
-        let refuses = || self.isolate.circuits.borrow_mut().refuses(at, target);
-        if wait > Span::ZERO && !refuses() {
+        let refusal = || self.isolate.circuits.borrow_mut().refusal(at, target);
+        if wait > Span::ZERO && refusal().is_none() {
             self.p.sleep(wait).await;
         }
     }
 
     /// How the call at hand goes; whoever is called is judged by it.
     pub(crate) fn tell_circuit(&self, end: End<'_>) {
+        self.tell_circuit_at(self.p.now(), end);
+    }
+
+    fn tell_circuit_at(&self, now: Timestamp, end: End<'_>) {
         let Some((index, mut permit)) = self.permit.take() else {
             return;
         };
         let Some(target) = self.route.targets.get(index) else {
             return;
         };
-        let now = self.p.now();
-        let mut circuits = self.isolate.circuits.borrow_mut();
-        circuits.note(now, target, &mut permit, end);
+        let circuits = &self.isolate.circuits;
+        circuits.borrow_mut().note(now, target, &mut permit, end);
         if let End::Begun = end {
             self.permit.set(Some((index, permit)));
+        } else {
+            circuit::exchange(&self.p, &self.isolate);
         }
     }
 

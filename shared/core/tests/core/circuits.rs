@@ -1,11 +1,14 @@
 //! Targets that fail are left alone for a while, and come back.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
+use sluice_core::isolate::Isolate;
 use sluice_core::platform::FetchError;
 use sluice_core::sandbox::Step;
 use sluice_units::Span;
 
-use crate::world::{Got, Reaction, World, answer, send, stream};
+use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, key, streamed, with};
 
 /// A world without retries, so that each request is one call to a target.
@@ -299,4 +302,129 @@ fn streams_that_break_off_and_answers_that_never_come_count() {
     failing(&mut world, &key, "alone", &Reaction::Hang, 1);
     let got = ask(&mut world, &key, "alone", vec![]);
     assert_eq!(got.json()["error"]["code"], "circuit_open");
+}
+
+/// Another isolate of the same region, which has served before.
+fn another(world: &World) -> Rc<Isolate> {
+    Rc::new(Isolate::new(world.document()))
+}
+
+#[test]
+fn what_one_isolate_has_seen_the_others_hear_with_what_they_ask_anyway() {
+    let mut world = single(|_| ());
+    let key = key(&mut world);
+    let (one, other) = (Rc::clone(&world.isolate), another(&world));
+    world.isolate = Rc::clone(&other);
+    let got = ask(&mut world, &key, "alone", vec![answer(200, OPENAI_ANSWER)]);
+    assert_eq!(got.status, 200);
+    world.isolate = one;
+    failing(&mut world, &key, "alone", &server_error(), 3);
+    let got = ask(&mut world, &key, "alone", vec![]);
+    assert_eq!(got.json()["error"]["code"], "circuit_open");
+    let reports = world.health_calls().len();
+
+    // The other one hears of it with an answer of the ledger, and asks beside the request.
+    world.isolate = other;
+    let script = vec![answer(200, OPENAI_ANSWER)];
+    assert_eq!(ask(&mut world, &key, "alone", script).status, 200);
+    assert_eq!(world.health_calls().len(), reports + 1);
+    let got = ask(&mut world, &key, "alone", vec![]);
+    assert_eq!(got.json()["error"]["code"], "circuit_open");
+
+    // A new one hears of it with its first report.
+    world.isolate = another(&world);
+    let script = vec![answer(200, OPENAI_ANSWER)];
+    assert_eq!(ask(&mut world, &key, "alone", script).status, 200);
+    let got = ask(&mut world, &key, "alone", vec![]);
+    assert_eq!(got.json()["error"]["code"], "circuit_open");
+}
+
+#[test]
+fn one_request_of_the_whole_region_probes() {
+    let mut world = single(|_| ());
+    let key = key(&mut world);
+    let (one, other) = (Rc::clone(&world.isolate), another(&world));
+    failing(&mut world, &key, "alone", &server_error(), 3);
+    world.isolate = Rc::clone(&other);
+    let script = vec![answer(200, OPENAI_ANSWER)];
+    assert_eq!(ask(&mut world, &key, "alone", script).status, 200);
+    world.wait(Span::from_seconds(31));
+    world.script(vec![
+        Reaction::Answer {
+            status: 200,
+            headers: vec![("content-type", "application/json".to_owned())],
+            steps: vec![Step::Wait(Span::from_seconds(3)), send(OPENAI_ANSWER)],
+        },
+        answer(200, ANTHROPIC_ANSWER),
+    ]);
+    let authorization = format!("Bearer {key}");
+    let headers = [("authorization", authorization.as_str())];
+    let got: Vec<_> = [&one, &other]
+        .into_iter()
+        .map(|isolate| {
+            world.isolate = Rc::clone(isolate);
+            world.start(
+                "POST",
+                "/v1/chat/completions",
+                &headers,
+                &chat("fast"),
+                None,
+            )
+        })
+        .collect();
+    world.settle();
+    let providers: Vec<_> = got
+        .iter()
+        .map(|got| {
+            let got = got.take().unwrap();
+            got.header("x-sluice-provider").map(str::to_owned).unwrap()
+        })
+        .collect();
+    assert_eq!(providers, ["openai", "anthropic"]);
+    // And all hear that it is over.
+    for (isolate, answered, by) in [
+        (&one, OPENAI_ANSWER, "openai"),
+        (&other, ANTHROPIC_ANSWER, "anthropic"),
+        (&other, OPENAI_ANSWER, "openai"),
+    ] {
+        world.isolate = Rc::clone(isolate);
+        let got = ask(&mut world, &key, "fast", vec![answer(200, answered)]);
+        assert_eq!(got.header("x-sluice-provider"), Some(by));
+    }
+}
+
+#[test]
+fn an_isolate_that_hears_of_nobody_goes_by_what_it_sees() {
+    let mut world = single(|_| ());
+    let key = key(&mut world);
+    world.health_down(true);
+    failing(&mut world, &key, "alone", &server_error(), 3);
+    let got = ask(&mut world, &key, "alone", vec![]);
+    assert_eq!(got.json()["error"]["code"], "circuit_open");
+    world.wait(Span::from_seconds(30));
+    let got = ask(&mut world, &key, "alone", vec![answer(200, OPENAI_ANSWER)]);
+    assert_eq!(got.status, 200);
+
+    // What was not heard is told again.
+    world.health_down(false);
+    world.wait(Span::from_seconds(10));
+    ask(&mut world, &key, "alone", vec![answer(200, OPENAI_ANSWER)]);
+    let seen = world.send("GET", "/admin/health", ADMIN_TOKEN, b"").json();
+    assert_eq!(seen["targets"][1]["name"], "openai/gpt-4o-mini");
+    assert_eq!(seen["targets"][1]["failures"], 3);
+    assert_eq!(seen["targets"][1]["state"], "closed");
+}
+
+#[test]
+fn requests_are_reported_together() {
+    let mut world = single(|_| ());
+    let key = key(&mut world);
+    world.script(vec![answer(200, OPENAI_ANSWER); 200]);
+    for _ in 0..200 {
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("alone"));
+        assert_eq!(got.status, 200);
+        world.wait(Span::from_millis(100));
+    }
+    let calls = world.health_calls().len();
+    assert!((2..=3).contains(&calls), "{calls} reports in 20 seconds");
 }

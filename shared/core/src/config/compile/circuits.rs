@@ -28,11 +28,13 @@ pub(super) const CIRCUIT_DEFAULT: Circuit = Circuit {
         .with(FailureName::Overloaded)
         .with(FailureName::Authentication)
         .with(FailureName::Quota),
+    look: Span::from_seconds(60),
 };
 const FAILURES_ALLOWED: RangeInclusive<u64> = 1..=1_000;
 const PERCENT_ALLOWED: RangeInclusive<u64> = 1..=100;
 const CALLS_ALLOWED: RangeInclusive<u64> = 1..=1_000_000;
 const WINDOW_ALLOWED: RangeInclusive<Span> = Span::from_seconds(1)..=HOUR;
+const LOOK_ALLOWED: RangeInclusive<Span> = Span::ZERO..=HOUR;
 const OPEN_ALLOWED: RangeInclusive<Span> = Span::from_millis(100)..=HOUR;
 
 impl Check {
@@ -77,6 +79,7 @@ impl Check {
             usual.open_max,
             &OPEN_ALLOWED,
         );
+        let look = span("look", &document.look, defaults.look, &LOOK_ALLOWED);
         let written = document.failures.as_ref();
         Circuit {
             policy: Policy {
@@ -93,6 +96,7 @@ impl Check {
                     .iter()
                     .fold(Failures::NONE, |all, name| all.with(*name))
             }),
+            look,
         }
     }
 }
