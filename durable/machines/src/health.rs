@@ -153,9 +153,9 @@ pub struct Health {
     pub latency: Span,
     /// When it was last called, as far as is known.
     pub called_at: Timestamp,
-    /// When its provider was last looked at, and whether it answered.
+    /// When its provider was last looked at, and whether it answered, if that could be told.
     #[serde(default)]
-    pub looked: Option<(Timestamp, bool)>,
+    pub looked: Option<(Timestamp, Option<bool>)>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -379,8 +379,8 @@ pub fn due(rows: &Rows, now: Timestamp) -> Result<(Vec<ProviderId>, Option<Times
     Ok((due, next))
 }
 
-/// What came of looking at a provider: one that answers is worth a probe at once, one that does not is known to fail
-/// when it does so as often as calls may.
+/// What came of looking at a provider, if anything: one that answers is worth a probe at once, one that does not has
+/// failed once more.
 ///
 /// # Errors
 /// [`RowError`] when a stored row cannot be used.
@@ -388,7 +388,7 @@ pub fn looked(
     rows: &Rows,
     now: Timestamp,
     provider: &ProviderId,
-    answers: bool,
+    answers: Option<bool>,
 ) -> Result<WriteSet, RowError> {
     let mut work = Work::new(rows);
     let name = Name {
@@ -401,6 +401,9 @@ pub fn looked(
     }
     let health: &mut Health = work.hot_mut(&key)?;
     health.looked = Some((now, answers));
+    let Some(answers) = answers else {
+        return work.finish();
+    };
     let is_news = match health.policy {
         Some(policy) if health.circuit.is_closed() => {
             let mut pass = health.circuit.take(now, &policy);

@@ -4,14 +4,17 @@
 //! whether or not anybody listens: so a caller who leaves is settled like any other.
 
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Function, Uint8Array};
 use serde::Deserialize;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
+use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
-use sluice_units::{Region, Span};
+use sluice_units::{ProviderId, Region, Span};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -79,7 +82,23 @@ pub fn start(document: String) -> Result<(), JsError> {
         isolate: Rc::new(Isolate::new(document)),
     };
     INSTANCE.set(Some(Rc::new(instance)));
+    sluice_objects::set_look(Rc::new(look));
     Ok(())
+}
+
+/// Looks at a provider on behalf of an object.
+fn look(
+    env: &JsValue,
+    context: &JsValue,
+    provider: ProviderId,
+) -> Pin<Box<dyn Future<Output = Option<bool>>>> {
+    let (env, context) = (env.clone(), context.clone());
+    Box::pin(async move {
+        let instance = INSTANCE.with_borrow(Clone::clone)?;
+        let region = instance.region.clone();
+        let worker = Worker::new(JsValue::UNDEFINED, env, context, region);
+        look::look(&worker, &instance.isolate, &provider).await
+    })
 }
 
 /// Serves one request to its end; `resolve` takes the answer.

@@ -10,7 +10,7 @@ use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
+use sluice_machines::{health, ledger, registry};
 use sluice_units::{OrgId, Region, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -20,6 +20,8 @@ use crate::glue;
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
+/// The Durable Objects of what regions know of their providers.
+const HEALTH: &str = "HEALTH";
 /// The Durable Object of the registry.
 const REGISTRY: &str = "REGISTRY";
 /// The one object in there.
@@ -197,6 +199,11 @@ impl Platform for Worker {
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
         self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let name = self.0.region.as_str();
+        self.ask("health", HEALTH, name, command).await
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

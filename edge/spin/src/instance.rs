@@ -167,6 +167,11 @@ impl Instance {
         format!("{}{org}", self.ledgers())
     }
 
+    /// The name of what this region knows of its providers.
+    pub(crate) fn health(&self) -> String {
+        format!("health/{}", self.region)
+    }
+
     /// What the names of this region's ledgers begin with.
     pub(crate) fn ledgers(&self) -> String {
         format!("ledger/{}/", self.region)

@@ -40,6 +40,8 @@ pub struct Circuits {
     board: Board,
     unreported: BTreeMap<Name, Seen>,
     is_urgent: bool,
+    /// The circuits whose changes are on their way.
+    on_its_way: Vec<Name>,
     /// The region's last change that this isolate knows.
     version: u64,
     /// The region's last change that it has heard of.
@@ -209,7 +211,7 @@ impl Circuits {
         self.version = snapshot.version;
         let untold = |name: &Name| {
             let seen = self.unreported.get(name);
-            seen.is_some_and(|seen| seen.change.is_some())
+            seen.is_some_and(|seen| seen.change.is_some()) || self.on_its_way.contains(name)
         };
         for (name, circuit) in self.board.iter_mut() {
             if !untold(name) && !open.iter().any(|(one, _)| one == name) {
@@ -253,6 +255,8 @@ impl Circuits {
         {
             seen.push(one);
         }
+        let changed = seen.iter().filter(|one| one.change.is_some());
+        self.on_its_way = changed.map(|one| one.name.clone()).collect();
         Report {
             since: self.version,
             seen,
@@ -263,6 +267,7 @@ impl Circuits {
     /// What became of a report.
     fn end(&mut self, now: Timestamp, report: Report, heard: Option<Snapshot>) {
         self.reporting_since = None;
+        self.on_its_way.clear();
         match heard {
             Some(snapshot) => {
                 self.hear(now, &snapshot);

@@ -31,6 +31,7 @@ pub mod health;
 pub mod isolate;
 pub mod lease;
 pub mod line;
+pub mod look;
 pub mod plan;
 pub mod platform;
 pub mod price;
