@@ -1,6 +1,6 @@
 //! The spine: one request from its arrival to its answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -336,6 +336,7 @@ impl<P: Platform> Context<'_, P> {
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
+            permit: Cell::default(),
         };
         run.serve().await
     }

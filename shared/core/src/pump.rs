@@ -13,6 +13,7 @@ use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
 use crate::allowance::Allowance;
+use crate::circuit::End;
 use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
@@ -208,6 +209,11 @@ impl<P: Platform> Pump<P> {
     }
 
     fn settle(self, stop: &Stop) {
+        self.run.tell_circuit(match stop {
+            Stop::Done | Stop::Spent => End::Answered,
+            Stop::Left => End::Left,
+            Stop::Failed(failure) => End::Failed(failure),
+        });
         let mut drops = self.drops;
         drops.append(self.session.drops());
         let seen = self.session.seen();

@@ -15,12 +15,12 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::circuit::{End, Permit};
 use crate::config::{Config, Route, TargetRef};
-use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
-use crate::plan::{Failure, Next, Plan};
+use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
@@ -29,6 +29,8 @@ use crate::settle::{self, Ending};
 use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
+
+mod attempts;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
@@ -55,6 +57,8 @@ pub struct Run<P: Platform> {
     pub trace: HeaderMap,
     /// The calls made so far.
     pub attempts: RefCell<Vec<Attempt>>,
+    /// The target that is being called, and the leave to.
+    pub permit: Cell<Option<(usize, Permit)>>,
 }
 
 /// A target's answer, judged good.
@@ -100,69 +104,6 @@ impl<P: Platform> Run<P> {
             Some(Err((index, failure))) => Err(self.fail(index, &failure)),
             None => Err(self.leave()),
         }
-    }
-
-    async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self
-            .route
-            .targets
-            .iter()
-            .map(|target| target.retry)
-            .collect();
-        let [a, b, c, d, e, f, g, h, ..] = self.p.random();
-        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
-        let mut index = 0;
-        loop {
-            let Some(target) = self.route.targets.get(index) else {
-                return Err((index, Failure::NoKey("no target".to_owned())));
-            };
-            let started_at = self.p.now();
-            let outcome = self.attempt(target, started_at).await;
-            let latency_us = self.p.now().since(started_at);
-            let mut failure = match outcome {
-                Ok(accepted) => {
-                    self.note(target, Some(200), None, latency_us);
-                    return Ok((index, accepted));
-                }
-                Err(failure) => failure,
-            };
-            credentials::scrub(&self.p, &self.isolate, &target.provider, &mut failure);
-            self.work.reword(&mut failure);
-            let status = match &failure {
-                Failure::Answered(error) => Some(error.status),
-                _ => None,
-            };
-            self.note(target, status, Some(failure.code()), latency_us);
-            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            match plan.failed(&failure) {
-                // What was sent on as it came cannot be sent again.
-                _ if is_spent => return Err((index, failure)),
-                Next::GiveUp => return Err((index, failure)),
-                Next::Try { target, wait } => {
-                    index = target;
-                    if wait > Span::ZERO {
-                        self.p.sleep(wait).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            status,
-            error,
-            latency_us,
-        });
     }
 
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
@@ -464,6 +405,7 @@ impl<P: Platform> Run<P> {
 
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     fn leave(self) -> Problem {
+        self.tell_circuit(End::Left);
         let usage = Usage {
             input: self.admitted.bound().likely,
             ..Usage::default()
