@@ -16,6 +16,8 @@ use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
 
+use crate::receipt::{SIGNATURE_BYTES, SigningKey};
+
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
 ///
 /// Single-threaded: futures need not be `Send`.
@@ -35,6 +37,12 @@ pub trait Platform: Clone + 'static {
 
     /// A provider's key or another secret, by its name in the secret store.
     fn secret(&self, name: &str) -> Option<Secret>;
+
+    /// Signs with Ed25519; `None` where the key is none or the platform cannot.
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]>;
+
+    /// The SHA-256 of the code that runs, in lower-case hexadecimal, where it is known.
+    fn code_hash(&self) -> Option<String>;
 
     /// The request's body, read now and not before: the caller is known by then.
     ///
