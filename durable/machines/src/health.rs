@@ -201,10 +201,7 @@ impl Health {
 
     /// For how long it lets nothing through, unless it is closed.
     fn open(&self, now: Timestamp) -> Option<Span> {
-        match self.circuit.state() {
-            State::Closed => None,
-            State::Open(until) | State::HalfOpen(until) => Some(until.since(now)),
-        }
+        (!self.circuit.is_closed()).then(|| self.circuit.left(now))
     }
 }
 

@@ -181,6 +181,7 @@ impl<P: Platform> Run<P> {
             return Err(Failure::Refused(wrong));
         }
         let mut answer = called?;
+        self.has_spoken();
         if answer.status.is_success() {
             return Ok(answer);
         }
