@@ -101,6 +101,11 @@ export class Upload {
     if (this.#reader === undefined) return Promise.resolve(undefined);
     return this.#reader.read().then(({ done, value }) => (done ? undefined : value));
   }
+
+  /** Nobody reads on: what is left can be drained. */
+  release() {
+    this.#reader?.releaseLock();
+  }
 }
 
 /** Calls a provider; the body is bytes or a stream. */

@@ -104,6 +104,7 @@ pub async fn handle(
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
+        worker.release();
         let _ = JsFuture::from(glue::drain(&request)).await;
     }
     give(&worker, answer, &resolve).await

@@ -38,6 +38,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn next(this: &Upload) -> Promise;
 
+    #[wasm_bindgen(method)]
+    pub(crate) fn release(this: &Upload);
+
     pub(crate) fn answered(response: &JsValue) -> String;
 
     pub(crate) type Pieces;
