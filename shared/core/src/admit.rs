@@ -7,6 +7,7 @@ use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{LeaseId, ModelId, NanoUsd, OrgId, RequestId, Span, Timestamp, Tokens, Usage};
+use sluice_wire::openai::direct::Units;
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
@@ -25,6 +26,8 @@ pub struct Bound {
     pub input: Tokens,
     /// Output tokens, over all choices; `None` leaves it to each target's own limit.
     pub output: Option<Tokens>,
+    /// What is used beside tokens.
+    pub units: Units,
 }
 
 /// What is known of a request before it is admitted.
@@ -266,6 +269,7 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
         Bound {
             input: Tokens::ZERO,
             output: Some(Tokens::ZERO),
+            units: Units::default(),
         },
         Amount::default(),
     );
@@ -275,7 +279,8 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
             .or(target.output_tokens_max)
             .unwrap_or(crate::estimate::OUTPUT_TOKENS_DEFAULT);
         let cost = match target.price.as_ref().and_then(|table| table.at(ask.at)) {
-            Some(price) => price::upper_bound(price, bound.input, output),
+            Some(price) => price::upper_bound(price, bound.input, output)
+                .plus(price::cost_of_units(price, &bound.units)),
             None if budgeted => {
                 return Err(Problem::invalid(
                     StatusCode::FORBIDDEN,
@@ -292,6 +297,7 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
         let tokens = bound.input.plus(output);
         most.0.input = most.0.input.max(bound.input);
         most.0.output = most.0.output.max(Some(output));
+        most.0.units = bound.units;
         most.1.tokens = most.1.tokens.max(tokens);
         most.1.cost = most.1.cost.max(cost);
     }

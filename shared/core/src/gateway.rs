@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_machines::record::Operation;
 use sluice_units::{ModelId, RequestId, Timestamp, Tokens};
 use sluice_wire::model::ChatRequest;
-use sluice_wire::openai::direct;
+use sluice_wire::openai::direct::{self, Units};
 use sluice_wire::responses::Echo;
 use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
 
@@ -384,6 +384,10 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
         // Nothing of it is paid for, or nobody counts it.
         Task::Files(_) => return Vec::new(),
     };
+    let units = match &work.task {
+        Task::Direct(direct) => direct.facts.units,
+        _ => Units::default(),
+    };
     let bound = |target: &TargetRef| {
         if target.provider.dialect == ProviderDialect::Sandbox
             && let Ok((request, _)) = work.request(target, body)
@@ -392,6 +396,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
             return Bound {
                 input,
                 output: Some(output),
+                units: Units::default(),
             };
         }
         let output = match &work.task {
@@ -408,7 +413,11 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
             Task::Embeddings(_) | Task::Files(_) => Some(Tokens::ZERO),
             Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
         };
-        Bound { input, output }
+        Bound {
+            input,
+            output,
+            units,
+        }
     };
     route.targets.iter().map(bound).collect()
 }

@@ -171,7 +171,8 @@ impl<P: Platform> Pump<P> {
                     .session
                     .seen()
                     .usage_or_estimate(self.run.admitted.bound().input);
-                let cost = settle::cost(Some(target), &usage, draft.at_us);
+                let units = self.run.admitted.bound().units;
+                let cost = settle::cost(Some(target), &usage, &units, draft.at_us);
                 let lost = settle::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
                     lost
@@ -213,6 +214,8 @@ impl<P: Platform> Pump<P> {
             status,
             target: self.run.route.targets.get(self.index),
             usage,
+            // What a stream has made of it, nobody counts.
+            units: self.run.admitted.bound().units,
             usage_source,
             first_byte_at: Some(self.first_byte_at),
             finish: seen.finish.clone(),

@@ -1,5 +1,7 @@
 //! The attempts of one admitted request: translate, call, judge, try again or fall back, answer.
 
+mod unsaid;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use sluice_machines::record::{Attempt, Outcome, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
@@ -273,21 +276,6 @@ impl<P: Platform> Run<P> {
         })))
     }
 
-    /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
-    fn raw_session(&self, content_type: &HeaderValue) -> Session {
-        let is_events = content_type.as_bytes().starts_with(b"text/event-stream");
-        Session::raw(is_events, self.reserved())
-    }
-
-    fn reserved(&self) -> Usage {
-        let bound = self.admitted.bound();
-        Usage {
-            input: crate::estimate::likely_input(bound.input),
-            output: bound.output.unwrap_or_default(),
-            ..Usage::default()
-        }
-    }
-
     async fn begin_stream(
         &self,
         mut body: Body<P>,
@@ -348,7 +336,8 @@ impl<P: Platform> Run<P> {
         );
         let draft = self.admitted.draft();
         if !draft.operation.is_free() {
-            headers::cost(&mut head, settle::cost(Some(target), &usage, draft.at_us));
+            let cost = settle::cost(Some(target), &usage, &whole.answer.units, draft.at_us);
+            headers::cost(&mut head, cost);
         }
         head.insert(
             header::CONTENT_TYPE,
@@ -359,6 +348,7 @@ impl<P: Platform> Run<P> {
             status: 200,
             target: Some(target),
             usage,
+            units: whole.answer.units,
             usage_source,
             first_byte_at: Some(whole.first_byte_at),
             finish: whole.answer.finish,
@@ -401,21 +391,6 @@ impl<P: Platform> Run<P> {
                 started_at: stream.started_at,
             })),
         }
-    }
-
-    fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
-        let written = match self.work.task {
-            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Task::Embeddings(_) => 0,
-            Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
-            Task::Files(_) => return (Usage::default(), UsageSource::None),
-        };
-        let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
-            output: crate::estimate::likely_output(written),
-            ..Usage::default()
-        };
-        (usage, UsageSource::Estimated)
     }
 
     fn fail(self, index: usize, failure: &Failure) -> Problem {
@@ -480,11 +455,16 @@ impl<P: Platform> Run<P> {
         (usage, usage_source): (Usage, UsageSource),
         code: String,
     ) {
+        let units = match usage_source {
+            UsageSource::None => Units::default(),
+            _ => self.admitted.bound().units,
+        };
         let ending = Ending {
             outcome,
             status,
             target: self.route.targets.get(target),
             usage,
+            units,
             usage_source,
             first_byte_at: None,
             finish: None,

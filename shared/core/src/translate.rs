@@ -13,7 +13,7 @@ use sluice_wire::dialect::{
 };
 use sluice_wire::downstream::Answered;
 use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest, Part, Source};
-use sluice_wire::openai::direct;
+use sluice_wire::openai::direct::{self, Units};
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
@@ -95,6 +95,8 @@ pub struct Translated {
     pub body: Bytes,
     /// What was used, where the provider says it.
     pub usage: Option<Usage>,
+    /// What was used beside tokens.
+    pub units: Units,
     /// Why the model stopped, in OpenAI's word.
     pub finish: Option<String>,
     /// What the caller's dialect cannot express.
@@ -220,9 +222,10 @@ impl Work {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
             Task::Embeddings(embeddings) => embeddings.answer(target, body, input_bound),
-            Task::Direct(_) => Ok(Translated {
+            Task::Direct(direct) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
+                units: direct.endpoint.counted(direct.facts.units, body),
                 finish: None,
                 drops: Drops::new(),
             }),
@@ -298,6 +301,7 @@ impl Embeddings {
         Ok(Translated {
             body: Bytes::from(encoded),
             usage,
+            units: Units::default(),
             finish: None,
             drops: Drops::new(),
         })
@@ -386,6 +390,7 @@ impl Chat {
             return Ok(Translated {
                 body: body.clone(),
                 usage: seen.usage,
+                units: Units::default(),
                 finish: seen.finish,
                 drops: Drops::new(),
             });
@@ -396,6 +401,7 @@ impl Chat {
         Ok(Translated {
             body: Bytes::from(encoded),
             usage: response.usage,
+            units: Units::default(),
             finish: first_finish(&response),
             drops,
         })
