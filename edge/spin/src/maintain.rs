@@ -11,7 +11,7 @@ use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
 use crate::clock;
-use crate::instance::Instance;
+use crate::instance::{Instance, LEDGERS};
 use crate::store::Failure;
 use crate::tasks::{Claim, Claimed, Ended, Expire, NextBatch};
 
@@ -51,12 +51,12 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
     });
 }
 
-/// Sees to every ledger of this region; returns how many there are.
+/// Sees to every ledger in the store; returns how many there are.
 ///
 /// # Errors
 /// When the store does not say which there are.
 pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
-    let objects = instance.store.objects(&instance.ledgers()).await?;
+    let objects = instance.store.objects(LEDGERS).await?;
     for object in &objects {
         see_to(instance, object, clock::now(), Span::ZERO).await;
     }

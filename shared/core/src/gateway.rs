@@ -197,6 +197,7 @@ impl<P: Platform> Context<'_, P> {
                 request: chat,
                 echo,
                 held,
+                cut: None,
             })),
             unread,
             strict: self.is_strict(&caller)?,
@@ -300,10 +301,15 @@ impl<P: Platform> Context<'_, P> {
         caller: &Caller,
         route: Arc<Route>,
         model: ModelId,
-        work: Work,
+        mut work: Work,
         body: Bytes,
     ) -> Result<Answer<P>, Problem> {
         let bounds = bounds(&route, &work, &body);
+        let choices = match &work.task {
+            Task::Chat(chat) => u64::from(chat.request.choices.unwrap_or(1)),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => 1,
+        };
+        let least = least_output(&self.config, &route, &work);
         let ask = Ask {
             request: self.request.clone(),
             at: self.at,
@@ -312,8 +318,13 @@ impl<P: Platform> Context<'_, P> {
             stream: work.streams(),
             route: &route,
             bounds,
+            choices,
+            least,
         };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        if let Some(tokens) = admitted.cut() {
+            work.cut(tokens);
+        }
         let run = Run {
             p: self.p.clone(),
             isolate: Rc::clone(self.isolate),
@@ -375,9 +386,25 @@ const fn operation(task: &Task) -> Operation {
     }
 }
 
+/// The least output of a choice that makes sense, where the request can do with less than it asks for. A model that
+/// thinks must have room for more than its thoughts.
+fn least_output(config: &Config, route: &Route, work: &Work) -> Option<Tokens> {
+    let Task::Chat(chat) = &work.task else {
+        return None;
+    };
+    let is_sandbox = |target: &TargetRef| target.provider.dialect == ProviderDialect::Sandbox;
+    if route.targets.iter().any(is_sandbox) {
+        return None;
+    }
+    let thinking = chat.request.reasoning.as_ref();
+    let thoughts = thinking.and_then(|reasoning| reasoning.budget_tokens);
+    let least = config.accounting.output_tokens_min;
+    Some(least.plus(Tokens::new(thoughts.unwrap_or(0))))
+}
+
 /// What the request will use at most, by target.
 fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
-    let input = match &work.task {
+    let own = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
         Task::Embeddings(embeddings) => estimate::embeddings_input(&embeddings.request),
         Task::Direct(direct) => direct.facts.input,
@@ -388,13 +415,19 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
         Task::Direct(direct) => direct.facts.units,
         _ => Units::default(),
     };
+    let likely = estimate::likely_input(own);
     let bound = |target: &TargetRef| {
+        let input = match &work.task {
+            Task::Chat(chat) => own.plus(estimate::around(&chat.request, work.dialect(target))),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => own,
+        };
         if target.provider.dialect == ProviderDialect::Sandbox
             && let Ok((request, _)) = work.request(target, body)
         {
             let (input, output) = sandbox::count(target.model.as_str(), &request.body);
             return Bound {
                 input,
+                likely: estimate::likely_input(input),
                 output: Some(output),
                 units: Units::default(),
             };
@@ -415,6 +448,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
         };
         Bound {
             input,
+            likely,
             output,
             units,
         }

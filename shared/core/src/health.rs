@@ -70,9 +70,9 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
     report.note("registry", started, outcome.map(|_| ()), State::Down);
 
     let started = p.now();
-    if let Ok(org) = OrgId::new(PROBE_ORG) {
+    if let (Some(config), Ok(org)) = (&config, OrgId::new(PROBE_ORG)) {
         let outcome = isolate
-            .ask_ledger(p, &org, vec![ledger::Command::Standing])
+            .ask_ledger(p, &config.ledger_of(&org), vec![ledger::Command::Standing])
             .await;
         report.note("ledger", started, outcome.map(|_| ()), State::Down);
     }

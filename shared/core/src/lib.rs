@@ -18,6 +18,7 @@
 
 pub mod address;
 pub mod admit;
+mod allowance;
 pub mod authenticate;
 pub mod commit;
 pub mod config;

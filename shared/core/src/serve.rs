@@ -17,6 +17,7 @@ use sluice_wire::openai::direct::Units;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
+use crate::allowance::Allowance;
 use crate::config::{Config, Route, TargetRef};
 use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
@@ -28,7 +29,7 @@ use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work};
+use crate::translate::{Task, Translated, Work, names};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
@@ -264,7 +265,7 @@ impl<P: Platform> Run<P> {
         {
             body = self.pages(target, files, listing, body).await?;
         }
-        let input = self.admitted.bound().input;
+        let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
             return Err(Failure::LossyAnswer(answer.drops));
@@ -319,6 +320,7 @@ impl<P: Platform> Run<P> {
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
+        headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
@@ -354,7 +356,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: settle::names(&drops),
+            dropped: names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -380,6 +382,7 @@ impl<P: Platform> Run<P> {
             status: StatusCode::OK,
             headers: head,
             body: AnswerBody::Stream(Box::new(Pump {
+                allowance: Allowance::of(&self, target),
                 run: self,
                 index,
                 first: stream.first,
@@ -422,7 +425,7 @@ impl<P: Platform> Run<P> {
             Accepted::Stream(stream) => stream
                 .session
                 .seen()
-                .usage_or_estimate(self.admitted.bound().input),
+                .usage_or_estimate(self.admitted.bound().likely),
         };
         drop(accepted);
         let problem = Problem::from(StoreError::Unavailable {
@@ -437,7 +440,7 @@ impl<P: Platform> Run<P> {
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     fn leave(self) -> Problem {
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             ..Usage::default()
         };
         let used = (usage, UsageSource::Estimated);

@@ -9,7 +9,6 @@ use sluice_machines::ledger::Command;
 use sluice_machines::limit::Amount;
 use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{NanoUsd, Timestamp, Usage};
-use sluice_wire::Drops;
 use sluice_wire::openai::direct::Units;
 
 use crate::admit::Admitted;
@@ -90,7 +89,7 @@ pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, en
         },
         record: Box::new(record),
     };
-    isolate.defer(p, admitted.org(), command);
+    isolate.defer(p, admitted.ledger(), command);
 }
 
 /// The request is still alive: its reservation must not expire.
@@ -99,14 +98,5 @@ pub fn extend<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted) {
         request: admitted.draft().request.clone(),
         ttl: admitted.ttl(),
     };
-    isolate.defer(p, admitted.org(), command);
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
+    isolate.defer(p, admitted.ledger(), command);
 }

@@ -3,31 +3,31 @@
 //! The same dialect on both sides keeps the caller's bytes, but for the model's name and the like.
 //! Knows nothing of retries, money or time.
 
+mod vectors;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header;
 use sluice_units::{ProviderId, Tokens, Usage};
-use sluice_wire::dialect::{
-    decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
-};
+use sluice_wire::dialect::{decode_chat, encode_chat, error_in_answer};
 use sluice_wire::downstream::Answered;
-use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest, Part, Source};
+use sluice_wire::model::{ChatRequest, ChatResponse, Part, Source};
 use sluice_wire::openai::direct::{self, Units};
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
     DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamError,
-    UpstreamRequest, gemini, openai, responses,
+    UpstreamRequest, responses,
 };
 
 use crate::config::{ProviderDialect, TargetRef};
-use crate::estimate;
 use crate::files::{Files, Held};
 use crate::plan::Failure;
 use crate::problem::Problem;
 use crate::session::{Session, finish_word};
 use crate::upload::Upload;
+pub use vectors::Embeddings;
 
 /// What is asked of the provider.
 #[derive(Debug)]
@@ -53,17 +53,6 @@ pub enum Task {
     Files(Box<Files>),
 }
 
-/// Things to embed.
-#[derive(Debug)]
-pub struct Embeddings {
-    /// The caller's language.
-    pub downstream: Downstream,
-    /// A Gemini caller wants a list of vectors, and not one.
-    pub is_many: bool,
-    /// The request.
-    pub request: EmbeddingsRequest,
-}
-
 /// A request that passes through.
 #[derive(Debug)]
 pub struct Direct {
@@ -86,6 +75,8 @@ pub struct Chat {
     pub echo: Option<Echo>,
     /// The files that it refers to.
     pub held: Option<Held>,
+    /// Each choice is held to so many output tokens, because a budget leaves no more.
+    pub cut: Option<u64>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -104,6 +95,19 @@ pub struct Translated {
 }
 
 impl Work {
+    /// Holds each choice to so many output tokens.
+    pub fn cut(&mut self, tokens: u64) {
+        if let Task::Chat(chat) = &mut self.task {
+            chat.cut = Some(tokens);
+        }
+    }
+
+    /// Whether nothing but the model itself says when a stream of this target ends.
+    #[must_use]
+    pub fn is_open_ended(&self, target: &TargetRef) -> bool {
+        matches!(&self.task, Task::Chat(chat) if chat.is_open_ended(target))
+    }
+
     /// Whether the caller wants a stream.
     #[must_use]
     pub fn streams(&self) -> bool {
@@ -217,11 +221,11 @@ impl Work {
         target: &TargetRef,
         body: &Bytes,
         answered: &Answered,
-        input_bound: Tokens,
+        input_likely: Tokens,
     ) -> Result<Translated, Failure> {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
-            Task::Embeddings(embeddings) => embeddings.answer(target, body, input_bound),
+            Task::Embeddings(embeddings) => embeddings.answer(target, body, input_likely),
             Task::Direct(direct) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
@@ -262,52 +266,6 @@ impl Work {
     }
 }
 
-impl Embeddings {
-    fn write(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
-        let dialect = dialect(target);
-        let mut request = Cow::Borrowed(&self.request);
-        let mut drops = Drops::new();
-        let is_gemini = matches!(self.downstream, Downstream::GenerateContent(_));
-        if is_gemini && dialect != Dialect::Gemini {
-            drops = gemini::embeddings::leave(request.to_mut(), dialect);
-        }
-        let encoded = encode_embeddings(dialect, &request, &target.wire);
-        let (request, more) = encoded.map_err(Failure::Inexpressible)?;
-        drops.append(more);
-        Ok((request, drops))
-    }
-
-    fn answer(
-        &self,
-        target: &TargetRef,
-        body: &[u8],
-        input_bound: Tokens,
-    ) -> Result<Translated, DecodeError> {
-        let mut response = decode_embeddings(dialect(target), &self.request, body)?;
-        let usage = response.usage;
-        let encoded = match self.downstream {
-            Downstream::GenerateContent(_) => {
-                gemini::downstream::encode_embeddings(&response, self.is_many)
-            }
-            _ => {
-                // OpenAI's dialect promises a count; where the provider keeps silent it is an estimate.
-                response.usage.get_or_insert_with(|| Usage {
-                    input: estimate::likely_input(input_bound),
-                    ..Usage::default()
-                });
-                openai::embeddings::encode_response(&response, self.request.encoding)
-            }
-        };
-        Ok(Translated {
-            body: Bytes::from(encoded),
-            usage,
-            units: Units::default(),
-            finish: None,
-            drops: Drops::new(),
-        })
-    }
-}
-
 impl Direct {
     fn write(&self, target: &TargetRef, body: &Bytes) -> Result<UpstreamRequest, Failure> {
         let dialect = dialect(target);
@@ -342,8 +300,28 @@ impl Chat {
     }
 
     fn passes(&self, target: &TargetRef) -> bool {
-        self.downstream
-            .passes(self.dialect(target), &self.request, &target.wire)
+        let is_cut =
+            self.cut.is_some() && matches!(self.downstream, Downstream::GenerateContent(_));
+        let may_be_cut = self.is_open_ended(target) && !self.downstream.can_cut_short();
+        !is_cut
+            && !may_be_cut
+            && self
+                .downstream
+                .passes(self.dialect(target), &self.request, &target.wire)
+    }
+
+    fn is_open_ended(&self, target: &TargetRef) -> bool {
+        self.request.stream
+            && self.cut.is_none()
+            && self.request.output_tokens_max.is_none()
+            && target.output_tokens_max.is_none()
+            && target.provider.dialect != ProviderDialect::Sandbox
+    }
+
+    /// What each choice is cut to at this target.
+    fn limit(&self, target: &TargetRef) -> Option<u64> {
+        let own = target.output_tokens_max.map_or(u64::MAX, Tokens::count);
+        Some(self.cut?.min(own))
     }
 
     /// The request for the target; no loss report when the caller's own body goes there.
@@ -359,13 +337,24 @@ impl Chat {
             let passed = self
                 .downstream
                 .pass_through(&self.request, &target.wire, body);
-            return Ok((passed.map_err(Failure::Inexpressible)?, None));
+            let mut passed = passed.map_err(Failure::Inexpressible)?;
+            let limited = self.limit(target).and_then(|tokens| {
+                self.downstream
+                    .limit_output(&passed.body, &target.wire, tokens)
+            });
+            if let Some(limited) = limited {
+                passed.body = Bytes::from(limited);
+            }
+            return Ok((passed, None));
         }
         let dialect = self.dialect(target);
         if self.held.is_none() && dialect != self.downstream.dialect() {
             no_files(&self.request).map_err(Failure::Refused)?;
         }
         let mut request = Cow::Borrowed(&self.request);
+        if let Some(tokens) = self.limit(target) {
+            request.to_mut().output_tokens_max = Some(tokens);
+        }
         let mut drops = Drops::new();
         let leaves =
             dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
@@ -471,4 +460,13 @@ pub fn dialect(target: &TargetRef) -> Dialect {
         ProviderDialect::Wire(dialect) => dialect,
         ProviderDialect::Sandbox => Dialect::OpenAi,
     }
+}
+
+/// The names of what was dropped, for the record.
+pub fn names(drops: &Drops) -> Vec<String> {
+    drops
+        .as_slice()
+        .iter()
+        .map(|dropped| dropped.field.to_string())
+        .collect()
 }

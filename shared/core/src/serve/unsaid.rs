@@ -26,7 +26,7 @@ impl<P: Platform> Run<P> {
             _ => Tokens::ZERO,
         };
         Usage {
-            input: crate::estimate::likely_input(bound.input),
+            input: bound.likely,
             output,
             output_audio,
             ..Usage::default()
@@ -41,7 +41,7 @@ impl<P: Platform> Run<P> {
             Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             output: crate::estimate::likely_output(written),
             ..Usage::default()
         };

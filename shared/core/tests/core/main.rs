@@ -2,10 +2,12 @@
 
 mod admission;
 mod callers;
+mod estimate;
 mod failures;
 mod files;
 mod keys;
 mod leases;
+mod reservations;
 mod streams;
 mod upstreams;
 mod world;

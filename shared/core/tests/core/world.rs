@@ -29,7 +29,7 @@ use sluice_machines::record::Record;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
 use sluice_machines::{ledger, outbox};
-use sluice_units::{OrgId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// 2026-11-21T12:00:00Z.
@@ -89,7 +89,7 @@ struct Shared {
     timers: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
     timer_count: Cell<u64>,
     random: Cell<u8>,
-    ledgers: RefCell<BTreeMap<OrgId, Rows>>,
+    ledgers: RefCell<BTreeMap<LedgerId, Rows>>,
     registry: RefCell<Rows>,
     script: RefCell<VecDeque<Reaction>>,
     seen: RefCell<Vec<Seen>>,
@@ -110,6 +110,12 @@ pub(crate) struct World {
     shared: Rc<Shared>,
     pool: LocalPool,
     pub(crate) isolate: Rc<Isolate>,
+}
+
+/// An organisation's ledger where no region is configured.
+fn ledger_id(org: &str) -> LedgerId {
+    let region = Region::new("local").expect("a legal name");
+    LedgerId::new(OrgId::new(org).expect("a legal name"), region, None)
 }
 
 /// How much a caller's network brings at once.
@@ -348,8 +354,7 @@ impl World {
     /// Every record that an organisation's ledger has queued, in order.
     pub(crate) fn records(&self, org: &str) -> Vec<Record> {
         let ledgers = self.shared.ledgers.borrow();
-        let org = OrgId::new(org).expect("a legal name");
-        let Some(rows) = ledgers.get(&org) else {
+        let Some(rows) = ledgers.get(&ledger_id(org)) else {
             return vec![];
         };
         let mut rows = rows.clone();
@@ -373,9 +378,7 @@ impl World {
     /// Expires what has passed its deadline, as the ledger's alarm does.
     pub(crate) fn expire(&self, org: &str) {
         let mut ledgers = self.shared.ledgers.borrow_mut();
-        let rows = ledgers
-            .entry(OrgId::new(org).expect("a legal name"))
-            .or_default();
+        let rows = ledgers.entry(ledger_id(org)).or_default();
         let writes = ledger::expire(rows, self.shared.now.get()).expect("readable rows");
         rows.apply(&writes);
     }
@@ -618,7 +621,11 @@ impl Platform for Port {
         }
     }
 
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError> {
         let commands = &call.commands;
         let half = Span::from_micros(self.shared.ledger_latency.get().as_micros() / 2);
         if half > Span::ZERO {
@@ -641,7 +648,7 @@ impl Platform for Port {
         let replies = {
             let now = self.now();
             let mut ledgers = self.shared.ledgers.borrow_mut();
-            let store = ledgers.entry(org.clone()).or_default();
+            let store = ledgers.entry(ledger.clone()).or_default();
             let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
                 .expect("readable rows");
             let (replies, writes) =
