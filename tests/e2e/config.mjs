@@ -9,6 +9,9 @@ export const SECRETS = {
   MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_AWS_ID: 'AKIAMOCKMOCKMOCKMOCK', MOCK_AWS_SECRET: 'mock/secret+access+key',
 };
 
+/** What the identifiers of files and batches are sealed with. */
+export const ID_KEY = 'identifiers-of-the-tests-0123456789abcdef';
+
 const PROVIDERS = {
   'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
@@ -25,7 +28,7 @@ const PROVIDERS = {
   'mock-vertex-claude': { dialect: 'anthropic', path: '/vertex/v1', key: 'MOCK_SERVICE_ACCOUNT', auth: 'service_account', google: { project: 'mock-project', location: 'europe-west1' } },
   'mock-mistral': {
     dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY',
-    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, assistant_prefix: true, strict_fields: true, fields_refused: ['logit_bias', 'logprobs', 'modalities', 'audio', 'service_tier', 'store', 'top_k', 'top_logprobs', 'user', 'verbosity', 'web_search_options'] },
+    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, output_dimension: true, assistant_prefix: true, strict_fields: true, fields_refused: ['logit_bias', 'logprobs', 'modalities', 'audio', 'service_tier', 'store', 'top_k', 'top_logprobs', 'user', 'verbosity', 'web_search_options'] },
   },
   'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
   'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none' },

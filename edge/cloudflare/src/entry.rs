@@ -8,46 +8,29 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use js_sys::{Function, Uint8Array};
+use js_sys::{Function, Promise, Uint8Array};
 use serde::Deserialize;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
-use sluice_units::{ProviderId, Region, Span};
+use sluice_units::{ProviderId, Span};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::answer::PipeSink;
+use crate::task::{self, settled};
 use crate::worker::Worker;
 use crate::{glue, headers};
 
-/// What this instance was started with.
-struct Instance {
-    isolate: Rc<Isolate>,
-    region: Region,
-}
-
 thread_local! {
-    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
+    static ISOLATE: RefCell<Option<Rc<Isolate>>> = const { RefCell::new(None) };
 }
-
-/// Where a gateway is that was not told.
-const REGION_DEFAULT: &str = "local";
 
 /// What the shell itself must know of the configuration.
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
-    gateway: Gateway,
-    #[serde(default)]
     accounting: Accounting,
-}
-
-/// Where this gateway is.
-#[derive(Default, Deserialize)]
-struct Gateway {
-    region: Option<String>,
 }
 
 /// How its ledgers ship.
@@ -69,19 +52,11 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Document {
-        gateway,
-        accounting,
-    } = serde_json::from_slice(document.as_bytes())?;
+    let Document { accounting } = serde_json::from_slice(document.as_bytes())?;
     if let Some(interval) = accounting.ship_interval {
         sluice_objects::set_ship_interval(Span::parse(&interval)?);
     }
-    let region = gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
-    let instance = Instance {
-        region: Region::new(region)?,
-        isolate: Rc::new(Isolate::new(document)),
-    };
-    INSTANCE.set(Some(Rc::new(instance)));
+    ISOLATE.set(Some(Rc::new(Isolate::new(document))));
     sluice_objects::set_look(Rc::new(look));
     Ok(())
 }
@@ -94,36 +69,38 @@ fn look(
 ) -> Pin<Box<dyn Future<Output = Option<bool>>>> {
     let (env, context) = (env.clone(), context.clone());
     Box::pin(async move {
-        let instance = INSTANCE.with_borrow(Clone::clone)?;
-        let region = instance.region.clone();
-        let worker = Worker::new(JsValue::UNDEFINED, env, context, region);
-        look::look(&worker, &instance.isolate, &provider).await
+        let isolate = ISOLATE.with_borrow(Clone::clone)?;
+        let worker = Worker::new(JsValue::UNDEFINED, env, context);
+        look::look(&worker, &isolate, &provider).await
     })
 }
 
-/// Serves one request to its end; `resolve` takes the answer.
+/// Serves one request to its end, when the promise is settled; `resolve` takes the answer.
 ///
-/// # Errors
-/// When the platform refuses the answer, or nothing was started.
+/// The promise is rejected when the platform refuses the answer, or nothing was started.
 #[wasm_bindgen]
-pub async fn handle(
+pub fn handle(request: JsValue, env: JsValue, context: JsValue, resolve: Function) -> Promise {
+    task::begin(serve(request, env, context, resolve))
+}
+
+async fn serve(
     request: JsValue,
     env: JsValue,
     context: JsValue,
     resolve: Function,
 ) -> Result<(), JsValue> {
-    let Some(instance) = INSTANCE.with_borrow(Clone::clone) else {
+    let Some(isolate) = ISOLATE.with_borrow(Clone::clone) else {
         return Err(JsError::new("the instance was not started").into());
     };
     let head = headers::request(&glue::head(&request));
-    let worker = Worker::new(request.clone(), env, context, instance.region.clone());
+    let worker = Worker::new(request.clone(), env, context);
     let answer = match head {
-        Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
+        Some(head) => gateway::handle(&worker, &isolate, head).await,
         None => Answer::unreadable(),
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
-        let _ = JsFuture::from(glue::drain(&request)).await;
+        let _ = settled(&glue::drain(&request)).await;
     }
     give(&worker, answer, &resolve).await
 }

@@ -43,6 +43,7 @@ impl Guest for Component {
                 return give_plain(Answer::<Spin>::problem(
                     &problem,
                     Downstream::ChatCompletions,
+                    None,
                 ));
             }
         };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 use sluice_core::isolate::Isolate;
-use sluice_units::{OrgId, Region, Span};
+use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
 use crate::bucket::Bucket;
@@ -21,8 +21,8 @@ use crate::variables;
 
 /// The configuration that was deployed with the component, among the application's files.
 const DOCUMENT_PATH: &str = "/config.json";
-/// Where a gateway is that was not told.
-const REGION_DEFAULT: &str = "local";
+/// What the names of ledgers begin with.
+pub(crate) const LEDGERS: &str = "ledger/";
 /// How long a record waits for others unless the configuration says.
 const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 
@@ -59,7 +59,6 @@ pub(crate) struct Instance {
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
-    region: Region,
     warmth: RefCell<Warmth>,
 }
 
@@ -75,15 +74,7 @@ enum Warmth {
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
-    gateway: Gateway,
-    #[serde(default)]
     accounting: Accounting,
-}
-
-/// Where this gateway is.
-#[derive(Default, Deserialize)]
-struct Gateway {
-    region: Option<String>,
 }
 
 /// How its ledgers ship.
@@ -115,12 +106,10 @@ impl Instance {
         let text = std::fs::read_to_string(DOCUMENT_PATH).map_err(|error| unusable(&error))?;
         let document: Document =
             serde_json::from_slice(text.as_bytes()).map_err(|error| unusable(&error))?;
-        let region = document.gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
         let interval = document.accounting.ship_interval.as_deref();
         let interval = interval.map(Span::parse).transpose();
         let store = variables::get("sluice_store");
         Ok(Self {
-            region: Region::new(region).map_err(|error| unusable(&error))?,
             ship_interval: interval
                 .map_err(|error| unusable(&error))?
                 .unwrap_or(SHIP_INTERVAL_DEFAULT),
@@ -161,19 +150,14 @@ impl Instance {
         };
         drop(self.warmth.replace(now));
     }
+}
 
-    /// The name of an organisation's ledger.
-    pub(crate) fn ledger(&self, org: &OrgId) -> String {
-        format!("{}{org}", self.ledgers())
-    }
+/// A ledger's name in the store.
+pub(crate) fn ledger(id: &LedgerId) -> String {
+    format!("{LEDGERS}{}", id.name())
+}
 
-    /// The name of what this region knows of its providers.
-    pub(crate) fn health(&self) -> String {
-        format!("health/{}", self.region)
-    }
-
-    /// What the names of this region's ledgers begin with.
-    pub(crate) fn ledgers(&self) -> String {
-        format!("ledger/{}/", self.region)
-    }
+/// The name in the store of what a region knows of its providers.
+pub(crate) fn health(region: &Region) -> String {
+    format!("health/{region}")
 }

@@ -12,7 +12,7 @@ use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
 use crate::clock;
-use crate::instance::Instance;
+use crate::instance::{self, Instance, LEDGERS};
 use crate::platform::Spin;
 use crate::store::Failure;
 use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch};
@@ -53,12 +53,12 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
     });
 }
 
-/// Sees to every ledger of this region; returns how many there are.
+/// Sees to every ledger in the store; returns how many there are.
 ///
 /// # Errors
 /// When the store does not say which there are.
 pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
-    let objects = instance.store.objects(&instance.ledgers()).await?;
+    let objects = instance.store.objects(LEDGERS).await?;
     for object in &objects {
         see_to(instance, object, clock::now(), Span::ZERO).await;
     }
@@ -70,7 +70,11 @@ pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
 /// # Errors
 /// When the store does not say which those are.
 pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Failure> {
-    let object = instance.health();
+    let Ok(config) = instance.isolate.config(platform).await else {
+        // Without one there is nobody to look at.
+        return Ok(());
+    };
+    let object = instance::health(&config.gateway.region);
     for provider in instance.store.run(&object, &Due).await? {
         let answers = look::look(platform, &instance.isolate, &provider).await;
         let looked = Looked {

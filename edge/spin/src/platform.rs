@@ -11,14 +11,14 @@ use sluice_core::platform::{
 };
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{health, ledger, registry};
-use sluice_units::{OrgId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Trailers};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::answer::Presence;
 use crate::event::event;
-use crate::instance::Instance;
+use crate::instance::{self, Instance};
 use crate::store::Failure;
 use crate::tasks::{Asked, Measured};
 use crate::upstream::{self, Body};
@@ -197,9 +197,13 @@ impl Platform for Spin {
     }
 
     /// The registry is next door and is asked for its own news: nothing rides on what is said to a ledger.
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError> {
         let instance = &self.0.instance;
-        let object = instance.ledger(org);
+        let object = instance::ledger(ledger);
         let replies = combine::run(instance, &object, &call.commands)
             .await
             .map_err(unavailable("ledger"))?;
@@ -219,11 +223,15 @@ impl Platform for Spin {
             .map_err(unavailable("registry"))
     }
 
-    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+    async fn health(
+        &self,
+        region: &Region,
+        command: &health::Command,
+    ) -> Result<health::Reply, StoreError> {
         let instance = &self.0.instance;
         instance
             .store
-            .run(&instance.health(), &Measured(command))
+            .run(&instance::health(region), &Measured(command))
             .await
             .map_err(unavailable("health"))
     }

@@ -450,9 +450,10 @@ async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Pr
         )
     })?;
     let org = OrgId::new(org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
+    let ledger = context.config.ledger_of(&org);
     let mut replies = context
         .isolate
-        .ask_ledger(context.p, &org, vec![ledger::Command::Standing])
+        .ask_ledger(context.p, &ledger, vec![ledger::Command::Standing])
         .await?;
     match replies.pop() {
         Some(ledger::Reply::Standing {
@@ -460,7 +461,7 @@ async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Pr
             outbox,
             open,
         }) => {
-            let body = json!({"org": org, "region": context.config.gateway.region, "scopes": scopes, "outbox": outbox, "open": open});
+            let body = json!({"org": org, "region": ledger.region(), "scopes": scopes, "outbox": outbox, "open": open});
             Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
         }
         _ => Err(Problem::bug("the ledger's answer to Standing")),

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::Span;
+use sluice_units::{KeyId, LedgerId, Span};
 
 use crate::address;
 use crate::config::{Config, Place, ScopeError};
@@ -40,6 +40,18 @@ impl Caller {
     #[must_use]
     pub fn queues(&self) -> &[(Scope, Rule, Span)] {
         &self.place.queues
+    }
+
+    /// The ledger that counts its requests.
+    #[must_use]
+    pub const fn ledger(&self) -> &LedgerId {
+        &self.place.ledger
+    }
+
+    /// What slices of the allowance are held under: the ledger that grants them, and the key.
+    #[must_use]
+    pub fn account(&self) -> (&LedgerId, &KeyId) {
+        (&self.place.ledger, &self.key.id)
     }
 
     /// Whether its requests must be on record before their provider is called.

@@ -1,6 +1,6 @@
 //! What goes to the ledgers without being asked for: intents, settlements, renewals, in groups.
 //!
-//! One call at a time for each organisation. What arrives while it is under way goes with the next, in the order in
+//! One call at a time for each ledger. What arrives while it is under way goes with the next, in the order in
 //! which it came; a call with twenty commands costs little more than a call with one. Commands are idempotent, so a
 //! group whose fate is unknown is sent again. What is lost with the isolate is made good by deadlines.
 //!
@@ -8,7 +8,7 @@
 //! the request, so whoever has driven for a while hands over to a request that came later; and one that has died is
 //! replaced.
 //!
-//! **Invariant:** the commands of one isolate for one organisation are carried out in the order in which they were put
+//! **Invariant:** the commands of one isolate for one ledger are carried out in the order in which they were put
 //! in, each at least once, as long as the isolate lives and the ledger answers.
 
 use std::cell::RefCell;
@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use sluice_machines::ledger::{Call, Command, Reply};
-use sluice_units::{KeyId, LeaseId, OrgId, Span, Timestamp};
+use sluice_units::{KeyId, LeaseId, LedgerId, Span, Timestamp};
 
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, Wake};
@@ -54,7 +54,7 @@ pub enum Listener {
     Lease(KeyId, LeaseId, u64),
 }
 
-/// Tells when an intent is durable.
+/// Tells when an intent is durable, or what else was asked is done.
 #[derive(Debug, Clone, Default)]
 pub struct Ticket(Rc<RefCell<Fate>>);
 
@@ -84,6 +84,12 @@ impl Ticket {
         self.0.borrow().known.unwrap_or(false)
     }
 
+    /// Whether what it stands for was done, where that is known.
+    #[must_use]
+    pub fn known(&self) -> Option<bool> {
+        self.0.borrow().known
+    }
+
     fn tell(&self, committed: bool) {
         let mut fate = self.0.borrow_mut();
         if fate.known.is_none() {
@@ -97,17 +103,17 @@ impl Ticket {
     }
 }
 
-/// All that waits to be sent, by organisation; there are no more of those than the configuration names.
+/// All that waits to be sent, by ledger; there are no more of those than the configuration names.
 #[derive(Debug, Default)]
-pub struct Outgoing(RefCell<BTreeMap<OrgId, Queue>>);
+pub struct Outgoing(RefCell<BTreeMap<LedgerId, Queue>>);
 
 impl Outgoing {
     /// Whether one more command is taken.
     #[must_use]
-    pub fn has_room(&self, org: &OrgId) -> bool {
+    pub fn has_room(&self, ledger: &LedgerId) -> bool {
         self.0
             .borrow()
-            .get(org)
+            .get(ledger)
             .is_none_or(|queue| queue.waiting.len() < WAITING_MAX)
     }
 }
@@ -238,14 +244,14 @@ const fn is_urgent(listener: &Listener) -> bool {
 pub fn send<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
-    org: &OrgId,
+    ledger: &LedgerId,
     command: Command,
     listener: Listener,
 ) -> bool {
     let now = p.now();
     let duty = {
         let mut queues = isolate.outgoing.0.borrow_mut();
-        let queue = queues.entry(org.clone()).or_default();
+        let queue = queues.entry(ledger.clone()).or_default();
         if queue.waiting.len() >= WAITING_MAX {
             return false;
         }
@@ -259,28 +265,30 @@ pub fn send<P: Platform>(
         queue.waiting.push_back((command, listener));
         queue.duty(now, is_urgent)
     };
-    let (isolate, platform, org) = (Rc::clone(isolate), p.clone(), org.clone());
+    let (isolate, platform, ledger) = (Rc::clone(isolate), p.clone(), ledger.clone());
     match duty {
         Duty::Nothing => {}
         Duty::Drive(number, pause) => p.spawn(async move {
             if pause > Span::ZERO {
                 platform.sleep(pause).await;
             }
-            drive(&platform, &isolate, &org, number).await;
+            drive(&platform, &isolate, &ledger, number).await;
         }),
         Duty::Succeed(number) => p.spawn(async move {
-            succeed(&platform, &isolate, &org, number).await;
-            drive(&platform, &isolate, &org, number).await;
+            succeed(&platform, &isolate, &ledger, number).await;
+            drive(&platform, &isolate, &ledger, number).await;
         }),
     }
     true
 }
 
 /// Returns when this successor is to drive; when it is not needed, it finds that it does not.
-async fn succeed<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) {
+async fn succeed<P: Platform>(p: &P, isolate: &Isolate, ledger: &LedgerId, number: u64) {
     let registered = |wake: Wake| {
         let mut queues = isolate.outgoing.0.borrow_mut();
-        let driver = queues.get_mut(org).and_then(|queue| queue.driver.as_mut());
+        let driver = queues
+            .get_mut(ledger)
+            .and_then(|queue| queue.driver.as_mut());
         match driver.and_then(|driver| driver.successor.as_mut()) {
             Some((named, slot)) if *named == number => *slot = Some(wake),
             // Gone already.
@@ -294,7 +302,7 @@ async fn succeed<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64
     let patience = std::pin::pin!(p.sleep(SILENCE_MAX));
     if let Either::Right(_) = select(woken, patience).await {
         let mut queues = isolate.outgoing.0.borrow_mut();
-        let Some(queue) = queues.get_mut(org) else {
+        let Some(queue) = queues.get_mut(ledger) else {
             return;
         };
         let is_named = queue.driver.as_ref().is_some_and(|driver| {
@@ -323,19 +331,19 @@ impl Driver {
 }
 
 /// Sends group after group until nothing is left or somebody else drives.
-async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, org: &OrgId, number: u64) {
+async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, number: u64) {
     let mut tries = 0_u32;
     loop {
-        let Some(group) = begin(p, isolate, org, number) else {
+        let Some(group) = begin(p, isolate, ledger, number) else {
             return;
         };
-        let outcome = p.ledger(org, &group.call).await;
+        let outcome = p.ledger(ledger, &group.call).await;
         let pause = match outcome {
             Ok(answer) => {
                 tries = 0;
                 isolate.hear(p.now(), answer.notices);
-                let pause = end(p, isolate, org, number);
-                tell(isolate, &group, answer.replies);
+                let pause = end(p, isolate, ledger, number);
+                tell(isolate, ledger, &group, answer.replies);
                 let Some(pause) = pause else { return };
                 pause
             }
@@ -343,10 +351,10 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, org: &OrgId, number: u
                 tries = tries.saturating_add(1);
                 p.log(
                     Level::Warn,
-                    &format!("the ledger of {org} was not reached, try {tries}: {error}"),
+                    &format!("the ledger {ledger} was not reached, try {tries}: {error}"),
                 );
                 if tries >= TRIES_MAX {
-                    give_up(isolate, org, number, &group);
+                    give_up(isolate, ledger, number, &group);
                     return;
                 }
                 Span::from_millis(100).times(1_i64 << tries)
@@ -359,10 +367,15 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, org: &OrgId, number: u
 }
 
 /// The next group to send, if this one drives and there is any.
-fn begin<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Option<Rc<Group>> {
+fn begin<P: Platform>(
+    p: &P,
+    isolate: &Isolate,
+    ledger: &LedgerId,
+    number: u64,
+) -> Option<Rc<Group>> {
     let now = p.now();
     let mut queues = isolate.outgoing.0.borrow_mut();
-    let queue = queues.get_mut(org)?;
+    let queue = queues.get_mut(ledger)?;
     if !queue.drives(number) {
         return None;
     }
@@ -379,10 +392,10 @@ fn begin<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Opt
 }
 
 /// A call is back: how long to wait before the next, or nothing when somebody else goes on.
-fn end<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Option<Span> {
+fn end<P: Platform>(p: &P, isolate: &Isolate, ledger: &LedgerId, number: u64) -> Option<Span> {
     let now = p.now();
     let mut queues = isolate.outgoing.0.borrow_mut();
-    let queue = queues.get_mut(org)?;
+    let queue = queues.get_mut(ledger)?;
     if !queue.drives(number) {
         return None;
     }
@@ -401,7 +414,7 @@ fn end<P: Platform>(p: &P, isolate: &Isolate, org: &OrgId, number: u64) -> Optio
     Some(pause)
 }
 
-fn tell(isolate: &Isolate, group: &Group, replies: Vec<Reply>) {
+fn tell(isolate: &Isolate, ledger: &LedgerId, group: &Group, replies: Vec<Reply>) {
     for (listener, reply) in group.listeners.iter().zip(replies) {
         match (listener, reply) {
             (Listener::Nobody, _) => {}
@@ -410,20 +423,20 @@ fn tell(isolate: &Isolate, group: &Group, replies: Vec<Reply>) {
                 isolate
                     .leases
                     .borrow_mut()
-                    .granted(key, lease, *number, grant);
+                    .granted((ledger, key), lease, *number, grant);
             }
             (Listener::Lease(key, lease, _), _) => {
-                isolate.leases.borrow_mut().unanswered(key, lease);
+                isolate.leases.borrow_mut().unanswered((ledger, key), lease);
             }
         }
     }
 }
 
 /// Nobody is kept waiting any longer; the group stays to be sent by whoever comes next.
-fn give_up(isolate: &Isolate, org: &OrgId, number: u64, group: &Group) {
+fn give_up(isolate: &Isolate, ledger: &LedgerId, number: u64, group: &Group) {
     {
         let mut queues = isolate.outgoing.0.borrow_mut();
-        if let Some(queue) = queues.get_mut(org)
+        if let Some(queue) = queues.get_mut(ledger)
             && queue.drives(number)
         {
             queue.driver = None;

@@ -9,6 +9,7 @@ mod compiled;
 mod document;
 mod entries;
 mod issue;
+mod keepers;
 mod offer;
 mod pattern;
 mod sandbox;
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{ModelId, OrgId, Timestamp};
+use sluice_units::{LedgerId, ModelId, OrgId, Timestamp};
 
 pub use compile::rules;
 pub use compiled::{
@@ -73,6 +74,7 @@ pub struct Config {
     offers: Vec<Offer>,
     routes: BTreeMap<String, Arc<Route>>,
     orgs: BTreeMap<OrgId, Org>,
+    ledgers: BTreeMap<OrgId, LedgerId>,
 }
 
 impl Config {
@@ -150,7 +152,16 @@ impl Config {
     /// # Errors
     /// [`ScopeError`] when the key names something that the configuration does not hold.
     pub fn place_of(&self, key: &KeyRecord, at: Timestamp) -> Result<Place, ScopeError> {
-        scopes::place(&self.orgs, key, at)
+        let ledger = self.ledgers.get(&key.org);
+        let ledger = ledger.ok_or_else(|| ScopeError::Org(key.org.clone()))?;
+        scopes::place(&self.orgs, key, at, ledger.clone())
+    }
+
+    /// An organisation's ledger, whether or not the configuration names the organisation (any more).
+    #[must_use]
+    pub fn ledger_of(&self, org: &OrgId) -> LedgerId {
+        let known = self.ledgers.get(org).cloned();
+        known.unwrap_or_else(|| LedgerId::new(org.clone(), self.gateway.region.clone(), None))
     }
 
     /// What a new key of this organisation gets; none where there is no such organisation.

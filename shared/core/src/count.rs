@@ -48,6 +48,8 @@ pub(crate) async fn count<P: Platform>(
         stream: false,
         route: &route,
         bounds: Vec::new(),
+        choices: 1,
+        least: None,
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;

@@ -18,12 +18,13 @@ use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
 use crate::authenticate::{self, Caller};
 use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::files::{self, Held, Ids};
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::serve::Run;
-use crate::translate::{Chat, Direct, Task, Work};
+use crate::translate::{Chat, Direct, Embeddings, Task, Work};
 use crate::upload::{self, Upload};
 use crate::{admin, count, estimate, headers, health, sandbox, secret_key};
 
@@ -72,18 +73,20 @@ impl<P: Platform> Answer<P> {
             "invalid_url",
             "The request's method or URL cannot be read.",
         );
-        Self::problem(&problem, Downstream::ChatCompletions)
+        Self::problem(&problem, Downstream::ChatCompletions, None)
     }
 
     /// A problem in the caller's language.
     #[must_use]
-    pub fn problem(problem: &Problem, downstream: Downstream) -> Self {
+    pub fn problem(problem: &Problem, downstream: Downstream, request: Option<&RequestId>) -> Self {
         let mut headers = HeaderMap::new();
         problem.write_headers(&mut headers);
         Self {
             status: problem.status(),
             headers,
-            body: AnswerBody::Full(Bytes::from(downstream.encode_error(&problem.fault()))),
+            body: AnswerBody::Full(Bytes::from(
+                downstream.encode_error(&problem.fault(request)),
+            )),
         }
     }
 }
@@ -106,7 +109,7 @@ pub async fn handle<P: Platform>(p: &P, isolate: &Rc<Isolate>, head: Parts) -> A
     let downstream = address::language(&head);
     let mut answer = match dispatch(p, isolate, &head, downstream, request.clone(), at).await {
         Ok(answer) => answer,
-        Err(problem) => Answer::problem(&problem, downstream),
+        Err(problem) => Answer::problem(&problem, downstream, Some(&request)),
     };
     headers::request(&mut answer.headers, &request, downstream);
     answer
@@ -150,8 +153,9 @@ async fn dispatch<P: Platform>(
     match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
-        Endpoint::Embeddings => context.embeddings().await,
+        Endpoint::Embeddings(named, is_many) => context.embeddings(&named, is_many).await,
         Endpoint::Direct(endpoint) => context.direct(endpoint).await,
+        Endpoint::Files(asked) => context.files(asked).await,
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
@@ -181,6 +185,7 @@ impl<P: Platform> Context<'_, P> {
     async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
+        let (body, held) = self.held(&caller, body)?;
         let (mut chat, unread) = self.decode_chat(named, &body)?;
         let (route, model) = self.route(&caller, &chat.model)?;
         // The name that the caller used is ours; what goes upstream is in the target.
@@ -191,11 +196,23 @@ impl<P: Platform> Context<'_, P> {
                 downstream: self.downstream,
                 request: chat,
                 echo,
+                cut: None,
+                held,
             })),
             unread,
             strict: self.is_strict(&caller)?,
         };
         self.serve(&caller, route, model, work, body).await
+    }
+
+    /// The body with the provider's names of the files that it refers to. Other dialects' files are not kept here.
+    fn held(&self, caller: &Caller, body: Bytes) -> Result<(Bytes, Option<Held>), Problem> {
+        match self.downstream {
+            Downstream::ChatCompletions | Downstream::Responses | Downstream::Completions => {
+                files::held(body, || Ids::of(self.p, &caller.key().org))
+            }
+            Downstream::Messages | Downstream::GenerateContent(_) => Ok((body, None)),
+        }
     }
 
     fn decode_chat(
@@ -209,13 +226,20 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn embeddings(&self) -> Result<Answer<P>, Problem> {
+    async fn embeddings(&self, named: &Named<'_>, is_many: bool) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (request, unread) = openai::embeddings::decode_request(&body)?;
+        let (request, unread) = match &named.model {
+            Some(model) => gemini::downstream::decode_embeddings(model, is_many, &body)?,
+            None => openai::embeddings::decode_request(&body)?,
+        };
         let (route, model) = self.route(&caller, &request.model)?;
         let work = Work {
-            task: Task::Embeddings(Box::new(request)),
+            task: Task::Embeddings(Box::new(Embeddings {
+                downstream: self.downstream,
+                is_many,
+                request,
+            })),
             unread,
             strict: self.is_strict(&caller)?,
         };
@@ -272,15 +296,20 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn serve(
+    pub(crate) async fn serve(
         &self,
         caller: &Caller,
         route: Arc<Route>,
         model: ModelId,
-        work: Work,
+        mut work: Work,
         body: Bytes,
     ) -> Result<Answer<P>, Problem> {
         let bounds = bounds(&route, &work, &body);
+        let choices = match &work.task {
+            Task::Chat(chat) => u64::from(chat.request.choices.unwrap_or(1)),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => 1,
+        };
+        let least = least_output(&self.config, &route, &work);
         let ask = Ask {
             request: self.request.clone(),
             at: self.at,
@@ -289,8 +318,13 @@ impl<P: Platform> Context<'_, P> {
             stream: work.streams(),
             route: &route,
             bounds,
+            choices,
+            least,
         };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        if let Some(tokens) = admitted.cut() {
+            work.cut(tokens);
+        }
         let run = Run {
             p: self.p.clone(),
             isolate: Rc::clone(self.isolate),
@@ -349,23 +383,48 @@ const fn operation(task: &Task) -> Operation {
             direct::Endpoint::Moderations => Operation::Moderation,
             direct::Endpoint::Rerank => Operation::Rerank,
         },
+        Task::Files(files) => files.operation(),
     }
+}
+
+/// The least output of a choice that makes sense, where the request can do with less than it asks for. A model that
+/// thinks must have room for more than its thoughts.
+fn least_output(config: &Config, route: &Route, work: &Work) -> Option<Tokens> {
+    let Task::Chat(chat) = &work.task else {
+        return None;
+    };
+    let is_sandbox = |target: &TargetRef| target.provider.dialect == ProviderDialect::Sandbox;
+    if route.targets.iter().any(is_sandbox) {
+        return None;
+    }
+    let thinking = chat.request.reasoning.as_ref();
+    let thoughts = thinking.and_then(|reasoning| reasoning.budget_tokens);
+    let least = config.accounting.output_tokens_min;
+    Some(least.plus(Tokens::new(thoughts.unwrap_or(0))))
 }
 
 /// What the request will use at most, by target.
 fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
-    let input = match &work.task {
+    let own = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
-        Task::Embeddings(request) => estimate::embeddings_input(request),
+        Task::Embeddings(embeddings) => estimate::embeddings_input(&embeddings.request),
         Task::Direct(direct) => direct.facts.input,
+        // Nothing of it is paid for, or nobody counts it.
+        Task::Files(_) => return Vec::new(),
     };
+    let likely = estimate::likely_input(own);
     let bound = |target: &TargetRef| {
+        let input = match &work.task {
+            Task::Chat(chat) => own.plus(estimate::around(&chat.request, work.dialect(target))),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => own,
+        };
         if target.provider.dialect == ProviderDialect::Sandbox
             && let Ok((request, _)) = work.request(target, body)
         {
             let (input, output) = sandbox::count(target.model.as_str(), &request.body);
             return Bound {
                 input,
+                likely: estimate::likely_input(input),
                 output: Some(output),
             };
         }
@@ -380,10 +439,14 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
                 let choices = u64::from(chat.request.choices.unwrap_or(1));
                 most.map(|most| Tokens::new(most.saturating_mul(choices)))
             }
-            Task::Embeddings(_) => Some(Tokens::ZERO),
+            Task::Embeddings(_) | Task::Files(_) => Some(Tokens::ZERO),
             Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
         };
-        Bound { input, output }
+        Bound {
+            input,
+            likely,
+            output,
+        }
     };
     route.targets.iter().map(bound).collect()
 }

@@ -71,9 +71,9 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
     report.note("registry", started, outcome.map(|_| ()), State::Down);
 
     let started = p.now();
-    if let Ok(org) = OrgId::new(PROBE_ORG) {
+    if let (Some(config), Ok(org)) = (&config, OrgId::new(PROBE_ORG)) {
         let outcome = isolate
-            .ask_ledger(p, &org, vec![ledger::Command::Standing])
+            .ask_ledger(p, &config.ledger_of(&org), vec![ledger::Command::Standing])
             .await;
         report.note("ledger", started, outcome.map(|_| ()), State::Down);
     }
@@ -108,12 +108,12 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
 
 /// `/admin/health`: the circuits of this region, and how well each target serves.
 pub(crate) async fn targets<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
-    let reply = context.p.health(&region::Command::Standing).await?;
+    let region = &context.config.gateway.region;
+    let reply = context.p.health(region, &region::Command::Standing).await?;
     let region::Reply::Standing(targets) = reply else {
         return Err(Problem::bug("the answer to what is known of the targets"));
     };
     let targets: Vec<Value> = targets.iter().map(|one| shown(one, context.at)).collect();
-    let region = &context.config.gateway.region;
     let body = json!({"region": region, "targets": targets});
     Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
 }

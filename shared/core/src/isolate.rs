@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
-use sluice_units::{OrgId, Span, Timestamp};
+use sluice_units::{LedgerId, Span, Timestamp};
 
 use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
@@ -286,18 +286,18 @@ impl Isolate {
         Ok(found)
     }
 
-    /// Asks an organisation's ledger, and hears what it has heard.
+    /// Asks a ledger, and hears what it has heard.
     ///
     /// # Errors
     /// [`StoreError`] when it does not answer: whether the commands were carried out is not known.
     pub async fn ask_ledger<P: Platform>(
         &self,
         p: &P,
-        org: &OrgId,
+        ledger: &LedgerId,
         commands: Vec<ledger::Command>,
     ) -> Result<Vec<ledger::Reply>, StoreError> {
         let call = self.call(commands);
-        let answer = p.ledger(org, &call).await?;
+        let answer = p.ledger(ledger, &call).await?;
         self.hear(p.now(), answer.notices);
         Ok(answer.replies)
     }
@@ -324,14 +324,14 @@ impl Isolate {
         }
     }
 
-    /// Sends a command to an organisation's ledger in company; nobody waits for it. If it is lost with the isolate, the
+    /// Sends a command to a ledger in company; nobody waits for it. If it is lost with the isolate, the
     /// reservation's expiry makes good for it.
-    pub fn defer<P: Platform>(self: &Rc<Self>, p: &P, org: &OrgId, command: ledger::Command) {
-        if !commit::send(p, self, org, command, Listener::Nobody) {
+    pub fn defer<P: Platform>(self: &Rc<Self>, p: &P, ledger: &LedgerId, command: ledger::Command) {
+        if !commit::send(p, self, ledger, command, Listener::Nobody) {
             p.log(
                 Level::Error,
                 &format!(
-                    "the queue for the ledger of {org} is full: a settlement is left to expiry"
+                    "the queue for the ledger {ledger} is full: a settlement is left to expiry"
                 ),
             );
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use sluice_machines::ledger::{Grant, Headroom, LEASE_LIFE, LeaseRequest};
 use sluice_machines::limit::{ScopeRules, Slice};
-use sluice_units::{KeyId, LeaseId, NanoUsd, Span, Timestamp, Tokens};
+use sluice_units::{KeyId, LeaseId, LedgerId, NanoUsd, Span, Timestamp, Tokens};
 
 /// For how many keys slices are remembered.
 const KEYS_MAX: usize = 1_024;
@@ -32,8 +32,11 @@ const ANSWER_AGE_MAX: Span = Span::from_seconds(10);
 /// All slices of an isolate.
 #[derive(Debug, Default)]
 pub struct Leases {
-    pools: BTreeMap<KeyId, Pool>,
+    ledgers: BTreeMap<LedgerId, BTreeMap<KeyId, Pool>>,
 }
+
+/// What a slice is held under: the ledger that granted it, and the key.
+pub type Account<'a> = (&'a LedgerId, &'a KeyId);
 
 /// A request that was let in out of a slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,12 +127,23 @@ impl Demand {
 
 impl Leases {
     /// Counts a request that asks to be let in. Once for each request, before anything else.
-    pub fn note(&mut self, now: Timestamp, key: &KeyId, scopes: &[ScopeRules], slice: Slice) {
-        if self.pools.len() >= KEYS_MAX && !self.pools.contains_key(key) {
-            // What they hold ends by itself.
-            self.pools.clear();
+    pub fn note(
+        &mut self,
+        now: Timestamp,
+        account: Account<'_>,
+        scopes: &[ScopeRules],
+        slice: Slice,
+    ) {
+        let (ledger, key) = account;
+        if self.pool(account).is_none() {
+            let count: usize = self.ledgers.values().map(BTreeMap::len).sum();
+            if count >= KEYS_MAX {
+                // What they hold ends by itself.
+                self.ledgers.clear();
+            }
         }
-        let pool = self.pools.entry(key.clone()).or_default();
+        let pools = self.ledgers.entry(ledger.clone()).or_default();
+        let pool = pools.entry(key.clone()).or_default();
         if pool.scopes != scopes {
             // What was granted was granted under other rules.
             *pool = Pool {
@@ -140,9 +154,13 @@ impl Leases {
         pool.demand.note(now, slice);
     }
 
+    fn pool(&mut self, (ledger, key): Account<'_>) -> Option<&mut Pool> {
+        self.ledgers.get_mut(ledger)?.get_mut(key)
+    }
+
     /// Lets a request in, if the slice suffices.
-    pub fn draw(&mut self, now: Timestamp, key: &KeyId, slice: Slice) -> Option<Draw> {
-        let pool = self.pools.get_mut(key)?;
+    pub fn draw(&mut self, now: Timestamp, account: Account<'_>, slice: Slice) -> Option<Draw> {
+        let pool = self.pool(account)?;
         let held = pool.held.as_mut()?;
         if now >= held.until || !held.rest.covers(slice) {
             return None;
@@ -160,8 +178,8 @@ impl Leases {
     }
 
     /// The command to send now behind all that was drawn before, if the slice is to be renewed.
-    pub fn renew(&mut self, now: Timestamp, key: &KeyId) -> Option<LeaseRequest> {
-        let pool = self.pools.get_mut(key)?;
+    pub fn renew(&mut self, now: Timestamp, account: Account<'_>) -> Option<LeaseRequest> {
+        let pool = self.pool(account)?;
         if pool.waits(now) {
             return None;
         }
@@ -192,10 +210,10 @@ impl Leases {
     pub fn begin(
         &mut self,
         now: Timestamp,
-        key: &KeyId,
+        account: Account<'_>,
         name: impl FnOnce() -> Option<LeaseId>,
     ) -> Option<LeaseRequest> {
-        let pool = self.pools.get_mut(key)?;
+        let pool = self.pool(account)?;
         let holds = pool.held.as_ref().is_some_and(|held| now < held.until);
         if holds || pool.waits(now) || !pool.demand.is_busy() {
             return None;
@@ -218,8 +236,8 @@ impl Leases {
     }
 
     /// Takes the ledger's answer to a command; an answer to another one than the last is no news.
-    pub fn granted(&mut self, key: &KeyId, lease: &LeaseId, number: u64, grant: Grant) {
-        let Some(pool) = self.pools.get_mut(key) else {
+    pub fn granted(&mut self, account: Account<'_>, lease: &LeaseId, number: u64, grant: Grant) {
+        let Some(pool) = self.pool(account) else {
             return;
         };
         let Some(asked) = pool
@@ -246,8 +264,8 @@ impl Leases {
     }
 
     /// No answer will come: whether the command was carried out is not known.
-    pub fn unanswered(&mut self, key: &KeyId, lease: &LeaseId) {
-        if let Some(pool) = self.pools.get_mut(key) {
+    pub fn unanswered(&mut self, account: Account<'_>, lease: &LeaseId) {
+        if let Some(pool) = self.pool(account) {
             pool.asked.take_if(|asked| asked.lease == *lease);
         }
     }
@@ -290,6 +308,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use sluice_machines::limit::Scope;
+    use sluice_units::{OrgId, Region};
 
     use super::*;
 
@@ -303,8 +322,16 @@ mod tests {
         }
     }
 
-    fn key() -> KeyId {
-        KeyId::new("key_1").unwrap()
+    /// A key's account at the ledger of a region.
+    fn account_of(region: &str) -> Account<'static> {
+        let region = Region::new(region).unwrap();
+        let ledger = LedgerId::new(OrgId::new("acme").unwrap(), region, None);
+        let key = KeyId::new("key_1").unwrap();
+        (Box::leak(Box::new(ledger)), Box::leak(Box::new(key)))
+    }
+
+    fn account() -> Account<'static> {
+        account_of("local")
     }
 
     fn name() -> Option<LeaseId> {
@@ -330,63 +357,67 @@ mod tests {
     fn holding(requests: u64) -> Leases {
         let mut leases = Leases::default();
         for _ in 0..2 {
-            leases.note(NOON, &key(), &scopes(), slice(1));
+            leases.note(NOON, account(), &scopes(), slice(1));
         }
-        let asked = leases.begin(NOON, &key(), name).unwrap();
+        let asked = leases.begin(NOON, account(), name).unwrap();
         assert_eq!(
             (asked.number, asked.keep, asked.want),
             (1, Slice::NONE, slice(8))
         );
-        leases.granted(&key(), &asked.lease, 1, grant(requests, 3));
+        leases.granted(account(), &asked.lease, 1, grant(requests, 3));
         leases
     }
 
     #[test]
     fn a_single_request_is_no_reason_for_a_slice() {
         let mut leases = Leases::default();
-        leases.note(NOON, &key(), &scopes(), slice(1));
-        assert_eq!(leases.begin(NOON, &key(), name), None);
-        leases.note(NOON, &key(), &scopes(), slice(1));
-        assert!(leases.begin(NOON, &key(), name).is_some());
-        assert_eq!(leases.begin(NOON, &key(), name), None, "one is asked for");
+        leases.note(NOON, account(), &scopes(), slice(1));
+        assert_eq!(leases.begin(NOON, account(), name), None);
+        leases.note(NOON, account(), &scopes(), slice(1));
+        assert!(leases.begin(NOON, account(), name).is_some());
+        assert_eq!(
+            leases.begin(NOON, account(), name),
+            None,
+            "one is asked for"
+        );
     }
 
     #[test]
     fn no_more_is_drawn_than_was_granted_and_none_of_it_late() {
         let mut leases = holding(3);
         let late = NOON.plus(Span::from_seconds(3));
-        assert_eq!(leases.draw(late, &key(), slice(1)), None);
-        assert_eq!(leases.draw(NOON, &key(), slice(4)), None);
+        assert_eq!(leases.draw(late, account(), slice(1)), None);
+        assert_eq!(leases.draw(NOON, account(), slice(4)), None);
         for sequence in 1..=3 {
-            let draw = leases.draw(NOON, &key(), slice(1)).unwrap();
+            let draw = leases.draw(NOON, account(), slice(1)).unwrap();
             assert_eq!(draw.sequence, sequence);
         }
-        assert_eq!(leases.draw(NOON, &key(), slice(1)), None);
+        assert_eq!(leases.draw(NOON, account(), slice(1)), None);
     }
 
     #[test]
     fn a_slice_is_renewed_when_half_of_it_is_drawn_and_what_is_drawn_meanwhile_is_gone() {
         let mut leases = holding(8);
         for _ in 0..4 {
-            leases.draw(NOON, &key(), slice(1)).unwrap();
-            assert_eq!(leases.renew(NOON, &key()), None);
+            leases.draw(NOON, account(), slice(1)).unwrap();
+            assert_eq!(leases.renew(NOON, account()), None);
         }
-        leases.draw(NOON, &key(), slice(1)).unwrap();
-        let asked = leases.renew(NOON, &key()).unwrap();
+        leases.draw(NOON, account(), slice(1)).unwrap();
+        let asked = leases.renew(NOON, account()).unwrap();
         assert_eq!((asked.number, asked.keep), (2, slice(3)));
-        leases.draw(NOON, &key(), slice(2)).unwrap();
-        leases.granted(&key(), &asked.lease, 2, grant(8, 3));
-        assert_eq!(leases.draw(NOON, &key(), slice(7)), None);
-        let draw = leases.draw(NOON, &key(), slice(6)).unwrap();
+        leases.draw(NOON, account(), slice(2)).unwrap();
+        leases.granted(account(), &asked.lease, 2, grant(8, 3));
+        assert_eq!(leases.draw(NOON, account(), slice(7)), None);
+        let draw = leases.draw(NOON, account(), slice(6)).unwrap();
         assert_eq!(draw.sequence, 7, "numbers go on");
     }
 
     #[test]
     fn a_slice_is_renewed_when_its_life_is_half_over() {
         let mut leases = holding(8);
-        assert_eq!(leases.renew(NOON, &key()), None);
+        assert_eq!(leases.renew(NOON, account()), None);
         let later = NOON.plus(Span::from_millis(1_501));
-        let asked = leases.renew(later, &key()).unwrap();
+        let asked = leases.renew(later, account()).unwrap();
         assert_eq!(asked.keep, slice(8));
     }
 
@@ -394,34 +425,43 @@ mod tests {
     fn what_is_not_needed_any_more_is_given_back_and_not_drawn() {
         let mut leases = holding(8);
         let later = NOON.plus(Span::from_millis(2_500));
-        leases.note(later, &key(), &scopes(), slice(1));
-        let asked = leases.renew(later, &key()).unwrap();
+        leases.note(later, account(), &scopes(), slice(1));
+        let asked = leases.renew(later, account()).unwrap();
         assert_eq!((asked.keep, asked.want), (slice(4), slice(4)));
-        assert_eq!(leases.draw(later, &key(), slice(5)), None);
-        assert!(leases.draw(later, &key(), slice(4)).is_some());
+        assert_eq!(leases.draw(later, account(), slice(5)), None);
+        assert!(leases.draw(later, account(), slice(4)).is_some());
     }
 
     #[test]
     fn an_answer_to_an_earlier_command_is_no_news() {
         let mut leases = holding(8);
-        leases.granted(&key(), &name().unwrap(), 1, grant(100, 3));
-        assert_eq!(leases.draw(NOON, &key(), slice(9)), None);
+        leases.granted(account(), &name().unwrap(), 1, grant(100, 3));
+        assert_eq!(leases.draw(NOON, account(), slice(9)), None);
     }
 
     #[test]
     fn other_rules_begin_anew() {
         let mut leases = holding(8);
         let other = vec![];
-        leases.note(NOON, &key(), &other, slice(1));
-        assert_eq!(leases.draw(NOON, &key(), slice(1)), None);
+        leases.note(NOON, account(), &other, slice(1));
+        assert_eq!(leases.draw(NOON, account(), slice(1)), None);
     }
 
     #[test]
     fn where_nothing_was_granted_nobody_asks_for_a_while() {
         let mut leases = holding(0);
-        assert_eq!(leases.draw(NOON, &key(), slice(1)), None);
-        assert_eq!(leases.begin(NOON, &key(), name), None);
+        assert_eq!(leases.draw(NOON, account(), slice(1)), None);
+        assert_eq!(leases.begin(NOON, account(), name), None);
         let later = NOON.plus(SCARCE_PAUSE);
-        assert!(leases.begin(later, &key(), name).is_some());
+        assert!(leases.begin(later, account(), name).is_some());
+    }
+
+    #[test]
+    fn what_one_ledger_granted_is_not_drawn_for_another() {
+        let mut leases = holding(10);
+        let elsewhere = account_of("eu");
+        leases.note(NOON, elsewhere, &scopes(), slice(1));
+        assert_eq!(leases.draw(NOON, elsewhere, slice(1)), None);
+        assert!(leases.draw(NOON, account(), slice(1)).is_some());
     }
 }

@@ -18,12 +18,14 @@
 
 pub mod address;
 pub mod admit;
+mod allowance;
 pub mod authenticate;
 pub mod circuit;
 pub mod commit;
 pub mod config;
 pub mod credentials;
 pub mod estimate;
+pub mod files;
 pub mod gateway;
 pub mod hash;
 pub mod headers;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use sluice_machines::limit::{Rule, Scope};
-use sluice_units::{OrgId, TeamId};
+use sluice_units::{LedgerId, TeamId};
 
 use crate::platform::Wake;
 
@@ -15,7 +15,7 @@ use crate::platform::Wake;
 pub const LINE_MAX: usize = 100;
 
 /// A limit that requests wait for.
-pub type Gate = (OrgId, Scope, Rule);
+pub type Gate = (LedgerId, Scope, Rule);
 
 /// All lines of an isolate.
 #[derive(Debug, Default)]
@@ -132,11 +132,17 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use sluice_units::{OrgId, Region};
+
     use super::*;
 
     fn gate() -> Gate {
         (
-            OrgId::new("acme").unwrap(),
+            LedgerId::new(
+                OrgId::new("acme").unwrap(),
+                Region::new("local").unwrap(),
+                None,
+            ),
             Scope::Org,
             Rule::Concurrency { limit: 1 },
         )

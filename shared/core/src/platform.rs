@@ -13,7 +13,7 @@ use futures_util::stream::LocalBoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{health, ledger, registry};
-use sluice_units::{OrgId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
 use thiserror::Error;
 
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
@@ -88,14 +88,23 @@ pub trait Platform: Clone + 'static {
     /// Dropping the future, or the body, aborts the call. Redirects are not followed.
     async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
 
-    /// Commits commands to an organisation's ledger in this region, together, and returns a reply for each.
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError>;
+    /// Commits commands to a ledger, together, and returns a reply for each. A ledger that must stay under a
+    /// jurisdiction is reached there or not at all.
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError>;
 
     /// Asks the registry, which is the authority.
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;
 
-    /// Tells the region's keeper of circuits what was seen, or asks it.
-    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError>;
+    /// Tells a region's keeper of circuits what was seen, or asks it.
+    async fn health(
+        &self,
+        region: &Region,
+        command: &health::Command,
+    ) -> Result<health::Reply, StoreError>;
 
     /// Looks a key up in the read copy, which may lag.
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError>;

@@ -14,9 +14,9 @@ use sluice_wire::downstream::Answered;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
+use crate::allowance::Allowance;
 use crate::circuit::{End, Permit};
 use crate::config::{Config, Route, TargetRef};
-use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -124,9 +124,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(target, request).await?;
-            if let Task::Direct(_) = self.work.task
-                && !headers::is_json(&answer.headers)
-            {
+            if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
@@ -159,7 +157,7 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, and returns its answer when it is none of an error.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         target: &TargetRef,
         mut request: UpstreamRequest,
@@ -189,8 +187,7 @@ impl<P: Platform> Run<P> {
             .await
             .unwrap_or_default();
         let status = answer.status.as_u16();
-        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        let error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         Err(Failure::Answered(error))
     }
 
@@ -201,8 +198,13 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
-        let input = self.admitted.bound().input;
+        let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        if let Task::Files(files) = &self.work.task
+            && let Some(listing) = files.listing()
+        {
+            body = self.pages(target, files, listing, body).await?;
+        }
+        let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
             return Err(Failure::LossyAnswer(answer.drops));
@@ -223,7 +225,7 @@ impl<P: Platform> Run<P> {
     fn reserved(&self) -> Usage {
         let bound = self.admitted.bound();
         Usage {
-            input: crate::estimate::likely_input(bound.input),
+            input: bound.likely,
             output: bound.output.unwrap_or_default(),
             ..Usage::default()
         }
@@ -267,10 +269,12 @@ impl<P: Platform> Run<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
-            return Answer::problem(&problem, self.work.downstream());
+            let request = &self.admitted.draft().request;
+            return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
+        headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
@@ -286,10 +290,10 @@ impl<P: Platform> Run<P> {
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
-        headers::cost(
-            &mut head,
-            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
-        );
+        let draft = self.admitted.draft();
+        if !draft.operation.is_free() {
+            headers::cost(&mut head, settle::cost(Some(target), &usage, draft.at_us));
+        }
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -304,7 +308,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -330,6 +334,7 @@ impl<P: Platform> Run<P> {
             status: StatusCode::OK,
             headers: head,
             body: AnswerBody::Stream(Box::new(Pump {
+                allowance: Allowance::of(&self, target),
                 run: self,
                 index,
                 first: stream.first,
@@ -348,9 +353,10 @@ impl<P: Platform> Run<P> {
             Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
             Task::Embeddings(_) => 0,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             output: crate::estimate::likely_output(written),
             ..Usage::default()
         };
@@ -362,7 +368,7 @@ impl<P: Platform> Run<P> {
         let problem = target
             .map_or_else(
                 || Problem::bug("the target that failed"),
-                |target| failure.problem(&target.provider.id),
+                |target| self.work.problem(failure, &target.provider.id),
             )
             .with_headroom(self.admitted.headroom());
         let used = (Usage::default(), UsageSource::None);
@@ -386,7 +392,7 @@ impl<P: Platform> Run<P> {
             Accepted::Stream(stream) => stream
                 .session
                 .seen()
-                .usage_or_estimate(self.admitted.bound().input),
+                .usage_or_estimate(self.admitted.bound().likely),
         };
         drop(accepted);
         let problem = Problem::from(StoreError::Unavailable {
@@ -402,7 +408,7 @@ impl<P: Platform> Run<P> {
     fn leave(self) -> Problem {
         self.tell_circuit(End::Left);
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             ..Usage::default()
         };
         let used = (usage, UsageSource::Estimated);
@@ -434,13 +440,4 @@ impl<P: Platform> Run<P> {
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

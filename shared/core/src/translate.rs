@@ -7,22 +7,24 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header;
-use sluice_units::{Tokens, Usage};
+use sluice_units::{ProviderId, Tokens, Usage};
 use sluice_wire::dialect::{
     decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
 };
 use sluice_wire::downstream::Answered;
-use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest};
+use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest, Part, Source};
 use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
-    DecodeError, Dialect, Downstream, Drops, EncodeError, UpstreamRequest, openai, responses,
+    DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamError,
+    UpstreamRequest, gemini, openai, responses,
 };
 
 use crate::config::{ProviderDialect, TargetRef};
-use crate::estimate;
+use crate::files::{Files, Held};
 use crate::plan::Failure;
+use crate::problem::Problem;
 use crate::session::{Session, finish_word};
 use crate::upload::Upload;
 
@@ -43,9 +45,22 @@ pub enum Task {
     /// The next turn of a conversation.
     Chat(Box<Chat>),
     /// Vectors.
-    Embeddings(Box<EmbeddingsRequest>),
+    Embeddings(Box<Embeddings>),
     /// What only providers of the caller's own dialect have.
     Direct(Box<Direct>),
+    /// What a provider keeps.
+    Files(Box<Files>),
+}
+
+/// Things to embed.
+#[derive(Debug)]
+pub struct Embeddings {
+    /// The caller's language.
+    pub downstream: Downstream,
+    /// A Gemini caller wants a list of vectors, and not one.
+    pub is_many: bool,
+    /// The request.
+    pub request: EmbeddingsRequest,
 }
 
 /// A request that passes through.
@@ -68,6 +83,10 @@ pub struct Chat {
     pub request: ChatRequest,
     /// What an answer in Responses repeats of it.
     pub echo: Option<Echo>,
+    /// Each choice is held to so many output tokens, because a budget leaves no more.
+    pub cut: Option<u64>,
+    /// The files that it refers to.
+    pub held: Option<Held>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -84,6 +103,19 @@ pub struct Translated {
 }
 
 impl Work {
+    /// Holds each choice to so many output tokens.
+    pub fn cut(&mut self, tokens: u64) {
+        if let Task::Chat(chat) = &mut self.task {
+            chat.cut = Some(tokens);
+        }
+    }
+
+    /// Whether nothing but the model itself says when a stream of this target ends.
+    #[must_use]
+    pub fn is_open_ended(&self, target: &TargetRef) -> bool {
+        matches!(&self.task, Task::Chat(chat) if chat.is_open_ended(target))
+    }
+
     /// Whether the caller wants a stream.
     #[must_use]
     pub fn streams(&self) -> bool {
@@ -95,7 +127,8 @@ impl Work {
     pub fn downstream(&self) -> Downstream {
         match &self.task {
             Task::Chat(chat) => chat.downstream,
-            Task::Embeddings(_) | Task::Direct(_) => Downstream::ChatCompletions,
+            Task::Embeddings(embeddings) => embeddings.downstream,
+            Task::Direct(_) | Task::Files(_) => Downstream::ChatCompletions,
         }
     }
 
@@ -104,8 +137,41 @@ impl Work {
     pub fn upload(&self) -> Option<&Upload> {
         match &self.task {
             Task::Direct(direct) => direct.upload.as_ref(),
+            Task::Files(files) => files.upload.as_ref(),
             Task::Chat(_) | Task::Embeddings(_) => None,
         }
+    }
+
+    /// Whether the answer goes through whatever it is; `is_json`: it says that it is JSON.
+    #[must_use]
+    pub fn answers_raw(&self, is_json: bool) -> bool {
+        match &self.task {
+            Task::Direct(_) => !is_json,
+            Task::Files(files) => files.is_bytes(),
+            Task::Chat(_) | Task::Embeddings(_) => false,
+        }
+    }
+
+    /// Takes the provider's own names of files and batches out of its words.
+    pub fn reword(&self, failure: &mut Failure) {
+        let Failure::Answered(UpstreamError { message, .. }) = failure else {
+            return;
+        };
+        match &self.task {
+            Task::Files(files) => files.reword(message),
+            Task::Chat(chat) => chat.held.iter().for_each(|held| held.reword(message)),
+            Task::Embeddings(_) | Task::Direct(_) => {}
+        }
+    }
+
+    /// What the caller is told of a failure at a provider.
+    #[must_use]
+    pub fn problem(&self, failure: &Failure, provider: &ProviderId) -> Problem {
+        let own = match &self.task {
+            Task::Files(files) => files.problem(failure),
+            Task::Chat(_) | Task::Embeddings(_) | Task::Direct(_) => None,
+        };
+        own.unwrap_or_else(|| failure.problem(provider))
     }
 
     /// What the caller's answer is to be called, from what the gateway knows.
@@ -116,7 +182,7 @@ impl Work {
             created,
             echo: match &self.task {
                 Task::Chat(chat) => chat.echo.clone(),
-                Task::Embeddings(_) | Task::Direct(_) => None,
+                Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => None,
             },
         }
     }
@@ -144,11 +210,9 @@ impl Work {
                 (request, None) => return Ok((request, Drops::new())),
                 (request, Some(drops)) => (request, drops),
             },
-            Task::Embeddings(embeddings) => {
-                encode_embeddings(dialect(target), embeddings, &target.wire)
-                    .map_err(Failure::Inexpressible)?
-            }
+            Task::Embeddings(embeddings) => embeddings.write(target)?,
             Task::Direct(direct) => return Ok((direct.write(target, body)?, Drops::new())),
+            Task::Files(files) => return Ok((files.request.clone(), Drops::new())),
         };
         let mut drops = self.unread.clone();
         drops.append(more);
@@ -165,17 +229,18 @@ impl Work {
         target: &TargetRef,
         body: &Bytes,
         answered: &Answered,
-        input_bound: Tokens,
+        input_likely: Tokens,
     ) -> Result<Translated, Failure> {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
-            Task::Embeddings(request) => embeddings_answer(target, request, body, input_bound),
+            Task::Embeddings(embeddings) => embeddings.answer(target, body, input_likely),
             Task::Direct(_) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
                 finish: None,
                 drops: Drops::new(),
             }),
+            Task::Files(files) => files.answer(body),
         };
         outcome.map_err(|error| {
             error_in_answer(self.dialect(target), body)
@@ -203,8 +268,53 @@ impl Work {
     pub fn dialect(&self, target: &TargetRef) -> Dialect {
         match &self.task {
             Task::Chat(chat) => chat.dialect(target),
-            Task::Embeddings(_) | Task::Direct(_) => dialect(target),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => dialect(target),
         }
+    }
+}
+
+impl Embeddings {
+    fn write(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
+        let dialect = dialect(target);
+        let mut request = Cow::Borrowed(&self.request);
+        let mut drops = Drops::new();
+        let is_gemini = matches!(self.downstream, Downstream::GenerateContent(_));
+        if is_gemini && dialect != Dialect::Gemini {
+            drops = gemini::embeddings::leave(request.to_mut(), dialect);
+        }
+        let encoded = encode_embeddings(dialect, &request, &target.wire);
+        let (request, more) = encoded.map_err(Failure::Inexpressible)?;
+        drops.append(more);
+        Ok((request, drops))
+    }
+
+    fn answer(
+        &self,
+        target: &TargetRef,
+        body: &[u8],
+        input_likely: Tokens,
+    ) -> Result<Translated, DecodeError> {
+        let mut response = decode_embeddings(dialect(target), &self.request, body)?;
+        let usage = response.usage;
+        let encoded = match self.downstream {
+            Downstream::GenerateContent(_) => {
+                gemini::downstream::encode_embeddings(&response, self.is_many)
+            }
+            _ => {
+                // OpenAI's dialect promises a count; where the provider keeps silent it is an estimate.
+                response.usage.get_or_insert_with(|| Usage {
+                    input: input_likely,
+                    ..Usage::default()
+                });
+                openai::embeddings::encode_response(&response, self.request.encoding)
+            }
+        };
+        Ok(Translated {
+            body: Bytes::from(encoded),
+            usage,
+            finish: None,
+            drops: Drops::new(),
+        })
     }
 }
 
@@ -242,8 +352,28 @@ impl Chat {
     }
 
     fn passes(&self, target: &TargetRef) -> bool {
-        self.downstream
-            .passes(self.dialect(target), &self.request, &target.wire)
+        let is_cut =
+            self.cut.is_some() && matches!(self.downstream, Downstream::GenerateContent(_));
+        let may_be_cut = self.is_open_ended(target) && !self.downstream.can_cut_short();
+        !is_cut
+            && !may_be_cut
+            && self
+                .downstream
+                .passes(self.dialect(target), &self.request, &target.wire)
+    }
+
+    fn is_open_ended(&self, target: &TargetRef) -> bool {
+        self.request.stream
+            && self.cut.is_none()
+            && self.request.output_tokens_max.is_none()
+            && target.output_tokens_max.is_none()
+            && target.provider.dialect != ProviderDialect::Sandbox
+    }
+
+    /// What each choice is cut to at this target.
+    fn limit(&self, target: &TargetRef) -> Option<u64> {
+        let own = target.output_tokens_max.map_or(u64::MAX, Tokens::count);
+        Some(self.cut?.min(own))
     }
 
     /// The request for the target; no loss report when the caller's own body goes there.
@@ -252,14 +382,31 @@ impl Chat {
         target: &TargetRef,
         body: &Bytes,
     ) -> Result<(UpstreamRequest, Option<Drops>), Failure> {
+        if let Some(held) = &self.held {
+            held.at(&target.provider.id).map_err(Failure::Refused)?;
+        }
         if self.passes(target) {
             let passed = self
                 .downstream
                 .pass_through(&self.request, &target.wire, body);
-            return Ok((passed.map_err(Failure::Inexpressible)?, None));
+            let mut passed = passed.map_err(Failure::Inexpressible)?;
+            let limited = self.limit(target).and_then(|tokens| {
+                self.downstream
+                    .limit_output(&passed.body, &target.wire, tokens)
+            });
+            if let Some(limited) = limited {
+                passed.body = Bytes::from(limited);
+            }
+            return Ok((passed, None));
         }
         let dialect = self.dialect(target);
+        if self.held.is_none() && dialect != self.downstream.dialect() {
+            no_files(&self.request).map_err(Failure::Refused)?;
+        }
         let mut request = Cow::Borrowed(&self.request);
+        if let Some(tokens) = self.limit(target) {
+            request.to_mut().output_tokens_max = Some(tokens);
+        }
         let mut drops = Drops::new();
         let leaves =
             dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
@@ -321,6 +468,26 @@ impl Chat {
     }
 }
 
+/// What a provider of the caller's dialect keeps, no other one has.
+fn no_files(request: &ChatRequest) -> Result<(), Malformed> {
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts);
+    let refers = parts.any(|part| match part {
+        Part::Image { source, .. } | Part::Audio { source, .. } | Part::Document { source, .. } => {
+            matches!(source, Source::FileId(_))
+        }
+        _ => false,
+    });
+    if !refers {
+        return Ok(());
+    }
+    Err(Malformed {
+        code: "provider_state_not_portable",
+        message: "The model's provider keeps no such file. Send its content instead of 'file_id'."
+            .to_owned(),
+        param: Some("file_id".to_owned()),
+    })
+}
+
 fn first_finish(response: &ChatResponse) -> Option<String> {
     let first = response.choices.first()?;
     Some(finish_word(&first.finish))
@@ -334,28 +501,6 @@ pub(crate) fn responses_finish_word(word: &str) -> String {
         other => other,
     }
     .to_owned()
-}
-
-fn embeddings_answer(
-    target: &TargetRef,
-    request: &EmbeddingsRequest,
-    body: &[u8],
-    input_bound: Tokens,
-) -> Result<Translated, DecodeError> {
-    let mut response = decode_embeddings(dialect(target), request, body)?;
-    let usage = response.usage;
-    // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
-    response.usage.get_or_insert_with(|| Usage {
-        input: estimate::likely_input(input_bound),
-        ..Usage::default()
-    });
-    let encoded = openai::embeddings::encode_response(&response, request.encoding);
-    Ok(Translated {
-        body: Bytes::from(encoded),
-        usage,
-        finish: None,
-        drops: Drops::new(),
-    })
 }
 
 /// The language that a target is called in; the sandbox speaks OpenAI's.

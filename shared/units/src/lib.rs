@@ -16,6 +16,7 @@
 
 mod hex;
 mod id;
+mod ledger;
 mod money;
 mod secret;
 mod time;
@@ -27,6 +28,7 @@ pub use id::{
     AppId, ID_BYTES_MAX, IdError, KeyId, LeaseId, ModelId, OrgId, ProviderId, Region, RequestId,
     TeamId, UserId,
 };
+pub use ledger::{Jurisdiction, LedgerId};
 pub use money::{MoneyError, NanoUsd};
 pub use secret::Secret;
 pub use time::{CivilDate, Span, SpanError, Timestamp};

@@ -12,7 +12,7 @@ use sluice_core::platform::{
 use sluice_core::secret_key;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::{health, ledger};
-use sluice_units::{OrgId, RequestId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, Region, RequestId, Secret, Span, Timestamp};
 
 use crate::faults::Fault;
 use crate::network::{self, Call};
@@ -150,24 +150,29 @@ impl Platform for Port {
         provider::react(world, &self.0.place, self.0.number, &call).await
     }
 
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError> {
         let world = &self.0.world;
-        let Some(object) = world.ledger(org) else {
-            return Err(unavailable("ledger", format!("no ledger of {org}")));
+        let Some(object) = world.ledger(ledger) else {
+            return Err(unavailable("ledger", format!("no ledger {ledger}")));
         };
-        let mut may_return = true;
+        let mut admits = false;
         for command in &call.commands {
             if let ledger::Command::Admit(admission) = command {
-                may_return = false;
+                admits = true;
                 world.lets_in(&self.0.place, self.0.number, &admission.scopes);
             }
         }
         let (asked, living) = (call.clone(), Rc::clone(&object));
-        let then = Rc::clone(world);
+        let (then, waiting, number) = (Rc::clone(world), Rc::clone(world), self.0.number);
         let call = Call {
             execute: move || object.call(&then, &asked),
             life: move || living.life(),
-            may_return,
+            // No admission comes when its request is over.
+            may_return: move || !admits || waiting.waits(number),
         };
         network::call(world, &self.0.place, call)
             .await
@@ -183,13 +188,17 @@ impl Platform for Port {
         })
     }
 
-    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+    async fn health(
+        &self,
+        _region: &Region,
+        command: &health::Command,
+    ) -> Result<health::Reply, StoreError> {
         let (world, asked) = (&self.0.world, command.clone());
         let (then, living) = (Rc::clone(world), Rc::clone(world));
         let call = Call {
             execute: move || then.health.call(&then, &asked),
             life: move || living.health.life(),
-            may_return: true,
+            may_return: || true,
         };
         network::call(world, &self.0.place, call)
             .await

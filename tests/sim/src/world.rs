@@ -9,7 +9,7 @@ use sluice_machines::ledger::LEASE_GRACE;
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::registry::{CHANGES_MAX, Command, Reply};
-use sluice_units::{OrgId, RequestId, Span, Timestamp};
+use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
 use crate::bucket::Bucket;
 use crate::clock::Clock;
@@ -263,8 +263,8 @@ impl World {
         Span::from_micros(self.rng.between(0, every_ms * 2_000))
     }
 
-    pub(crate) fn ledger(&self, org: &OrgId) -> Option<Rc<LedgerObject>> {
-        let number = (0..ORGS).find(|number| economy::org_id(*number) == *org)?;
+    pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
+        let number = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
         Some(Rc::clone(&self.ledgers[number]))
     }
 
@@ -401,6 +401,12 @@ impl World {
     pub(crate) fn has_recovered(&self) -> bool {
         let calm = self.calm_since.get();
         calm.is_some_and(|since| self.now().since(since) > RECOVERY_MAX)
+    }
+
+    /// Whether a request has not been answered yet.
+    pub(crate) fn waits(&self, number: usize) -> bool {
+        let facts = self.facts.borrow();
+        facts.get(number).is_some_and(|fact| fact.status.is_none())
     }
 
     /// A provider has said something.

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod breaker;
+mod health;
 mod held;
 mod lease;
 mod ledger;
 mod outbox;
+mod part;
+mod raise;
 mod registry;
 mod simulation;
 mod size;

@@ -13,15 +13,17 @@ mod providers;
 mod routes;
 mod zones;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use sluice_units::{IdError, Region, Span};
+use sluice_units::{IdError, LedgerId, OrgId, Region, Span, Tokens};
 
 use super::compiled::{Accounting, Circuit, Gateway, Retry, Timeouts};
 use super::document::{
     AccountingDocument, Document, GatewayDocument, RetryDocument, TimeoutsDocument,
 };
 use super::issue::{Issue, Issues, Path};
+use super::scopes::Org;
 use super::{Config, secrets};
 use crate::hash::sha256_hex;
 use circuits::CIRCUIT_DEFAULT;
@@ -31,6 +33,9 @@ const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
 const REQUEST_BYTES_ALLOWED: RangeInclusive<u64> = 1_024..=64 * 1024 * 1024;
 const RESERVATION_TTL_DEFAULT: Span = Span::from_seconds(30);
 const RESERVATION_TTL_ALLOWED: RangeInclusive<Span> = Span::from_seconds(1)..=HOUR;
+const OUTPUT_TOKENS_DEFAULT: u64 = 16_384;
+const OUTPUT_TOKENS_MIN_DEFAULT: u64 = 256;
+const OUTPUT_TOKENS_ALLOWED: RangeInclusive<u64> = 1..=10_000_000;
 const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 const SHIP_INTERVAL_ALLOWED: RangeInclusive<Span> = Span::from_millis(100)..=HOUR;
 const TIMEOUTS_DEFAULT: Timeouts = Timeouts {
@@ -64,6 +69,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         Some(gateway) if issues.is_empty() => Ok(Config {
             version: 0,
             hash,
+            ledgers: ledgers(&orgs, &gateway.region),
             gateway,
             accounting,
             offers,
@@ -72,6 +78,13 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         }),
         _ => Err(issues),
     }
+}
+
+/// Where each organisation's requests are counted.
+fn ledgers(orgs: &BTreeMap<OrgId, Org>, region: &Region) -> BTreeMap<OrgId, LedgerId> {
+    let ids = orgs.keys().cloned();
+    ids.map(|org| (org.clone(), LedgerId::new(org, region.clone(), None)))
+        .collect()
 }
 
 /// What holds for providers that do not say otherwise.
@@ -125,6 +138,18 @@ impl Check {
                 SHIP_INTERVAL_DEFAULT,
                 &SHIP_INTERVAL_ALLOWED,
             ),
+            output_tokens: Tokens::new(self.number(
+                &path.name("output_tokens"),
+                document.output_tokens,
+                OUTPUT_TOKENS_DEFAULT,
+                &OUTPUT_TOKENS_ALLOWED,
+            )),
+            output_tokens_min: Tokens::new(self.number(
+                &path.name("output_tokens_min"),
+                document.output_tokens_min,
+                OUTPUT_TOKENS_MIN_DEFAULT,
+                &OUTPUT_TOKENS_ALLOWED,
+            )),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{AppId, OrgId, Span, TeamId, Timestamp, UserId};
+use sluice_units::{AppId, LedgerId, OrgId, Span, TeamId, Timestamp, UserId};
 use thiserror::Error;
 
 use super::compiled::KeyDefaults;
@@ -130,6 +130,8 @@ pub(super) fn levels<'a>(
 /// A key's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
+    /// The ledger that counts its requests.
+    pub ledger: LedgerId,
     /// Every scope that applies with its rules as they are at this moment, outermost first and the key itself last.
     pub scopes: Vec<ScopeRules>,
     /// Each of its requests must be on record before its provider is called.
@@ -143,6 +145,7 @@ pub(super) fn place(
     orgs: &BTreeMap<OrgId, Org>,
     key: &KeyRecord,
     at: Timestamp,
+    ledger: LedgerId,
 ) -> Result<Place, ScopeError> {
     let (levels, defaults) = levels(orgs, key)?;
     let is_strict = key.accounting_strict || levels.iter().any(|(_, level)| level.is_strict);
@@ -173,6 +176,7 @@ pub(super) fn place(
         rules: zone.apply(own, at),
     });
     Ok(Place {
+        ledger,
         scopes,
         is_strict,
         queues,

@@ -7,6 +7,7 @@ use sluice_units::{Span, Timestamp};
 use super::{Accepted, Run};
 use crate::circuit::{self, End};
 use crate::config::TargetRef;
+use crate::credentials;
 use crate::plan::{Failure, Next, Plan};
 use crate::platform::Platform;
 use crate::upload::Upload;
@@ -52,13 +53,17 @@ impl<P: Platform> Run<P> {
     /// Calls a target, if its circuit lets the call through.
     async fn try_target(&self, index: usize, target: &TargetRef) -> Result<Accepted<P>, Failure> {
         let started_at = self.p.now();
-        let outcome = match self.may_call(index, target).await {
+        let mut outcome = match self.may_call(index, target).await {
             Ok(()) => self.attempt(target, started_at).await,
             Err(left) => {
-                circuit::exchange(&self.p, &self.isolate);
+                circuit::exchange(&self.p, &self.isolate, &self.config.gateway.region);
                 Err(Failure::CircuitOpen(left))
             }
         };
+        if let Err(failure) = &mut outcome {
+            credentials::scrub(&self.p, &self.isolate, &target.provider, failure);
+            self.work.reword(failure);
+        }
         let status = match &outcome {
             Ok(_) => Some(200),
             Err(Failure::Answered(error)) => Some(error.status),
@@ -89,7 +94,8 @@ impl<P: Platform> Run<P> {
         if probes.is_empty() {
             return Ok(());
         }
-        let Some(snapshot) = circuit::leave(&self.p, probes).await else {
+        let Some(snapshot) = circuit::leave(&self.p, &self.config.gateway.region, probes).await
+        else {
             return Ok(());
         };
         let now = self.p.now();
@@ -138,7 +144,7 @@ impl<P: Platform> Run<P> {
         if let End::Begun = end {
             self.permit.set(Some((index, permit)));
         } else {
-            circuit::exchange(&self.p, &self.isolate);
+            circuit::exchange(&self.p, &self.isolate, &self.config.gateway.region);
         }
     }
 

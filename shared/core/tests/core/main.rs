@@ -3,9 +3,12 @@
 mod admission;
 mod callers;
 mod circuits;
+mod estimate;
 mod failures;
+mod files;
 mod keys;
 mod leases;
+mod reservations;
 mod streams;
 mod upstreams;
 mod world;

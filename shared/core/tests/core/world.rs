@@ -29,7 +29,7 @@ use sluice_machines::record::Record;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
 use sluice_machines::{health, ledger, outbox};
-use sluice_units::{OrgId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// 2026-11-21T12:00:00Z.
@@ -89,7 +89,7 @@ struct Shared {
     timers: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
     timer_count: Cell<u64>,
     random: Cell<u8>,
-    ledgers: RefCell<BTreeMap<OrgId, Rows>>,
+    ledgers: RefCell<BTreeMap<LedgerId, Rows>>,
     registry: RefCell<Rows>,
     script: RefCell<VecDeque<Reaction>>,
     seen: RefCell<Vec<Seen>>,
@@ -114,6 +114,12 @@ pub(crate) struct World {
     pool: LocalPool,
     pub(crate) isolate: Rc<Isolate>,
     document: String,
+}
+
+/// An organisation's ledger where no region is configured.
+fn ledger_id(org: &str) -> LedgerId {
+    let region = Region::new("local").expect("a legal name");
+    LedgerId::new(OrgId::new(org).expect("a legal name"), region, None)
 }
 
 /// How much a caller's network brings at once.
@@ -170,6 +176,10 @@ impl World {
         shared.now.set(NOON);
         shared.secrets.borrow_mut().extend([
             ("SLUICE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            (
+                "SLUICE_ID_KEY".to_owned(),
+                "an-identity-of-the-tests-0123456789".to_owned(),
+            ),
             ("OPENAI_API_KEY".to_owned(), "sk-provider-one".to_owned()),
             ("ANTHROPIC_API_KEY".to_owned(), "sk-provider-two".to_owned()),
             ("GEMINI_API_KEY".to_owned(), "sk-provider-three".to_owned()),
@@ -363,8 +373,7 @@ impl World {
     /// Every record that an organisation's ledger has queued, in order.
     pub(crate) fn records(&self, org: &str) -> Vec<Record> {
         let ledgers = self.shared.ledgers.borrow();
-        let org = OrgId::new(org).expect("a legal name");
-        let Some(rows) = ledgers.get(&org) else {
+        let Some(rows) = ledgers.get(&ledger_id(org)) else {
             return vec![];
         };
         let mut rows = rows.clone();
@@ -388,9 +397,7 @@ impl World {
     /// Expires what has passed its deadline, as the ledger's alarm does.
     pub(crate) fn expire(&self, org: &str) {
         let mut ledgers = self.shared.ledgers.borrow_mut();
-        let rows = ledgers
-            .entry(OrgId::new(org).expect("a legal name"))
-            .or_default();
+        let rows = ledgers.entry(ledger_id(org)).or_default();
         let writes = ledger::expire(rows, self.shared.now.get()).expect("readable rows");
         rows.apply(&writes);
     }
@@ -633,7 +640,11 @@ impl Platform for Port {
         }
     }
 
-    async fn ledger(&self, org: &OrgId, call: &ledger::Call) -> Result<ledger::Answer, StoreError> {
+    async fn ledger(
+        &self,
+        ledger: &LedgerId,
+        call: &ledger::Call,
+    ) -> Result<ledger::Answer, StoreError> {
         let commands = &call.commands;
         let half = Span::from_micros(self.shared.ledger_latency.get().as_micros() / 2);
         if half > Span::ZERO {
@@ -656,7 +667,7 @@ impl Platform for Port {
         let replies = {
             let now = self.now();
             let mut ledgers = self.shared.ledgers.borrow_mut();
-            let store = ledgers.entry(org.clone()).or_default();
+            let store = ledgers.entry(ledger.clone()).or_default();
             let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
                 .expect("readable rows");
             let (replies, writes) =
@@ -689,7 +700,11 @@ impl Platform for Port {
         Ok(reply)
     }
 
-    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+    async fn health(
+        &self,
+        _region: &Region,
+        command: &health::Command,
+    ) -> Result<health::Reply, StoreError> {
         self.shared.health_calls.borrow_mut().push(command.clone());
         if self.shared.health_down.get() {
             return Err(StoreError::Unavailable {

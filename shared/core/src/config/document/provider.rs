@@ -143,6 +143,8 @@ quirks! {
     short_call_ids: bool,
     /// It calls a seed `random_seed`.
     random_seed: bool,
+    /// It calls the wanted length of vectors `output_dimension`.
+    output_dimension: bool,
     /// It wants a last turn of the assistant's marked as a `prefix`.
     assistant_prefix: bool,
     /// It refuses fields that it does not know.

@@ -1,0 +1,119 @@
+//! Where a ledger is: whose it is, in which region, and under which jurisdiction the platform keeps it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OrgId, Region};
+
+/// What a platform can promise about where an object runs and keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jurisdiction {
+    /// The European Union.
+    Eu,
+    /// The United States.
+    Us,
+    /// Data centres with a FedRAMP Moderate authorisation.
+    Fedramp,
+}
+
+impl Jurisdiction {
+    /// The platform's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eu => "eu",
+            Self::Us => "us",
+            Self::Fedramp => "fedramp",
+        }
+    }
+}
+
+/// The address of a ledger: one organisation's, in one region.
+///
+/// A clone of it costs a reference, its name nothing.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LedgerId(Arc<Parts>);
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Parts {
+    name: String,
+    jurisdiction: Option<Jurisdiction>,
+    org: OrgId,
+    region: Region,
+}
+
+impl LedgerId {
+    /// The ledger of an organisation in a region, wherever the platform puts it or where it must stay.
+    #[must_use]
+    pub fn new(org: OrgId, region: Region, jurisdiction: Option<Jurisdiction>) -> Self {
+        Self(Arc::new(Parts {
+            name: format!("{region}/{org}"),
+            jurisdiction,
+            org,
+            region,
+        }))
+    }
+
+    /// Its name in a store: `region/org`. Neither part holds a slash.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn org(&self) -> &OrgId {
+        &self.0.org
+    }
+
+    /// The region whose requests it counts.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.0.region
+    }
+
+    /// Where the platform must keep it; none leaves that to the platform.
+    #[must_use]
+    pub fn jurisdiction(&self) -> Option<Jurisdiction> {
+        self.0.jurisdiction
+    }
+}
+
+impl fmt::Display for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.name(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(org: &str, region: &str, jurisdiction: Option<Jurisdiction>) -> LedgerId {
+        let (org, region) = (OrgId::new(org).unwrap(), Region::new(region).unwrap());
+        LedgerId::new(org, region, jurisdiction)
+    }
+
+    #[test]
+    fn a_ledger_is_named_by_its_region_and_its_organisation() {
+        assert_eq!(ledger("acme", "eu", None).name(), "eu/acme");
+    }
+
+    #[test]
+    fn ledgers_differ_in_each_part_of_their_address() {
+        let one = ledger("acme", "eu", None);
+        assert_eq!(one, ledger("acme", "eu", None));
+        assert_ne!(one, ledger("beta", "eu", None));
+        assert_ne!(one, ledger("acme", "us", None));
+        assert_ne!(one, ledger("acme", "eu", Some(Jurisdiction::Eu)));
+    }
+}
