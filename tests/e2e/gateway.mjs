@@ -28,7 +28,7 @@ export async function startWorld(options = {}) {
   if (process.env.SLUICE_URL) return foreignWorld();
   const mocks = await startMocks();
   const secrets = { MOCK_SERVICE_ACCOUNT: JSON.stringify(await mocks.serviceAccount()) };
-  const gateway = await startGateway({ mocksUrl: mocks.url, secrets, ...options }).catch(async error => {
+  const gateway = await startGateway({ mocksUrl: mocks.url, ...options, secrets: { ...secrets, ...options.secrets } }).catch(async error => {
     await mocks.stop();
     throw error;
   });
@@ -106,10 +106,10 @@ export class Gateway {
     return until(() => this.standing(org), standing => standing.open === 0 && standing.outbox === 0, waitMs);
   }
 
-  /** Every usage record in the bucket, in the order of the objects' names. */
+  /** Every usage record in the bucket, in the order of the objects' names. A batch's first line is its header. */
   async records() {
     const objects = (await this.objects()).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').filter(Boolean).map(line => ({ ...JSON.parse(line), object: name })));
+    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').slice(1, -1).map(line => ({ ...JSON.parse(line), object: name })));
   }
 
   /** The records by request, once they satisfy (or the time is up). */

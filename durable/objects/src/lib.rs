@@ -19,6 +19,7 @@ use wasm_bindgen::prelude::*;
 pub use health::{HealthObject, Look, set_look};
 pub use ledger::{LedgerObject, set_ship_interval};
 pub use registry::RegistryObject;
+pub use ship::{ShipError, probe_records};
 
 #[wasm_bindgen]
 extern "C" {

@@ -9,6 +9,7 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
@@ -28,8 +29,6 @@ const REGISTRY: &str = "REGISTRY";
 const REGISTRY_NAME: &str = "registry";
 /// The namespace with the read copy of the keys.
 const KEYS: &str = "KEYS";
-/// The bucket of usage records.
-const RECORDS: &str = "RECORDS";
 /// The longest wait that the platform's timers take, in milliseconds.
 const TIMER_MILLIS_MAX: i64 = i32::MAX as i64;
 
@@ -41,17 +40,19 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
+    region: Region,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue) -> Self {
+    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
+            region,
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -123,6 +124,18 @@ impl Platform for Worker {
     fn secret(&self, name: &str) -> Option<Secret> {
         let value = Reflect::get(&self.0.env, &name.into()).ok()?;
         value.as_string().map(Secret::new)
+    }
+
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        // Copied before the first wait: the view would not outlive a growing memory.
+        let message = Uint8Array::from(message);
+        let signed = settled(&glue::sign(key.seed.expose(), &key.public, message)).await;
+        let signed: Uint8Array = signed.ok()?.unchecked_into();
+        signed.to_vec().try_into().ok()
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some(glue::code_hash())
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
@@ -202,12 +215,9 @@ impl Platform for Worker {
         self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
     }
 
-    async fn health(
-        &self,
-        region: &Region,
-        command: &health::Command,
-    ) -> Result<health::Reply, StoreError> {
-        self.ask("health", HEALTH, region.as_str(), command).await
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let name = self.0.region.as_str();
+        self.ask("health", HEALTH, name, command).await
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
@@ -228,9 +238,12 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        answer("records", glue::probe(&self.binding(RECORDS)?))
+        sluice_objects::probe_records(&self.0.env)
             .await
-            .map(drop)
+            .map_err(|error| StoreError::Unavailable {
+                store: "records",
+                detail: error.to_string(),
+            })
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use futures_util::future::{Either, select};
 use sluice_machines::breaker::{Board, CIRCUITS_MAX, Change, Name, Outcome, Pass, Policy};
 use sluice_machines::health::{Command, Reply, Report, Seen, Snapshot, Tally, Told};
-use sluice_units::{Region, Span, Timestamp};
+use sluice_units::{Span, Timestamp};
 use sluice_wire::ErrorClass;
 
 use crate::config::{FailureName, Failures, TargetRef};
@@ -320,33 +320,33 @@ fn count(tally: &mut Tally, outcome: Outcome, after: Span) {
 }
 
 /// Reports beside the request what has happened, and hears what the region knows, if it is time to.
-pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>, region: &Region) {
+pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>) {
     let Some(wait) = isolate.circuits.borrow_mut().begin(p.now()) else {
         return;
     };
-    let (p, isolate, region) = (p.clone(), Rc::clone(isolate), region.clone());
+    let (p, isolate) = (p.clone(), Rc::clone(isolate));
     p.clone().spawn(async move {
         p.sleep(wait).await;
         let report = isolate.circuits.borrow_mut().report(p.now());
         let command = Command::Report(report.clone());
-        let heard = snapshot(&p, &region, &command).await;
+        let heard = snapshot(&p, &command).await;
         let is_heard = heard.is_some();
         let now = p.now();
         isolate.circuits.borrow_mut().end(now, report, heard);
         if is_heard {
             // Something may have happened meanwhile.
-            exchange(&p, &isolate, &region);
+            exchange(&p, &isolate);
         }
     });
 }
 
 /// Leave of the region to probe these circuits; `None` where nobody is there to give it.
-pub async fn leave<P: Platform>(p: &P, region: &Region, probe: Vec<Name>) -> Option<Snapshot> {
+pub async fn leave<P: Platform>(p: &P, probe: Vec<Name>) -> Option<Snapshot> {
     let command = Command::Report(Report {
         probe,
         ..Report::default()
     });
-    let asked = pin!(snapshot(p, region, &command));
+    let asked = pin!(snapshot(p, &command));
     let late = pin!(p.sleep(LEAVE_MAX));
     match select(asked, late).await {
         Either::Left((snapshot, _)) => snapshot,
@@ -354,8 +354,8 @@ pub async fn leave<P: Platform>(p: &P, region: &Region, probe: Vec<Name>) -> Opt
     }
 }
 
-async fn snapshot<P: Platform>(p: &P, region: &Region, command: &Command) -> Option<Snapshot> {
-    match p.health(region, command).await {
+async fn snapshot<P: Platform>(p: &P, command: &Command) -> Option<Snapshot> {
+    match p.health(command).await {
         Ok(Reply::Snapshot(snapshot)) => Some(snapshot),
         Ok(Reply::Standing(_)) => None,
         Err(error) => {

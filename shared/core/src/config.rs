@@ -6,6 +6,7 @@
 
 mod compile;
 mod compiled;
+mod deployment;
 mod document;
 mod entries;
 mod issue;
@@ -28,6 +29,7 @@ pub use compiled::{
     Accounting, Auth, AwsKeys, Capabilities, Circuit, Failures, FallbackOn, Gateway, KeyDefaults,
     Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
+pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
     CapabilityName, CircuitDocument, DialectName, Document, FailureName, FallbackReason,

@@ -51,17 +51,17 @@ pub fn cost(target: Option<&TargetRef>, usage: &Usage, at: Timestamp) -> NanoUsd
         .map_or(NanoUsd::ZERO, |price| price::cost(price, usage))
 }
 
-/// Replaces the reservation by the truth.
-pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, ending: Ending<'_>) {
+/// The record of a request that ends so.
+#[must_use]
+pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record {
     let draft = admitted.draft();
-    let now = p.now();
     let (cost, usage_source) = if draft.operation.is_free() {
         (NanoUsd::ZERO, UsageSource::None)
     } else {
         let cost = cost(ending.target, &ending.usage, draft.at_us);
         (cost, ending.usage_source)
     };
-    let record = Record {
+    Record {
         kind: RecordKind::Settled,
         provider: ending.target.map(|target| target.provider.id.clone()),
         provider_model: ending.target.map(|target| target.model.clone()),
@@ -77,11 +77,15 @@ pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, en
         attempts: ending.attempts,
         dropped: ending.dropped,
         ..draft.clone()
-    };
+    }
+}
+
+/// Replaces the reservation by the truth.
+pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, record: Record) {
     let command = Command::Settle {
         actual: Amount {
-            tokens: ending.usage.total(),
-            cost,
+            tokens: record.usage.total(),
+            cost: record.cost_nano_usd,
         },
         record: Box::new(record),
     };

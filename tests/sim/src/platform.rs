@@ -9,10 +9,11 @@ use bytes::Bytes;
 use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamCall,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::secret_key;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::{health, ledger};
-use sluice_units::{LedgerId, Region, RequestId, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
 use crate::faults::Fault;
 use crate::network::{self, Call};
@@ -109,6 +110,14 @@ impl Platform for Port {
         Some(Secret::new(format!("secret-of-{name}")))
     }
 
+    async fn sign(&self, _: &SigningKey, _: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        None
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        None
+    }
+
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
         if self.0.body.len() > bytes_max {
             return Err(ReceiveError::TooLarge);
@@ -188,11 +197,7 @@ impl Platform for Port {
         })
     }
 
-    async fn health(
-        &self,
-        _region: &Region,
-        command: &health::Command,
-    ) -> Result<health::Reply, StoreError> {
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
         let (world, asked) = (&self.0.world, command.clone());
         let (then, living) = (Rc::clone(world), Rc::clone(world));
         let call = Call {

@@ -204,10 +204,10 @@ fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
     } else {
         provider.retry
     };
-    let circuit = provider.circuit;
     Route {
         name: model.clone(),
         targets: vec![TargetRef {
+            circuit: provider.circuit,
             provider,
             model: model.clone(),
             wire: Target::default(),
@@ -216,7 +216,6 @@ fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
             output_tokens_max: None,
             capabilities: Capabilities::NONE,
             retry,
-            circuit,
         }],
         fallback_on: FallbackOn::default(),
     }

@@ -56,7 +56,7 @@ impl<P: Platform> Run<P> {
         let mut outcome = match self.may_call(index, target).await {
             Ok(()) => self.attempt(target, started_at).await,
             Err(left) => {
-                circuit::exchange(&self.p, &self.isolate, &self.config.gateway.region);
+                circuit::exchange(&self.p, &self.isolate);
                 Err(Failure::CircuitOpen(left))
             }
         };
@@ -94,8 +94,7 @@ impl<P: Platform> Run<P> {
         if probes.is_empty() {
             return Ok(());
         }
-        let Some(snapshot) = circuit::leave(&self.p, &self.config.gateway.region, probes).await
-        else {
+        let Some(snapshot) = circuit::leave(&self.p, probes).await else {
             return Ok(());
         };
         let now = self.p.now();
@@ -144,7 +143,7 @@ impl<P: Platform> Run<P> {
         if let End::Begun = end {
             self.permit.set(Some((index, permit)));
         } else {
-            circuit::exchange(&self.p, &self.isolate, &self.config.gateway.region);
+            circuit::exchange(&self.p, &self.isolate);
         }
     }
 
