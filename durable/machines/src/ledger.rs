@@ -36,6 +36,8 @@
 //!   followed by one correction.
 //! - A `Settle`, a `Release`, a `Lease` or an `Intent` that is repeated changes nothing.
 //! - Whatever is held has a deadline: a lease ends, a reservation expires, whether or not anybody comes back.
+//! - A budget of which four fifths, or all, are spent for the first time in its period is told of by an event in the
+//!   same commit.
 //! - Records are numbered from 1 without gaps, in the order of the commits.
 //! - The ledger's time never goes back at a scope: should the clock step back, it stands still until the clock has
 //!   caught up.
@@ -49,6 +51,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
+use crate::events::{self, Crossing};
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::Record;
@@ -469,6 +472,24 @@ fn queue(work: &mut Work<'_>, record: &Record) -> Result<(), RowError> {
     org.sequence = org.sequence.saturating_add(1);
     let sequence = org.sequence;
     outbox::queue(work, sequence, record)
+}
+
+/// Queues an event for each line that budgets of a scope have crossed.
+fn tell(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    (scope, crossed): (&str, &[Crossing]),
+    record: &Record,
+) -> Result<(), RowError> {
+    for crossing in crossed {
+        let org: &mut scope::ScopeRow = work.hot_mut(rows::ORG)?;
+        org.events = org.events.saturating_add(1);
+        let sequence = org.events;
+        let whose = (now, &record.org, &record.region);
+        let path = scope.strip_prefix(rows::SCOPES).unwrap_or(scope);
+        events::queue(work, sequence, whose, (path, crossing))?;
+    }
+    Ok(())
 }
 
 /// An amount that can be charged: never less than nothing.

@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod events;
 pub mod ledger;
 pub mod limit;
 pub mod outbox;

@@ -6,6 +6,7 @@
 
 mod clock;
 mod ledger;
+mod notify;
 mod registry;
 mod ship;
 mod sql;
@@ -15,6 +16,7 @@ mod store;
 use wasm_bindgen::prelude::*;
 
 pub use ledger::{LedgerObject, set_ship_interval};
+pub use notify::set_receivers;
 pub use registry::RegistryObject;
 
 #[wasm_bindgen]

@@ -4,6 +4,7 @@
 //! whether or not anybody listens: so a caller who leaves is settled like any other.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::{Function, Uint8Array};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::{Level, Platform};
+use sluice_machines::events::Receiver;
 use sluice_units::Span;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -28,6 +30,8 @@ thread_local! {
 struct Document {
     #[serde(default)]
     accounting: Accounting,
+    #[serde(default)]
+    notify: BTreeMap<String, Receiver>,
 }
 
 /// How its ledgers ship.
@@ -49,7 +53,8 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Document { accounting } = serde_json::from_slice(document.as_bytes())?;
+    let Document { accounting, notify } = serde_json::from_slice(document.as_bytes())?;
+    sluice_objects::set_receivers(Receiver::all(notify));
     if let Some(interval) = accounting.ship_interval {
         sluice_objects::set_ship_interval(Span::parse(&interval)?);
     }

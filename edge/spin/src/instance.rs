@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 use sluice_core::isolate::Isolate;
+use sluice_machines::events::Receiver;
 use sluice_units::{LedgerId, Span};
 use thiserror::Error;
 
@@ -53,6 +54,8 @@ pub(crate) struct Instance {
     pub(crate) store: AnyStore,
     /// Where usage records go, if anywhere.
     pub(crate) bucket: Option<Bucket>,
+    /// Who is told of events.
+    pub(crate) receivers: Vec<Receiver>,
     /// How long a record may wait for others.
     pub(crate) ship_interval: Span,
     /// When ledgers are seen to, by their names.
@@ -75,6 +78,8 @@ enum Warmth {
 struct Document {
     #[serde(default)]
     accounting: Accounting,
+    #[serde(default)]
+    notify: BTreeMap<String, Receiver>,
 }
 
 /// How its ledgers ship.
@@ -115,6 +120,7 @@ impl Instance {
                 .unwrap_or(SHIP_INTERVAL_DEFAULT),
             store: AnyStore::named(store.as_deref().unwrap_or("sqlite"))?,
             bucket: Bucket::from_variables()?,
+            receivers: Receiver::all(document.notify),
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
             queues: Queues::default(),

@@ -42,6 +42,7 @@ macro_rules! ensure {
     };
 }
 
+mod events;
 mod lease;
 mod raise;
 mod scope;
@@ -99,7 +100,9 @@ pub(crate) struct Judge {
     leases: Vec<Lease>,
     by_lease: BTreeMap<LeaseId, usize>,
     names: BTreeMap<Scope, usize>,
+    paths: Vec<String>,
     scopes: Vec<ScopeLog>,
+    told: events::Told,
     /// The text of every record, in the order of their numbers.
     lines: Vec<String>,
     /// How many batches and records the bucket has.
@@ -150,6 +153,7 @@ impl Judge {
             }
         }
         let queued = self.queued(writes)?;
+        self.tells(writes)?;
         ensure!(
             self,
             queued.iter().map(key).eq(due.iter().cloned()),
@@ -234,6 +238,7 @@ impl Judge {
             State::Expired => {
                 self.lives[index].state = State::Corrected;
                 self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
+                self.crosses(index, is.cost);
                 (RecordKind::Correction, is.cost.minus(held.cost))
             }
             _ => return,
@@ -253,6 +258,9 @@ impl Judge {
                 log.uncount(index);
             }
         });
+        if state != State::Released {
+            self.crosses(index, is.cost);
+        }
     }
 
     fn each_scope(&mut self, index: usize, change: impl Fn(&mut ScopeLog, Timestamp)) {
@@ -390,6 +398,7 @@ impl Judge {
             return *index;
         }
         self.scopes.push(ScopeLog::default());
+        self.paths.push(events::path(scope));
         self.names.insert(scope.clone(), self.scopes.len() - 1);
         self.scopes.len() - 1
     }
@@ -416,7 +425,7 @@ impl Judge {
             );
             self.close(now, life, estimate, State::Expired);
         }
-        Ok(())
+        self.tells(writes)
     }
 
     /// The records that a commit queued, each under the next number.

@@ -4,7 +4,7 @@ use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Usage};
 
 use super::rows::{Expired, Found, Reservation, find, open_key};
 use super::scope::ScopeRow;
-use super::{Reply, chargeable, deadline, queue};
+use super::{Reply, chargeable, deadline, queue, tell};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{RowError, RowKey, V1, Work};
@@ -40,6 +40,8 @@ pub(super) fn settle(
             for (key, ordinal) in &held.scopes {
                 let row: &mut ScopeRow = work.hot_mut(key)?;
                 row.settle(now, &held, *ordinal, actual);
+                let crossed = row.crossed(&held, actual.cost);
+                tell(work, now, (key, &crossed), record)?;
             }
             work.delete(&open_key(&record.request));
             let record = Record {
@@ -111,6 +113,8 @@ fn correct(
     for (key, ordinal) in &charged.scopes {
         let row: &mut ScopeRow = work.hot_mut(key)?;
         row.replace(now, charged, *ordinal, actual);
+        let crossed = row.crossed(charged, actual.cost);
+        tell(work, now, (key, &crossed), record)?;
     }
     let corrected = Expired {
         v: V1,
