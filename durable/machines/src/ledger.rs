@@ -51,7 +51,6 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use crate::events::{self, Crossing};
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::Record;
@@ -472,24 +471,6 @@ fn queue(work: &mut Work<'_>, record: &Record) -> Result<(), RowError> {
     org.sequence = org.sequence.saturating_add(1);
     let sequence = org.sequence;
     outbox::queue(work, sequence, record)
-}
-
-/// Queues an event for each line that budgets of a scope have crossed.
-fn tell(
-    work: &mut Work<'_>,
-    now: Timestamp,
-    (scope, crossed): (&str, &[Crossing]),
-    record: &Record,
-) -> Result<(), RowError> {
-    for crossing in crossed {
-        let org: &mut scope::ScopeRow = work.hot_mut(rows::ORG)?;
-        org.events = org.events.saturating_add(1);
-        let sequence = org.events;
-        let whose = (now, &record.org, &record.region);
-        let path = scope.strip_prefix(rows::SCOPES).unwrap_or(scope);
-        events::queue(work, sequence, whose, (path, crossing))?;
-    }
-    Ok(())
 }
 
 /// An amount that can be charged: never less than nothing.

@@ -9,7 +9,8 @@ use super::rows::{
     sweep_key, sweep_of,
 };
 use super::scope::ScopeRow;
-use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue, tell};
+use super::settle::tell;
+use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 

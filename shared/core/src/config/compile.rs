@@ -62,7 +62,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let routes = routes::compile(&mut check, &document.models, &offers);
     let zones = zones::compile(&mut check, &document.zones);
     let orgs = orgs::compile(&mut check, &document.orgs, &zones);
-    receivers::check(&mut check, &document.notify);
+    let notify_secrets = receivers::check(&mut check, &document.notify);
     let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {
@@ -75,6 +75,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
             offers,
             routes,
             orgs,
+            notify_secrets,
         }),
         _ => Err(issues),
     }

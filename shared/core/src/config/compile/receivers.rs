@@ -14,7 +14,8 @@ use super::access::{check_address, is_loopback};
 /// How many receivers there are, at most.
 const RECEIVERS_MAX: usize = 8;
 
-pub(super) fn check(check: &mut Check, receivers: &Entries<NotifyDocument>) {
+/// Checks them; returns the names of their secrets.
+pub(super) fn check(check: &mut Check, receivers: &Entries<NotifyDocument>) -> Vec<String> {
     let path = Path::root().name("notify");
     if receivers.len() > RECEIVERS_MAX {
         check
@@ -44,6 +45,8 @@ pub(super) fn check(check: &mut Check, receivers: &Entries<NotifyDocument>) {
             );
         }
     }
+    let secrets = receivers.iter().filter_map(|(_, one)| one.secret.clone());
+    secrets.collect()
 }
 
 /// Whether an address leads out of the network that the gateway runs in, or stays on this machine.
