@@ -11,8 +11,8 @@ use sluice_core::platform::{
 };
 use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
-use sluice_units::{LedgerId, Secret, Span, Timestamp};
+use sluice_machines::{health, ledger, registry};
+use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 
 use crate::body::{self, Body};
@@ -21,6 +21,8 @@ use crate::task::{self, Awaited, settled};
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
+/// The Durable Objects of what regions know of their providers.
+const HEALTH: &str = "HEALTH";
 /// The Durable Object of the registry.
 const REGISTRY: &str = "REGISTRY";
 /// The one object in there.
@@ -38,20 +40,29 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
+    region: Region,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue) -> Self {
+    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
+            region,
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
+    }
+
+    /// Lets go of the request's body, so that what is left of it can be drained.
+    pub(crate) fn release(&self) {
+        if let Some(upload) = self.0.upload.get() {
+            upload.release();
+        }
     }
 
     fn binding(&self, name: &'static str) -> Result<JsValue, StoreError> {
@@ -209,6 +220,11 @@ impl Platform for Worker {
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
         self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let name = self.0.region.as_str();
+        self.ask("health", HEALTH, name, command).await
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::Deserialize;
+use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
 use sluice_machines::chain::Head;
-use sluice_units::{LedgerId, Span};
+use sluice_machines::events::Receiver;
+use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
 use crate::bucket::Bucket;
@@ -28,8 +29,6 @@ const CODE_HASH_PATH: &str = "/wasm.sha256";
 pub(crate) const REGISTRY: &str = "registry";
 /// What the names of ledgers begin with.
 pub(crate) const LEDGERS: &str = "ledger/";
-/// How long a record waits for others unless the configuration says.
-const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 
 /// Why an instance cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -58,6 +57,8 @@ pub(crate) struct Instance {
     pub(crate) store: AnyStore,
     /// Where usage records go, if anywhere.
     pub(crate) bucket: Option<Bucket>,
+    /// Who is told of events.
+    pub(crate) receivers: Vec<Receiver>,
     /// How long a record may wait for others.
     pub(crate) ship_interval: Span,
     /// When ledgers are seen to, by their names.
@@ -68,6 +69,7 @@ pub(crate) struct Instance {
     pub(crate) heads: RefCell<BTreeMap<String, Head>>,
     /// The SHA-256 of the component, where the build has written it down.
     pub(crate) code_hash: Option<String>,
+    region: Region,
     warmth: RefCell<Warmth>,
 }
 
@@ -77,19 +79,6 @@ enum Warmth {
     /// Somebody fetches it; these wait.
     Warming(Vec<Event>),
     Warm,
-}
-
-/// What the shell itself must know of the configuration.
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    accounting: Accounting,
-}
-
-/// How its ledgers ship.
-#[derive(Default, Deserialize)]
-struct Accounting {
-    ship_interval: Option<String>,
 }
 
 thread_local! {
@@ -113,17 +102,18 @@ impl Instance {
     fn start() -> Result<Self, StartError> {
         let unusable = |error: &dyn std::fmt::Display| StartError::Document(error.to_string());
         let text = std::fs::read_to_string(DOCUMENT_PATH).map_err(|error| unusable(&error))?;
-        let document: Document =
-            serde_json::from_slice(text.as_bytes()).map_err(|error| unusable(&error))?;
-        let interval = document.accounting.ship_interval.as_deref();
-        let interval = interval.map(Span::parse).transpose();
+        let Deployment {
+            region,
+            ship_interval,
+            receivers,
+        } = Deployment::read(&text).map_err(StartError::Document)?;
         let store = variables::get("sluice_store");
         Ok(Self {
-            ship_interval: interval
-                .map_err(|error| unusable(&error))?
-                .unwrap_or(SHIP_INTERVAL_DEFAULT),
+            ship_interval,
+            region,
             store: AnyStore::named(store.as_deref().unwrap_or("sqlite"))?,
             bucket: Bucket::from_variables()?,
+            receivers,
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
             queues: Queues::default(),
@@ -162,6 +152,11 @@ impl Instance {
             Warmth::Cold
         };
         drop(self.warmth.replace(now));
+    }
+
+    /// The name of what this region knows of its providers.
+    pub(crate) fn health(&self) -> String {
+        format!("health/{}", self.region)
     }
 }
 

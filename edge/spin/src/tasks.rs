@@ -1,11 +1,13 @@
 //! The machines' commands as tasks for the store.
 
 use sluice_machines::chain::ChainKind;
+use sluice_machines::events::{self, Delivery};
+use sluice_machines::health;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
 use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{ProviderId, Span, Timestamp};
 
 use crate::store::{Found, Stop, Task};
 
@@ -44,6 +46,69 @@ impl Task for Asked<'_> {
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
         registry::decide(rows, now, self.0)
+    }
+}
+
+/// A command about what the region knows of its providers.
+pub(crate) struct Measured<'a>(pub(crate) &'a health::Command);
+
+impl Task for Measured<'_> {
+    type Reply = health::Reply;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&health::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        health::decide(rows, now, self.0)
+    }
+}
+
+/// Which providers are to be looked at now.
+pub(crate) struct Due;
+
+impl Task for Due {
+    type Reply = Vec<ProviderId>;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&health::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok((health::due(rows, now)?.0, WriteSet::new()))
+    }
+}
+
+/// What came of looking at a provider.
+pub(crate) struct Looked<'a> {
+    /// The provider.
+    pub(crate) provider: &'a ProviderId,
+    /// Whether it answers, if that can be told.
+    pub(crate) answers: Option<bool>,
+}
+
+impl Task for Looked<'_> {
+    type Reply = ();
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&health::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let writes = health::looked(rows, now, self.provider, self.answers)?;
+        Ok(((), writes))
     }
 }
 
@@ -114,6 +179,52 @@ impl Task for Ended<'_> {
             outbox::failed(rows, now, self.batch)?
         };
         Ok(((), writes))
+    }
+}
+
+/// The events that these receivers are to be told of now.
+pub(crate) struct NextEvents<'a>(pub(crate) &'a [&'a str]);
+
+impl Task for NextEvents<'_> {
+    type Reply = Vec<Delivery>;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&events::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok((events::due(rows, now, self.0)?, WriteSet::new()))
+    }
+}
+
+/// Says how the delivery of an event ended.
+pub(crate) struct Told<'a> {
+    /// All receivers.
+    pub(crate) names: &'a [&'a str],
+    /// The delivery.
+    pub(crate) delivery: &'a Delivery,
+    /// The receiver has it.
+    pub(crate) is_taken: bool,
+}
+
+impl Task for Told<'_> {
+    type Reply = ();
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&events::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let ended = (self.delivery, self.is_taken);
+        Ok(((), events::ended(rows, now, self.names, ended)?))
     }
 }
 

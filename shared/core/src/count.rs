@@ -13,6 +13,7 @@ use sluice_machines::record::{Attempt, Operation, Outcome, UsageSource};
 use sluice_units::{Span, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::model::ChatRequest;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 
 use crate::address::Named;
@@ -55,7 +56,9 @@ pub(crate) async fn count<P: Platform>(
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
     context.asked.is_admitted.set(true);
-    let asked = native(context.downstream, &route, &chat, &body);
+    // Who has failed lately is not asked for what can be estimated.
+    let asked = native(context.downstream, &route, &chat, &body)
+        .filter(|(target, _)| isolate.circuits.borrow_mut().is_closed(target));
     let mut attempts = Vec::new();
     let counted = match asked {
         None => Some(None),
@@ -167,6 +170,7 @@ fn ending(target: Option<&TargetRef>, attempts: Vec<Attempt>, error: Option<Stri
         status: 200,
         target,
         usage: Usage::default(),
+        units: Units::default(),
         usage_source: UsageSource::None,
         first_byte_at: None,
         finish: None,

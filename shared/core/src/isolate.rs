@@ -15,6 +15,7 @@ use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{LedgerId, Span, Timestamp};
 
+use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
@@ -51,6 +52,8 @@ pub struct Isolate {
     pub(crate) leases: RefCell<Leases>,
     /// Who waits for a limit.
     pub(crate) lines: RefCell<Lines>,
+    /// Whom not to call for a while.
+    pub(crate) circuits: RefCell<Circuits>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
     /// Refusals of nobody's.
@@ -312,6 +315,7 @@ impl Isolate {
             batch: self.heads.borrow().get(ledger).map_or(0, |head| head.batch),
             notices: Notices {
                 registry_sequence: self.sequence.get(),
+                health_version: self.circuits.borrow().version(),
             },
         }
     }
@@ -325,6 +329,7 @@ impl Isolate {
         notices: Notices,
         head: Option<Head>,
     ) {
+        self.circuits.borrow_mut().hear_of(notices.health_version);
         if let Some(head) = head {
             self.heads.borrow_mut().insert(ledger.clone(), head);
         }

@@ -13,6 +13,7 @@ use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
 use crate::allowance::Allowance;
+use crate::circuit::End;
 use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
@@ -236,6 +237,8 @@ impl<P: Platform> Pump<P> {
             status,
             target: self.run.route.targets.get(self.index),
             usage,
+            // What a stream has made of it, nobody counts.
+            units: self.run.admitted.bound().units,
             usage_source,
             first_byte_at: Some(self.first_byte_at),
             finish: seen.finish.clone(),
@@ -247,6 +250,11 @@ impl<P: Platform> Pump<P> {
     }
 
     fn settle(self, stop: &Stop) {
+        self.run.tell_circuit(match stop {
+            Stop::Done | Stop::Spent => End::Answered,
+            Stop::Left => End::Left,
+            Stop::Failed(failure) => End::Failed(failure),
+        });
         let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, record);
     }

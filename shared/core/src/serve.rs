@@ -11,16 +11,17 @@ use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::circuit::{End, Permit};
 use crate::config::{Config, Route, TargetRef};
-use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
-use crate::plan::{Failure, Next, Plan};
+use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
@@ -31,6 +32,8 @@ use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
+mod attempts;
+mod unsaid;
 mod unserved;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
@@ -58,6 +61,8 @@ pub struct Run<P: Platform> {
     pub trace: HeaderMap,
     /// The calls made so far.
     pub attempts: RefCell<Vec<Attempt>>,
+    /// The target that is being called, and the leave to.
+    pub permit: Cell<Option<(usize, Permit)>>,
 }
 
 /// A target's answer, judged good.
@@ -103,69 +108,6 @@ impl<P: Platform> Run<P> {
             Some(Err((index, failure))) => Err(self.fail(index, &failure).await),
             None => Err(self.leave().await),
         }
-    }
-
-    async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self
-            .route
-            .targets
-            .iter()
-            .map(|target| target.retry)
-            .collect();
-        let [a, b, c, d, e, f, g, h, ..] = self.p.random();
-        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
-        let mut index = 0;
-        loop {
-            let Some(target) = self.route.targets.get(index) else {
-                return Err((index, Failure::NoKey("no target".to_owned())));
-            };
-            let started_at = self.p.now();
-            let outcome = self.attempt(target, started_at).await;
-            let latency_us = self.p.now().since(started_at);
-            let mut failure = match outcome {
-                Ok(accepted) => {
-                    self.note(target, Some(200), None, latency_us);
-                    return Ok((index, accepted));
-                }
-                Err(failure) => failure,
-            };
-            credentials::scrub(&self.p, &self.isolate, &target.provider, &mut failure);
-            self.work.reword(&mut failure);
-            let status = match &failure {
-                Failure::Answered(error) => Some(error.status),
-                _ => None,
-            };
-            self.note(target, status, Some(failure.code()), latency_us);
-            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            match plan.failed(&failure) {
-                // What was sent on as it came cannot be sent again.
-                _ if is_spent => return Err((index, failure)),
-                Next::GiveUp => return Err((index, failure)),
-                Next::Try { target, wait } => {
-                    index = target;
-                    if wait > Span::ZERO {
-                        self.p.sleep(wait).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            status,
-            error,
-            latency_us,
-        });
     }
 
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
@@ -241,6 +183,7 @@ impl<P: Platform> Run<P> {
             return Err(Failure::Refused(wrong));
         }
         let mut answer = called?;
+        self.has_spoken();
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -275,21 +218,6 @@ impl<P: Platform> Run<P> {
             drops,
             first_byte_at,
         })))
-    }
-
-    /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
-    fn raw_session(&self, content_type: &HeaderValue) -> Session {
-        let is_events = content_type.as_bytes().starts_with(b"text/event-stream");
-        Session::raw(is_events, self.reserved())
-    }
-
-    fn reserved(&self) -> Usage {
-        let bound = self.admitted.bound();
-        Usage {
-            input: bound.likely,
-            output: bound.output.unwrap_or_default(),
-            ..Usage::default()
-        }
     }
 
     async fn begin_stream(
@@ -365,6 +293,7 @@ impl<P: Platform> Run<P> {
             status: 200,
             target: Some(target),
             usage,
+            units: whole.answer.units,
             usage_source,
             first_byte_at: Some(whole.first_byte_at),
             finish: whole.answer.finish,
@@ -415,20 +344,5 @@ impl<P: Platform> Run<P> {
                 started_at: stream.started_at,
             })),
         }
-    }
-
-    fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
-        let written = match self.work.task {
-            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Task::Embeddings(_) => 0,
-            Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
-            Task::Files(_) => return (Usage::default(), UsageSource::None),
-        };
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            output: crate::estimate::likely_output(written),
-            ..Usage::default()
-        };
-        (usage, UsageSource::Estimated)
     }
 }

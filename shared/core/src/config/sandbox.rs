@@ -4,9 +4,11 @@
 
 use super::Entries;
 use super::compile::Prices;
-use super::document::{CapabilityName, DialectName, ModelDocument, ProviderDocument};
+use super::document::{
+    CapabilityName, CircuitDocument, DialectName, ModelDocument, ProviderDocument,
+};
 use super::pattern::Pattern;
-use crate::price::{Price, PriceTable, Rates};
+use crate::price::{Price, PriceTable, Rates, UnitRates};
 use sluice_units::{NanoUsd, Timestamp};
 
 /// The name of the built-in provider.
@@ -24,6 +26,11 @@ pub(super) fn provider() -> ProviderDocument {
     ProviderDocument {
         dialect: Some(DialectName::Sandbox),
         models_allow: Some(vec!["*".to_owned()]),
+        // What it plays is no failure, unless one wants to see what comes of it.
+        circuit: CircuitDocument {
+            failures: Some(Vec::new()),
+            ..CircuitDocument::default()
+        },
         ..ProviderDocument::default()
     }
 }
@@ -49,6 +56,7 @@ pub(super) fn complete(models: &mut Entries<ModelDocument>, prices: &mut Prices)
     let price = Price {
         effective_from: Timestamp::from_micros(i64::MIN),
         per_request: NanoUsd::ZERO,
+        units: UnitRates::default(),
         rates: Rates {
             input: INPUT_PRICE,
             input_cached: INPUT_PRICE,

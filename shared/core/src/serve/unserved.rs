@@ -41,6 +41,7 @@ impl<P: Platform> Run<P> {
 
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     pub(super) async fn leave(self) -> Problem {
+        self.tell_circuit(End::Left);
         let usage = Usage {
             input: self.admitted.bound().likely,
             ..Usage::default()
@@ -62,12 +63,17 @@ impl<P: Platform> Run<P> {
         (usage, usage_source): (Usage, UsageSource),
         code: String,
     ) -> Option<String> {
+        let units = match usage_source {
+            UsageSource::None => Units::default(),
+            _ => self.admitted.bound().units,
+        };
         let ending = Ending {
             outcome,
             status,
             target: self.route.targets.get(target),
             usage,
             usage_source,
+            units,
             first_byte_at: None,
             finish: None,
             error: Some(code),

@@ -2,6 +2,7 @@
 
 mod admission;
 mod callers;
+mod circuits;
 mod estimate;
 mod failures;
 mod files;
