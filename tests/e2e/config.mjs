@@ -33,6 +33,8 @@ const PROVIDERS = {
   'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
   'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none' },
   'mock-vllm': { dialect: 'openai', path: '/vllm/v1', key: 'MOCK_VLLM_KEY' },
+  // The only one that is left alone when it fails; the others fail for many tests at once.
+  'mock-circuit': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', retry: { attempts_max: 1 }, circuit: { failures: ['connect', 'timeout', 'error', 'overloaded'], open: '1s', open_max: '2s' } },
   'mock-no-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_ABSENT_KEY' },
 };
 
@@ -48,6 +50,7 @@ const ROUTES = {
   'chain/context': [['mock-openai', 'fault-context-length'], ['mock-backup', 'chat']],
   'chain/dead': [['mock-openai', 'fault-500'], ['mock-backup', 'fault-503']],
   'chain/cut': [['mock-openai', 'fault-cut-after-3'], ['mock-backup', 'chat']],
+  'chain/circuit': [['mock-circuit', 'fault-500-times-3-chain'], ['mock-backup', 'chat']],
   'chain/wrong-key': [['mock-wrong-key', 'chat'], ['mock-backup', 'chat']],
 };
 /** Each provider's echo under a name without a slash, for clients that write the model into the address. */
@@ -73,6 +76,7 @@ export function configDocument(mocksUrl) {
       // Long enough for a machine that does much else, short enough to wait for where a provider hangs.
       timeouts: { first_byte: '8s', idle: '3s', total: '30s' },
       retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '2s' },
+      circuit: { failures: [] },
     },
     accounting: { reservation_ttl: '10s', ship_interval: '500ms' },
     providers: Object.fromEntries(Object.entries(PROVIDERS).map(([name, one]) => [name, provider(mocksUrl, one)])),

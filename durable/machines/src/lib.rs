@@ -17,6 +17,9 @@
     )
 )]
 
+pub mod breaker;
+pub mod chain;
+pub mod health;
 pub mod ledger;
 pub mod limit;
 pub mod outbox;

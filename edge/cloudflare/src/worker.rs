@@ -9,9 +9,10 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
-use sluice_units::{LedgerId, Secret, Span, Timestamp};
+use sluice_machines::{health, ledger, registry};
+use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 
 use crate::body::{self, Body};
@@ -20,14 +21,14 @@ use crate::task::{self, Awaited, settled};
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
+/// The Durable Objects of what regions know of their providers.
+const HEALTH: &str = "HEALTH";
 /// The Durable Object of the registry.
 const REGISTRY: &str = "REGISTRY";
 /// The one object in there.
 const REGISTRY_NAME: &str = "registry";
 /// The namespace with the read copy of the keys.
 const KEYS: &str = "KEYS";
-/// The bucket of usage records.
-const RECORDS: &str = "RECORDS";
 /// The longest wait that the platform's timers take, in milliseconds.
 const TIMER_MILLIS_MAX: i64 = i32::MAX as i64;
 
@@ -39,17 +40,19 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
+    region: Region,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue) -> Self {
+    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
+            region,
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -130,6 +133,18 @@ impl Platform for Worker {
         value.as_string().map(Secret::new)
     }
 
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        // Copied before the first wait: the view would not outlive a growing memory.
+        let message = Uint8Array::from(message);
+        let signed = settled(&glue::sign(key.seed.expose(), &key.public, message)).await;
+        let signed: Uint8Array = signed.ok()?.unchecked_into();
+        signed.to_vec().try_into().ok()
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some(glue::code_hash())
+    }
+
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
         let received = settled(&glue::receive(&self.0.request, bytes_max as f64))
             .await
@@ -207,6 +222,11 @@ impl Platform for Worker {
         self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
     }
 
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let name = self.0.region.as_str();
+        self.ask("health", HEALTH, name, command).await
+    }
+
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
         let store = "key copy";
         let found = answer(
@@ -225,9 +245,12 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        answer("records", glue::probe(&self.binding(RECORDS)?))
+        sluice_objects::probe_records(&self.0.env)
             .await
-            .map(drop)
+            .map_err(|error| StoreError::Unavailable {
+                store: "records",
+                detail: error.to_string(),
+            })
     }
 
     fn log(&self, level: Level, line: &str) {

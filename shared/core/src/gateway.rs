@@ -1,6 +1,6 @@
 //! The spine: one request from its arrival to its answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::refused::{self, Asked};
 use crate::serve::Run;
 use crate::translate::{Chat, Direct, Embeddings, Task, Work};
 use crate::upload::{self, Upload};
@@ -100,6 +101,7 @@ pub(crate) struct Context<'a, P: Platform> {
     pub(crate) at: Timestamp,
     pub(crate) head: &'a Parts,
     pub(crate) downstream: Downstream,
+    pub(crate) asked: Asked,
 }
 
 /// Serves one request. Never fails: what goes wrong is an answer too.
@@ -139,6 +141,7 @@ async fn dispatch<P: Platform>(
         Endpoint::Live => return Ok(health::live()),
         Endpoint::Ready => return Ok(health::ready(p, isolate).await),
         Endpoint::Health => return Ok(health::all(p, isolate).await),
+        Endpoint::ReceiptKeys => return Ok(health::receipt_keys(p)),
         _ => {}
     }
     let context = Context {
@@ -149,8 +152,9 @@ async fn dispatch<P: Platform>(
         at,
         head,
         downstream,
+        asked: Asked::default(),
     };
-    match endpoint {
+    let outcome = match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
         Endpoint::Embeddings(named, is_many) => context.embeddings(&named, is_many).await,
@@ -159,15 +163,22 @@ async fn dispatch<P: Platform>(
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
-        Endpoint::Live | Endpoint::Ready | Endpoint::Health => {
+        Endpoint::Live | Endpoint::Ready | Endpoint::Health | Endpoint::ReceiptKeys => {
             Err(Problem::bug("an endpoint that was served before"))
         }
+    };
+    if let Err(problem) = &outcome {
+        let named = (&context.request, at);
+        refused::note(p, isolate, &context.config, named, &context.asked, problem);
     }
+    outcome
 }
 
 impl<P: Platform> Context<'_, P> {
     pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
-        authenticate::caller(self.p, self.isolate, &self.config, self.head).await
+        let key = authenticate::key(self.p, self.isolate, self.head).await?;
+        self.asked.key.replace(Some(Rc::clone(&key)));
+        authenticate::caller(&self.config, key, self.p.now())
     }
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
@@ -196,8 +207,8 @@ impl<P: Platform> Context<'_, P> {
                 downstream: self.downstream,
                 request: chat,
                 echo,
-                held,
                 cut: None,
+                held,
             })),
             unread,
             strict: self.is_strict(&caller)?,
@@ -322,6 +333,7 @@ impl<P: Platform> Context<'_, P> {
             least,
         };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        self.asked.is_admitted.set(true);
         if let Some(tokens) = admitted.cut() {
             work.cut(tokens);
         }
@@ -336,6 +348,7 @@ impl<P: Platform> Context<'_, P> {
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
+            permit: Cell::default(),
         };
         run.serve().await
     }
@@ -354,6 +367,7 @@ impl<P: Platform> Context<'_, P> {
             .with_param("model")
         };
         let model = ModelId::new(name).map_err(|_| unknown())?;
+        self.asked.model.replace(Some(model.clone()));
         let route = self.config.resolve_model(name).ok_or_else(unknown)?;
         let allowed = self
             .config

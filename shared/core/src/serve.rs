@@ -1,7 +1,5 @@
 //! The attempts of one admitted request: translate, call, judge, try again or fall back, answer.
 
-mod unsaid;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sluice_machines::record::{Attempt, Outcome, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
@@ -18,20 +16,25 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::circuit::{End, Permit};
 use crate::config::{Config, Route, TargetRef};
-use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
-use crate::plan::{Failure, Next, Plan};
+use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::receipt;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work, names};
+use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
+
+mod attempts;
+mod unsaid;
+mod unserved;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
@@ -58,6 +61,8 @@ pub struct Run<P: Platform> {
     pub trace: HeaderMap,
     /// The calls made so far.
     pub attempts: RefCell<Vec<Attempt>>,
+    /// The target that is being called, and the leave to.
+    pub permit: Cell<Option<(usize, Permit)>>,
 }
 
 /// A target's answer, judged good.
@@ -97,75 +102,12 @@ impl<P: Platform> Run<P> {
         match outcome {
             // Nothing reaches the caller that is not on record.
             Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {
-                Ok(self.answer(index, accepted))
+                Ok(self.answer(index, accepted).await)
             }
-            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted)),
-            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
-            None => Err(self.leave()),
+            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted).await),
+            Some(Err((index, failure))) => Err(self.fail(index, &failure).await),
+            None => Err(self.leave().await),
         }
-    }
-
-    async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self
-            .route
-            .targets
-            .iter()
-            .map(|target| target.retry)
-            .collect();
-        let [a, b, c, d, e, f, g, h, ..] = self.p.random();
-        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
-        let mut index = 0;
-        loop {
-            let Some(target) = self.route.targets.get(index) else {
-                return Err((index, Failure::NoKey("no target".to_owned())));
-            };
-            let started_at = self.p.now();
-            let outcome = self.attempt(target, started_at).await;
-            let latency_us = self.p.now().since(started_at);
-            let mut failure = match outcome {
-                Ok(accepted) => {
-                    self.note(target, Some(200), None, latency_us);
-                    return Ok((index, accepted));
-                }
-                Err(failure) => failure,
-            };
-            credentials::scrub(&self.p, &self.isolate, &target.provider, &mut failure);
-            self.work.reword(&mut failure);
-            let status = match &failure {
-                Failure::Answered(error) => Some(error.status),
-                _ => None,
-            };
-            self.note(target, status, Some(failure.code()), latency_us);
-            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            match plan.failed(&failure) {
-                // What was sent on as it came cannot be sent again.
-                _ if is_spent => return Err((index, failure)),
-                Next::GiveUp => return Err((index, failure)),
-                Next::Try { target, wait } => {
-                    index = target;
-                    if wait > Span::ZERO {
-                        self.p.sleep(wait).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            status,
-            error,
-            latency_us,
-        });
     }
 
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
@@ -241,6 +183,7 @@ impl<P: Platform> Run<P> {
             return Err(Failure::Refused(wrong));
         }
         let mut answer = called?;
+        self.has_spoken();
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -311,7 +254,7 @@ impl<P: Platform> Run<P> {
         self.work.answered(id.to_owned(), draft.at_us.as_seconds())
     }
 
-    fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
+    async fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
@@ -323,12 +266,17 @@ impl<P: Platform> Run<P> {
         headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
-            Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
+            Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
         }
     }
 
-    fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
+    async fn answer_whole(
+        self,
+        target: &TargetRef,
+        whole: Whole,
+        mut head: HeaderMap,
+    ) -> Answer<P> {
         let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
@@ -336,11 +284,6 @@ impl<P: Platform> Run<P> {
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
-        let draft = self.admitted.draft();
-        if !draft.operation.is_free() {
-            let cost = settle::cost(Some(target), &usage, &whole.answer.units, draft.at_us);
-            headers::cost(&mut head, cost);
-        }
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -356,9 +299,16 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let record = settle::record(&self.admitted, self.p.now(), ending);
+        if !record.operation.is_free() {
+            headers::cost(&mut head, record.cost_nano_usd);
+        }
+        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        if let Some(receipt) = self.receipt(|| record).await {
+            headers::receipt(&mut head, &receipt);
+        }
         Answer {
             status: StatusCode::OK,
             headers: head,
@@ -394,87 +344,5 @@ impl<P: Platform> Run<P> {
                 started_at: stream.started_at,
             })),
         }
-    }
-
-    fn fail(self, index: usize, failure: &Failure) -> Problem {
-        let target = self.route.targets.get(index);
-        let problem = target
-            .map_or_else(
-                || Problem::bug("the target that failed"),
-                |target| self.work.problem(failure, &target.provider.id),
-            )
-            .with_headroom(self.admitted.headroom());
-        let used = (Usage::default(), UsageSource::None);
-        self.unserved(
-            Outcome::Failed,
-            problem.status().as_u16(),
-            index,
-            used,
-            failure.code(),
-        );
-        problem
-    }
-
-    /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
-    fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
-        let used = match &accepted {
-            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
-                || self.estimated(&whole.answer.body),
-                |usage| (usage, UsageSource::Provider),
-            ),
-            Accepted::Stream(stream) => stream
-                .session
-                .seen()
-                .usage_or_estimate(self.admitted.bound().likely),
-        };
-        drop(accepted);
-        let problem = Problem::from(StoreError::Unavailable {
-            store: "ledger",
-            detail: String::new(),
-        });
-        let (status, code) = (problem.status().as_u16(), problem.code().to_owned());
-        self.unserved(Outcome::Failed, status, index, used, code);
-        problem
-    }
-
-    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
-    fn leave(self) -> Problem {
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            ..Usage::default()
-        };
-        let used = (usage, UsageSource::Estimated);
-        let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
-        self.unserved(Outcome::DownstreamLeft, status, 0, used, code);
-        Problem::left()
-    }
-
-    /// Settles a request whose caller got no answer.
-    fn unserved(
-        self,
-        outcome: Outcome,
-        status: u16,
-        target: usize,
-        (usage, usage_source): (Usage, UsageSource),
-        code: String,
-    ) {
-        let units = match usage_source {
-            UsageSource::None => Units::default(),
-            _ => self.admitted.bound().units,
-        };
-        let ending = Ending {
-            outcome,
-            status,
-            target: self.route.targets.get(target),
-            usage,
-            units,
-            usage_source,
-            first_byte_at: None,
-            finish: None,
-            error: Some(code),
-            attempts: self.attempts.take(),
-            dropped: Vec::new(),
-        };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
 }

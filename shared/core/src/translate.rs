@@ -465,12 +465,3 @@ pub fn dialect(target: &TargetRef) -> Dialect {
         ProviderDialect::Sandbox => Dialect::OpenAi,
     }
 }
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
-}

@@ -68,6 +68,7 @@ impl Offer {
             output_tokens_max: output_tokens_max.map(Tokens::new),
             capabilities,
             retry: self.provider.retry,
+            circuit: self.provider.circuit,
         })
     }
 

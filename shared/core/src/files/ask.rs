@@ -207,6 +207,7 @@ fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
     Route {
         name: model.clone(),
         targets: vec![TargetRef {
+            circuit: provider.circuit,
             provider,
             model: model.clone(),
             wire: Target::default(),

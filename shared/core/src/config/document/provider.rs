@@ -6,7 +6,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{CapabilityName, DialectName, RetryDocument, TimeoutsDocument, is_default};
+use super::{
+    CapabilityName, CircuitDocument, DialectName, RetryDocument, TimeoutsDocument, is_default,
+};
 use crate::config::Entries;
 
 document! {
@@ -38,6 +40,8 @@ document! {
         timeouts: TimeoutsDocument,
         /// How often to try.
         retry: RetryDocument,
+        /// When not to call it for a while.
+        circuit: CircuitDocument,
         /// Only these models, `*` standing for anything; absent means those that are known.
         models_allow: Option<Vec<String>>,
         /// Not these models.
