@@ -59,6 +59,8 @@ pub(crate) struct Instance {
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
+    /// The region that its machines are in, as the configuration declares.
+    region: Option<String>,
     warmth: RefCell<Warmth>,
 }
 
@@ -74,7 +76,15 @@ enum Warmth {
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
+    gateway: Gateway,
+    #[serde(default)]
     accounting: Accounting,
+}
+
+/// Where this gateway is.
+#[derive(Default, Deserialize)]
+struct Gateway {
+    region: Option<String>,
 }
 
 /// How its ledgers ship.
@@ -110,6 +120,7 @@ impl Instance {
         let interval = interval.map(Span::parse).transpose();
         let store = variables::get("sluice_store");
         Ok(Self {
+            region: document.gateway.region,
             ship_interval: interval
                 .map_err(|error| unusable(&error))?
                 .unwrap_or(SHIP_INTERVAL_DEFAULT),
@@ -150,9 +161,11 @@ impl Instance {
         };
         drop(self.warmth.replace(now));
     }
-}
 
-/// A ledger's name in the store.
-pub(crate) fn ledger(id: &LedgerId) -> String {
-    format!("{LEDGERS}{}", id.name())
+    /// A ledger's name in the store. None for one that must stay in a region, unless this component and its stores are
+    /// there: nothing here knows jurisdictions.
+    pub(crate) fn ledger(&self, id: &LedgerId) -> Option<String> {
+        let is_here = self.region.as_deref() == Some(id.region().as_str());
+        (id.jurisdiction().is_none() || is_here).then(|| format!("{LEDGERS}{}", id.name()))
+    }
 }

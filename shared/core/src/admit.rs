@@ -12,11 +12,12 @@ use sluice_units::{
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
-use crate::config::{Config, Route};
+use crate::config::Config;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
 use crate::problem::Problem;
+use crate::residency::{Course, Permitted};
 use crate::secret_key;
 use crate::wait::Wait;
 
@@ -43,7 +44,7 @@ pub struct Ask<'a> {
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// Where it leads.
-    pub route: &'a Route,
+    pub course: &'a Course,
     /// What it will use at most, by target; empty where it uses nothing that is paid for.
     pub bounds: Vec<Bound>,
 }
@@ -52,7 +53,7 @@ pub struct Ask<'a> {
 #[derive(Debug)]
 pub struct Admitted {
     draft: Record,
-    ledger: LedgerId,
+    ledger: Permitted<LedgerId>,
     headroom: Headroom,
     bound: Bound,
     ttl: Span,
@@ -69,7 +70,7 @@ impl Admitted {
 
     /// Where it is counted.
     #[must_use]
-    pub const fn ledger(&self) -> &LedgerId {
+    pub const fn ledger(&self) -> &Permitted<LedgerId> {
         &self.ledger
     }
 
@@ -198,7 +199,7 @@ fn draw<P: Platform>(
 }
 
 /// Renews the key's slice behind everything that was drawn from it, if it is time to.
-fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, key: &KeyId) {
+fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &Permitted<LedgerId>, key: &KeyId) {
     let request = isolate.leases.borrow_mut().renew(p.now(), (ledger, key));
     let Some(request) = request else { return };
     let (lease, number) = (request.lease.clone(), request.number);
@@ -275,7 +276,7 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
         },
         Amount::default(),
     );
-    for (target, bound) in ask.route.targets.iter().zip(&ask.bounds) {
+    for (target, bound) in ask.course.targets().zip(&ask.bounds) {
         let output = bound
             .output
             .or(target.output_tokens_max)

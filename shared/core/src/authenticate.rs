@@ -14,6 +14,7 @@ use crate::hash::sha256_hex;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::problem::Problem;
+use crate::residency::{self, Permitted, Residency};
 use crate::secret_key;
 
 /// A caller whose key is good. Only this module makes one.
@@ -21,6 +22,8 @@ use crate::secret_key;
 pub struct Caller {
     key: Rc<KeyRecord>,
     place: Place,
+    residency: Residency,
+    ledger: Permitted<LedgerId>,
 }
 
 impl Caller {
@@ -44,14 +47,20 @@ impl Caller {
 
     /// The ledger that counts its requests.
     #[must_use]
-    pub const fn ledger(&self) -> &LedgerId {
-        &self.place.ledger
+    pub const fn ledger(&self) -> &Permitted<LedgerId> {
+        &self.ledger
+    }
+
+    /// Where its request's data may go.
+    #[must_use]
+    pub const fn residency(&self) -> &Residency {
+        &self.residency
     }
 
     /// What slices of the allowance are held under: the ledger that grants them, and the key.
     #[must_use]
     pub fn account(&self) -> (&LedgerId, &KeyId) {
-        (&self.place.ledger, &self.key.id)
+        (&self.ledger, &self.key.id)
     }
 
     /// Whether its requests must be on record before their provider is called.
@@ -67,7 +76,8 @@ const KEY_HEADERS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
 /// Finds the caller.
 ///
 /// # Errors
-/// A 401 when there is no good key, a 403 when its place is gone, a 503 when no store can tell.
+/// A 401 when there is no good key, a 403 when its place is gone or it asks for a region that it may not ask for, a 503
+/// when no store can tell.
 pub async fn caller<P: Platform>(
     p: &P,
     isolate: &Isolate,
@@ -97,7 +107,17 @@ pub async fn caller<P: Platform>(
     let place = config
         .place_of(&key, p.now())
         .map_err(|gone| removed(&gone))?;
-    Ok(Caller { key, place })
+    let residency = residency::asked(config, &place, &head.headers)?;
+    let region = residency.pin().map(|pin| &pin.region);
+    let ledger = residency
+        .ledger(&config.ledger(&key.org, region))
+        .map_err(|_| Problem::bug("a region's own ledger"))?;
+    Ok(Caller {
+        key,
+        place,
+        residency,
+        ledger,
+    })
 }
 
 /// The key's place is gone from the configuration.

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -17,11 +16,12 @@ use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
 use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
 use crate::authenticate::{self, Caller};
-use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::config::{Config, ProviderDialect, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::residency::Course;
 use crate::serve::Run;
 use crate::translate::{Chat, Direct, Task, Work};
 use crate::upload::{self, Upload};
@@ -182,9 +182,9 @@ impl<P: Platform> Context<'_, P> {
         let caller = self.caller().await?;
         let body = self.body().await?;
         let (mut chat, unread) = self.decode_chat(named, &body)?;
-        let (route, model) = self.route(&caller, &chat.model)?;
+        let (course, model) = self.route(&caller, &chat.model)?;
         // The name that the caller used is ours; what goes upstream is in the target.
-        chat.model = route.name.as_str().to_owned();
+        chat.model = course.name().as_str().to_owned();
         let echo = (self.downstream == Downstream::Responses).then(|| Echo::of(&chat));
         let work = Work {
             task: Task::Chat(Box::new(Chat {
@@ -195,7 +195,7 @@ impl<P: Platform> Context<'_, P> {
             unread,
             strict: self.is_strict(&caller)?,
         };
-        self.serve(&caller, route, model, work, body).await
+        self.serve(&caller, course, model, work, body).await
     }
 
     fn decode_chat(
@@ -213,13 +213,13 @@ impl<P: Platform> Context<'_, P> {
         let caller = self.caller().await?;
         let body = self.body().await?;
         let (request, unread) = openai::embeddings::decode_request(&body)?;
-        let (route, model) = self.route(&caller, &request.model)?;
+        let (course, model) = self.route(&caller, &request.model)?;
         let work = Work {
             task: Task::Embeddings(Box::new(request)),
             unread,
             strict: self.is_strict(&caller)?,
         };
-        self.serve(&caller, route, model, work, body).await
+        self.serve(&caller, course, model, work, body).await
     }
 
     async fn direct(&self, endpoint: direct::Endpoint) -> Result<Answer<P>, Problem> {
@@ -237,7 +237,7 @@ impl<P: Platform> Context<'_, P> {
             let body = self.body().await?;
             (endpoint.read(&body)?, None, body)
         };
-        let (route, model) = self.route(&caller, &facts.model)?;
+        let (course, model) = self.route(&caller, &facts.model)?;
         let work = Work {
             task: Task::Direct(Box::new(Direct {
                 endpoint,
@@ -247,7 +247,7 @@ impl<P: Platform> Context<'_, P> {
             unread: Drops::new(),
             strict: self.is_strict(&caller)?,
         };
-        self.serve(&caller, route, model, work, body).await
+        self.serve(&caller, course, model, work, body).await
     }
 
     /// Whether the caller would rather have an error than a loss: the key's word, or the request's.
@@ -275,19 +275,19 @@ impl<P: Platform> Context<'_, P> {
     async fn serve(
         &self,
         caller: &Caller,
-        route: Arc<Route>,
+        course: Course,
         model: ModelId,
         work: Work,
         body: Bytes,
     ) -> Result<Answer<P>, Problem> {
-        let bounds = bounds(&route, &work, &body);
+        let bounds = bounds(&course, &work, &body);
         let ask = Ask {
             request: self.request.clone(),
             at: self.at,
             operation: operation(&work.task),
             model,
             stream: work.streams(),
-            route: &route,
+            course: &course,
             bounds,
         };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
@@ -296,7 +296,7 @@ impl<P: Platform> Context<'_, P> {
             isolate: Rc::clone(self.isolate),
             config: Rc::clone(&self.config),
             admitted,
-            route,
+            course,
             work,
             body,
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
@@ -306,11 +306,7 @@ impl<P: Platform> Context<'_, P> {
         run.serve().await
     }
 
-    pub(crate) fn route(
-        &self,
-        caller: &Caller,
-        name: &str,
-    ) -> Result<(Arc<Route>, ModelId), Problem> {
+    pub(crate) fn route(&self, caller: &Caller, name: &str) -> Result<(Course, ModelId), Problem> {
         let unknown = || {
             Problem::invalid(
                 StatusCode::NOT_FOUND,
@@ -325,11 +321,13 @@ impl<P: Platform> Context<'_, P> {
             .config
             .allows_model(caller.key(), &route)
             .map_err(|gone| authenticate::removed(&gone))?;
-        if allowed {
-            Ok((route, model))
-        } else {
-            Err(unknown())
+        if !allowed {
+            return Err(unknown());
         }
+        let residency = caller.residency();
+        let course = residency.course(route);
+        let course = course.map_err(|refusals| residency.nowhere(&model, &refusals))?;
+        Ok((course, model))
     }
 }
 
@@ -352,7 +350,7 @@ const fn operation(task: &Task) -> Operation {
 }
 
 /// What the request will use at most, by target.
-fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
+fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
     let input = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
         Task::Embeddings(request) => estimate::embeddings_input(request),
@@ -384,7 +382,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
         };
         Bound { input, output }
     };
-    route.targets.iter().map(bound).collect()
+    course.targets().map(|target| bound(target.get())).collect()
 }
 
 /// The caller's W3C trace context, passed on as it came when it is well-formed.

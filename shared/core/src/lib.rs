@@ -35,6 +35,7 @@ pub mod platform;
 pub mod price;
 pub mod problem;
 pub mod pump;
+pub mod residency;
 pub mod sandbox;
 pub mod secret_key;
 pub mod serve;

@@ -16,6 +16,8 @@ use sluice_machines::{ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
 
+use crate::residency::Permitted;
+
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
 ///
 /// Single-threaded: futures need not be `Send`.
@@ -86,13 +88,16 @@ pub trait Platform: Clone + 'static {
 
     /// Calls a provider: sends the whole request, returns when the answer's headers are there.
     /// Dropping the future, or the body, aborts the call. Redirects are not followed.
-    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
+    async fn fetch(
+        &self,
+        call: Permitted<UpstreamCall>,
+    ) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
 
     /// Commits commands to a ledger, together, and returns a reply for each. A ledger that must stay under a
     /// jurisdiction is reached there or not at all.
     async fn ledger(
         &self,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         call: &ledger::Call,
     ) -> Result<ledger::Answer, StoreError>;
 

@@ -14,7 +14,8 @@ use sluice_wire::Drops;
 
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
-use crate::serve::{self, Run};
+use crate::residency::Permitted;
+use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::upstream::{Body, Watch};
@@ -140,9 +141,8 @@ impl<P: Platform> Pump<P> {
     fn total_left(&self, p: &P) -> Span {
         let total = self
             .run
-            .route
-            .targets
-            .get(self.index)
+            .course
+            .target(self.index)
             .map_or(Span::ZERO, |target| target.provider.timeouts.total);
         self.started_at.plus(total).since(p.now())
     }
@@ -150,7 +150,10 @@ impl<P: Platform> Pump<P> {
     /// The last bytes: an error event, or what the answer cost, as a comment where clients skip it.
     async fn end(&mut self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
         let mut last = Vec::new();
-        match (failure, self.run.route.targets.get(self.index)) {
+        match (
+            failure,
+            self.run.course.target(self.index).map(Permitted::get),
+        ) {
             (Some(failure), Some(target)) => {
                 let problem = failure.problem(&target.provider.id);
                 if !self.session.interrupt(&problem, &mut last) {
@@ -165,7 +168,7 @@ impl<P: Platform> Pump<P> {
                     .seen()
                     .usage_or_estimate(self.run.admitted.bound().input);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = serve::names(&self.session.drops()).join(",");
+                let lost = settle::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
                     lost
                 } else {
@@ -204,14 +207,14 @@ impl<P: Platform> Pump<P> {
         let ending = Ending {
             outcome,
             status,
-            target: self.run.route.targets.get(self.index),
+            target: self.run.course.target(self.index).map(Permitted::get),
             usage,
             usage_source,
             first_byte_at: Some(self.first_byte_at),
             finish: seen.finish.clone(),
             error,
             attempts: self.run.attempts.take(),
-            dropped: serve::names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
     }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -14,7 +13,7 @@ use sluice_wire::downstream::Answered;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
-use crate::config::{Config, Route, TargetRef};
+use crate::config::{Config, TargetRef};
 use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
@@ -23,6 +22,7 @@ use crate::plan::{Failure, Next, Plan};
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::residency::{Course, Permitted};
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::translate::{Task, Translated, Work};
@@ -42,8 +42,8 @@ pub struct Run<P: Platform> {
     pub config: Rc<Config>,
     /// Its reservation.
     pub admitted: Admitted,
-    /// Where its model leads.
-    pub route: Arc<Route>,
+    /// Where its model leads, as far as its data may go.
+    pub course: Course,
     /// What is asked.
     pub work: Work,
     /// The body as it came.
@@ -102,18 +102,13 @@ impl<P: Platform> Run<P> {
     }
 
     async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self
-            .route
-            .targets
-            .iter()
-            .map(|target| target.retry)
-            .collect();
+        let retries = self.course.targets().map(|target| target.retry).collect();
         let [a, b, c, d, e, f, g, h, ..] = self.p.random();
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
+        let mut plan = Plan::new(retries, self.course.fallback_on(), seed);
         let mut index = 0;
         loop {
-            let Some(target) = self.route.targets.get(index) else {
+            let Some(target) = self.course.target(index) else {
                 return Err((index, Failure::NoKey("no target".to_owned())));
             };
             let started_at = self.p.now();
@@ -121,7 +116,7 @@ impl<P: Platform> Run<P> {
             let latency_us = self.p.now().since(started_at);
             let failure = match outcome {
                 Ok(accepted) => {
-                    self.note(target, Some(200), None, latency_us);
+                    self.note(target.get(), Some(200), None, latency_us);
                     return Ok((index, accepted));
                 }
                 Err(failure) => failure,
@@ -130,7 +125,7 @@ impl<P: Platform> Run<P> {
                 Failure::Answered(error) => Some(error.status),
                 _ => None,
             };
-            self.note(target, status, Some(failure.code()), latency_us);
+            self.note(target.get(), status, Some(failure.code()), latency_us);
             let is_spent = self.work.upload().is_some_and(Upload::is_spent);
             match plan.failed(&failure) {
                 // What was sent on as it came cannot be sent again.
@@ -165,9 +160,10 @@ impl<P: Platform> Run<P> {
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
     async fn attempt(
         &self,
-        target: &TargetRef,
+        permitted: Permitted<&TargetRef>,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
+        let target = permitted.get();
         let (request, drops) = self.work.request(target, &self.body)?;
         let timeouts = target.provider.timeouts;
         let every = Span::from_micros(
@@ -179,7 +175,7 @@ impl<P: Platform> Run<P> {
         let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
-            let answer = self.call(target, request).await?;
+            let answer = self.call(permitted, request).await?;
             if let Task::Direct(_) = self.work.task
                 && !headers::is_json(&answer.headers)
             {
@@ -217,9 +213,10 @@ impl<P: Platform> Run<P> {
     /// Calls a target, and returns its answer when it is none of an error.
     async fn call(
         &self,
-        target: &TargetRef,
+        permitted: Permitted<&TargetRef>,
         mut request: UpstreamRequest,
     ) -> Result<upstream::Answer<P>, Failure> {
+        let target = permitted.get();
         if self.work.dialect(target) == self.work.downstream().dialect() {
             request.headers.extend(self.forwarded.clone());
         }
@@ -231,8 +228,15 @@ impl<P: Platform> Run<P> {
             request.body = head;
             rest = Some(more);
         }
-        let called =
-            upstream::call(&self.p, &self.isolate, target, request, rest, &self.trace).await;
+        let called = upstream::call(
+            &self.p,
+            &self.isolate,
+            permitted,
+            request,
+            rest,
+            &self.trace,
+        )
+        .await;
         if let Some(wrong) = self.work.upload().and_then(Upload::wrong) {
             return Err(Failure::Refused(wrong));
         }
@@ -319,8 +323,8 @@ impl<P: Platform> Run<P> {
     }
 
     fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
-        let route = Arc::clone(&self.route);
-        let Some(target) = route.targets.get(index) else {
+        let course = self.course.clone();
+        let Some(target) = course.target(index).map(Permitted::get) else {
             let problem = Problem::bug("the target that served");
             return Answer::problem(&problem, self.work.downstream());
         };
@@ -359,7 +363,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -413,13 +417,13 @@ impl<P: Platform> Run<P> {
     }
 
     fn fail(self, index: usize, failure: &Failure) -> Problem {
-        let target = self.route.targets.get(index);
-        let problem = target
-            .map_or_else(
-                || Problem::bug("the target that failed"),
-                |target| failure.problem(&target.provider.id),
-            )
-            .with_headroom(self.admitted.headroom());
+        let target = self.course.target(index);
+        let problem = target.map_or_else(
+            || Problem::bug("the target that failed"),
+            |target| failure.problem(&target.provider.id),
+        );
+        let problem = self.course.residency().unserved(problem);
+        let problem = problem.with_headroom(self.admitted.headroom());
         let used = (Usage::default(), UsageSource::None);
         self.unserved(
             Outcome::Failed,
@@ -477,7 +481,7 @@ impl<P: Platform> Run<P> {
         let ending = Ending {
             outcome,
             status,
-            target: self.route.targets.get(target),
+            target: self.course.target(target).map(Permitted::get),
             usage,
             usage_source,
             first_byte_at: None,
@@ -488,13 +492,4 @@ impl<P: Platform> Run<P> {
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

@@ -19,6 +19,7 @@ use crate::credentials;
 use crate::isolate::Isolate;
 use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, Rest, UpstreamBody, UpstreamCall};
+use crate::residency::Permitted;
 use crate::sandbox::{self, SandboxAnswer, Step};
 
 /// The largest answer that is read whole, in bytes.
@@ -107,7 +108,7 @@ pub async fn within<P: Platform, T>(
 pub async fn call<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
-    target: &TargetRef,
+    target: Permitted<&TargetRef>,
     request: UpstreamRequest,
     mut rest: Option<Rest>,
     trace: &HeaderMap,
@@ -135,7 +136,10 @@ pub async fn call<P: Platform>(
             rest: rest.take(),
         };
         credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
-        let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
+        let answer = p
+            .fetch(target.call(call))
+            .await
+            .map_err(Failure::Unreachable)?;
         let refused = matches!(
             answer.status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN

@@ -5,6 +5,7 @@ mod callers;
 mod failures;
 mod keys;
 mod leases;
+mod residency;
 mod streams;
 mod upstreams;
 mod world;
