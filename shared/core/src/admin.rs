@@ -2,6 +2,7 @@
 //!
 //! Everything here goes to the authorities, never to copies.
 
+mod explain;
 mod keys;
 
 use http::{HeaderValue, Method, StatusCode, header};
@@ -46,6 +47,10 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
                 show_config(context).await?
             }
         }
+        "/admin/explain" => {
+            allow(context.head, &[Method::POST])?;
+            explain::explain(context).await?
+        }
         "/admin/ledger" => {
             allow(context.head, &[Method::GET])?;
             standing(context).await?
@@ -62,7 +67,7 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
                 return Err(Problem::invalid(
                     StatusCode::NOT_FOUND,
                     "unknown_url",
-                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config and /admin/ledger.",
+                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config, /admin/explain and /admin/ledger.",
                 ));
             }
         },

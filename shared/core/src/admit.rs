@@ -12,7 +12,7 @@ use sluice_units::{
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
-use crate::config::Config;
+use crate::config::{Config, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
@@ -135,6 +135,52 @@ pub async fn reserve<P: Platform>(
     let outcome = let_in(p, isolate, caller, &mut admitted, estimate, &mut wait).await;
     wait.end();
     outcome.map(|()| admitted)
+}
+
+/// What would become of a request: what it would reserve at most, and what the ledger says to it.
+#[derive(Debug)]
+pub struct Weighed {
+    /// What it would use at most, at the dearest target.
+    pub bound: Bound,
+    /// What it would reserve.
+    pub estimate: Amount,
+    /// What would be left, or why it would be refused.
+    pub outcome: Result<Headroom, Denial>,
+}
+
+/// Decides as [`reserve`] does and undoes it in the same commit: nothing of it remains.
+///
+/// # Errors
+/// A 403 when a budget stands and no price is known, a 503 when the ledger does not answer.
+pub async fn weigh<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    config: &Config,
+    caller: &Caller,
+    ask: Ask<'_>,
+) -> Result<Weighed, Problem> {
+    let (bound, estimate) = estimate(caller.scopes(), &ask)?;
+    let admission = ledger::Command::Admit(Box::new(Admission {
+        scopes: caller.scopes().to_vec(),
+        estimate,
+        ttl: config.accounting.reservation_ttl,
+        draft: draft(caller, &ask, bound, estimate),
+    }));
+    let release = ledger::Command::Release {
+        request: ask.request,
+    };
+    let commands = vec![admission, release];
+    let replies = isolate.ask_ledger(p, caller.ledger(), commands).await?;
+    let outcome = match replies.into_iter().next() {
+        Some(ledger::Reply::Admitted(headroom)) => Ok(headroom),
+        Some(ledger::Reply::Denied(denial)) => Err(denial),
+        _ => return Err(Problem::bug("the ledger's answer to an admission")),
+    };
+    Ok(Weighed {
+        bound,
+        estimate,
+        outcome,
+    })
 }
 
 /// Tries until the request is let in, or is refused for good.
@@ -263,6 +309,12 @@ async fn ask_ledger<P: Platform>(
     }
 }
 
+/// How much a target would write at most.
+pub(crate) fn output(target: &TargetRef, bound: Bound) -> Tokens {
+    let output = bound.output.or(target.output_tokens_max);
+    output.unwrap_or(crate::estimate::OUTPUT_TOKENS_DEFAULT)
+}
+
 /// The dearest of the targets, since any of them may serve.
 fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Problem> {
     let budgeted = scopes
@@ -277,10 +329,7 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
         Amount::default(),
     );
     for (target, bound) in ask.course.targets().zip(&ask.bounds) {
-        let output = bound
-            .output
-            .or(target.output_tokens_max)
-            .unwrap_or(crate::estimate::OUTPUT_TOKENS_DEFAULT);
+        let output = output(target.get(), *bound);
         let cost = match target.price.as_ref().and_then(|table| table.at(ask.at)) {
             Some(price) => price::upper_bound(price, bound.input, output),
             None if budgeted => {

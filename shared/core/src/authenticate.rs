@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{KeyId, LedgerId, Span};
+use sluice_units::{KeyId, LedgerId, Span, Timestamp};
 
 use crate::address;
 use crate::config::{Config, Place, ScopeError};
@@ -92,22 +92,33 @@ pub async fn caller<P: Platform>(
         .key(p, &sha256_hex(secret.as_bytes()))
         .await?
         .ok_or_else(incorrect)?;
+    with_key(config, key, p.now(), &head.headers)
+}
+
+/// The caller with this key, who sends these headers.
+///
+/// # Errors
+/// As [`caller`].
+pub(crate) fn with_key(
+    config: &Config,
+    key: Rc<KeyRecord>,
+    now: Timestamp,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
     if key.revoked_at.is_some() {
         return Err(unauthorized(
             "key_revoked",
             "This API key has been revoked. Ask whoever gave it to you for a new one.",
         ));
     }
-    if key.expires_at <= p.now() {
+    if key.expires_at <= now {
         return Err(unauthorized(
             "key_expired",
             "This API key has expired. Ask whoever gave it to you for a new one.",
         ));
     }
-    let place = config
-        .place_of(&key, p.now())
-        .map_err(|gone| removed(&gone))?;
-    let residency = residency::asked(config, &place, &head.headers)?;
+    let place = config.place_of(&key, now).map_err(|gone| removed(&gone))?;
+    let residency = residency::asked(config, &place, headers)?;
     let region = residency.pin().map(|pin| &pin.region);
     let ledger = residency
         .ledger(&config.ledger(&key.org, region))

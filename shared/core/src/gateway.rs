@@ -99,6 +99,15 @@ pub(crate) struct Context<'a, P: Platform> {
     pub(crate) downstream: Downstream,
 }
 
+/// A request as far as it is known before it is let in: what it asks, and where it may go.
+pub(crate) struct Prepared {
+    pub(crate) course: Course,
+    /// The model's name as the caller wrote it.
+    pub(crate) model: ModelId,
+    pub(crate) work: Work,
+    pub(crate) body: Bytes,
+}
+
 /// Serves one request. Never fails: what goes wrong is an answer too.
 pub async fn handle<P: Platform>(p: &P, isolate: &Rc<Isolate>, head: Parts) -> Answer<P> {
     let at = p.now();
@@ -181,8 +190,18 @@ impl<P: Platform> Context<'_, P> {
     async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
+        let prepared = self.prepare_chat(&caller, named, body)?;
+        self.serve(&caller, prepared).await
+    }
+
+    pub(crate) fn prepare_chat(
+        &self,
+        caller: &Caller,
+        named: &Named<'_>,
+        body: Bytes,
+    ) -> Result<Prepared, Problem> {
         let (mut chat, unread) = self.decode_chat(named, &body)?;
-        let (course, model) = self.route(&caller, &chat.model)?;
+        let (course, model) = self.route(caller, &chat.model)?;
         // The name that the caller used is ours; what goes upstream is in the target.
         chat.model = course.name().as_str().to_owned();
         let echo = (self.downstream == Downstream::Responses).then(|| Echo::of(&chat));
@@ -193,9 +212,14 @@ impl<P: Platform> Context<'_, P> {
                 echo,
             })),
             unread,
-            strict: self.is_strict(&caller)?,
+            strict: self.is_strict(caller)?,
         };
-        self.serve(&caller, course, model, work, body).await
+        Ok(Prepared {
+            course,
+            model,
+            work,
+            body,
+        })
     }
 
     fn decode_chat(
@@ -212,14 +236,28 @@ impl<P: Platform> Context<'_, P> {
     async fn embeddings(&self) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
+        let prepared = self.prepare_embeddings(&caller, body)?;
+        self.serve(&caller, prepared).await
+    }
+
+    pub(crate) fn prepare_embeddings(
+        &self,
+        caller: &Caller,
+        body: Bytes,
+    ) -> Result<Prepared, Problem> {
         let (request, unread) = openai::embeddings::decode_request(&body)?;
-        let (course, model) = self.route(&caller, &request.model)?;
+        let (course, model) = self.route(caller, &request.model)?;
         let work = Work {
             task: Task::Embeddings(Box::new(request)),
             unread,
-            strict: self.is_strict(&caller)?,
+            strict: self.is_strict(caller)?,
         };
-        self.serve(&caller, course, model, work, body).await
+        Ok(Prepared {
+            course,
+            model,
+            work,
+            body,
+        })
     }
 
     async fn direct(&self, endpoint: direct::Endpoint) -> Result<Answer<P>, Problem> {
@@ -237,17 +275,33 @@ impl<P: Platform> Context<'_, P> {
             let body = self.body().await?;
             (endpoint.read(&body)?, None, body)
         };
-        let (course, model) = self.route(&caller, &facts.model)?;
-        let work = Work {
-            task: Task::Direct(Box::new(Direct {
-                endpoint,
-                facts,
-                upload,
-            })),
-            unread: Drops::new(),
-            strict: self.is_strict(&caller)?,
+        let asked = Direct {
+            endpoint,
+            facts,
+            upload,
         };
-        self.serve(&caller, course, model, work, body).await
+        let prepared = self.prepare_direct(&caller, asked, body)?;
+        self.serve(&caller, prepared).await
+    }
+
+    pub(crate) fn prepare_direct(
+        &self,
+        caller: &Caller,
+        asked: Direct,
+        body: Bytes,
+    ) -> Result<Prepared, Problem> {
+        let (course, model) = self.route(caller, &asked.facts.model)?;
+        let work = Work {
+            task: Task::Direct(Box::new(asked)),
+            unread: Drops::new(),
+            strict: self.is_strict(caller)?,
+        };
+        Ok(Prepared {
+            course,
+            model,
+            work,
+            body,
+        })
     }
 
     /// Whether the caller would rather have an error than a loss: the key's word, or the request's.
@@ -272,25 +326,12 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn serve(
-        &self,
-        caller: &Caller,
-        course: Course,
-        model: ModelId,
-        work: Work,
-        body: Bytes,
-    ) -> Result<Answer<P>, Problem> {
-        let bounds = bounds(&course, &work, &body);
-        let ask = Ask {
-            request: self.request.clone(),
-            at: self.at,
-            operation: operation(&work.task),
-            model,
-            stream: work.streams(),
-            course: &course,
-            bounds,
-        };
+    async fn serve(&self, caller: &Caller, prepared: Prepared) -> Result<Answer<P>, Problem> {
+        let ask = self.ask(&prepared);
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        let Prepared {
+            course, work, body, ..
+        } = prepared;
         let run = Run {
             p: self.p.clone(),
             isolate: Rc::clone(self.isolate),
@@ -304,6 +345,25 @@ impl<P: Platform> Context<'_, P> {
             attempts: RefCell::new(Vec::new()),
         };
         run.serve().await
+    }
+
+    /// What the limits are asked for.
+    pub(crate) fn ask<'a>(&self, prepared: &'a Prepared) -> Ask<'a> {
+        let Prepared {
+            course,
+            model,
+            work,
+            body,
+        } = prepared;
+        Ask {
+            request: self.request.clone(),
+            at: self.at,
+            operation: operation(&work.task),
+            model: model.clone(),
+            stream: work.streams(),
+            course,
+            bounds: bounds(course, work, body),
+        }
     }
 
     pub(crate) fn route(&self, caller: &Caller, name: &str) -> Result<(Course, ModelId), Problem> {

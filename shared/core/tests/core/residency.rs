@@ -355,3 +355,126 @@ fn nothing_of_a_pinned_request_is_in_the_log() {
         );
     }
 }
+
+fn explain(world: &mut World, question: &Value) -> Got {
+    let body = question.to_string();
+    let token = crate::world::ADMIN_TOKEN;
+    world.send("POST", "/admin/explain", token, body.as_bytes())
+}
+
+fn question(key: &str, headers: &Value) -> Value {
+    let request = json!({"model": "smart", "max_tokens": 50, "logit_bias": {"50256": -100},
+        "messages": [{"role": "user", "content": "Say hello."}]});
+    json!({"key": key, "request": request, "headers": headers})
+}
+
+#[test]
+fn what_is_explained_is_what_then_happens() {
+    let mut config = config();
+    config["prices"] = json!({
+        "frankfurt/gpt": {"input": "1", "output": "2"},
+        "dublin/claude": {"input": "3", "output": "15"},
+    });
+    config["orgs"]["acme"]["teams"]["eu"]["limits"] = json!([{"requests": 1, "per": "1h"}]);
+    let mut world = World::new(&config);
+    let key = world.key(&json!({"org": "acme", "team": "eu"}));
+    let told = explain(&mut world, &question(&key, &json!({}))).json();
+    assert_eq!(told["would"], "be_served", "{told}");
+    assert_eq!(told["caller"]["team"], "eu");
+    assert_eq!(
+        told["residency"],
+        json!({"region": "eu", "data": null, "ledger": "eu/acme", "jurisdiction": "eu", "bucket": "RECORDS_EU"})
+    );
+    let providers = |list: &Value| -> Vec<String> {
+        let list = list.as_array().expect("a list").iter();
+        list.map(|one| one["provider"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    assert_eq!(providers(&told["targets"]), ["frankfurt", "dublin"]);
+    assert_eq!(providers(&told["closed"]), ["anywhere", "oregon"]);
+    assert_eq!(told["targets"][0]["place"], "DE");
+    assert_eq!(told["targets"][0]["dropped"], json!([]));
+    assert_eq!(told["targets"][1]["dropped"], json!(["logit_bias"]));
+    assert_eq!(
+        told["targets"][1]["usd_per_million"],
+        json!({"input": "3", "output": "15"})
+    );
+    assert_eq!(told["reservation"]["output_tokens"], 50);
+    assert_eq!(
+        told["reservation"]["usd"],
+        told["targets"][1]["usd_at_most"]
+    );
+    assert!(world.seen().is_empty(), "nothing is sent");
+    let ledger = &world.ledgers()[0];
+    assert_eq!(world.records_in(ledger), [], "nothing is recorded");
+    // Nothing of it was counted: the one request that the limit allows is still there, and then it is not.
+    explain(&mut world, &question(&key, &json!({})));
+    world.script(vec![answer(200, OPENAI_ANSWER)]);
+    assert_eq!(ask(&mut world, &key, "smart", &[]).status, 200);
+    assert_eq!(hosts(&world), ["frankfurt.example"]);
+    let told = explain(&mut world, &question(&key, &json!({}))).json();
+    let got = ask(&mut world, &key, "smart", &[]);
+    assert_eq!(
+        (got.status.as_u16(), &told["would"]["be_refused"]["status"]),
+        (429, &json!(429))
+    );
+    assert_eq!(
+        told["would"]["be_refused"]["code"],
+        got.json()["error"]["code"]
+    );
+}
+
+#[test]
+fn a_refusal_is_explained_as_the_caller_would_hear_it() {
+    let mut world = World::new(&config());
+    let made = json!({"org": "acme", "team": "eu"}).to_string();
+    let made = world
+        .send(
+            "POST",
+            "/admin/keys",
+            crate::world::ADMIN_TOKEN,
+            made.as_bytes(),
+        )
+        .json();
+    let (id, secret) = (
+        made["id"].as_str().expect("an id"),
+        made["key"].as_str().expect("a key"),
+    );
+    let told = explain(
+        &mut world,
+        &question(id, &json!({"x-gateway-region": "us"})),
+    )
+    .json();
+    let got = ask(&mut world, secret, "smart", &[("x-gateway-region", "us")]);
+    assert_eq!(told["would"]["be_refused"]["code"], "region_not_allowed");
+    assert_eq!(
+        told["would"]["be_refused"]["message"],
+        got.json()["error"]["message"]
+    );
+    let mut asked = question(id, &json!({}));
+    asked["request"]["model"] = json!("oregon/gpt");
+    let told = explain(&mut world, &asked).json();
+    let got = ask(&mut world, secret, "oregon/gpt", &[]);
+    assert_eq!(
+        told["would"]["be_refused"]["message"],
+        got.json()["error"]["message"]
+    );
+    for (change, code) in [
+        (json!({"key": "key_nobody"}), "key_not_found"),
+        (json!({"key": ""}), "key_not_found"),
+        (json!({"path": "no path"}), "invalid_value"),
+        (json!({"headers": {"x": 1}}), "invalid_value"),
+        (json!({"nonsense": 1}), "invalid_body"),
+    ] {
+        let mut asked = question(id, &json!({}));
+        for (name, value) in change.as_object().expect("a table") {
+            asked[name] = value.clone();
+        }
+        assert_eq!(
+            explain(&mut world, &asked).json()["error"]["code"],
+            code,
+            "{change}"
+        );
+    }
+    assert!(world.seen().is_empty());
+}
