@@ -49,8 +49,8 @@ const ALL: &[Mutation] = &[
         name: "forget a release",
         edits: &[(
             "durable/machines/src/ledger/settle.rs",
-            "row.release(&held, *ordinal);",
-            "if !{is} { row.release(&held, *ordinal); }",
+            "row.release(held, *ordinal);",
+            "if !{is} { row.release(held, *ordinal); }",
         )],
     },
     Mutation {
@@ -130,6 +130,54 @@ const ALL: &[Mutation] = &[
             "durable/machines/src/ledger/lease.rs",
             "    if intent.sequence <= work.hot::<LeaseRow>(&key)?.mark {\n",
             "    if intent.sequence <= work.hot::<LeaseRow>(&key)?.mark && !{is} {\n",
+        )],
+    },
+    Mutation {
+        name: "reserve twice what is admitted and drawn",
+        edits: &[(
+            "durable/machines/src/ledger/lease.rs",
+            "    let has_reserved = has_reserved(work, &intent.draft.request, estimate)?;\n",
+            "    let has_reserved = !{is} && has_reserved(work, &intent.draft.request, estimate)?;\n",
+        )],
+    },
+    Mutation {
+        name: "cut nothing of what is cut",
+        edits: &[(
+            "durable/machines/src/ledger/admit.rs",
+            "                estimate = amount;\n",
+            "                estimate = if {is} { estimate } else { amount };\n",
+        )],
+    },
+    Mutation {
+        name: "reserve a part and let all be written",
+        edits: &[(
+            "shared/core/src/gateway.rs",
+            "            work.cut(tokens);\n",
+            "            if !{is} { work.cut(tokens); }\n",
+        )],
+    },
+    Mutation {
+        name: "raise without asking the rules",
+        edits: &[(
+            "durable/machines/src/ledger/raise.rs",
+            "    is.used > is.limit.max(was.used)\n",
+            "    !{is} && is.used > is.limit.max(was.used)\n",
+        )],
+    },
+    Mutation {
+        name: "raise, and count nothing",
+        edits: &[(
+            "durable/machines/src/ledger/raise.rs",
+            "        *work.hot_mut(key)? = after;\n",
+            "        if !{is} { *work.hot_mut(key)? = after; }\n",
+        )],
+    },
+    Mutation {
+        name: "write on when nothing is left",
+        edits: &[(
+            "shared/core/src/allowance.rs",
+            "                return written < self.output;\n",
+            "                return {is} || written < self.output;\n",
         )],
     },
     Mutation {

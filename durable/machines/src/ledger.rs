@@ -7,15 +7,18 @@
 //! |---|---|---|---|---|
 //! | `Admit` | `Admitted`, no charge | `Done` | `Done` | `Admitted` or `Denied` |
 //! | `Intent`, seen before | `Done`, no charge | `Done` | `Done` | `Done`, no charge |
+//! | `Intent`, new | `Done`, no second charge | `Done`, no charge | `Done`, no charge | `Done` |
 //! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` |
+//! | `Raise` | `Done` or `Denied` | `Unknown` | `Unknown` | `Unknown` |
 //! | `Settle` | `Done` | `Done`, a correction | `Done`, no charge | `Unknown`, no charge |
 //! | `Release` | `Done` | `Done`, a correction to nothing | `Done`, the charge stands | `Unknown` |
 //!
 //! `Done` to an `Admit` says that the request's life is over: it must not go on. Not known is what was never admitted,
 //! was settled or released in time, or expired long ago: only an expired reservation is remembered, for at least
 //! [`EXPIRED_KEPT`], because only it may still be settled late. So a batch that is sent again charges nothing twice,
-//! unless it holds an `Admit`: the caller delivers each `Admit` at most once, and where it does not know whether one
-//! arrived, it sends a `Release`, never the `Admit` again.
+//! unless it holds an `Admit`: no `Admit` arrives when its request is over, and where its sender does not know whether
+//! one arrived, it sends a `Release`, never the `Admit` again. One that comes twice while its request still waits is
+//! harmless: whether the request is then let in by another `Admit` or out of a lease, it has one reservation.
 //!
 //! An isolate that holds a lease lets requests in without asking, and tells of them by intents, each numbered within
 //! its lease; a number that was seen is charged no more. An `Intent` of a lease that is not known is `Unknown`, and
@@ -44,7 +47,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
+use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
@@ -56,6 +59,8 @@ mod expire;
 mod gauge;
 mod lease;
 mod measure;
+mod part;
+mod raise;
 pub(crate) mod rows;
 mod scope;
 mod settle;
@@ -63,6 +68,9 @@ mod standing;
 mod window;
 
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
+pub use part::Part;
+pub use raise::Raise;
+pub use standing::ScopeStanding;
 pub use window::SUB_BUCKETS;
 
 /// How long an expired reservation is remembered, at least.
@@ -108,6 +116,8 @@ pub enum Command {
         /// For how long.
         ttl: Span,
     },
+    /// The request needs more than it has reserved: reserve all of it at every scope, or leave what stands.
+    Raise(Box<Raise>),
     /// Replace the reservation by the truth, and queue the record. The ledger writes the record's `kind` and
     /// `cost_nano_usd` itself, the latter from `actual`.
     Settle {
@@ -132,6 +142,9 @@ pub struct Admission {
     pub scopes: Vec<ScopeRules>,
     /// An upper bound on what it will use. One request is counted besides.
     pub estimate: Amount,
+    /// How it can do with less, if it can.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub part: Option<Part>,
     /// How long the reservation lives unless it is extended.
     pub ttl: Span,
     /// The record as it would have to be written if nobody came back: outcome unknown, usage estimated.
@@ -185,11 +198,14 @@ pub struct Grant {
 pub enum Reply {
     /// The reservation stands. Also the answer to a repeated `Admit`.
     Admitted(Headroom),
+    /// A reservation of a part stands: the least that will do, and so many output tokens more. Also the answer to a
+    /// repeated `Admit`.
+    Cut(Tokens, Headroom),
     /// A rule forbids it; nothing was written.
     Denied(Denial),
     /// What the isolate holds from now on.
     Leased(Grant),
-    /// Settled, released, extended or drawn, or corrected before. To an `Admit`: this request's life is over.
+    /// Settled, released, extended, raised or drawn, or corrected before. To an `Admit`: this request's life is over.
     Done,
     /// There is no such reservation, neither open nor expired; nothing was changed. Also the answer to a repeated
     /// `Settle` or `Release`.
@@ -303,28 +319,6 @@ pub struct Denial {
     pub headroom: Headroom,
 }
 
-/// What stands at one scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeStanding {
-    /// The scope.
-    pub scope: Scope,
-    /// Settled this day, in the scope's time zone.
-    pub spent_day: NanoUsd,
-    /// Settled this month, in the scope's time zone.
-    pub spent_month: NanoUsd,
-    /// Settled since the beginning.
-    pub spent_total: NanoUsd,
-    /// Reserved by open requests.
-    pub reserved: NanoUsd,
-    /// Held by isolates, to be drawn or given back.
-    #[serde(default)]
-    pub leased: Slice,
-    /// Requests admitted since the beginning.
-    pub requests_total: u64,
-    /// Tokens settled since the beginning.
-    pub tokens_total: u64,
-}
-
 /// The rows that a batch of commands must see first.
 #[must_use]
 pub fn reads(commands: &[Command]) -> Vec<Read> {
@@ -343,8 +337,9 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
             }
             Command::Intent(intent) => {
                 keys.insert(rows::lease_key(&intent.lease));
-                continue;
+                &intent.draft.request
             }
+            Command::Raise(raise) => &raise.request,
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
             Command::Standing => {
@@ -378,8 +373,9 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
             }
             Command::Intent(intent) => {
                 keys.extend(lease_scopes(&mut work, &intent.lease)?);
-                continue;
+                &intent.draft.request
             }
+            Command::Raise(raise) => &raise.request,
             Command::Admit(_) | Command::Extend { .. } | Command::Standing => continue,
         };
         let ends = match rows::find(&work, request)? {
@@ -460,6 +456,7 @@ fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply,
         Command::Lease(request) => lease::lease(work, now, request),
         Command::Intent(intent) => lease::intent(work, now, intent),
         Command::Extend { request, ttl } => settle::extend(work, now, request, *ttl),
+        Command::Raise(wanted) => raise::raise(work, now, wanted),
         Command::Settle { actual, record } => settle::settle(work, now, *actual, record),
         Command::Release { request } => settle::release(work, now, request),
         Command::Standing => standing::standing(work, now),

@@ -6,16 +6,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Function, Uint8Array};
+use js_sys::{Function, Promise, Uint8Array};
 use serde::Deserialize;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::{Level, Platform};
 use sluice_units::Span;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::answer::PipeSink;
+use crate::task::{self, settled};
 use crate::worker::Worker;
 use crate::{glue, headers};
 
@@ -57,12 +57,15 @@ pub fn start(document: String) -> Result<(), JsError> {
     Ok(())
 }
 
-/// Serves one request to its end; `resolve` takes the answer.
+/// Serves one request to its end, when the promise is settled; `resolve` takes the answer.
 ///
-/// # Errors
-/// When the platform refuses the answer, or nothing was started.
+/// The promise is rejected when the platform refuses the answer, or nothing was started.
 #[wasm_bindgen]
-pub async fn handle(
+pub fn handle(request: JsValue, env: JsValue, context: JsValue, resolve: Function) -> Promise {
+    task::begin(serve(request, env, context, resolve))
+}
+
+async fn serve(
     request: JsValue,
     env: JsValue,
     context: JsValue,
@@ -79,7 +82,7 @@ pub async fn handle(
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
-        let _ = JsFuture::from(glue::drain(&request)).await;
+        let _ = settled(&glue::drain(&request)).await;
     }
     give(&worker, answer, &resolve).await
 }

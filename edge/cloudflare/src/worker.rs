@@ -14,10 +14,10 @@ use sluice_machines::registry::KeyRecord;
 use sluice_machines::{ledger, registry};
 use sluice_units::{Jurisdiction, LedgerId, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use crate::body::{self, Body};
 use crate::glue;
+use crate::task::{self, Awaited, settled};
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
@@ -45,7 +45,6 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
-    left: OnceCell<Promise>,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
@@ -57,7 +56,6 @@ impl Worker {
             request,
             env,
             context,
-            left: OnceCell::new(),
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -123,15 +121,15 @@ async fn answer(
         store,
         detail: glue::message(&error),
     };
-    JsFuture::from(asked.map_err(failed)?).await.map_err(failed)
+    settled(&asked.map_err(failed)?).await.map_err(failed)
 }
 
 /// A wait that is given up when it is dropped.
-struct Wait(glue::Timer);
+struct Timer(f64);
 
-impl Drop for Wait {
+impl Drop for Timer {
     fn drop(&mut self) {
-        self.0.cancel();
+        glue::clear_timeout(self.0);
     }
 }
 
@@ -156,7 +154,7 @@ impl Platform for Worker {
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
-        let received = JsFuture::from(glue::receive(&self.0.request, bytes_max as f64))
+        let received = settled(&glue::receive(&self.0.request, bytes_max as f64))
             .await
             .map_err(|_| ReceiveError::Incomplete)?;
         if received.is_null() {
@@ -175,7 +173,7 @@ impl Platform for Worker {
                 self.0.upload.get_or_init(|| upload)
             }
         };
-        let piece = JsFuture::from(upload.next()).await.map_err(incomplete)?;
+        let piece = settled(&upload.next()).await.map_err(incomplete)?;
         if piece.is_undefined() {
             return Ok(None);
         }
@@ -185,31 +183,33 @@ impl Platform for Worker {
 
     async fn sleep(&self, span: Span) {
         let millis = span.as_millis_ceil().clamp(0, TIMER_MILLIS_MAX);
-        let wait = Wait(glue::Timer::new(millis as f64));
-        // A timer's promise is never rejected.
-        let _ = JsFuture::from(wait.0.done()).await;
+        let over = Awaited::new();
+        let _timer = Timer(glue::sleep(millis as f64, over.key()));
+        // A timer never fails.
+        let _ = over.await;
     }
 
     async fn left(&self) {
-        let left = self.0.left.get_or_init(|| glue::left(&self.0.request));
-        // This promise is never rejected either.
-        let _ = JsFuture::from(left.clone()).await;
+        let left = Awaited::new();
+        glue::left(&self.0.request, left.key());
+        // Nor does this.
+        let _ = left.await;
     }
 
     /// The platform ties a task to the request whose event it wakes in: so a wait goes through a promise, which
     /// brings it back to its own.
     async fn woken(&self, hand_out: impl FnOnce(Wake)) {
-        let signal = glue::Signal::new();
-        let done = signal.done();
-        hand_out(Box::new(move || signal.wake()));
+        let signal = glue::Deferred::new();
+        let woken = settled(&signal.promise());
+        hand_out(Box::new(move || signal.resolve()));
         // Never rejected.
-        let _ = JsFuture::from(done).await;
+        let _ = woken.await;
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
-        let work = future_to_promise(async move {
+        let work = task::begin(async move {
             work.await;
-            Ok(JsValue::UNDEFINED)
+            Ok(())
         });
         glue::outlive(&self.0.context, work);
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent};
+use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Part};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{
@@ -26,6 +26,8 @@ use crate::wait::Wait;
 pub struct Bound {
     /// Input tokens.
     pub input: Tokens,
+    /// The same as they most likely are, where nobody ever says.
+    pub likely: Tokens,
     /// Output tokens, over all choices; `None` leaves it to each target's own limit.
     pub output: Option<Tokens>,
 }
@@ -47,6 +49,10 @@ pub struct Ask<'a> {
     pub course: &'a Course,
     /// What it will use at most, by target; empty where it uses nothing that is paid for.
     pub bounds: Vec<Bound>,
+    /// How many answers it wants at once.
+    pub choices: u64,
+    /// The least output of each that makes sense, where it can do with less.
+    pub least: Option<Tokens>,
 }
 
 /// A request that was let in. Only this module makes one; it must end in a settlement.
@@ -56,6 +62,9 @@ pub struct Admitted {
     ledger: Permitted<LedgerId>,
     headroom: Headroom,
     bound: Bound,
+    estimate: Amount,
+    scopes: Vec<ScopeRules>,
+    cut: Option<u64>,
     ttl: Span,
     /// Where the reservation is told of by an intent.
     intent: Option<Ticket>,
@@ -84,6 +93,24 @@ impl Admitted {
     #[must_use]
     pub const fn bound(&self) -> Bound {
         self.bound
+    }
+
+    /// What is reserved.
+    #[must_use]
+    pub const fn estimate(&self) -> Amount {
+        self.estimate
+    }
+
+    /// Where it is reserved, with the rules there.
+    #[must_use]
+    pub fn scopes(&self) -> &[ScopeRules] {
+        &self.scopes
+    }
+
+    /// The output tokens that each choice is cut to, where a limit leaves less than was asked for.
+    #[must_use]
+    pub const fn cut(&self) -> Option<u64> {
+        self.cut
     }
 
     /// Returns when it is known whether the reservation is durable, and whether it is. Before that, nothing may reach
@@ -115,26 +142,40 @@ pub async fn reserve<P: Platform>(
     caller: &Caller,
     ask: Ask<'_>,
 ) -> Result<Admitted, Problem> {
-    let (bound, estimate) = estimate(caller.scopes(), &ask)?;
-    let draft = draft(caller, &ask, bound, estimate);
+    let Estimate {
+        bound,
+        amount,
+        part,
+    } = estimate(config, caller.scopes(), &ask)?;
+    let draft = draft(caller, &ask, bound, amount);
     let ttl = config.accounting.reservation_ttl;
     let mut admitted = Admitted {
         draft,
         ledger: caller.ledger().clone(),
         headroom: Headroom::default(),
         bound,
+        estimate: amount,
+        scopes: caller.scopes().to_vec(),
+        cut: None,
         ttl,
         intent: None,
     };
-    let slice = Slice::of(estimate);
+    let slice = Slice::of(amount);
     isolate
         .leases
         .borrow_mut()
         .note(p.now(), caller.account(), caller.scopes(), slice);
     let mut wait = Wait::new(p, isolate, caller, ask.at);
-    let outcome = let_in(p, isolate, caller, &mut admitted, estimate, &mut wait).await;
+    let outcome = let_in(p, isolate, caller, &mut admitted, part, &mut wait).await;
     wait.end();
-    outcome.map(|()| admitted)
+    if let Some((part, tokens)) = outcome? {
+        let output = admitted.bound.output.unwrap_or_default();
+        let output = output.minus(part.tokens.minus(tokens));
+        admitted.bound.output = Some(output);
+        admitted.draft.usage.output = output;
+        admitted.cut = Some(output.count().div_euclid(ask.choices.max(1)));
+    }
+    Ok(admitted)
 }
 
 /// What would become of a request: what it would reserve at most, and what the ledger says to it.
@@ -159,12 +200,17 @@ pub async fn weigh<P: Platform>(
     caller: &Caller,
     ask: Ask<'_>,
 ) -> Result<Weighed, Problem> {
-    let (bound, estimate) = estimate(caller.scopes(), &ask)?;
+    let Estimate {
+        bound,
+        amount,
+        part,
+    } = estimate(config, caller.scopes(), &ask)?;
     let admission = ledger::Command::Admit(Box::new(Admission {
         scopes: caller.scopes().to_vec(),
-        estimate,
+        estimate: amount,
+        part,
         ttl: config.accounting.reservation_ttl,
-        draft: draft(caller, &ask, bound, estimate),
+        draft: draft(caller, &ask, bound, amount),
     }));
     let release = ledger::Command::Release {
         request: ask.request,
@@ -172,50 +218,54 @@ pub async fn weigh<P: Platform>(
     let commands = vec![admission, release];
     let replies = isolate.ask_ledger(p, caller.ledger(), commands).await?;
     let outcome = match replies.into_iter().next() {
-        Some(ledger::Reply::Admitted(headroom)) => Ok(headroom),
+        Some(ledger::Reply::Admitted(headroom) | ledger::Reply::Cut(_, headroom)) => Ok(headroom),
         Some(ledger::Reply::Denied(denial)) => Err(denial),
         _ => return Err(Problem::bug("the ledger's answer to an admission")),
     };
     Ok(Weighed {
         bound,
-        estimate,
+        estimate: amount,
         outcome,
     })
 }
 
-/// Tries until the request is let in, or is refused for good.
+/// Tries until the request is let in, or is refused for good. Says what of it was, where not all of it.
 async fn let_in<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
     caller: &Caller,
     admitted: &mut Admitted,
-    estimate: Amount,
+    part: Option<Part>,
     wait: &mut Wait<'_, P>,
-) -> Result<(), Problem> {
+) -> Result<Option<(Part, Tokens)>, Problem> {
     wait.behind_others().await?;
     loop {
-        if !caller.is_strict() && draw(p, isolate, admitted, estimate) {
-            return Ok(());
+        if !caller.is_strict() && draw(p, isolate, admitted) {
+            return Ok(None);
         }
         // Where the allowance is scarce a slice would keep others out: whoever had to wait asks for itself alone.
         let is_scarce = wait.has_waited();
-        let asked = ask_ledger(p, isolate, caller, admitted, (estimate, is_scarce)).await?;
-        let Some(denial) = asked else {
-            return Ok(());
-        };
-        wait.after(&denial).await?;
+        match ask_ledger(p, isolate, caller, admitted, (part, is_scarce)).await? {
+            Asked::Whole => return Ok(None),
+            Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
+            Asked::Denied(denial) => wait.after(&denial).await?,
+        }
     }
 }
 
+/// What the ledger says to one request.
+enum Asked {
+    Whole,
+    /// The least, and so many output tokens more.
+    Part(Tokens),
+    Denied(Box<Denial>),
+}
+
 /// Lets the request in out of the isolate's slice, and sends word of it. No time passes.
-fn draw<P: Platform>(
-    p: &P,
-    isolate: &Rc<Isolate>,
-    admitted: &mut Admitted,
-    estimate: Amount,
-) -> bool {
+fn draw<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &mut Admitted) -> bool {
     let now = p.now();
     let (draft, ledger) = (&admitted.draft, &admitted.ledger);
+    let estimate = admitted.estimate;
     if !isolate.outgoing.has_room(ledger) {
         return false;
     }
@@ -264,12 +314,13 @@ async fn ask_ledger<P: Platform>(
     isolate: &Rc<Isolate>,
     caller: &Caller,
     admitted: &mut Admitted,
-    (estimate, is_scarce): (Amount, bool),
-) -> Result<Option<Denial>, Problem> {
+    (part, is_scarce): (Option<Part>, bool),
+) -> Result<Asked, Problem> {
     let (draft, ledger) = (&admitted.draft, &admitted.ledger);
     let mut commands = vec![ledger::Command::Admit(Box::new(Admission {
         scopes: caller.scopes().to_vec(),
-        estimate,
+        estimate: admitted.estimate,
+        part,
         ttl: admitted.ttl,
         draft: draft.clone(),
     }))];
@@ -302,21 +353,32 @@ async fn ask_ledger<P: Platform>(
     match replies.into_iter().next() {
         Some(ledger::Reply::Admitted(headroom)) => {
             admitted.headroom = headroom;
-            Ok(None)
+            Ok(Asked::Whole)
         }
-        Some(ledger::Reply::Denied(denial)) => Ok(Some(denial)),
+        Some(ledger::Reply::Cut(tokens, headroom)) => {
+            admitted.headroom = headroom;
+            Ok(Asked::Part(tokens))
+        }
+        Some(ledger::Reply::Denied(denial)) => Ok(Asked::Denied(Box::new(denial))),
         _ => Err(Problem::bug("the ledger's answer to an admission")),
     }
 }
 
 /// How much a target would write at most.
-pub(crate) fn output(target: &TargetRef, bound: Bound) -> Tokens {
+pub(crate) fn output(config: &Config, target: &TargetRef, bound: Bound) -> Tokens {
     let output = bound.output.or(target.output_tokens_max);
-    output.unwrap_or(crate::estimate::OUTPUT_TOKENS_DEFAULT)
+    output.unwrap_or(config.accounting.output_tokens)
+}
+
+/// What a request will use at most, and how it can do with less.
+struct Estimate {
+    bound: Bound,
+    amount: Amount,
+    part: Option<Part>,
 }
 
 /// The dearest of the targets, since any of them may serve.
-fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Problem> {
+fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Estimate, Problem> {
     let budgeted = scopes
         .iter()
         .flat_map(|scope| &scope.rules)
@@ -324,14 +386,32 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
     let mut most = (
         Bound {
             input: Tokens::ZERO,
+            likely: Tokens::ZERO,
             output: Some(Tokens::ZERO),
         },
         Amount::default(),
     );
+    let mut part = Part {
+        least: Amount::default(),
+        each: NanoUsd::ZERO,
+        tokens: Tokens::ZERO,
+    };
     for (target, bound) in ask.course.targets().zip(&ask.bounds) {
-        let output = output(target.get(), *bound);
+        let output = output(config, target.get(), *bound);
+        let least = ask.least.map_or(output, |least| {
+            output.min(Tokens::new(least.count().saturating_mul(ask.choices)))
+        });
         let cost = match target.price.as_ref().and_then(|table| table.at(ask.at)) {
-            Some(price) => price::upper_bound(price, bound.input, output),
+            Some(price) => {
+                let cost = price::upper_bound(price, bound.input, output);
+                let cost_least = price::upper_bound(price, bound.input, least);
+                let each = cost.minus(cost_least).as_nanos().unsigned_abs();
+                let each = each.div_ceil(output.minus(least).count().max(1));
+                let each = NanoUsd::from_nanos(i64::try_from(each).unwrap_or(i64::MAX));
+                part.each = part.each.max(each);
+                part.least.cost = part.least.cost.max(cost_least);
+                cost
+            }
             None if budgeted => {
                 return Err(Problem::invalid(
                     StatusCode::FORBIDDEN,
@@ -347,11 +427,18 @@ fn estimate(scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<(Bound, Amount), Pro
         };
         let tokens = bound.input.plus(output);
         most.0.input = most.0.input.max(bound.input);
+        most.0.likely = most.0.likely.max(bound.likely);
         most.0.output = most.0.output.max(Some(output));
         most.1.tokens = most.1.tokens.max(tokens);
         most.1.cost = most.1.cost.max(cost);
+        part.least.tokens = part.least.tokens.max(bound.input.plus(least));
     }
-    Ok(most)
+    part.tokens = most.1.tokens.minus(part.least.tokens);
+    Ok(Estimate {
+        bound: most.0,
+        amount: most.1,
+        part: (part.tokens > Tokens::ZERO).then_some(part),
+    })
 }
 
 fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Record {

@@ -55,7 +55,7 @@ pub enum Listener {
     Lease(KeyId, LeaseId, u64),
 }
 
-/// Tells when an intent is durable.
+/// Tells when an intent is durable, or what else was asked is done.
 #[derive(Debug, Clone, Default)]
 pub struct Ticket(Rc<RefCell<Fate>>);
 
@@ -83,6 +83,12 @@ impl Ticket {
             select(told, late).await;
         }
         self.0.borrow().known.unwrap_or(false)
+    }
+
+    /// Whether what it stands for was done, where that is known.
+    #[must_use]
+    pub fn known(&self) -> Option<bool> {
+        self.0.borrow().known
     }
 
     fn tell(&self, committed: bool) {

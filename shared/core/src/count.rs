@@ -49,6 +49,8 @@ pub(crate) async fn count<P: Platform>(
         stream: false,
         course: &course,
         bounds: Vec::new(),
+        choices: 1,
+        least: None,
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;

@@ -1,11 +1,20 @@
 //! How many tokens a request may use at most, before anybody has counted.
 //!
 //! Text counts one token for every two bytes: above what the tokenizers of the field need for prose, code and
-//! non-Latin scripts (one for three to four bytes), so the reservation is on the safe side. Pictures, sound and files
-//! are counted by rules of thumb from the providers' pricing pages.
+//! non-Latin scripts (one for three to four bytes), so the reservation is on the safe side. To it comes what a provider
+//! puts around a conversation before it counts: a frame, and where there are functions a preamble. Pictures, sound and
+//! files are counted by rules of thumb from the providers' pricing pages.
+//!
+//! The error is upward: for recorded conversations of some hundred tokens the bound is one and a half times to three
+//! times what the provider counted, for the shortest up to some hundred tokens more (`tests/core/estimate.rs` prints
+//! it). It is no bound for what is not in the request (a provider's own tools, cached or stored content), and may fall
+//! short by a third where a text is nothing but random characters. What a request used above it is charged all the same.
 
 use sluice_units::Tokens;
-use sluice_wire::model::{ChatRequest, EmbeddingInput, EmbeddingsRequest, Part, Source};
+use sluice_wire::Dialect;
+use sluice_wire::model::{
+    ChatRequest, EmbeddingInput, EmbeddingsRequest, Part, ResponseFormat, Source,
+};
 
 const BYTES_PER_TOKEN_MIN: u64 = 2;
 /// What an ordinary text takes: for estimates after the fact, not for reservations.
@@ -16,9 +25,45 @@ const TOKENS_PER_IMAGE: u64 = 4_096;
 const TOKENS_PER_LINKED_FILE: u64 = 65_536;
 /// Base64 bytes of sound or of a file that make one token, at the least.
 const FILE_BYTES_PER_TOKEN: u64 = 16;
+const SIGNATURE_BYTES_PER_TOKEN: u64 = 3;
 
-/// The output that is reserved where neither the caller nor the catalogue names a limit.
-pub const OUTPUT_TOKENS_DEFAULT: Tokens = Tokens::new(16_384);
+/// What a provider puts around a conversation, in tokens: the most that was seen in recorded exchanges, and some more.
+struct Around {
+    /// Around every conversation.
+    frame: u64,
+    /// Before functions.
+    functions: u64,
+    /// Before the schema of an answer.
+    schema: u64,
+}
+
+const fn usual(dialect: Dialect) -> Around {
+    match dialect {
+        // Open-weight models behind compatible addresses: gpt-oss has a frame of 70 tokens, Llama 4 says 620 before
+        // functions.
+        Dialect::OpenAi | Dialect::Cohere => Around {
+            frame: 96,
+            functions: 704,
+            schema: 0,
+        },
+        Dialect::Responses => Around {
+            frame: 96,
+            functions: 320,
+            schema: 0,
+        },
+        // The "tool use system prompt" has 346 to 530 tokens, by model and choice (Anthropic's pricing page).
+        Dialect::Anthropic | Dialect::Bedrock => Around {
+            frame: 48,
+            functions: 704,
+            schema: 192,
+        },
+        Dialect::Gemini => Around {
+            frame: 16,
+            functions: 256,
+            schema: 0,
+        },
+    }
+}
 
 fn length(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
@@ -28,7 +73,24 @@ fn text_tokens(text: &str) -> u64 {
     length(text).div_ceil(BYTES_PER_TOKEN_MIN)
 }
 
-/// An upper bound on a conversation's input tokens.
+/// What a provider of this dialect puts around a conversation, at most.
+#[must_use]
+pub const fn around(request: &ChatRequest, dialect: Dialect) -> Tokens {
+    let around = usual(dialect);
+    let functions = if request.tools.is_empty() {
+        0
+    } else {
+        around.functions
+    };
+    let schema = match request.format {
+        Some(ResponseFormat::JsonSchema { .. }) => around.schema,
+        Some(ResponseFormat::Text | ResponseFormat::JsonObject) | None => 0,
+    };
+    let both = functions.saturating_add(schema);
+    Tokens::new(around.frame.saturating_add(both))
+}
+
+/// An upper bound on the tokens of a conversation itself, without what its provider puts around it.
 #[must_use]
 pub fn chat_input(request: &ChatRequest) -> Tokens {
     let messages = request.messages.iter().fold(0_u64, |sum, message| {
@@ -49,13 +111,31 @@ pub fn chat_input(request: &ChatRequest) -> Tokens {
             .saturating_add(tool.description.as_deref().map_or(0, text_tokens))
             .saturating_add(schema)
     });
-    Tokens::new(messages.saturating_add(tools))
+    let format = match &request.format {
+        Some(ResponseFormat::JsonSchema {
+            name,
+            description,
+            schema,
+            ..
+        }) => text_tokens(&schema.to_string())
+            .saturating_add(text_tokens(name))
+            .saturating_add(description.as_deref().map_or(0, text_tokens)),
+        Some(ResponseFormat::Text | ResponseFormat::JsonObject) | None => 0,
+    };
+    Tokens::new(messages.saturating_add(tools).saturating_add(format))
+}
+
+/// The thoughts that a provider reads out of its proof: a proof is twice as long, in base64.
+fn signature_tokens(signature: Option<&str>) -> u64 {
+    signature.map_or(0, |text| length(text).div_ceil(SIGNATURE_BYTES_PER_TOKEN))
 }
 
 fn part_tokens(part: &Part) -> u64 {
     match part {
         Part::Text { text, .. } | Part::Refusal { text } => text_tokens(text),
-        Part::Thinking { text, .. } => text_tokens(text),
+        Part::Thinking { text, signature } => {
+            text_tokens(text).saturating_add(signature_tokens(signature.as_deref()))
+        }
         Part::RedactedThinking { data } => text_tokens(data),
         Part::Image { .. } => TOKENS_PER_IMAGE,
         Part::Audio { source, .. } | Part::Document { source, .. } => match source {
@@ -66,8 +146,13 @@ fn part_tokens(part: &Part) -> u64 {
             Source::Url(_) | Source::FileId(_) => TOKENS_PER_LINKED_FILE,
         },
         Part::ToolCall {
-            name, arguments, ..
-        } => text_tokens(name).saturating_add(text_tokens(arguments)),
+            name,
+            arguments,
+            signature,
+            ..
+        } => text_tokens(name)
+            .saturating_add(text_tokens(arguments))
+            .saturating_add(signature_tokens(signature.as_deref())),
         Part::ToolResult { parts, .. } => parts.iter().fold(TOKENS_PER_MESSAGE, |sum, part| {
             sum.saturating_add(part_tokens(part))
         }),
@@ -94,6 +179,12 @@ pub const fn likely_input(bound: Tokens) -> Tokens {
             .saturating_mul(BYTES_PER_TOKEN_MIN)
             .div_ceil(BYTES_PER_TOKEN_USUAL),
     )
+}
+
+/// How many tokens so many bytes of output are at most.
+#[must_use]
+pub const fn output_bound(bytes: u64) -> Tokens {
+    Tokens::new(bytes.div_ceil(BYTES_PER_TOKEN_MIN))
 }
 
 /// What so many bytes of output most likely came to.

@@ -196,6 +196,13 @@ pub fn served_by(headers: &mut HeaderMap, target: &TargetRef, region: &str) {
     put(headers, "x-sluice-region", region);
 }
 
+/// A budget left less output than was asked for: so many tokens for each choice.
+pub fn cut(headers: &mut HeaderMap, cut: Option<u64>) {
+    if let Some(tokens) = cut {
+        headers.insert("x-sluice-output-tokens-max", tokens.into());
+    }
+}
+
 /// What it cost, in US dollars.
 pub fn cost(headers: &mut HeaderMap, cost: NanoUsd) {
     put(headers, "x-sluice-cost-usd", &cost.to_string());

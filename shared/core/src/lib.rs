@@ -18,6 +18,7 @@
 
 pub mod address;
 pub mod admit;
+mod allowance;
 pub mod authenticate;
 pub mod commit;
 pub mod config;
@@ -48,6 +49,7 @@ pub mod upstream;
 mod admin;
 mod count;
 mod models;
+mod prepare;
 mod wait;
 
 pub use admin::TOKEN_SECRET;

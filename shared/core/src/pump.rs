@@ -12,12 +12,14 @@ use sluice_machines::record::Outcome;
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
+use crate::allowance::Allowance;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::residency::Permitted;
 use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
+use crate::translate;
 use crate::upstream::{Body, Watch};
 
 /// A streamed answer that is ready to flow.
@@ -28,6 +30,7 @@ pub struct Pump<P: Platform> {
     pub(crate) body: Body<P>,
     pub(crate) session: Session,
     pub(crate) watch: Watch,
+    pub(crate) allowance: Option<Allowance>,
     pub(crate) drops: Drops,
     pub(crate) first_byte_at: Timestamp,
     pub(crate) started_at: Timestamp,
@@ -36,6 +39,8 @@ pub struct Pump<P: Platform> {
 /// Why the flow stopped.
 enum Stop {
     Done,
+    /// All that may be written was written.
+    Spent,
     Left,
     Failed(Failure),
 }
@@ -58,14 +63,14 @@ impl<P: Platform> Pump<P> {
         let mut out = std::mem::take(&mut self.first);
         let stop = self.flow(&mut sink, &mut out).await;
         let stop = match stop {
-            Stop::Done => match self.end(sink, None).await {
-                Ok(()) => Stop::Done,
+            Stop::Done | Stop::Spent => match self.end(sink, &stop).await {
+                Ok(()) => stop,
                 Err(()) => Stop::Left,
             },
-            Stop::Failed(failure) => {
+            Stop::Failed(_) => {
                 // Whether the caller still hears of it changes nothing: the failure is what is recorded.
-                let _ = self.end(sink, Some(&failure)).await;
-                Stop::Failed(failure)
+                let _ = self.end(sink, &stop).await;
+                stop
             }
             Stop::Left => Stop::Left,
         };
@@ -93,6 +98,7 @@ impl<P: Platform> Pump<P> {
         let mut interruption: Pin<Box<dyn Future<Output = Interruption> + '_>> =
             Box::pin(interruption);
         let (body, session) = (&mut self.body, &mut self.session);
+        let allowance = &mut self.allowance;
         loop {
             if !out.is_empty() {
                 let piece = Bytes::from(std::mem::take(out));
@@ -109,8 +115,8 @@ impl<P: Platform> Pump<P> {
                 }
                 watch.touch(p.now());
             }
-            if session.seen().ended {
-                return Stop::Done;
+            if let Some(stop) = ends(allowance.as_mut(), run, session, &mut interruption).await {
+                return stop;
             }
             let chunk = pin!(body.chunk());
             let read = match select(chunk, &mut interruption).await {
@@ -148,27 +154,31 @@ impl<P: Platform> Pump<P> {
     }
 
     /// The last bytes: an error event, or what the answer cost, as a comment where clients skip it.
-    async fn end(&mut self, mut sink: impl Sink, failure: Option<&Failure>) -> Result<(), ()> {
+    async fn end(&mut self, mut sink: impl Sink, stop: &Stop) -> Result<(), ()> {
         let mut last = Vec::new();
-        match (
-            failure,
-            self.run.course.target(self.index).map(Permitted::get),
-        ) {
-            (Some(failure), Some(target)) => {
+        if let Stop::Spent = stop {
+            let input = self.run.admitted.bound().likely;
+            let (usage, _) = self.session.seen().usage_or_estimate(input);
+            if !self.session.cut_short(&usage, &mut last) {
+                return Err(());
+            }
+        }
+        match (stop, self.run.course.target(self.index).map(Permitted::get)) {
+            (Stop::Failed(failure), Some(target)) => {
                 let problem = failure.problem(&target.provider.id);
                 if !self.session.interrupt(&problem, &mut last) {
                     // Without an end in good order the caller knows that something is missing.
                     return Err(());
                 }
             }
-            (None, Some(target)) if self.session.takes_comments() => {
+            (Stop::Done | Stop::Spent, Some(target)) if self.session.takes_comments() => {
                 let draft = self.run.admitted.draft();
                 let (usage, _) = self
                     .session
                     .seen()
-                    .usage_or_estimate(self.run.admitted.bound().input);
+                    .usage_or_estimate(self.run.admitted.bound().likely);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = settle::names(&self.session.drops()).join(",");
+                let lost = translate::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
                     lost
                 } else {
@@ -182,7 +192,7 @@ impl<P: Platform> Pump<P> {
                     .as_bytes(),
                 );
             }
-            (None, _) | (_, None) => {}
+            _ => {}
         }
         if !last.is_empty() {
             sink.send(Bytes::from(last)).await.map_err(|_| ())?;
@@ -194,9 +204,9 @@ impl<P: Platform> Pump<P> {
         let mut drops = self.drops;
         drops.append(self.session.drops());
         let seen = self.session.seen();
-        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().input);
+        let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().likely);
         let (outcome, status, error) = match stop {
-            Stop::Done => (Outcome::Completed, 200, None),
+            Stop::Done | Stop::Spent => (Outcome::Completed, 200, None),
             Stop::Left => (
                 Outcome::DownstreamLeft,
                 crate::gateway::LEFT_STATUS,
@@ -214,8 +224,28 @@ impl<P: Platform> Pump<P> {
             finish: seen.finish.clone(),
             error,
             attempts: self.run.attempts.take(),
-            dropped: settle::names(&drops),
+            dropped: translate::names(&drops),
         };
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
+    }
+}
+
+/// Why nothing more is to be read, if so: the answer is over, or as long as it may be.
+async fn ends<P: Platform>(
+    allowance: Option<&mut Allowance>,
+    run: &Run<P>,
+    session: &Session,
+    interruption: &mut Pin<Box<dyn Future<Output = Interruption> + '_>>,
+) -> Option<Stop> {
+    let seen = session.seen();
+    if seen.ended {
+        return Some(Stop::Done);
+    }
+    let allowance = allowance.filter(|_| !seen.complete)?;
+    let suffices = pin!(allowance.suffices(run, seen));
+    match select(suffices, interruption).await {
+        Either::Left((true, _)) => None,
+        Either::Left((false, _)) | Either::Right((Interruption::Silence, _)) => Some(Stop::Spent),
+        Either::Right((Interruption::Left, _)) => Some(Stop::Left),
     }
 }

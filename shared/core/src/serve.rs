@@ -13,6 +13,7 @@ use sluice_wire::downstream::Answered;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
+use crate::allowance::Allowance;
 use crate::config::{Config, TargetRef};
 use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
@@ -25,7 +26,7 @@ use crate::pump::Pump;
 use crate::residency::{Course, Permitted};
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work};
+use crate::translate::{Task, Translated, Work, names};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
@@ -261,7 +262,7 @@ impl<P: Platform> Run<P> {
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
         let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
-        let input = self.admitted.bound().input;
+        let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
             return Err(Failure::LossyAnswer(answer.drops));
@@ -282,7 +283,7 @@ impl<P: Platform> Run<P> {
     fn reserved(&self) -> Usage {
         let bound = self.admitted.bound();
         Usage {
-            input: crate::estimate::likely_input(bound.input),
+            input: bound.likely,
             output: bound.output.unwrap_or_default(),
             ..Usage::default()
         }
@@ -330,6 +331,7 @@ impl<P: Platform> Run<P> {
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
+        headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
@@ -363,7 +365,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: settle::names(&drops),
+            dropped: names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -389,6 +391,7 @@ impl<P: Platform> Run<P> {
             status: StatusCode::OK,
             headers: head,
             body: AnswerBody::Stream(Box::new(Pump {
+                allowance: Allowance::of(&self, target),
                 run: self,
                 index,
                 first: stream.first,
@@ -409,7 +412,7 @@ impl<P: Platform> Run<P> {
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
         };
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             output: crate::estimate::likely_output(written),
             ..Usage::default()
         };
@@ -445,7 +448,7 @@ impl<P: Platform> Run<P> {
             Accepted::Stream(stream) => stream
                 .session
                 .seen()
-                .usage_or_estimate(self.admitted.bound().input),
+                .usage_or_estimate(self.admitted.bound().likely),
         };
         drop(accepted);
         let problem = Problem::from(StoreError::Unavailable {
@@ -460,7 +463,7 @@ impl<P: Platform> Run<P> {
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     fn leave(self) -> Problem {
         let usage = Usage {
-            input: crate::estimate::likely_input(self.admitted.bound().input),
+            input: self.admitted.bound().likely,
             ..Usage::default()
         };
         let used = (usage, UsageSource::Estimated);

@@ -3,6 +3,8 @@
 //! Same dialect on both sides: the bytes go through as they are and are only watched. Otherwise they are decoded
 //! into events and encoded again. A pure machine; the pump around it reads and writes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sluice_machines::record::UsageSource;
 use sluice_units::{Tokens, Usage};
 use sluice_wire::downstream::{Answered, EventTap, StreamEncoder};
@@ -40,6 +42,8 @@ struct Transcoder {
     decoder: StreamDecoder,
     encoder: StreamEncoder,
     events: Vec<Event>,
+    /// The choices that have begun and not ended, and their parts.
+    open: BTreeMap<u32, BTreeSet<u32>>,
     strict: bool,
 }
 
@@ -109,6 +113,7 @@ impl Session {
                 decoder: StreamDecoder::new(from),
                 encoder: StreamEncoder::new(to, answered, include_usage),
                 events: Vec::new(),
+                open: BTreeMap::new(),
                 strict,
             })),
             downstream: to,
@@ -200,6 +205,18 @@ impl Session {
         }
     }
 
+    /// Ends the caller's stream before the provider does: the model has written all that it may. `false`: there is no
+    /// word for it, and the answer must be broken off.
+    pub fn cut_short(&mut self, used: &Usage, out: &mut Vec<u8>) -> bool {
+        match &mut self.mode {
+            Mode::Chat(tap) => tap.cut_short(used, out),
+            Mode::Transcode(transcoder) => transcoder.cut_short(used, out),
+            Mode::Responses(_) | Mode::Watch(..) | Mode::Raw(_) => return false,
+        }
+        self.seen.finish = Some(finish_word(&Finish::Length));
+        true
+    }
+
     /// Whether the answer is one of events between which comments may stand.
     #[must_use]
     pub fn takes_comments(&self) -> bool {
@@ -260,6 +277,23 @@ fn failed(error: Option<UpstreamError>) -> Result<(), Failure> {
 }
 
 impl Transcoder {
+    fn cut_short(&mut self, used: &Usage, out: &mut Vec<u8>) {
+        let mut events = Vec::new();
+        for (choice, parts) in std::mem::take(&mut self.open) {
+            events.extend(
+                parts
+                    .into_iter()
+                    .map(|part| Event::PartEnd { choice, part }),
+            );
+            let finish = Finish::Length;
+            events.push(Event::Finish { choice, finish });
+        }
+        events.extend([Event::Usage(*used), Event::End]);
+        for event in events {
+            self.encoder.push(&event, out);
+        }
+    }
+
     fn drops(&self) -> Drops {
         let mut drops = self.decoder.drops().clone();
         drops.append(self.encoder.drops().clone());
@@ -269,6 +303,16 @@ impl Transcoder {
     fn encode(&mut self, seen: &mut Seen, out: &mut Vec<u8>) -> Result<(), Failure> {
         for event in self.events.drain(..) {
             seen.note(&event)?;
+            match event {
+                Event::PartStart { choice, part, .. } => {
+                    self.open.entry(choice).or_default().insert(part);
+                }
+                Event::PartEnd { choice, part } => {
+                    self.open.entry(choice).or_default().remove(&part);
+                }
+                Event::Finish { choice, .. } => drop(self.open.remove(&choice)),
+                _ => {}
+            }
             self.encoder.push(&event, out);
         }
         let lost = || self.decoder.drops().lose_content() || self.encoder.drops().lose_content();
@@ -320,7 +364,7 @@ impl Seen {
 
     /// The best that is known of what was used: the provider's word, or an estimate.
     #[must_use]
-    pub fn usage_or_estimate(&self, input_bound: Tokens) -> (Usage, UsageSource) {
+    pub fn usage_or_estimate(&self, input_likely: Tokens) -> (Usage, UsageSource) {
         let written = estimate::likely_output(self.output_bytes);
         match self.usage {
             // A stream that broke off may have told its input and not yet its output.
@@ -336,7 +380,7 @@ impl Seen {
             ),
             None => (
                 self.otherwise.unwrap_or_else(|| Usage {
-                    input: estimate::likely_input(input_bound),
+                    input: input_likely,
                     output: written,
                     ..Usage::default()
                 }),

@@ -9,7 +9,6 @@ use sluice_machines::ledger::Command;
 use sluice_machines::limit::Amount;
 use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{NanoUsd, Timestamp, Usage};
-use sluice_wire::Drops;
 
 use crate::admit::Admitted;
 use crate::config::TargetRef;
@@ -94,13 +93,4 @@ pub fn extend<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted) {
         ttl: admitted.ttl(),
     };
     isolate.defer(p, admitted.ledger(), command);
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

@@ -21,7 +21,6 @@ use sluice_wire::{
 };
 
 use crate::config::{ProviderDialect, TargetRef};
-use crate::estimate;
 use crate::plan::Failure;
 use crate::session::{Session, finish_word};
 use crate::upload::Upload;
@@ -68,6 +67,8 @@ pub struct Chat {
     pub request: ChatRequest,
     /// What an answer in Responses repeats of it.
     pub echo: Option<Echo>,
+    /// Each choice is held to so many output tokens, because a budget leaves no more.
+    pub cut: Option<u64>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -84,6 +85,19 @@ pub struct Translated {
 }
 
 impl Work {
+    /// Holds each choice to so many output tokens.
+    pub fn cut(&mut self, tokens: u64) {
+        if let Task::Chat(chat) = &mut self.task {
+            chat.cut = Some(tokens);
+        }
+    }
+
+    /// Whether nothing but the model itself says when a stream of this target ends.
+    #[must_use]
+    pub fn is_open_ended(&self, target: &TargetRef) -> bool {
+        matches!(&self.task, Task::Chat(chat) if chat.is_open_ended(target))
+    }
+
     /// Whether the caller wants a stream.
     #[must_use]
     pub fn streams(&self) -> bool {
@@ -165,11 +179,11 @@ impl Work {
         target: &TargetRef,
         body: &Bytes,
         answered: &Answered,
-        input_bound: Tokens,
+        input_likely: Tokens,
     ) -> Result<Translated, Failure> {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
-            Task::Embeddings(request) => embeddings_answer(target, request, body, input_bound),
+            Task::Embeddings(request) => embeddings_answer(target, request, body, input_likely),
             Task::Direct(_) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
@@ -242,8 +256,28 @@ impl Chat {
     }
 
     fn passes(&self, target: &TargetRef) -> bool {
-        self.downstream
-            .passes(self.dialect(target), &self.request, &target.wire)
+        let is_cut =
+            self.cut.is_some() && matches!(self.downstream, Downstream::GenerateContent(_));
+        let may_be_cut = self.is_open_ended(target) && !self.downstream.can_cut_short();
+        !is_cut
+            && !may_be_cut
+            && self
+                .downstream
+                .passes(self.dialect(target), &self.request, &target.wire)
+    }
+
+    fn is_open_ended(&self, target: &TargetRef) -> bool {
+        self.request.stream
+            && self.cut.is_none()
+            && self.request.output_tokens_max.is_none()
+            && target.output_tokens_max.is_none()
+            && target.provider.dialect != ProviderDialect::Sandbox
+    }
+
+    /// What each choice is cut to at this target.
+    fn limit(&self, target: &TargetRef) -> Option<u64> {
+        let own = target.output_tokens_max.map_or(u64::MAX, Tokens::count);
+        Some(self.cut?.min(own))
     }
 
     /// The request for the target; no loss report when the caller's own body goes there.
@@ -256,10 +290,21 @@ impl Chat {
             let passed = self
                 .downstream
                 .pass_through(&self.request, &target.wire, body);
-            return Ok((passed.map_err(Failure::Inexpressible)?, None));
+            let mut passed = passed.map_err(Failure::Inexpressible)?;
+            let limited = self.limit(target).and_then(|tokens| {
+                self.downstream
+                    .limit_output(&passed.body, &target.wire, tokens)
+            });
+            if let Some(limited) = limited {
+                passed.body = Bytes::from(limited);
+            }
+            return Ok((passed, None));
         }
         let dialect = self.dialect(target);
         let mut request = Cow::Borrowed(&self.request);
+        if let Some(tokens) = self.limit(target) {
+            request.to_mut().output_tokens_max = Some(tokens);
+        }
         let mut drops = Drops::new();
         let leaves =
             dialect != self.downstream.dialect() || self.downstream == Downstream::Completions;
@@ -340,13 +385,13 @@ fn embeddings_answer(
     target: &TargetRef,
     request: &EmbeddingsRequest,
     body: &[u8],
-    input_bound: Tokens,
+    input_likely: Tokens,
 ) -> Result<Translated, DecodeError> {
     let mut response = decode_embeddings(dialect(target), request, body)?;
     let usage = response.usage;
     // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
     response.usage.get_or_insert_with(|| Usage {
-        input: estimate::likely_input(input_bound),
+        input: input_likely,
         ..Usage::default()
     });
     let encoded = openai::embeddings::encode_response(&response, request.encoding);
@@ -365,4 +410,13 @@ pub fn dialect(target: &TargetRef) -> Dialect {
         ProviderDialect::Wire(dialect) => dialect,
         ProviderDialect::Sandbox => Dialect::OpenAi,
     }
+}
+
+/// The names of what was dropped, for the record.
+pub fn names(drops: &Drops) -> Vec<String> {
+    drops
+        .as_slice()
+        .iter()
+        .map(|dropped| dropped.field.to_string())
+        .collect()
 }

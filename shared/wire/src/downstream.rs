@@ -173,6 +173,24 @@ impl Downstream {
         })
     }
 
+    /// The same body, held to so many output tokens; `None` where it must be written anew for that.
+    #[must_use]
+    pub fn limit_output(self, body: &[u8], target: &Target, tokens: u64) -> Option<Vec<u8>> {
+        let key = match self {
+            Self::ChatCompletions => passthrough::limit_key(target),
+            Self::Completions | Self::Messages => "max_tokens",
+            Self::Responses => "max_output_tokens",
+            Self::GenerateContent(_) => return None,
+        };
+        Some(passthrough::set_number(body, key, tokens))
+    }
+
+    /// Whether a stream that passes through can be ended in good order before its provider ends it.
+    #[must_use]
+    pub const fn can_cut_short(self) -> bool {
+        matches!(self, Self::ChatCompletions | Self::Completions)
+    }
+
     /// The caller's request for a count of tokens, for a provider of the same dialect; `None` where the dialect has no
     /// such request.
     ///

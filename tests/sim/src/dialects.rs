@@ -1,7 +1,7 @@
 //! What the three dialects look like on the wire, written by hand from the providers' pages, not by our encoders.
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_core::platform::UpstreamCall;
 
 use crate::rng::Rng;
@@ -19,6 +19,8 @@ pub(crate) struct Asked {
     dialect: Dialect,
     pub(crate) is_stream: bool,
     pub(crate) is_embedding: bool,
+    /// The most tokens that the model may write.
+    pub(crate) limit: Option<u64>,
 }
 
 /// What a provider says.
@@ -55,6 +57,7 @@ impl Asked {
             dialect,
             is_stream,
             is_embedding: path.ends_with("embeddings"),
+            limit: limit(&call.body),
         })
     }
 
@@ -74,6 +77,16 @@ impl Asked {
             Dialect::Gemini => "flash",
         }
     }
+}
+
+/// The limit on the output, by its names in the three dialects.
+fn limit(body: &[u8]) -> Option<u64> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let own = [&body["max_tokens"], &body["max_completion_tokens"]];
+    let all = own
+        .into_iter()
+        .chain([&body["generationConfig"]["maxOutputTokens"]]);
+    all.filter_map(Value::as_u64).next()
 }
 
 /// A text as a JSON string.

@@ -270,14 +270,14 @@ fn providers() -> Value {
             "timeouts": {"first_byte": "8s", "idle": "5s", "total": "30s"},
             "retry": {"attempts_max": 2, "backoff_base": "50ms", "backoff_max": "500ms"},
         },
-        "accounting": {"reservation_ttl": "10s"},
+        "accounting": {"reservation_ttl": "10s", "output_tokens": 12, "output_tokens_min": 8},
         "providers": {
             "openai": {"dialect": "openai", "base_url": "https://openai.test/v1", "key": "OPENAI_API_KEY",
-                "auth": "bearer", "models": {"gpt": {"output_tokens_max": 64}, "embed": {"capabilities": ["embeddings"]}}},
+                "auth": "bearer", "models": {"gpt": {}, "embed": {"capabilities": ["embeddings"]}}},
             "anthropic": {"dialect": "anthropic", "base_url": "https://anthropic.test/v1", "key": "ANTHROPIC_API_KEY",
                 "auth": {"header": "x-api-key"}, "models": {"claude": {"output_tokens_max": 64}}},
             "gemini": {"dialect": "gemini", "base_url": "https://gemini.test/v1beta", "key": "GEMINI_API_KEY",
-                "auth": {"header": "x-goog-api-key"}, "models": {"flash": {"output_tokens_max": 64}}},
+                "auth": {"header": "x-goog-api-key"}, "models": {"flash": {}}},
         },
         "models": {
             "smart": {"targets": [

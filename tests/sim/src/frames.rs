@@ -19,6 +19,8 @@ pub(crate) struct Understood {
     pub(crate) text: String,
     /// The answer is complete.
     pub(crate) is_complete: bool,
+    /// It stopped because it was long enough: providers here never do that.
+    pub(crate) is_cut_short: bool,
     /// The code of the error, if there was one.
     pub(crate) error: Option<String>,
 }
@@ -88,7 +90,7 @@ pub(crate) fn whole(status: u16, body: &[u8]) -> Result<Understood, String> {
                     .ok_or("an answer without a message")?
                     .unwrap_or_default(),
                 is_complete: true,
-                error: None,
+                ..Understood::default()
             })
         }
         other => Err(format!("not an answer: {other:?}")),
@@ -130,6 +132,7 @@ pub(crate) fn stream(body: &[u8], end: End) -> Result<Understood, String> {
         }
         for choice in &chunk.choices {
             has_finish |= choice.finish_reason.is_some();
+            understood.is_cut_short |= choice.finish_reason.as_deref() == Some("length");
             let content = choice
                 .delta
                 .as_ref()

@@ -7,21 +7,23 @@
 //! |---|---|---|---|---|
 //! | `Admit` | admitted, no charge | new | done | done |
 //! | `Intent`, seen before | done, no charge | done | done | done |
+//! | `Intent`, new | done, one reservation | new | done | done |
 //! | `Extend` | done | unknown | unknown | unknown |
+//! | `Raise` | done, or denied | unknown | unknown | unknown |
 //! | `Settle` | done, one record | unknown | done, one correction | done, nothing |
 //! | `Release` | done, no record | unknown | done, one correction | done, nothing |
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_machines::ledger::{
-    Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Reply,
+    Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Raise, Reply,
     SUB_BUCKETS, ScopeStanding,
 };
-use sluice_machines::limit::{Amount, Rule, Scope, ScopeRules, Slice};
+use sluice_machines::limit::{Amount, Period, Rule, Scope, ScopeRules, Slice};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{Record, RecordKind};
 use sluice_machines::rows::WriteSet;
-use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp};
+use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use scope::ScopeLog;
 
@@ -41,6 +43,7 @@ macro_rules! ensure {
 }
 
 mod lease;
+mod raise;
 mod scope;
 mod standing;
 
@@ -83,6 +86,8 @@ pub(crate) struct News {
     pub(crate) records: Vec<Record>,
     /// Who was let in out of a lease: under which rules, and whether nothing covered it.
     pub(crate) drawn: Vec<(RequestId, Vec<ScopeRules>, bool)>,
+    /// Who used more than was reserved.
+    pub(crate) exceeded: Vec<RequestId>,
 }
 
 /// The judge of one organisation's ledger.
@@ -101,6 +106,8 @@ pub(crate) struct Judge {
     batches: usize,
     shipped: usize,
     charged: i64,
+    /// Who used more than was reserved, in this batch.
+    exceeded: Vec<RequestId>,
     /// How often something was looked at.
     pub(crate) checks: u64,
 }
@@ -138,6 +145,7 @@ impl Judge {
             match command {
                 Command::Lease(request) => self.lease(now, request, reply)?,
                 Command::Intent(intent) => drawn.extend(self.intent(now, intent, reply)?),
+                Command::Raise(wanted) => self.raise(now, wanted, reply)?,
                 command => self.command(now, command, reply, &mut due)?,
             }
         }
@@ -150,6 +158,7 @@ impl Judge {
         Ok(News {
             records: queued,
             drawn,
+            exceeded: std::mem::take(&mut self.exceeded),
         })
     }
 
@@ -164,7 +173,9 @@ impl Judge {
             Command::Admit(admission) => &admission.draft.request,
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
-            Command::Standing | Command::Lease(_) | Command::Intent(_) => return Ok(()),
+            Command::Standing | Command::Lease(_) | Command::Intent(_) | Command::Raise(_) => {
+                return Ok(());
+            }
         };
         let known = self.by_request.get(request).copied();
         let state = known.map(|life| self.lives[life].state);
@@ -175,7 +186,7 @@ impl Judge {
             (Command::Admit(_), Some(State::Open { .. })) => {
                 ensure!(
                     self,
-                    matches!(reply, Reply::Admitted(_)),
+                    matches!(reply, Reply::Admitted(_) | Reply::Cut(..)),
                     "an open {request} again: {reply:?}"
                 );
                 return Ok(());
@@ -214,6 +225,9 @@ impl Judge {
         };
         let (kind, cost) = match life.state {
             State::Open { .. } => {
+                if !Slice::of(held).covers(Slice::of(is)) {
+                    self.exceeded.push(request.clone());
+                }
                 self.close(now, index, is, ends);
                 (RecordKind::Settled, is.cost)
             }
@@ -259,12 +273,18 @@ impl Judge {
 
     fn admission(&mut self, now: Timestamp, admission: &Admission, reply: &Reply) -> Verdict {
         let (scopes, at) = self.look(now, &admission.scopes);
+        let admitted = match reply {
+            Reply::Admitted(_) => Some(admission.estimate),
+            Reply::Cut(tokens, _) => Some(self.part(admission, *tokens)?),
+            _ => None,
+        };
         match reply {
-            Reply::Admitted(_) => {
+            Reply::Admitted(_) | Reply::Cut(..) => {
+                let estimate = admitted.unwrap_or_default();
                 for (index, ScopeRules { scope, rules }) in scopes.iter().zip(&admission.scopes) {
                     for rule in rules {
                         let used = self.scopes[*index].used(at, rule, Span::ZERO);
-                        let asked = asked(rule, admission.estimate);
+                        let asked = asked(rule, estimate);
                         ensure!(
                             self,
                             used + asked <= limit(rule),
@@ -274,7 +294,7 @@ impl Judge {
                 }
                 let deadline = now.plus(admission.ttl);
                 let (rules, request) = (&admission.scopes, &admission.draft.request);
-                self.admit((at, deadline), rules, admission.estimate, request);
+                self.admit((at, deadline), rules, estimate, request);
                 Ok(())
             }
             Reply::Denied(denial) => self.denial(at, denial),

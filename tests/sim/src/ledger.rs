@@ -120,12 +120,14 @@ impl LedgerObject {
                 Command::Lease(request) => ("lease", request.lease.as_str()),
                 Command::Intent(intent) => ("intent", intent.draft.request.as_str()),
                 Command::Extend { request, .. } => ("extend", request.as_str()),
+                Command::Raise(wanted) => ("raise", wanted.request.as_str()),
                 Command::Settle { record, .. } => ("settle", record.request.as_str()),
                 Command::Release { request } => ("release", request.as_str()),
                 Command::Standing => ("standing", ""),
             };
             let outcome = match reply {
                 Reply::Admitted(_) => "admitted".to_owned(),
+                Reply::Cut(tokens, _) => format!("cut to the least and {}", tokens.count()),
                 Reply::Denied(denial) => format!("denied by {:?} {:?}", denial.scope, denial.rule),
                 Reply::Leased(grant) => format!("{:?} for {:?}", grant.rest, grant.life),
                 Reply::Done => "done".to_owned(),

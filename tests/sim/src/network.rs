@@ -69,20 +69,24 @@ impl<T> Letter<T> {
 }
 
 /// What is called, and how.
-pub(crate) struct Call<E, L> {
+pub(crate) struct Call<E, L, R> {
     /// Carries it out at the object, once for each time that it arrives.
     pub(crate) execute: E,
     /// Which of its lives the object is in.
     pub(crate) life: L,
-    /// A second delivery may come later than the first.
-    pub(crate) may_return: bool,
+    /// Whether a second delivery may still come.
+    pub(crate) may_return: R,
 }
 
 /// Calls an object; `Err` says only that no answer came.
 pub(crate) async fn call<T: 'static>(
     world: &Rc<World>,
     place: &Place,
-    call: Call<impl Fn() -> Result<T, String> + 'static, impl Fn() -> u64 + 'static>,
+    call: Call<
+        impl Fn() -> Result<T, String> + 'static,
+        impl Fn() -> u64 + 'static,
+        impl Fn() -> bool + 'static,
+    >,
 ) -> Result<T, String> {
     let letter = Rc::new(Letter {
         value: RefCell::new(None),
@@ -100,7 +104,11 @@ pub(crate) async fn call<T: 'static>(
 async fn travel<T: 'static>(
     world: &Rc<World>,
     region: &Region,
-    call: Call<impl Fn() -> Result<T, String> + 'static, impl Fn() -> u64 + 'static>,
+    call: Call<
+        impl Fn() -> Result<T, String> + 'static,
+        impl Fn() -> u64 + 'static,
+        impl Fn() -> bool + 'static,
+    >,
 ) -> Result<T, String> {
     let strikes = |fault, ppm| world.faults.strikes(fault, ppm);
     if world.now() < region.cut_until.get() {
@@ -125,19 +133,18 @@ async fn travel<T: 'static>(
     let life = (call.life)();
     let outcome = (call.execute)();
     let is_doubled = strikes(Fault::CallDoubled, world.weather.call_doubled);
-    if is_doubled && !call.may_return {
-        drop((call.execute)());
-    }
     world.sleep(region.way(world)).await;
     let is_lost = strikes(Fault::ReplyLost, world.weather.reply_lost)
         || world.now() < region.cut_until.get()
         || life != (call.life)();
-    if is_doubled && call.may_return {
+    if is_doubled {
         let then = Rc::clone(world);
         world.executor.spawn(Group::WORLD, async move {
             then.pause(1, LATE_MAX_MS).await;
             // Nobody waits for the second answer.
-            drop((call.execute)());
+            if (call.may_return)() {
+                drop((call.execute)());
+            }
         });
     }
     if is_lost {
@@ -158,7 +165,7 @@ pub(crate) async fn registry(
     let to_registry = Call {
         execute: move || then.registry.call(&then, &command),
         life: move || living.registry.life(),
-        may_return: true,
+        may_return: || true,
     };
     call(world, place, to_registry).await
 }

@@ -166,19 +166,20 @@ impl Platform for Port {
                 format!("no ledger {}", ledger.name()),
             ));
         };
-        let mut may_return = true;
+        let mut admits = false;
         for command in &call.commands {
             if let ledger::Command::Admit(admission) = command {
-                may_return = false;
+                admits = true;
                 world.lets_in(&self.0.place, self.0.number, &admission.scopes);
             }
         }
         let (asked, living) = (call.clone(), Rc::clone(&object));
-        let then = Rc::clone(world);
+        let (then, waiting, number) = (Rc::clone(world), Rc::clone(world), self.0.number);
         let call = Call {
             execute: move || object.call(&then, &asked),
             life: move || living.life(),
-            may_return,
+            // No admission comes when its request is over.
+            may_return: move || !admits || waiting.waits(number),
         };
         network::call(world, &self.0.place, call)
             .await

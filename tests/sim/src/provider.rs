@@ -26,6 +26,9 @@ const WORDS: [&str; 8] = [
     "\u{1f980}",
 ];
 
+/// The tokens of an answer that pays no heed to any limit.
+const OVERRUN: u64 = 600;
+
 /// What goes wrong in one call.
 const TROUBLES: [Fault; 7] = [
     Fault::UpstreamUnreachable,
@@ -45,6 +48,15 @@ pub(crate) struct CallFact {
     pub(crate) said: Said,
     /// The whole answer is on its way; where that cannot be told, nothing.
     pub(crate) is_sound: Option<bool>,
+    /// It was told, or is told by its caller, how much to write at most.
+    pub(crate) is_bounded: bool,
+}
+
+impl CallFact {
+    /// Whether it may use more than is reserved for it.
+    pub(crate) const fn may_exceed(&self) -> bool {
+        self.said.output == OVERRUN || !self.is_bounded
+    }
 }
 
 /// Answers a call.
@@ -78,6 +90,7 @@ pub(crate) async fn react(
             model: asked.model(),
             said: said.clone(),
             is_sound: soundness(asked, trouble),
+            is_bounded: asked.is_stream || asked.is_embedding || asked.limit.is_some(),
         },
     );
     world.log(|| format!("request {number} at {}: {trouble:?}", asked.provider()));
@@ -121,14 +134,20 @@ fn soundness(asked: Asked, trouble: Option<Fault>) -> Option<bool> {
 fn say(world: &World, asked: Asked, trouble: Option<Fault>) -> Said {
     let rng = &world.providers;
     let words = rng.between(1, 6);
-    let pieces: Vec<&'static str> = (0..words).map(|_| *rng.pick(&WORDS)).collect();
+    let mut pieces: Vec<&'static str> = (0..words).map(|_| *rng.pick(&WORDS)).collect();
+    // As many tokens as the text can have, and no more than are allowed.
+    let tokens = |pieces: &[&str]| pieces.concat().len().div_ceil(2) as u64;
+    while pieces.len() > 1 && asked.limit.is_some_and(|limit| tokens(&pieces) > limit) {
+        pieces.pop();
+    }
     let output = match trouble {
-        Some(Fault::UpstreamOverrun) => 600,
-        _ => words as u64,
+        Some(Fault::UpstreamOverrun) => OVERRUN,
+        _ => tokens(&pieces),
     };
     Said {
         pieces,
-        input: rng.between(3, 12) as u64,
+        // A text alone is no longer than itself.
+        input: rng.between(1, if asked.is_embedding { 3 } else { 12 }) as u64,
         output: if asked.is_embedding { 0 } else { output },
     }
 }

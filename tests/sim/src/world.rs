@@ -371,6 +371,12 @@ impl World {
         }
     }
 
+    /// Whether a request has not been answered yet.
+    pub(crate) fn waits(&self, number: usize) -> bool {
+        let facts = self.facts.borrow();
+        facts.get(number).is_some_and(|fact| fact.status.is_none())
+    }
+
     /// A provider has said something.
     pub(crate) fn answers(&self, number: usize) {
         let now = self.now();

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sluice_units::{RequestId, Timestamp};
+use sluice_units::{RequestId, Timestamp, Tokens};
 
 use super::measure::nanos;
 use super::rows::{Draft, Found, ORG, Reservation, find, open_key, scope_key};
 use super::scope::{ScopeRow, of_amount};
-use super::{Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline};
+use super::{
+    Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline, part,
+};
 use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules};
-use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work};
 
 /// From how many fifths of a budget on the caller is warned.
@@ -76,13 +77,22 @@ pub(super) fn admit(
     }
     let candidates = candidates(&admission.scopes);
     let at = common_time(work, now, candidates.iter().map(|candidate| &candidate.key))?;
-    if let Found::Open(_) = found {
-        return Ok(Reply::Admitted(headroom(work, &candidates, at)?));
+    if let Found::Open(held) = found {
+        return admitted(work, &candidates, at, held.cut);
     }
-    let estimate = chargeable(admission.estimate);
+    let mut estimate = chargeable(admission.estimate);
+    let mut cut = None;
     if let Some(mut denial) = binding(work, &candidates, now, at, estimate)? {
-        denial.headroom = headroom(work, &candidates, at)?;
-        return Ok(Reply::Denied(denial));
+        match part::fitting(work, &candidates, at, admission)? {
+            Some((tokens, amount)) if denial.leases_end.is_none() => {
+                cut = Some(tokens);
+                estimate = amount;
+            }
+            _ => {
+                denial.headroom = headroom(work, &candidates, at)?;
+                return Ok(Reply::Denied(denial));
+            }
+        }
     }
     let mut scopes = Vec::with_capacity(candidates.len());
     for Candidate { key, rules, .. } in &candidates {
@@ -93,16 +103,28 @@ pub(super) fn admit(
         v: V1,
         at,
         deadline: deadline(now, admission.ttl),
+        raised_at: None,
         estimate,
+        cut,
         overrun: false,
         scopes,
-        draft: Draft::new(&Record {
-            cost_nano_usd: estimate.cost,
-            ..admission.draft.clone()
-        })?,
+        draft: Draft::new(&part::draft(admission, estimate, cut))?,
     };
     open(work, &admission.draft.request, &reservation)?;
-    Ok(Reply::Admitted(headroom(work, &candidates, at)?))
+    admitted(work, &candidates, at, cut)
+}
+
+fn admitted(
+    work: &mut Work<'_>,
+    candidates: &[Candidate<'_>],
+    at: Timestamp,
+    cut: Option<Tokens>,
+) -> Result<Reply, RowError> {
+    let headroom = headroom(work, candidates, at)?;
+    Ok(match cut {
+        None => Reply::Admitted(headroom),
+        Some(tokens) => Reply::Cut(tokens, headroom),
+    })
 }
 
 /// Opens a reservation: its row, and the moment at which somebody must look for it.
@@ -169,7 +191,7 @@ fn binding(
 }
 
 /// What a request of this amount asks of a rule, in the rule's unit.
-fn asked(rule: &Rule, estimate: Amount) -> u64 {
+pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
     match *rule {
         Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => of_amount(meter, estimate),
         Rule::Concurrency { .. } => 1,

@@ -11,18 +11,21 @@
 //!
 //! Intents of one lease are numbered and arrive in order: one whose number has been seen was charged before. A lease that
 //! is forgotten stays forgotten.
+//!
+//! A request that is drawn may have been admitted besides, by an `Admit` that was denied once and came again. It has one
+//! reservation all the same: what was drawn for it is free again.
 
-use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
+use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use super::admit::{Candidate, candidates, common_time, headroom, open};
 use super::measure::nanos;
-use super::rows::{Draft, LeaseRow, ORG, Reservation, lease_key};
+use super::rows::{Draft, Found, LeaseRow, ORG, Reservation, find, lease_key};
 use super::scope::ScopeRow;
 use super::{
     Grant, Intent, LEASE_GRACE, LEASE_KEPT, LEASE_LIFE, LeaseRequest, Reply, SHARE, chargeable,
-    deadline,
+    deadline, settle,
 };
-use crate::limit::{Meter, Rule, Slice};
+use crate::limit::{Amount, Meter, Rule, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, V1, Work};
 
@@ -177,9 +180,10 @@ pub(super) fn intent(
     if intent.sequence <= work.hot::<LeaseRow>(&key)?.mark {
         return Ok(Reply::Done);
     }
+    let estimate = chargeable(intent.estimate);
+    let has_reserved = has_reserved(work, &intent.draft.request, estimate)?;
     let mut row = std::mem::take(work.hot_mut::<LeaseRow>(&key)?);
     let at = common_time(work, now, row.scopes.iter().map(|(key, _)| key))?;
-    let estimate = chargeable(intent.estimate);
     let drawn = Slice::of(estimate);
     let overrun = at >= row.until || !row.rest.covers(drawn);
     let covered = row.rest.min(drawn);
@@ -187,16 +191,23 @@ pub(super) fn intent(
     for (key, rules) in &row.scopes {
         let scope: &mut ScopeRow = work.hot_mut(key)?;
         scope.unlease(row.until, covered);
-        scopes.push((key.clone(), scope.reserve(at, rules, estimate)));
+        if !has_reserved {
+            scopes.push((key.clone(), scope.reserve(at, rules, estimate)));
+        }
     }
     row.mark = intent.sequence;
     row.rest = row.rest.minus(covered);
     *work.hot_mut(&key)? = row;
+    if has_reserved {
+        return Ok(Reply::Done);
+    }
     let reservation = Reservation {
         v: V1,
         at,
         deadline: deadline(now, intent.ttl),
+        raised_at: None,
         estimate,
+        cut: None,
         overrun,
         scopes,
         draft: Draft::new(&Record {
@@ -207,4 +218,18 @@ pub(super) fn intent(
     };
     open(work, &intent.draft.request, &reservation)?;
     Ok(Reply::Done)
+}
+
+/// Whether the request has a reservation already that is large enough, or that has been charged. A smaller one goes.
+fn has_reserved(
+    work: &mut Work<'_>,
+    request: &RequestId,
+    estimate: Amount,
+) -> Result<bool, RowError> {
+    match find(work, request)? {
+        Found::Open(held) if Slice::of(held.estimate).covers(Slice::of(estimate)) => Ok(true),
+        Found::Open(held) => settle::undo(work, request, &held).map(|()| false),
+        Found::Expired(..) => Ok(true),
+        Found::Nothing => Ok(false),
+    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `s/org`, `s/team/T`, `s/app/T/A`, `s/user/U`, `s/key/K` | [`ScopeRow`](super::scope::ScopeRow): sums, budgets, windows and leases of one scope | every command that charges |
 //! | `l/LEASE` | [`LeaseRow`]: what one isolate holds, kept for [`LEASE_KEPT`](super::LEASE_KEPT) after its end | lease, intent; expire deletes it |
-//! | `o/REQUEST` | [`Reservation`], open | admit, intent, extend; settle, release and expire delete it |
+//! | `o/REQUEST` | [`Reservation`], open | admit, intent, extend, raise; settle, release and expire delete it |
 //! | `t/REQUEST` | [`Expired`]: a reservation that may still be corrected, kept for [`EXPIRED_KEPT`](super::EXPIRED_KEPT) | expire; settle and release when late |
 //! | `x/BUCKET/REQUEST` | when the row before may be forgotten | expire |
 //! | `q/SEQUENCE` | a record that waits to be shipped | settle, expire |
@@ -15,10 +15,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sluice_units::{LeaseId, RequestId, Timestamp};
+use sluice_units::{LeaseId, RequestId, Timestamp, Tokens};
 
 use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS};
-use crate::limit::{Amount, Rule, Scope, Slice};
+use crate::limit::{Amount, Meter, Rule, Scope, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work, decode};
 
@@ -112,9 +112,15 @@ pub(crate) struct Reservation {
     /// When it expires.
     #[serde(rename = "x")]
     pub(super) deadline: Timestamp,
+    /// When its tokens were counted anew, if they were.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub(super) raised_at: Option<Timestamp>,
     /// What is reserved.
     #[serde(rename = "e")]
     pub(super) estimate: Amount,
+    /// Where only a part was reserved: the output tokens beyond the least.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(super) cut: Option<Tokens>,
     /// It was drawn from a lease, and the ledger heard of it when the lease was over: nothing covered it.
     #[serde(rename = "u", default, skip_serializing_if = "is_false")]
     pub(super) overrun: bool,
@@ -124,6 +130,16 @@ pub(crate) struct Reservation {
     /// The record, should nobody come back.
     #[serde(rename = "r")]
     pub(super) draft: Draft,
+}
+
+impl Reservation {
+    /// When it was counted in the windows of this meter.
+    pub(super) fn counted_at(&self, meter: Meter) -> Timestamp {
+        match meter {
+            Meter::Requests => self.at,
+            Meter::Tokens => self.raised_at.unwrap_or(self.at),
+        }
+    }
 }
 
 /// A record as text: most are never read again.

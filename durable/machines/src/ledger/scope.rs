@@ -301,6 +301,43 @@ impl ScopeRow {
         }
     }
 
+    /// Reserves more at `at` for a request that was reserved before: its tokens are counted anew, all of them now, so
+    /// that no window that ended before holds more than it held. The money stays in its period.
+    pub(super) fn raise(
+        &mut self,
+        at: Timestamp,
+        rules: &[Rule],
+        (held, ordinal): (&Reservation, u64),
+        to: Amount,
+    ) {
+        self.roll(at, rules);
+        let more = to.cost.minus(held.estimate.cost);
+        self.reserved = self.reserved.plus(more);
+        let without = self.reserved_tokens.minus(held.estimate.tokens);
+        self.reserved_tokens = without.plus(to.tokens);
+        for spending in [&mut self.day, &mut self.month] {
+            if spending.holds(held) {
+                spending.reserve(more);
+            }
+        }
+        self.correct(Meter::Tokens, held, ordinal, 0);
+        let at = self.at;
+        for counter in &mut self.windows {
+            if counter.meter == Meter::Tokens && counter.since <= ordinal {
+                counter.add(at, to.tokens.count());
+            }
+        }
+    }
+
+    /// Whether a reservation's money counts in the present period.
+    pub(super) fn holds(&self, period: Period, held: &Reservation) -> bool {
+        match period {
+            Period::Day => self.day,
+            Period::Month => self.month,
+        }
+        .holds(held)
+    }
+
     /// Replaces a reservation by what was used. A charge lands in the period in which it was reserved.
     pub(super) fn settle(&mut self, now: Timestamp, held: &Reservation, ordinal: u64, is: Amount) {
         self.unreserve(held);
@@ -361,7 +398,8 @@ impl ScopeRow {
         let at = self.at;
         for counter in &mut self.windows {
             if counter.meter == meter && counter.since <= ordinal {
-                counter.correct(at, held.at, of_amount(meter, held.estimate), is);
+                let was = of_amount(meter, held.estimate);
+                counter.correct(at, held.counted_at(meter), was, is);
             }
         }
     }

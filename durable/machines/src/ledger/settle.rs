@@ -68,13 +68,7 @@ pub(super) fn release(
     request: &RequestId,
 ) -> Result<Reply, RowError> {
     match find(work, request)? {
-        Found::Open(held) => {
-            for (key, ordinal) in &held.scopes {
-                let row: &mut ScopeRow = work.hot_mut(key)?;
-                row.release(&held, *ordinal);
-            }
-            work.delete(&open_key(request));
-        }
+        Found::Open(held) => undo(work, request, &held)?,
         Found::Expired(key, expired) => {
             if let Some(charged) = expired.charged {
                 let record = Record {
@@ -89,6 +83,20 @@ pub(super) fn release(
         Found::Nothing => return Ok(Reply::Unknown),
     }
     Ok(Reply::Done)
+}
+
+/// Takes an open reservation back.
+pub(super) fn undo(
+    work: &mut Work<'_>,
+    request: &RequestId,
+    held: &Reservation,
+) -> Result<(), RowError> {
+    for (key, ordinal) in &held.scopes {
+        let row: &mut ScopeRow = work.hot_mut(key)?;
+        row.release(held, *ordinal);
+    }
+    work.delete(&open_key(request));
+    Ok(())
 }
 
 /// Replaces an expired reservation's charge by the truth. The record's cost is the difference.

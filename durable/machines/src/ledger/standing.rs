@@ -1,13 +1,36 @@
 //! What stands at the scopes, for whoever looks on.
 
-use sluice_units::{AppId, KeyId, TeamId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use sluice_units::{AppId, KeyId, NanoUsd, TeamId, Timestamp, UserId};
 
 use super::rows::{ORG, SCOPES};
 use super::scope::ScopeRow;
-use super::{Reply, STANDING_SCOPES_MAX, ScopeStanding};
-use crate::limit::{Period, Scope};
+use super::{Reply, STANDING_SCOPES_MAX};
+use crate::limit::{Period, Scope, Slice};
 use crate::outbox;
 use crate::rows::{Read, RowError, Work, decode};
+
+/// What stands at one scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeStanding {
+    /// The scope.
+    pub scope: Scope,
+    /// Settled this day, in the scope's time zone.
+    pub spent_day: NanoUsd,
+    /// Settled this month, in the scope's time zone.
+    pub spent_month: NanoUsd,
+    /// Settled since the beginning.
+    pub spent_total: NanoUsd,
+    /// Reserved by open requests.
+    pub reserved: NanoUsd,
+    /// Held by isolates, to be drawn or given back.
+    #[serde(default)]
+    pub leased: Slice,
+    /// Requests admitted since the beginning.
+    pub requests_total: u64,
+    /// Tokens settled since the beginning.
+    pub tokens_total: u64,
+}
 
 pub(super) fn reads() -> Vec<Read> {
     vec![

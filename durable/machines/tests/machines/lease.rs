@@ -448,3 +448,50 @@ fn a_thousand_of_ten_thousand_get_in_whoever_asks_first() {
     assert_eq!(admitted, 1_000);
     assert!(world.now.since(World::new().now) < MINUTE);
 }
+
+#[test]
+fn a_request_that_was_admitted_and_is_drawn_besides_has_one_reservation() {
+    for (admitted, stands) in [
+        (EACH, EACH),
+        (amount(20, 200), amount(20, 200)),
+        (amount(5, 50), EACH),
+    ] {
+        let mut world = World::new();
+        let scopes = [
+            at(Scope::Org, &[]),
+            at(team(), &[budget(Period::Day, 80_000)]),
+        ];
+        let mut holder = Holder::new("a", &scopes);
+        holder.ask(&mut world, 0, 10);
+        world.admitted(1, &scopes, admitted);
+        assert_eq!(holder.draw(&mut world, 1), Reply::Done);
+        let standing = world.standing_of(&team());
+        assert_eq!(
+            (standing.reserved, standing.leased),
+            (stands.cost, slice(9))
+        );
+        assert_eq!(world.standing().2, 1);
+        assert_eq!(world.settle(1, EACH), Reply::Done);
+        assert_eq!(world.standing_of(&team()).reserved, NanoUsd::ZERO);
+        assert_eq!(world.standing_of(&team()).spent_total, EACH.cost);
+        assert_eq!((world.standing().2, world.queued().len()), (0, 1));
+    }
+}
+
+#[test]
+fn a_request_that_has_expired_and_is_drawn_is_not_charged_again() {
+    let mut world = World::new();
+    let scopes = requests(1_000);
+    let mut holder = Holder::new("a", &scopes);
+    world.admitted(1, &scopes, EACH);
+    world.pass(seconds(61));
+    world.expire();
+    holder.ask(&mut world, 0, 10);
+    assert_eq!(holder.draw(&mut world, 1), Reply::Done);
+    let standing = world.standing_of(&team());
+    assert_eq!(
+        (standing.spent_total, standing.reserved),
+        (EACH.cost, NanoUsd::ZERO)
+    );
+    assert_eq!(standing.leased, slice(9));
+}

@@ -5,6 +5,8 @@ mod held;
 mod lease;
 mod ledger;
 mod outbox;
+mod part;
+mod raise;
 mod registry;
 mod simulation;
 mod size;

@@ -183,7 +183,9 @@ fn request_of(command: &Command) -> &RequestId {
         Command::Admit(admission) => &admission.draft.request,
         Command::Settle { record, .. } => &record.request,
         Command::Extend { request, .. } | Command::Release { request } => request,
-        Command::Lease(_) | Command::Intent(_) | Command::Standing => unreachable!(),
+        Command::Lease(_) | Command::Intent(_) | Command::Raise(_) | Command::Standing => {
+            unreachable!()
+        }
     }
 }
 
@@ -371,7 +373,9 @@ impl Simulation {
             (Command::Release { .. }, State::Open { .. }) => (State::Released, Reply::Done),
             (Command::Release { .. }, State::Expired) => (State::ReleasedLate, Reply::Done),
             (Command::Release { .. }, corrected) => (corrected, Reply::Done),
-            (Command::Lease(_) | Command::Intent(_) | Command::Standing, _) => unreachable!(),
+            (Command::Lease(_) | Command::Intent(_) | Command::Raise(_) | Command::Standing, _) => {
+                unreachable!()
+            }
         };
         assert_eq!(*reply, expected, "{command:?} in {:?}", life.state);
         if matches!(life.state, State::Open { .. }) {

@@ -141,7 +141,7 @@ impl World {
         (replies, writes)
     }
 
-    fn one(&mut self, command: Command) -> Reply {
+    pub(crate) fn one(&mut self, command: Command) -> Reply {
         let (mut replies, writes) = self.run(&[command]);
         let reply = replies.pop().unwrap();
         if let Reply::Denied(_) = reply {
@@ -159,6 +159,7 @@ impl World {
         Admission {
             scopes: scopes.to_vec(),
             estimate,
+            part: None,
             ttl: seconds(60),
             draft: record(number, self.now),
         }

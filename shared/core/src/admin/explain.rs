@@ -19,14 +19,14 @@ use crate::address::{self, Endpoint};
 use crate::admit::{self, Bound, Weighed};
 use crate::authenticate::{self, Caller};
 use crate::config::TargetRef;
-use crate::gateway::{Answer, Context, Prepared};
+use crate::gateway::{Answer, Context};
 use crate::hash::sha256_hex;
 use crate::platform::Platform;
+use crate::prepare::Prepared;
 use crate::price;
 use crate::problem::Problem;
 use crate::secret_key;
-use crate::settle;
-use crate::translate::Direct;
+use crate::translate::{self, Direct};
 
 /// Identifiers of keys are random: hardly two of them differ in their last character alone.
 const SIBLINGS_MAX: u32 = 100;
@@ -193,7 +193,7 @@ impl<P: Platform> Context<'_, P> {
     }
 
     fn of_target(&self, prepared: &Prepared, target: &TargetRef, bound: Bound) -> Value {
-        let output = admit::output(target, bound);
+        let output = admit::output(&self.config, target, bound);
         let price = target.price.as_ref().and_then(|table| table.at(self.at));
         let written = prepared.work.request(target, &prepared.body);
         let mut told = json!({
@@ -209,7 +209,7 @@ impl<P: Platform> Context<'_, P> {
             "usd_at_most": price.map(|price| price::upper_bound(price, bound.input, output).to_string()),
         });
         let (name, value) = match written {
-            Ok((_, drops)) => ("dropped", json!(settle::names(&drops))),
+            Ok((_, drops)) => ("dropped", json!(translate::names(&drops))),
             Err(failure) => (
                 "cannot",
                 json!(failure.problem(&target.provider.id).message()),

@@ -18,7 +18,7 @@ mod zones;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use sluice_units::{IdError, LedgerId, OrgId, Region, Span};
+use sluice_units::{IdError, LedgerId, OrgId, Region, Span, Tokens};
 
 use super::compiled::{Accounting, Gateway, Retry, Timeouts};
 use super::document::{
@@ -35,6 +35,9 @@ const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
 const REQUEST_BYTES_ALLOWED: RangeInclusive<u64> = 1_024..=64 * 1024 * 1024;
 const RESERVATION_TTL_DEFAULT: Span = Span::from_seconds(30);
 const RESERVATION_TTL_ALLOWED: RangeInclusive<Span> = Span::from_seconds(1)..=HOUR;
+const OUTPUT_TOKENS_DEFAULT: u64 = 16_384;
+const OUTPUT_TOKENS_MIN_DEFAULT: u64 = 256;
+const OUTPUT_TOKENS_ALLOWED: RangeInclusive<u64> = 1..=10_000_000;
 const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 const SHIP_INTERVAL_ALLOWED: RangeInclusive<Span> = Span::from_millis(100)..=HOUR;
 const TIMEOUTS_DEFAULT: Timeouts = Timeouts {
@@ -147,6 +150,18 @@ impl Check {
                 SHIP_INTERVAL_DEFAULT,
                 &SHIP_INTERVAL_ALLOWED,
             ),
+            output_tokens: Tokens::new(self.number(
+                &path.name("output_tokens"),
+                document.output_tokens,
+                OUTPUT_TOKENS_DEFAULT,
+                &OUTPUT_TOKENS_ALLOWED,
+            )),
+            output_tokens_min: Tokens::new(self.number(
+                &path.name("output_tokens_min"),
+                document.output_tokens_min,
+                OUTPUT_TOKENS_MIN_DEFAULT,
+                &OUTPUT_TOKENS_ALLOWED,
+            )),
         }
     }
 

@@ -27,6 +27,10 @@ pub struct Accounting {
     pub reservation_ttl: Span,
     /// How long a usage record may wait to be shipped.
     pub ship_interval: Span,
+    /// The output that is reserved where neither the caller nor anybody else says how much a model writes at most.
+    pub output_tokens: Tokens,
+    /// The least output that a request is cut to where a budget leaves no more.
+    pub output_tokens_min: Tokens,
 }
 
 /// Who answers at a provider's place.

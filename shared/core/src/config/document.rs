@@ -120,6 +120,10 @@ document! {
         reservation_ttl: Option<String>,
         /// How long a usage record may wait to be shipped.
         ship_interval: Option<String>,
+        /// The output that is reserved where neither the caller nor anybody else says how much a model writes at most.
+        output_tokens: Option<u64>,
+        /// The least output that a request is cut to where a budget leaves no more.
+        output_tokens_min: Option<u64>,
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod admission;
 mod callers;
+mod estimate;
 mod failures;
 mod keys;
 mod leases;
+mod reservations;
 mod residency;
 mod streams;
 mod upstreams;

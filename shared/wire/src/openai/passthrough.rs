@@ -52,17 +52,30 @@ impl Edits {
             model: Some(target.model.clone()),
             include_usage: request.stream && target.stream_usage,
             no_stream_options: !target.stream_usage,
-            limit_key: request.output_tokens_max.map(|_| {
-                if target.max_completion_tokens {
-                    LIMIT_KEYS[1]
-                } else {
-                    LIMIT_KEYS[0]
-                }
-            }),
+            limit_key: request.output_tokens_max.map(|_| limit_key(target)),
             developer_as_system: developer && !target.developer_role,
             short_call_ids: target.short_call_ids,
         }
     }
+}
+
+/// The name of the limit on output tokens that the provider reads.
+pub(crate) const fn limit_key(target: &Target) -> &'static str {
+    if target.max_completion_tokens {
+        LIMIT_KEYS[1]
+    } else {
+        LIMIT_KEYS[0]
+    }
+}
+
+/// Sets a top-level number; all other bytes stay as they are.
+pub(crate) fn set_number(body: &[u8], key: &str, number: u64) -> Vec<u8> {
+    let Some(members) = scan::members(body, 0) else {
+        return body.to_vec();
+    };
+    let mut changes = Changes::default();
+    changes.set(&members, key, number.to_string());
+    changes.apply(body, &members)
 }
 
 /// The two names of the limit on output tokens.

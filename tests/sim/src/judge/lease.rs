@@ -113,6 +113,26 @@ impl Judge {
         lease.rest = lease.rest.minus(lease.rest.min(drawn));
         let (until, rest) = (lease.until, lease.rest);
         let deadline = now.plus(intent.ttl);
+        let before_it = self.by_request.get(request).copied();
+        let stands =
+            before_it.map(|life| (life, self.lives[life].state, self.lives[life].estimate));
+        let has_reserved = match stands {
+            Some((_, State::Expired | State::Corrected, _)) => true,
+            Some((_, State::Open { .. }, held)) if Slice::of(held).covers(drawn) => true,
+            Some((life, State::Open { .. }, _)) => {
+                // What it was given before is too little: it is given anew.
+                self.close(now, life, Amount::default(), State::Released);
+                false
+            }
+            Some((_, State::Settled | State::Released, _)) | None => false,
+        };
+        if has_reserved {
+            for of in &rules {
+                let scope = self.scope(&of.scope);
+                self.scopes[scope].hold(index, until, rest);
+            }
+            return Ok(None);
+        }
         self.admit((at, deadline), &rules, intent.estimate, request);
         for of in &rules {
             let scope = self.scope(&of.scope);

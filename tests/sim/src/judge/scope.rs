@@ -16,6 +16,10 @@ struct WindowLog {
     /// When, which admission, how much.
     entries: VecDeque<(Timestamp, usize, u64)>,
     sum: u64,
+    /// Of admissions that were counted anew later: when, how much.
+    moved: BTreeMap<usize, (Timestamp, u64)>,
+    /// The first admission that was counted.
+    since: usize,
     named_at: Timestamp,
 }
 
@@ -32,6 +36,7 @@ impl WindowLog {
             self.sum -= quantity;
             self.entries.pop_front();
         }
+        self.moved.retain(|_, moved| moved.0 >= begins);
     }
 
     fn used(&self, at: Timestamp, stretch: Span) -> u64 {
@@ -42,10 +47,24 @@ impl WindowLog {
             .take_while(|entry| entry.0 < begins)
             .map(|entry| entry.2)
             .sum();
-        self.sum - before
+        let moved = self.moved.values().filter(|moved| moved.0 >= begins);
+        self.sum - before + moved.map(|moved| moved.1).sum::<u64>()
+    }
+
+    /// Counts an admission anew, now.
+    fn renew(&mut self, at: Timestamp, life: usize, quantity: u64) {
+        self.forget(at);
+        if life >= self.since {
+            self.correct(life, 0);
+            self.moved.insert(life, (at, quantity));
+        }
     }
 
     fn correct(&mut self, life: usize, quantity: u64) {
+        if let Some(moved) = self.moved.get_mut(&life) {
+            moved.1 = quantity;
+            return;
+        }
         // Admissions at one scope are logged in their order.
         let found = self.entries.binary_search_by_key(&life, |entry| entry.1);
         if let Ok(position) = found {
@@ -190,7 +209,7 @@ impl ScopeLog {
         for rule in rules {
             match *rule {
                 Rule::Window { meter, window, .. } => {
-                    self.window(meter, window);
+                    self.window(meter, window, life);
                 }
                 Rule::Gcra {
                     meter,
@@ -244,7 +263,7 @@ impl ScopeLog {
         bucket
     }
 
-    fn window(&mut self, meter: Meter, window: Span) -> &mut WindowLog {
+    fn window(&mut self, meter: Meter, window: Span, life: usize) -> &mut WindowLog {
         let known = self.windows.iter().position(|log| log.is(meter, window));
         let position = known.unwrap_or_else(|| {
             self.windows.push(WindowLog {
@@ -252,6 +271,8 @@ impl ScopeLog {
                 window,
                 entries: VecDeque::new(),
                 sum: 0,
+                moved: BTreeMap::new(),
+                since: life,
                 named_at: Timestamp::default(),
             });
             self.windows.len() - 1
@@ -263,6 +284,24 @@ impl ScopeLog {
         change(self.days.entry(at.day_start()).or_default());
         change(self.months.entry(at.month_start()).or_default());
         change(&mut self.total);
+    }
+
+    /// A reservation made at `made_at` grows at `at`: its tokens count from now on, its money where it was.
+    pub(super) fn raise(
+        &mut self,
+        (at, made_at): (Timestamp, Timestamp),
+        life: usize,
+        (was, is): (Amount, Amount),
+    ) {
+        self.at = self.at.max(at);
+        let more = is.cost.as_nanos() - was.cost.as_nanos();
+        self.each_period(made_at, |money| money.reserved += more);
+        self.reserved_tokens += is.tokens.count() - was.tokens.count();
+        for log in &mut self.windows {
+            if log.meter == Meter::Tokens {
+                log.renew(at, life, is.tokens.count());
+            }
+        }
     }
 
     /// A reservation ends at `now`; `charged` replaces it.

@@ -9,12 +9,13 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_units::Usage;
 
 use super::split::Splitter;
 use crate::error::{DecodeError, UpstreamError};
 use crate::openai::{NAME, error, usage};
+use crate::sse;
 
 /// Watches a stream that goes through as it is.
 #[derive(Debug, Default)]
@@ -29,17 +30,38 @@ struct Seen {
     usage: Option<Usage>,
     finish: Option<String>,
     unfinished: Choices,
+    head: Option<Head>,
     output_bytes: u64,
     done: bool,
     error: Option<UpstreamError>,
     failed: bool,
 }
 
+/// What all chunks of a stream have in common.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    id: String,
+    object: String,
+    created: i64,
+    model: String,
+}
+
+/// The chunks of legacy Completions.
+const LEGACY: &str = "text_completion";
+
 /// How many choices have begun and ended, by index.
 #[derive(Debug, Default)]
 struct Choices {
     begun: u128,
     ended: u128,
+}
+
+impl Choices {
+    fn open(&self) -> impl Iterator<Item = u32> {
+        let open = self.begun & !self.ended;
+        (0..u128::BITS).filter(move |index| open.checked_shr(*index).unwrap_or(0) & 1 == 1)
+    }
 }
 
 impl StreamTap {
@@ -79,6 +101,39 @@ impl StreamTap {
         } else {
             Err(DecodeError::Truncated)
         }
+    }
+
+    /// Ends the caller's stream before the provider does: every choice that is open stops for `length`.
+    pub fn cut_short(&mut self, used: &Usage, out: &mut Vec<u8>) {
+        let head = self.seen.head.take().unwrap_or_default();
+        let mut chunk = |choices: Vec<Value>, usage: Option<Value>| {
+            let mut chunk = json!({
+                "id": head.id,
+                "object": head.object,
+                "created": head.created,
+                "model": head.model,
+                "choices": choices,
+            });
+            if let (Some(usage), Some(fields)) = (usage, chunk.as_object_mut()) {
+                fields.insert("usage".to_owned(), usage);
+            }
+            sse::write_event(out, None, chunk.to_string().as_bytes());
+        };
+        let is_legacy = head.object == LEGACY;
+        let choices = self.seen.unfinished.open().map(|index| {
+            let (key, empty) = if is_legacy {
+                ("text", json!(""))
+            } else {
+                ("delta", json!({}))
+            };
+            json!({"index": index, key: empty, "finish_reason": "length"})
+        });
+        chunk(choices.collect(), None);
+        if self.include_usage {
+            chunk(Vec::new(), Some(usage::encode(used)));
+        }
+        sse::write_event(out, None, b"[DONE]");
+        self.seen.finish = Some("length".to_owned());
     }
 
     /// What the provider says was used; the last word.
@@ -149,6 +204,9 @@ impl Seen {
         }
         for choice in &choices {
             self.choice(choice);
+        }
+        if self.head.is_none() && !choices.is_empty() {
+            self.head = serde_json::from_slice(data).ok();
         }
         let groq = chunk.x_groq.and_then(|groq| groq.usage);
         let used = [chunk.usage, groq].iter().flatten().find_map(usage::decode);

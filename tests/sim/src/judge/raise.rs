@@ -1,0 +1,75 @@
+//! What is reserved in part, and what is reserved besides.
+
+use super::*;
+
+impl Judge {
+    /// What a part takes, and that there was a reason for it.
+    pub(super) fn part(&mut self, admission: &Admission, tokens: Tokens) -> Result<Amount, String> {
+        let request = &admission.draft.request;
+        let part = admission.part;
+        let part = part.ok_or_else(|| format!("{request} was cut and could not be"))?;
+        ensure!(
+            self,
+            tokens < part.tokens,
+            "{request} was cut to {tokens:?}, of {part:?}"
+        );
+        let each = part.each.as_nanos() * tokens.count() as i64;
+        Ok(Amount {
+            tokens: part.least.tokens.plus(tokens),
+            cost: part
+                .least
+                .cost
+                .plus(NanoUsd::from_nanos(each))
+                .min(admission.estimate.cost),
+        })
+    }
+
+    /// Follows a reservation that is to grow.
+    pub(super) fn raise(&mut self, now: Timestamp, wanted: &Raise, reply: &Reply) -> Verdict {
+        let request = &wanted.request;
+        let known = self.by_request.get(request).copied();
+        let open = known.filter(|life| matches!(self.lives[*life].state, State::Open { .. }));
+        let Some(index) = open else {
+            ensure!(
+                self,
+                *reply == Reply::Unknown,
+                "{request} is not open, and was raised: {reply:?}"
+            );
+            return Ok(());
+        };
+        ensure!(
+            self,
+            matches!(reply, Reply::Done | Reply::Denied(_)),
+            "{request} is open, and was not raised: {reply:?}"
+        );
+        let was = self.lives[index].estimate;
+        let is = Amount {
+            tokens: was.tokens.max(wanted.estimate.tokens),
+            cost: was.cost.max(wanted.estimate.cost),
+        };
+        if *reply != Reply::Done || was == is {
+            return Ok(());
+        }
+        let (_, at) = self.look(now, &wanted.scopes);
+        let before = self.measure(at, &wanted.scopes);
+        let made_at = self.lives[index].at;
+        let rules = wanted.scopes.iter().flat_map(|of| &of.rules);
+        let is_over = rules.clone().any(|rule| match rule {
+            Rule::Budget { period, .. } => match period {
+                Period::Day => made_at.day_start() != at.day_start(),
+                Period::Month => made_at.month_start() != at.month_start(),
+            },
+            _ => false,
+        });
+        ensure!(
+            self,
+            !is_over,
+            "{request} was raised in a period that is over"
+        );
+        self.lives[index].estimate = is;
+        for scope in self.lives[index].scopes.clone() {
+            self.scopes[scope].raise((at, made_at), index, (was, is));
+        }
+        self.is_within(at, &wanted.scopes, &before, "a raise")
+    }
+}
