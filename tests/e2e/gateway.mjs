@@ -15,7 +15,7 @@ import { gunzipSync } from 'node:zlib';
 import { Response as MiniflareResponse } from 'miniflare';
 
 import { start as startWorkerd } from '../../edge/cloudflare/dev/gateway.mjs';
-import { SECRETS, configDocument } from './config.mjs';
+import { ID_KEY, SECRETS, configDocument } from './config.mjs';
 import { json, until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
@@ -180,7 +180,7 @@ class WorkerdGateway extends Gateway {
     } : {};
     const { gateway, url } = await startWorkerd({
       build: path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build')), state: folder, document, log: Boolean(process.env.SLUICE_E2E_LOG),
-      bindings: { ...SECRETS, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken }, ...flaky,
+      bindings: { ...SECRETS, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY }, ...flaky,
     });
     this.#miniflare = gateway;
     this.url = url;

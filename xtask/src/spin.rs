@@ -25,6 +25,8 @@ const TARGET: &str = "wasm32-wasip2";
 /// The variables that every gateway has: name, default, whether it is a secret. Without a default it must be set.
 const VARIABLES: &[(&str, Option<&str>, bool)] = &[
     ("sluice_admin_token", None, true),
+    ("sluice_id_key", Some(""), true),
+    ("sluice_id_key_before", Some(""), true),
     ("sluice_store", Some("sqlite"), true),
     ("sluice_store_host", Some("redis://127.0.0.1:6379"), false),
     ("sluice_records_url", Some(""), false),

@@ -247,6 +247,9 @@ pub struct Notices {
     /// The registry's last change (of a key or of the configuration) that anybody has heard of.
     #[serde(default, rename = "r")]
     pub registry_sequence: u64,
+    /// The last change of a circuit in this region that anybody has heard of.
+    #[serde(default, rename = "h")]
+    pub health_version: u64,
 }
 
 impl Notices {
@@ -255,6 +258,7 @@ impl Notices {
     pub fn merge(self, other: Self) -> Self {
         Self {
             registry_sequence: self.registry_sequence.max(other.registry_sequence),
+            health_version: self.health_version.max(other.health_version),
         }
     }
 }

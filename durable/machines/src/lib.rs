@@ -17,6 +17,8 @@
     )
 )]
 
+pub mod breaker;
+pub mod health;
 pub mod ledger;
 pub mod limit;
 pub mod outbox;

@@ -116,13 +116,17 @@ pub enum Operation {
     Rerank,
     /// How many tokens a conversation has. Costs nothing.
     CountTokens,
+    /// What a provider keeps for its callers. Costs nothing.
+    Files,
+    /// Requests that a provider works off by and by; what they use is not counted.
+    Batches,
 }
 
 impl Operation {
     /// Whether it uses nothing that is paid for, whatever the target's prices are.
     #[must_use]
     pub const fn is_free(self) -> bool {
-        matches!(self, Self::CountTokens)
+        matches!(self, Self::CountTokens | Self::Files | Self::Batches)
     }
 }
 

@@ -63,6 +63,7 @@ export async function start(options = {}) {
     bindings: options.bindings ?? {},
     durableObjects: {
       LEDGER: { className: "Ledger", useSQLite: true },
+      HEALTH: { className: "Health", useSQLite: true },
       REGISTRY: { className: "Registry", useSQLite: true },
     },
     kvNamespaces: { KEYS: "keys" },

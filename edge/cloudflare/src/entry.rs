@@ -4,14 +4,17 @@
 //! whether or not anybody listens: so a caller who leaves is settled like any other.
 
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise, Uint8Array};
-use serde::Deserialize;
+use sluice_core::config::Deployment;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
+use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
-use sluice_units::Span;
+use sluice_units::ProviderId;
 use wasm_bindgen::prelude::*;
 
 use crate::answer::PipeSink;
@@ -19,21 +22,14 @@ use crate::task::{self, settled};
 use crate::worker::Worker;
 use crate::{glue, headers};
 
+/// What this instance was started with.
+struct Instance {
+    isolate: Rc<Isolate>,
+    deployment: Rc<Deployment>,
+}
+
 thread_local! {
-    static ISOLATE: RefCell<Option<Rc<Isolate>>> = const { RefCell::new(None) };
-}
-
-/// What the shell itself must know of the configuration.
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    accounting: Accounting,
-}
-
-/// How its ledgers ship.
-#[derive(Default, Deserialize)]
-struct Accounting {
-    ship_interval: Option<String>,
+    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
 }
 
 /// Starts the instance with the configuration that was deployed with the code.
@@ -49,15 +45,33 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Document { accounting } = serde_json::from_slice(document.as_bytes())?;
-    if let Some(interval) = accounting.ship_interval {
-        sluice_objects::set_ship_interval(Span::parse(&interval)?);
-    }
-    ISOLATE.set(Some(Rc::new(Isolate::new(document))));
+    let deployment = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
+    sluice_objects::set_ship_interval(deployment.ship_interval);
+    let instance = Instance {
+        deployment: Rc::new(deployment),
+        isolate: Rc::new(Isolate::new(document)),
+    };
+    INSTANCE.set(Some(Rc::new(instance)));
+    sluice_objects::set_look(Rc::new(look));
     Ok(())
 }
 
-/// Serves one request to its end, when the promise is settled; `resolve` takes the answer.
+/// Looks at a provider on behalf of an object.
+fn look(
+    env: &JsValue,
+    context: &JsValue,
+    provider: ProviderId,
+) -> Pin<Box<dyn Future<Output = Option<bool>>>> {
+    let (env, context) = (env.clone(), context.clone());
+    Box::pin(async move {
+        let instance = INSTANCE.with_borrow(Clone::clone)?;
+        let deployment = Rc::clone(&instance.deployment);
+        let worker = Worker::new(JsValue::UNDEFINED, env, context, deployment);
+        look::look(&worker, &instance.isolate, &provider).await
+    })
+}
+
+/// Serves one request to its end; `resolve` takes the answer.
 ///
 /// The promise is rejected when the platform refuses the answer, or nothing was started.
 #[wasm_bindgen]
@@ -71,13 +85,18 @@ async fn serve(
     context: JsValue,
     resolve: Function,
 ) -> Result<(), JsValue> {
-    let Some(isolate) = ISOLATE.with_borrow(Clone::clone) else {
+    let Some(instance) = INSTANCE.with_borrow(Clone::clone) else {
         return Err(JsError::new("the instance was not started").into());
     };
     let head = headers::request(&glue::head(&request));
-    let worker = Worker::new(request.clone(), env, context);
+    let worker = Worker::new(
+        request.clone(),
+        env,
+        context,
+        Rc::clone(&instance.deployment),
+    );
     let answer = match head {
-        Some(head) => gateway::handle(&worker, &isolate, head).await,
+        Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
         None => Answer::unreadable(),
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {

@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use js_sys::{Promise, Reflect, Uint8Array};
+use sluice_core::config::Deployment;
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_core::residency::Permitted;
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
+use sluice_machines::{health, ledger, registry};
 use sluice_units::{Jurisdiction, LedgerId, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 
@@ -21,6 +22,8 @@ use crate::task::{self, Awaited, settled};
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
+/// The Durable Objects of what regions know of their providers.
+const HEALTH: &str = "HEALTH";
 /// The Durable Object of the registry.
 const REGISTRY: &str = "REGISTRY";
 /// The one object in there.
@@ -45,17 +48,24 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
+    deployment: Rc<Deployment>,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue) -> Self {
+    pub(crate) fn new(
+        request: JsValue,
+        env: JsValue,
+        context: JsValue,
+        deployment: Rc<Deployment>,
+    ) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
+            deployment,
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -233,6 +243,17 @@ impl Platform for Worker {
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
         let namespace = self.binding(REGISTRY)?;
         self.ask("registry", &namespace, REGISTRY_NAME, command)
+            .await
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let Deployment {
+            region,
+            jurisdiction,
+            ..
+        } = &*self.0.deployment;
+        let namespace = self.under(HEALTH, *jurisdiction)?;
+        self.ask("health", &namespace, region.as_str(), command)
             .await
     }
 

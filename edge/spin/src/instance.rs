@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::Deserialize;
+use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
-use sluice_units::{LedgerId, Span};
+use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
 use crate::bucket::Bucket;
@@ -23,8 +23,6 @@ use crate::variables;
 const DOCUMENT_PATH: &str = "/config.json";
 /// What the names of ledgers begin with.
 pub(crate) const LEDGERS: &str = "ledger/";
-/// How long a record waits for others unless the configuration says.
-const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 
 /// Why an instance cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -60,7 +58,7 @@ pub(crate) struct Instance {
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
     /// The region that its machines are in, as the configuration declares.
-    region: Option<String>,
+    region: Region,
     warmth: RefCell<Warmth>,
 }
 
@@ -70,27 +68,6 @@ enum Warmth {
     /// Somebody fetches it; these wait.
     Warming(Vec<Event>),
     Warm,
-}
-
-/// What the shell itself must know of the configuration.
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    gateway: Gateway,
-    #[serde(default)]
-    accounting: Accounting,
-}
-
-/// Where this gateway is.
-#[derive(Default, Deserialize)]
-struct Gateway {
-    region: Option<String>,
-}
-
-/// How its ledgers ship.
-#[derive(Default, Deserialize)]
-struct Accounting {
-    ship_interval: Option<String>,
 }
 
 thread_local! {
@@ -114,16 +91,15 @@ impl Instance {
     fn start() -> Result<Self, StartError> {
         let unusable = |error: &dyn std::fmt::Display| StartError::Document(error.to_string());
         let text = std::fs::read_to_string(DOCUMENT_PATH).map_err(|error| unusable(&error))?;
-        let document: Document =
-            serde_json::from_slice(text.as_bytes()).map_err(|error| unusable(&error))?;
-        let interval = document.accounting.ship_interval.as_deref();
-        let interval = interval.map(Span::parse).transpose();
+        let Deployment {
+            region,
+            ship_interval,
+            ..
+        } = Deployment::read(&text).map_err(StartError::Document)?;
         let store = variables::get("sluice_store");
         Ok(Self {
-            region: document.gateway.region,
-            ship_interval: interval
-                .map_err(|error| unusable(&error))?
-                .unwrap_or(SHIP_INTERVAL_DEFAULT),
+            ship_interval,
+            region,
             store: AnyStore::named(store.as_deref().unwrap_or("sqlite"))?,
             bucket: Bucket::from_variables()?,
             isolate: Rc::new(Isolate::new(text)),
@@ -162,10 +138,15 @@ impl Instance {
         drop(self.warmth.replace(now));
     }
 
+    /// The name of what this region knows of its providers.
+    pub(crate) fn health(&self) -> String {
+        format!("health/{}", self.region)
+    }
+
     /// A ledger's name in the store. None for one that must stay in a region, unless this component and its stores are
     /// there: nothing here knows jurisdictions.
     pub(crate) fn ledger(&self, id: &LedgerId) -> Option<String> {
-        let is_here = self.region.as_deref() == Some(id.region().as_str());
+        let is_here = self.region == *id.region();
         (id.jurisdiction().is_none() || is_here).then(|| format!("{LEDGERS}{}", id.name()))
     }
 }

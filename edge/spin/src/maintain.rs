@@ -6,14 +6,16 @@
 
 use std::rc::Rc;
 
+use sluice_core::look;
 use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
 use crate::clock;
 use crate::instance::{Instance, LEDGERS};
+use crate::platform::Spin;
 use crate::store::Failure;
-use crate::tasks::{Claim, Claimed, Ended, Expire, NextBatch};
+use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch};
 
 /// How many batches are shipped in a row.
 const BATCHES_MAX: usize = 16;
@@ -61,6 +63,23 @@ pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
         see_to(instance, object, clock::now(), Span::ZERO).await;
     }
     Ok(objects.len())
+}
+
+/// Looks at the providers that fail or that nobody calls.
+///
+/// # Errors
+/// When the store does not say which those are.
+pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Failure> {
+    let object = instance.health();
+    for provider in instance.store.run(&object, &Due).await? {
+        let answers = look::look(platform, &instance.isolate, &provider).await;
+        let looked = Looked {
+            provider: &provider,
+            answers,
+        };
+        instance.store.run(&object, &looked).await?;
+    }
+    Ok(())
 }
 
 async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: Span) {

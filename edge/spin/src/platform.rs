@@ -11,7 +11,7 @@ use sluice_core::platform::{
 };
 use sluice_core::residency::Permitted;
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
+use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Trailers};
 use spin_sdk::wasip3::wit_future;
@@ -21,7 +21,7 @@ use crate::answer::Presence;
 use crate::event::event;
 use crate::instance::Instance;
 use crate::store::Failure;
-use crate::tasks::Asked;
+use crate::tasks::{Asked, Measured};
 use crate::upstream::{self, Body};
 use crate::{bucket, clock, combine, maintain, variables};
 
@@ -233,6 +233,15 @@ impl Platform for Spin {
             .run(REGISTRY, &Asked(command))
             .await
             .map_err(unavailable("registry"))
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let instance = &self.0.instance;
+        instance
+            .store
+            .run(&instance.health(), &Measured(command))
+            .await
+            .map_err(unavailable("health"))
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -1,4 +1,4 @@
-//! The admin API: keys, configuration, what stands in the ledgers. Behind the admin token.
+//! The admin API: keys, configuration, what stands in the ledgers, how targets serve. Behind the admin token.
 //!
 //! Everything here goes to the authorities, never to copies.
 
@@ -55,6 +55,10 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
             allow(context.head, &[Method::GET])?;
             standing(context).await?
         }
+        "/admin/health" => {
+            allow(context.head, &[Method::GET])?;
+            crate::health::targets(context).await?
+        }
         _ => match path
             .strip_prefix("/admin/keys/")
             .and_then(|rest| rest.strip_suffix("/revoke"))
@@ -67,7 +71,7 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
                 return Err(Problem::invalid(
                     StatusCode::NOT_FOUND,
                     "unknown_url",
-                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config, /admin/explain and /admin/ledger.",
+                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config, /admin/explain, /admin/health and /admin/ledger.",
                 ));
             }
         },

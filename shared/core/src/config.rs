@@ -6,9 +6,11 @@
 
 mod compile;
 mod compiled;
+mod deployment;
 mod document;
 mod entries;
 mod issue;
+mod keepers;
 mod offer;
 mod pattern;
 mod sandbox;
@@ -24,16 +26,17 @@ use sluice_units::{LedgerId, ModelId, OrgId, Region, Timestamp};
 
 pub use compile::rules;
 pub use compiled::{
-    Accounting, Auth, AwsKeys, Capabilities, FallbackOn, Gateway, KeyDefaults, Provider,
-    ProviderDialect, Retry, Route, TargetRef, Timeouts,
+    Accounting, Auth, AwsKeys, Capabilities, Circuit, Failures, FallbackOn, Gateway, KeyDefaults,
+    Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
+pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
-    CapabilityName, DataName, DialectName, Document, FallbackReason, GatewayDocument,
-    GoogleDocument, JurisdictionName, KeyDefaultsDocument, KeyDocument, LimitDocument,
-    MemberDocument, ModelDocument, OrgDocument, PeriodName, PlaceBy, PriceDocument, PricesDocument,
-    ProviderDocument, QuirksDocument, RegionDocument, RetryDocument, RouteDocument, TargetDocument,
-    TeamDocument, TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
+    CapabilityName, CircuitDocument, DataName, DialectName, Document, FailureName, FallbackReason,
+    GatewayDocument, GoogleDocument, JurisdictionName, KeyDefaultsDocument, KeyDocument,
+    LimitDocument, MemberDocument, ModelDocument, OrgDocument, PeriodName, PlaceBy, PriceDocument,
+    PricesDocument, ProviderDocument, QuirksDocument, RegionDocument, RetryDocument, RouteDocument,
+    TargetDocument, TeamDocument, TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};

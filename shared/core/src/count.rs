@@ -54,7 +54,9 @@ pub(crate) async fn count<P: Platform>(
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
-    let asked = native(context.downstream, &course, &chat, &body);
+    // Who has failed lately is not asked for what can be estimated.
+    let asked = native(context.downstream, &course, &chat, &body)
+        .filter(|(target, _)| isolate.circuits.borrow_mut().is_closed(target));
     let mut attempts = Vec::new();
     let counted = match asked {
         None => Some(None),

@@ -158,7 +158,10 @@ pub fn secrets<P: Platform>(p: &P, isolate: &Isolate, provider: &Provider) -> Ve
 }
 
 /// Takes a provider's secrets out of its words.
-pub fn scrub<P: Platform>(p: &P, isolate: &Isolate, provider: &Provider, message: &mut String) {
+pub fn scrub<P: Platform>(p: &P, isolate: &Isolate, provider: &Provider, failure: &mut Failure) {
+    let Failure::Answered(UpstreamError { message, .. }) = failure else {
+        return;
+    };
     for secret in secrets(p, isolate, provider) {
         let secret = secret.expose().trim();
         if !secret.is_empty() && message.contains(secret) {
@@ -268,8 +271,7 @@ async fn buy<P: Platform>(
     file: &Secret,
     claim: &Claim<'_>,
 ) -> Result<Secret, Failure> {
-    let server =
-        residency::token_server(provider).map_err(|refusal| bad(provider, refusal.to_string()))?;
+    let server = residency::own(provider).map_err(|refusal| bad(provider, refusal.to_string()))?;
     let account = ServiceAccount::read(file).map_err(|error| bad(provider, error.to_string()))?;
     let url = destination(provider, &account)?;
     let asked_at = p.now();

@@ -1,6 +1,6 @@
 //! The spine: one request from its arrival to its answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -69,18 +69,20 @@ impl<P: Platform> Answer<P> {
             "invalid_url",
             "The request's method or URL cannot be read.",
         );
-        Self::problem(&problem, Downstream::ChatCompletions)
+        Self::problem(&problem, Downstream::ChatCompletions, None)
     }
 
     /// A problem in the caller's language.
     #[must_use]
-    pub fn problem(problem: &Problem, downstream: Downstream) -> Self {
+    pub fn problem(problem: &Problem, downstream: Downstream, request: Option<&RequestId>) -> Self {
         let mut headers = HeaderMap::new();
         problem.write_headers(&mut headers);
         Self {
             status: problem.status(),
             headers,
-            body: AnswerBody::Full(Bytes::from(downstream.encode_error(&problem.fault()))),
+            body: AnswerBody::Full(Bytes::from(
+                downstream.encode_error(&problem.fault(request)),
+            )),
         }
     }
 }
@@ -103,7 +105,7 @@ pub async fn handle<P: Platform>(p: &P, isolate: &Rc<Isolate>, head: Parts) -> A
     let downstream = address::language(&head);
     let mut answer = match dispatch(p, isolate, &head, downstream, request.clone(), at).await {
         Ok(answer) => answer,
-        Err(problem) => Answer::problem(&problem, downstream),
+        Err(problem) => Answer::problem(&problem, downstream, Some(&request)),
     };
     headers::request(&mut answer.headers, &request, downstream);
     answer
@@ -147,8 +149,9 @@ async fn dispatch<P: Platform>(
     match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
-        Endpoint::Embeddings => context.embeddings().await,
+        Endpoint::Embeddings(named, is_many) => context.embeddings(&named, is_many).await,
         Endpoint::Direct(endpoint) => context.direct(endpoint).await,
+        Endpoint::Files(asked) => context.files(asked).await,
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
@@ -182,10 +185,10 @@ impl<P: Platform> Context<'_, P> {
         self.serve(&caller, prepared).await
     }
 
-    async fn embeddings(&self) -> Result<Answer<P>, Problem> {
+    async fn embeddings(&self, named: &Named<'_>, is_many: bool) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let prepared = self.prepare_embeddings(&caller, body)?;
+        let prepared = self.prepare_embeddings(&caller, named, is_many, body)?;
         self.serve(&caller, prepared).await
     }
 
@@ -213,7 +216,11 @@ impl<P: Platform> Context<'_, P> {
         self.serve(&caller, prepared).await
     }
 
-    async fn serve(&self, caller: &Caller, prepared: Prepared) -> Result<Answer<P>, Problem> {
+    pub(crate) async fn serve(
+        &self,
+        caller: &Caller,
+        prepared: Prepared,
+    ) -> Result<Answer<P>, Problem> {
         let ask = self.ask(&prepared);
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
         let Prepared {
@@ -236,6 +243,7 @@ impl<P: Platform> Context<'_, P> {
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
+            permit: Cell::default(),
         };
         run.serve().await
     }

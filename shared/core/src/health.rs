@@ -6,13 +6,14 @@ use std::rc::Rc;
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
-use sluice_machines::{ledger, registry};
+use sluice_machines::{breaker, health as region, ledger, registry};
 use sluice_units::{OrgId, Timestamp};
 
 use crate::config::Config;
-use crate::gateway::{Answer, AnswerBody};
+use crate::gateway::{Answer, AnswerBody, Context};
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, StoreError};
+use crate::problem::Problem;
 use crate::residency;
 
 /// The ledger that is asked whether ledgers answer. No key belongs to it.
@@ -108,6 +109,42 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
             "checks": report.checks,
         }),
     )
+}
+
+/// `/admin/health`: the circuits of this region, and how well each target serves.
+pub(crate) async fn targets<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
+    let reply = context.p.health(&region::Command::Standing).await?;
+    let region::Reply::Standing(targets) = reply else {
+        return Err(Problem::bug("the answer to what is known of the targets"));
+    };
+    let targets: Vec<Value> = targets.iter().map(|one| shown(one, context.at)).collect();
+    let region = &context.config.gateway.region;
+    let body = json!({"region": region, "targets": targets});
+    Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
+}
+
+fn shown(target: &region::Target, now: Timestamp) -> Value {
+    let health = &target.health;
+    let (state, until) = match health.circuit.state() {
+        breaker::State::Closed => ("closed", None),
+        breaker::State::Open(until) if until <= now => ("half-open", None),
+        breaker::State::Open(until) => ("open", Some(until)),
+        breaker::State::HalfOpen(until) => ("half-open", Some(until)),
+    };
+    let time = |at: Timestamp| at.to_string();
+    json!({
+        "name": target.name,
+        "state": state,
+        "until": until.map(time),
+        "calls": health.calls,
+        "failures": health.failures,
+        "failures_permille": health.failures_permille,
+        "first_byte_us": health.first_byte,
+        "latency_us": health.latency,
+        "called_at": (health.calls > 0).then(|| time(health.called_at)),
+        "looked_at": health.looked.map(|(at, _)| time(at)),
+        "answers": health.looked.map(|(_, answers)| answers),
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,6 +14,7 @@ use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{LedgerId, Span, Timestamp};
 
+use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
@@ -48,6 +49,8 @@ pub struct Isolate {
     pub(crate) leases: RefCell<Leases>,
     /// Who waits for a limit.
     pub(crate) lines: RefCell<Lines>,
+    /// Whom not to call for a while.
+    pub(crate) circuits: RefCell<Circuits>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
 }
@@ -306,6 +309,7 @@ impl Isolate {
             commands,
             notices: Notices {
                 registry_sequence: self.sequence.get(),
+                health_version: self.circuits.borrow().version(),
             },
         }
     }
@@ -313,6 +317,7 @@ impl Isolate {
     /// Somebody knows of a change that this isolate does not know of: its copies are not fresh any more, and the next
     /// request has them refreshed.
     pub(crate) fn hear(&self, now: Timestamp, notices: Notices) {
+        self.circuits.borrow_mut().hear_of(notices.health_version);
         if notices.registry_sequence > self.sequence.get() {
             let fresh_since = now.minus(COPY_AGE_FRESH);
             let synced_at = self.synced_at.get();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::LocalBoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
+use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
 
@@ -103,6 +103,9 @@ pub trait Platform: Clone + 'static {
 
     /// Asks the registry, which is the authority.
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;
+
+    /// Tells the region's keeper of circuits what was seen, or asks it.
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError>;
 
     /// Looks a key up in the read copy, which may lag.
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError>;
@@ -213,7 +216,7 @@ pub enum StoreError {
     /// It could not be reached or failed; the command may or may not have been carried out.
     #[error("the {store} did not answer: {detail}")]
     Unavailable {
-        /// Which: `ledger`, `registry`, `key copy`, `records`.
+        /// Which: `ledger`, `registry`, `health`, `key copy`, `records`.
         store: &'static str,
         /// What the platform says, for the operator.
         detail: String,

@@ -2,6 +2,8 @@
 //!
 //! Nothing is sent and nothing counted here, so what would happen can be told by the same code.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use sluice_machines::record::Operation;
@@ -14,12 +16,13 @@ use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
 use crate::address::Named;
 use crate::admit::{Ask, Bound};
 use crate::authenticate::{self, Caller};
-use crate::config::{Config, ProviderDialect, TargetRef};
+use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::files::{self, Held, Ids};
 use crate::gateway::Context;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::residency::Course;
-use crate::translate::{Chat, Direct, Task, Work};
+use crate::translate::{Chat, Direct, Embeddings, Task, Work};
 use crate::{estimate, headers, sandbox};
 
 /// A request as far as it is known before it is let in: what it asks, and where it may go.
@@ -38,6 +41,7 @@ impl<P: Platform> Context<'_, P> {
         named: &Named<'_>,
         body: Bytes,
     ) -> Result<Prepared, Problem> {
+        let (body, held) = self.held(caller, body)?;
         let (mut chat, unread) = self.decode_chat(named, &body)?;
         let (course, model) = self.route(caller, &chat.model)?;
         // The name that the caller used is ours; what goes upstream is in the target.
@@ -49,6 +53,7 @@ impl<P: Platform> Context<'_, P> {
                 request: chat,
                 echo,
                 cut: None,
+                held,
             })),
             unread,
             strict: self.is_strict(caller)?,
@@ -59,6 +64,16 @@ impl<P: Platform> Context<'_, P> {
             work,
             body,
         })
+    }
+
+    /// The body with the provider's names of the files that it refers to. Other dialects' files are not kept here.
+    fn held(&self, caller: &Caller, body: Bytes) -> Result<(Bytes, Option<Held>), Problem> {
+        match self.downstream {
+            Downstream::ChatCompletions | Downstream::Responses | Downstream::Completions => {
+                files::held(body, || Ids::of(self.p, &caller.key().org))
+            }
+            Downstream::Messages | Downstream::GenerateContent(_) => Ok((body, None)),
+        }
     }
 
     fn decode_chat(
@@ -75,12 +90,21 @@ impl<P: Platform> Context<'_, P> {
     pub(crate) fn prepare_embeddings(
         &self,
         caller: &Caller,
+        named: &Named<'_>,
+        is_many: bool,
         body: Bytes,
     ) -> Result<Prepared, Problem> {
-        let (request, unread) = openai::embeddings::decode_request(&body)?;
+        let (request, unread) = match &named.model {
+            Some(model) => gemini::downstream::decode_embeddings(model, is_many, &body)?,
+            None => openai::embeddings::decode_request(&body)?,
+        };
         let (course, model) = self.route(caller, &request.model)?;
         let work = Work {
-            task: Task::Embeddings(Box::new(request)),
+            task: Task::Embeddings(Box::new(Embeddings {
+                downstream: self.downstream,
+                is_many,
+                request,
+            })),
             unread,
             strict: self.is_strict(caller)?,
         };
@@ -152,7 +176,7 @@ impl<P: Platform> Context<'_, P> {
             bounds: bounds(course, work, body),
             choices: match &work.task {
                 Task::Chat(chat) => u64::from(chat.request.choices.unwrap_or(1)),
-                Task::Embeddings(_) | Task::Direct(_) => 1,
+                Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => 1,
             },
             least: least_output(&self.config, course, work),
         }
@@ -176,10 +200,20 @@ impl<P: Platform> Context<'_, P> {
         if !allowed {
             return Err(unknown());
         }
+        let course = self.permitted(caller, route, &model)?;
+        Ok((course, model))
+    }
+
+    /// The part of a route that the caller's data may take.
+    pub(crate) fn permitted(
+        &self,
+        caller: &Caller,
+        route: Arc<Route>,
+        model: &ModelId,
+    ) -> Result<Course, Problem> {
         let residency = caller.residency();
         let course = residency.course(route);
-        let course = course.map_err(|refusals| residency.nowhere(&model, &refusals))?;
-        Ok((course, model))
+        course.map_err(|refusals| residency.nowhere(model, &refusals))
     }
 }
 
@@ -198,6 +232,7 @@ const fn operation(task: &Task) -> Operation {
             direct::Endpoint::Moderations => Operation::Moderation,
             direct::Endpoint::Rerank => Operation::Rerank,
         },
+        Task::Files(files) => files.operation(),
     }
 }
 
@@ -221,14 +256,16 @@ fn least_output(config: &Config, course: &Course, work: &Work) -> Option<Tokens>
 fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
     let own = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
-        Task::Embeddings(request) => estimate::embeddings_input(request),
+        Task::Embeddings(embeddings) => estimate::embeddings_input(&embeddings.request),
         Task::Direct(direct) => direct.facts.input,
+        // Nothing of it is paid for, or nobody counts it.
+        Task::Files(_) => return Vec::new(),
     };
     let likely = estimate::likely_input(own);
     let bound = |target: &TargetRef| {
         let input = match &work.task {
             Task::Chat(chat) => own.plus(estimate::around(&chat.request, work.dialect(target))),
-            Task::Embeddings(_) | Task::Direct(_) => own,
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => own,
         };
         if target.provider.dialect == ProviderDialect::Sandbox
             && let Ok((request, _)) = work.request(target, body)
@@ -251,7 +288,7 @@ fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
                 let choices = u64::from(chat.request.choices.unwrap_or(1));
                 most.map(|most| Tokens::new(most.saturating_mul(choices)))
             }
-            Task::Embeddings(_) => Some(Tokens::ZERO),
+            Task::Embeddings(_) | Task::Files(_) => Some(Tokens::ZERO),
             Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
         };
         Bound {

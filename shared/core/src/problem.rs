@@ -3,14 +3,16 @@
 //! A problem answers four questions: what ([`Problem::code`]), with which status, whose fault, and whether to try again.
 //! It is rendered in the caller's dialect at the gateway's edge and nowhere else.
 
+mod from;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_machines::ledger::{Denial, Headroom};
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
-use sluice_units::{NanoUsd, ProviderId, Span};
+use sluice_units::{NanoUsd, ProviderId, RequestId, Span};
 use sluice_wire::downstream::Fault;
-use sluice_wire::{DecodeError, Drops, EncodeError, ErrorClass, Malformed, UpstreamError};
+use sluice_wire::{DecodeError, Drops, ErrorClass, UpstreamError};
 
-use crate::platform::{FetchError, StoreError};
+use crate::platform::FetchError;
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,9 +276,9 @@ impl Problem {
         &self.message
     }
 
-    /// The same as the wire dialects write it.
+    /// The same as the wire dialects write it; some name the request.
     #[must_use]
-    pub fn fault(&self) -> Fault<'_> {
+    pub fn fault<'a>(&'a self, request: Option<&'a RequestId>) -> Fault<'a> {
         Fault {
             status: self.status.as_u16(),
             kind: self.kind,
@@ -284,6 +286,7 @@ impl Problem {
             message: &self.message,
             param: self.param.as_deref(),
             retry_after: self.retry_after,
+            request_id: request.map(RequestId::as_str),
         }
     }
 
@@ -458,36 +461,4 @@ fn window_words(window: Span) -> String {
 
 fn dollars(nanos: u64) -> NanoUsd {
     NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
-}
-
-impl From<Malformed> for Problem {
-    fn from(malformed: Malformed) -> Self {
-        let mut problem = Self::invalid(StatusCode::BAD_REQUEST, malformed.code, malformed.message);
-        problem.param = malformed.param;
-        problem
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        let StoreError::Unavailable { store, .. } = error;
-        Self::unavailable(
-            "store_unavailable",
-            format!(
-                "The gateway's {store} cannot be reached just now, so nothing can be admitted safely. Try again shortly."
-            ),
-            Span::from_seconds(1),
-        )
-    }
-}
-
-impl From<EncodeError> for Problem {
-    fn from(error: EncodeError) -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            "unsupported_by_target",
-            format!("No target of this model can take the request: {error}."),
-        )
-        .with_param(error.field)
-    }
 }

@@ -13,13 +13,14 @@ use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
 use crate::allowance::Allowance;
+use crate::circuit::End;
+use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::residency::Permitted;
 use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate;
 use crate::upstream::{Body, Watch};
 
 /// A streamed answer that is ready to flow.
@@ -67,8 +68,14 @@ impl<P: Platform> Pump<P> {
                 Ok(()) => stop,
                 Err(()) => Stop::Left,
             },
-            Stop::Failed(_) => {
+            Stop::Failed(mut failure) => {
+                if let Some(target) = self.run.course.target(self.index) {
+                    let run = &self.run;
+                    credentials::scrub(&run.p, &run.isolate, &target.provider, &mut failure);
+                    run.work.reword(&mut failure);
+                }
                 // Whether the caller still hears of it changes nothing: the failure is what is recorded.
+                let stop = Stop::Failed(failure);
                 let _ = self.end(sink, &stop).await;
                 stop
             }
@@ -165,8 +172,9 @@ impl<P: Platform> Pump<P> {
         }
         match (stop, self.run.course.target(self.index).map(Permitted::get)) {
             (Stop::Failed(failure), Some(target)) => {
+                let request = &self.run.admitted.draft().request;
                 let problem = failure.problem(&target.provider.id);
-                if !self.session.interrupt(&problem, &mut last) {
+                if !self.session.interrupt(&problem, request, &mut last) {
                     // Without an end in good order the caller knows that something is missing.
                     return Err(());
                 }
@@ -178,7 +186,7 @@ impl<P: Platform> Pump<P> {
                     .seen()
                     .usage_or_estimate(self.run.admitted.bound().likely);
                 let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = translate::names(&self.session.drops()).join(",");
+                let lost = settle::names(&self.session.drops()).join(",");
                 let lost = if lost.is_empty() {
                     lost
                 } else {
@@ -201,6 +209,11 @@ impl<P: Platform> Pump<P> {
     }
 
     fn settle(self, stop: &Stop) {
+        self.run.tell_circuit(match stop {
+            Stop::Done | Stop::Spent => End::Answered,
+            Stop::Left => End::Left,
+            Stop::Failed(failure) => End::Failed(failure),
+        });
         let mut drops = self.drops;
         drops.append(self.session.drops());
         let seen = self.session.seen();
@@ -224,7 +237,7 @@ impl<P: Platform> Pump<P> {
             finish: seen.finish.clone(),
             error,
             attempts: self.run.attempts.take(),
-            dropped: translate::names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
     }

@@ -65,8 +65,9 @@ pub struct Residency {
 pub enum Hop<'a> {
     /// A provider's model, which gets the request.
     Target(&'a TargetRef),
-    /// Where a provider's access tokens are bought. It gets nothing of a request, and no region is asked of it.
-    TokenServer(&'a Provider),
+    /// A provider, or who sells its access tokens, asked for the gateway's own sake. It gets nothing of a request, and
+    /// no region is asked of it.
+    Own(&'a Provider),
     /// What counts requests and keeps their records until they are shipped.
     Ledger(&'a LedgerId),
 }
@@ -124,7 +125,7 @@ impl<'a> Permitted<&'a TargetRef> {
 }
 
 impl Permitted<&Provider> {
-    /// A call to where this provider's access tokens are bought.
+    /// A call to this provider, or to where its access tokens are bought.
     #[must_use]
     pub const fn call(self, call: UpstreamCall) -> Permitted<UpstreamCall> {
         Permitted(call)
@@ -158,7 +159,7 @@ impl Residency {
                 self.check_place(target)?;
                 self.check_agreement(target)
             }
-            Hop::TokenServer(_) => Ok(()),
+            Hop::Own(_) => Ok(()),
             Hop::Ledger(ledger) => self.check_ledger(ledger),
         }
     }
@@ -217,12 +218,12 @@ impl Residency {
     }
 }
 
-/// The server that sells a provider's access tokens, on behalf of no caller.
+/// A provider, or who sells its access tokens, asked for the gateway's own sake.
 ///
 /// # Errors
 /// [`Refusal`], never at present: no byte of a request goes there.
-pub(crate) fn token_server(provider: &Provider) -> Result<Permitted<&Provider>, Refusal> {
-    Residency::default().check(Hop::TokenServer(provider))?;
+pub(crate) fn own(provider: &Provider) -> Result<Permitted<&Provider>, Refusal> {
+    Residency::default().check(Hop::Own(provider))?;
     Ok(Permitted(provider))
 }
 

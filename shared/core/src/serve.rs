@@ -14,21 +14,23 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::circuit::{End, Permit};
 use crate::config::{Config, TargetRef};
-use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
-use crate::plan::{Failure, Next, Plan};
+use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::residency::{Course, Permitted};
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work, names};
+use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
+
+mod attempts;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
@@ -55,6 +57,8 @@ pub struct Run<P: Platform> {
     pub trace: HeaderMap,
     /// The calls made so far.
     pub attempts: RefCell<Vec<Attempt>>,
+    /// The target that is being called, and the leave to.
+    pub permit: Cell<Option<(usize, Permit)>>,
 }
 
 /// A target's answer, judged good.
@@ -102,62 +106,6 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self.course.targets().map(|target| target.retry).collect();
-        let [a, b, c, d, e, f, g, h, ..] = self.p.random();
-        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.course.fallback_on(), seed);
-        let mut index = 0;
-        loop {
-            let Some(target) = self.course.target(index) else {
-                return Err((index, Failure::NoKey("no target".to_owned())));
-            };
-            let started_at = self.p.now();
-            let outcome = self.attempt(target, started_at).await;
-            let latency_us = self.p.now().since(started_at);
-            let failure = match outcome {
-                Ok(accepted) => {
-                    self.note(target.get(), Some(200), None, latency_us);
-                    return Ok((index, accepted));
-                }
-                Err(failure) => failure,
-            };
-            let status = match &failure {
-                Failure::Answered(error) => Some(error.status),
-                _ => None,
-            };
-            self.note(target.get(), status, Some(failure.code()), latency_us);
-            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            match plan.failed(&failure) {
-                // What was sent on as it came cannot be sent again.
-                _ if is_spent => return Err((index, failure)),
-                Next::GiveUp => return Err((index, failure)),
-                Next::Try { target, wait } => {
-                    index = target;
-                    if wait > Span::ZERO {
-                        self.p.sleep(wait).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            status,
-            error,
-            latency_us,
-        });
-    }
-
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
     async fn attempt(
         &self,
@@ -177,9 +125,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(permitted, request).await?;
-            if let Task::Direct(_) = self.work.task
-                && !headers::is_json(&answer.headers)
-            {
+            if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
@@ -199,7 +145,7 @@ impl<P: Platform> Run<P> {
             }
             let first_byte_at = self.p.now();
             deadline.set(started_at.plus(timeouts.total));
-            self.take_whole(target, answer.body, drops, first_byte_at)
+            self.take_whole(permitted, answer.body, drops, first_byte_at)
                 .await
         };
         if self.work.upload().is_some() {
@@ -212,7 +158,7 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, and returns its answer when it is none of an error.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         permitted: Permitted<&TargetRef>,
         mut request: UpstreamRequest,
@@ -249,19 +195,24 @@ impl<P: Platform> Run<P> {
             .await
             .unwrap_or_default();
         let status = answer.status.as_u16();
-        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        let error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         Err(Failure::Answered(error))
     }
 
     async fn take_whole(
         &self,
-        target: &TargetRef,
+        permitted: Permitted<&TargetRef>,
         mut body: Body<P>,
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        let target = permitted.get();
+        let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        if let Task::Files(files) = &self.work.task
+            && let Some(listing) = files.listing()
+        {
+            body = self.pages(permitted, files, listing, body).await?;
+        }
         let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
@@ -327,7 +278,8 @@ impl<P: Platform> Run<P> {
         let course = self.course.clone();
         let Some(target) = course.target(index).map(Permitted::get) else {
             let problem = Problem::bug("the target that served");
-            return Answer::problem(&problem, self.work.downstream());
+            let request = &self.admitted.draft().request;
+            return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
@@ -347,10 +299,10 @@ impl<P: Platform> Run<P> {
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
-        headers::cost(
-            &mut head,
-            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
-        );
+        let draft = self.admitted.draft();
+        if !draft.operation.is_free() {
+            headers::cost(&mut head, settle::cost(Some(target), &usage, draft.at_us));
+        }
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -365,7 +317,7 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
         settle::settle(&self.p, &self.isolate, &self.admitted, ending);
         Answer {
@@ -410,6 +362,7 @@ impl<P: Platform> Run<P> {
             Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
             Task::Embeddings(_) => 0,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
             input: self.admitted.bound().likely,
@@ -423,7 +376,7 @@ impl<P: Platform> Run<P> {
         let target = self.course.target(index);
         let problem = target.map_or_else(
             || Problem::bug("the target that failed"),
-            |target| failure.problem(&target.provider.id),
+            |target| self.work.problem(failure, &target.provider.id),
         );
         let problem = self.course.residency().unserved(problem);
         let problem = problem.with_headroom(self.admitted.headroom());
@@ -462,6 +415,7 @@ impl<P: Platform> Run<P> {
 
     /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
     fn leave(self) -> Problem {
+        self.tell_circuit(End::Left);
         let usage = Usage {
             input: self.admitted.bound().likely,
             ..Usage::default()

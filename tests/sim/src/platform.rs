@@ -11,8 +11,8 @@ use sluice_core::platform::{
 };
 use sluice_core::residency::Permitted;
 use sluice_core::secret_key;
-use sluice_machines::ledger;
 use sluice_machines::registry::{self, KeyRecord};
+use sluice_machines::{health, ledger};
 use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
 use crate::faults::Fault;
@@ -151,7 +151,7 @@ impl Platform for Port {
     ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let world = &self.0.world;
         world.asked_upstream(&self.0.place, self.0.number);
-        provider::react(world, self.0.number, &call).await
+        provider::react(world, &self.0.place, self.0.number, &call).await
     }
 
     async fn ledger(
@@ -193,6 +193,19 @@ impl Platform for Port {
             self.0.place.registry_failed_at.set(world.now());
             unavailable("registry", detail)
         })
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let (world, asked) = (&self.0.world, command.clone());
+        let (then, living) = (Rc::clone(world), Rc::clone(world));
+        let call = Call {
+            execute: move || then.health.call(&then, &asked),
+            life: move || living.health.life(),
+            may_return: || true,
+        };
+        network::call(world, &self.0.place, call)
+            .await
+            .map_err(|detail| unavailable("health", detail))
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -26,7 +26,8 @@ use crate::prepare::Prepared;
 use crate::price;
 use crate::problem::Problem;
 use crate::secret_key;
-use crate::translate::{self, Direct};
+use crate::settle;
+use crate::translate::Direct;
 
 /// Identifiers of keys are random: hardly two of them differ in their last character alone.
 const SIBLINGS_MAX: u32 = 100;
@@ -157,7 +158,9 @@ impl<P: Platform> Context<'_, P> {
         tell(told, "residency", of_residency(&caller));
         let prepared = match endpoint {
             Endpoint::Chat(named) => self.prepare_chat(&caller, &named, body)?,
-            Endpoint::Embeddings => self.prepare_embeddings(&caller, body)?,
+            Endpoint::Embeddings(named, is_many) => {
+                self.prepare_embeddings(&caller, &named, is_many, body)?
+            }
             Endpoint::Direct(endpoint) if !endpoint.wants_form() => {
                 let asked = Direct {
                     endpoint,
@@ -209,7 +212,7 @@ impl<P: Platform> Context<'_, P> {
             "usd_at_most": price.map(|price| price::upper_bound(price, bound.input, output).to_string()),
         });
         let (name, value) = match written {
-            Ok((_, drops)) => ("dropped", json!(translate::names(&drops))),
+            Ok((_, drops)) => ("dropped", json!(settle::names(&drops))),
             Err(failure) => (
                 "cannot",
                 json!(failure.problem(&target.provider.id).message()),

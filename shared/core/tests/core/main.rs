@@ -2,8 +2,10 @@
 
 mod admission;
 mod callers;
+mod circuits;
 mod estimate;
 mod failures;
+mod files;
 mod keys;
 mod leases;
 mod reservations;

@@ -29,7 +29,7 @@ use sluice_machines::outbox::Line;
 use sluice_machines::record::Record;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
-use sluice_machines::{ledger, outbox};
+use sluice_machines::{health, ledger, outbox};
 use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
@@ -102,6 +102,9 @@ struct Shared {
     ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
+    health: RefCell<Rows>,
+    health_down: Cell<bool>,
+    health_calls: RefCell<Vec<health::Command>>,
     secrets: RefCell<BTreeMap<String, String>>,
     log: RefCell<Vec<String>>,
 }
@@ -111,6 +114,7 @@ pub(crate) struct World {
     shared: Rc<Shared>,
     pool: LocalPool,
     pub(crate) isolate: Rc<Isolate>,
+    document: String,
 }
 
 /// An organisation's ledger where no region is configured.
@@ -173,6 +177,10 @@ impl World {
         shared.now.set(NOON);
         shared.secrets.borrow_mut().extend([
             ("SLUICE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            (
+                "SLUICE_ID_KEY".to_owned(),
+                "an-identity-of-the-tests-0123456789".to_owned(),
+            ),
             ("OPENAI_API_KEY".to_owned(), "sk-provider-one".to_owned()),
             ("ANTHROPIC_API_KEY".to_owned(), "sk-provider-two".to_owned()),
             ("GEMINI_API_KEY".to_owned(), "sk-provider-three".to_owned()),
@@ -180,8 +188,14 @@ impl World {
         Self {
             shared: Rc::new(shared),
             pool: LocalPool::new(),
-            isolate: Rc::new(Isolate::new(document)),
+            isolate: Rc::new(Isolate::new(document.clone())),
+            document,
         }
+    }
+
+    /// The configuration that everything was deployed with.
+    pub(crate) fn document(&self) -> String {
+        self.document.clone()
     }
 
     /// What the providers do, one reaction for each call.
@@ -239,6 +253,15 @@ impl World {
 
     pub(crate) fn registry_down(&self, down: bool) {
         self.shared.registry_down.set(down);
+    }
+
+    pub(crate) fn health_down(&self, down: bool) {
+        self.shared.health_down.set(down);
+    }
+
+    /// What the region's keeper of circuits was told and asked so far.
+    pub(crate) fn health_calls(&self) -> Vec<health::Command> {
+        self.shared.health_calls.borrow().clone()
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -688,6 +711,22 @@ impl Platform for Port {
         let rows = registry::load(command, |reads| Self::load::<RowError>(&store, reads))
             .expect("readable rows");
         let (reply, writes) = registry::decide(&rows, now, command).expect("readable rows");
+        store.apply(&writes);
+        Ok(reply)
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        self.shared.health_calls.borrow_mut().push(command.clone());
+        if self.shared.health_down.get() {
+            return Err(StoreError::Unavailable {
+                store: "health",
+                detail: "told to fail".to_owned(),
+            });
+        }
+        let mut store = self.shared.health.borrow_mut();
+        let mut rows = Rows::new();
+        rows.extend(Self::load::<RowError>(&store, &health::reads()).expect("readable rows"));
+        let (reply, writes) = health::decide(&rows, self.now(), command).expect("readable rows");
         store.apply(&writes);
         Ok(reply)
     }

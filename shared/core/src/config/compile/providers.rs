@@ -101,6 +101,7 @@ impl Check {
                 &defaults.timeouts,
             ),
             retry: self.retry(&path.name("retry"), &document.retry, &defaults.retry),
+            circuit: self.circuit(&path.name("circuit"), &document.circuit, &defaults.circuit),
             region,
             place: self.provider_place(path, document, is_global),
             has_baa: document.baa.unwrap_or_default(),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_units::{Jurisdiction, Region};
+use sluice_units::Region;
 
 use super::Check;
-use crate::config::document::{JurisdictionName, PlaceBy, RegionDocument};
+use crate::config::document::{PlaceBy, RegionDocument};
 use crate::config::issue::Path;
 use crate::config::{Entries, secrets};
 use crate::residency::{Countries, Country, Place, RegionRules};
@@ -35,11 +35,10 @@ impl Check {
         document: &RegionDocument,
     ) -> Option<RegionRules> {
         let region = self.id(path, name, Region::new);
-        // Two names say by themselves what they mean.
-        let (country, usual) = match name {
-            "eu" => (Some(Country::EU), Some(Jurisdiction::Eu)),
-            "us" => (Some(Country::US), Some(Jurisdiction::Us)),
-            _ => (None, None),
+        let country = match name {
+            "eu" => Some(Country::EU),
+            "us" => Some(Country::US),
+            _ => None,
         };
         let countries = match &document.countries {
             Some(written) => {
@@ -57,12 +56,6 @@ impl Check {
             self.0
                 .add(&path.name("countries"), "names no country", hint);
         }
-        let jurisdiction = document.jurisdiction.map(|name| match name {
-            JurisdictionName::Eu => Jurisdiction::Eu,
-            JurisdictionName::Us => Jurisdiction::Us,
-            JurisdictionName::Fedramp => Jurisdiction::Fedramp,
-            JurisdictionName::Own => Jurisdiction::Own,
-        });
         if let Some(bucket) = &document.bucket
             && !secrets::is_name(bucket)
         {
@@ -73,7 +66,7 @@ impl Check {
         Some(RegionRules {
             region: region?,
             countries,
-            jurisdiction: jurisdiction.or(usual),
+            jurisdiction: document.jurisdiction(name),
             bucket: document.bucket.clone(),
             is_entered_within: document.entered_within.unwrap_or_default(),
         })

@@ -1,6 +1,7 @@
 //! Regions and places, as they are written.
 
 use serde::{Deserialize, Serialize};
+use sluice_units::Jurisdiction;
 
 use super::is_default;
 
@@ -49,5 +50,19 @@ names! {
     DataName {
         /// Health data of persons: only for providers with a business associate agreement on record.
         Phi = "phi",
+    }
+}
+
+impl RegionDocument {
+    /// Where the platform keeps the objects of the region of this name. Two names say it by themselves.
+    #[must_use]
+    pub fn jurisdiction(&self, name: &str) -> Option<Jurisdiction> {
+        match (self.jurisdiction, name) {
+            (Some(JurisdictionName::Eu), _) | (None, "eu") => Some(Jurisdiction::Eu),
+            (Some(JurisdictionName::Us), _) | (None, "us") => Some(Jurisdiction::Us),
+            (Some(JurisdictionName::Fedramp), _) => Some(Jurisdiction::Fedramp),
+            (Some(JurisdictionName::Own), _) => Some(Jurisdiction::Own),
+            (None, _) => None,
+        }
     }
 }
