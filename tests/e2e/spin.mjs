@@ -42,6 +42,7 @@ export function writeManifest(folder, document, hosts, component = path.join(PRO
   const text = fs.readFileSync(path.join(PROJECT, 'spin.toml'), 'utf8')
     .replace('"build/spin/sluice.wasm"', JSON.stringify(component))
     .replace('"build/spin/config.json"', '"config.json"')
+    .replace('"build/spin/wasm.sha256"', JSON.stringify(path.join(path.dirname(component), 'wasm.sha256')))
     .replace('allowed_outbound_hosts = [', `allowed_outbound_hosts = [\n${hosts.map(host => `    ${JSON.stringify(host)},`).join('\n')}`)
     .replace('[variables]\n', `[variables]\n${secrets.map(name => `${name} = { default = "", secret = true }\n`).join('')}`)
     .replace('[component.sluice.variables]\n', `[component.sluice.variables]\n${secrets.map(name => `${name} = "{{ ${name} }}"\n`).join('')}`);

@@ -124,6 +124,15 @@ impl Circuit {
         self.state
     }
 
+    /// For how long it lets nothing through, as far as is known.
+    #[must_use]
+    pub const fn left(&self, now: Timestamp) -> Span {
+        match self.state {
+            State::Closed => Span::ZERO,
+            State::Open(until) | State::HalfOpen(until) => until.since(now),
+        }
+    }
+
     /// Whether calls go through as always; if not, the next that does is a probe.
     #[must_use]
     pub const fn is_closed(&self) -> bool {

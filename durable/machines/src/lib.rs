@@ -18,6 +18,7 @@
 )]
 
 pub mod breaker;
+pub mod chain;
 pub mod health;
 pub mod ledger;
 pub mod limit;

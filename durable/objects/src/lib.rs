@@ -19,6 +19,7 @@ use wasm_bindgen::prelude::*;
 pub use health::{HealthObject, Look, set_look};
 pub use ledger::{LedgerObject, set_ship_interval};
 pub use registry::RegistryObject;
+pub use ship::{ShipError, Suffixes, probe_records, set_records_suffixes};
 
 #[wasm_bindgen]
 extern "C" {

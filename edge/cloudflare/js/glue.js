@@ -2,6 +2,7 @@
 // comes later is told under a key.
 import { tell } from "./index.js";
 import { enter, generation } from "./instance.js";
+import wasm from "./wasm.js";
 
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
@@ -123,6 +124,11 @@ export class Upload {
   next() {
     if (this.#reader === undefined) return Promise.resolve(undefined);
     return this.#reader.read().then(({ done, value }) => (done ? undefined : value));
+  }
+
+  /** Nobody reads on: what is left can be drained. */
+  release() {
+    this.#reader?.releaseLock();
   }
 }
 
@@ -273,11 +279,23 @@ export function under(namespace, jurisdiction, isOwnMachine) {
 /** Reads from the read copy. */
 export const lookUp = (namespace, key) => namespace.get(key);
 
-/** Asks the bucket for anything at all. */
-export const probe = (bucket) => bucket.head("probe");
-
 /** Fills bytes with randomness. */
 export const random = (bytes) => crypto.getRandomValues(bytes);
+
+/** The hash of the wasm, as the build has written it down. */
+export const codeHash = () => wasm;
+
+/** The signing key that was used last. */
+let signer = { x: undefined, key: undefined };
+
+/** Signs with Ed25519. A key is imported once; no request waits for what another has begun. */
+export async function sign(d, x, message) {
+  if (signer.x !== x) {
+    const jwk = { kty: "OKP", crv: "Ed25519", d, x };
+    signer = { x, key: await crypto.subtle.importKey("jwk", jwk, "Ed25519", false, ["sign"]) };
+  }
+  return new Uint8Array(await crypto.subtle.sign("Ed25519", signer.key, message));
+}
 
 /** Runs work that outlives the answer. */
 export const outlive = (context, work) => context.waitUntil(work);

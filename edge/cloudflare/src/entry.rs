@@ -47,8 +47,11 @@ pub fn start(document: String) -> Result<(), JsError> {
     }));
     let deployment = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
     sluice_objects::set_ship_interval(deployment.ship_interval);
+    let deployment = Rc::new(deployment);
+    let places = Rc::clone(&deployment);
+    sluice_objects::set_records_suffixes(Rc::new(move |region| places.records_suffixes(region)));
     let instance = Instance {
-        deployment: Rc::new(deployment),
+        deployment,
         isolate: Rc::new(Isolate::new(document)),
     };
     INSTANCE.set(Some(Rc::new(instance)));
@@ -101,6 +104,7 @@ async fn serve(
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
+        worker.release();
         let _ = settled(&glue::drain(&request)).await;
     }
     give(&worker, answer, &resolve).await

@@ -36,6 +36,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn next(this: &Upload) -> Promise;
 
+    #[wasm_bindgen(method)]
+    pub(crate) fn release(this: &Upload);
+
     pub(crate) type Call;
 
     /// Tells under the key when the answer's head is there.
@@ -105,10 +108,12 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = lookUp)]
     pub(crate) fn look_up(namespace: &JsValue, key: &str) -> Result<Promise, JsValue>;
 
-    #[wasm_bindgen(catch)]
-    pub(crate) fn probe(bucket: &JsValue) -> Result<Promise, JsValue>;
-
     pub(crate) fn random(bytes: &mut [u8]);
+
+    #[wasm_bindgen(js_name = codeHash)]
+    pub(crate) fn code_hash() -> String;
+
+    pub(crate) fn sign(seed: &str, public: &str, message: Uint8Array) -> Promise;
 
     pub(crate) fn outlive(context: &JsValue, work: Promise);
 }

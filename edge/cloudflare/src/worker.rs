@@ -10,6 +10,7 @@ use sluice_core::config::Deployment;
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::residency::Permitted;
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{health, ledger, registry};
@@ -30,8 +31,6 @@ const REGISTRY: &str = "REGISTRY";
 const REGISTRY_NAME: &str = "registry";
 /// The namespace with the read copy of the keys.
 const KEYS: &str = "KEYS";
-/// The bucket of usage records.
-const RECORDS: &str = "RECORDS";
 /// Who runs the machines. The operator's word where they are not Cloudflare's: they are in the regions that the
 /// configuration names, since the runtime itself knows no jurisdictions.
 const MACHINES: &str = "SLUICE_MACHINES";
@@ -69,6 +68,13 @@ impl Worker {
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
+    }
+
+    /// Lets go of the request's body, so that what is left of it can be drained.
+    pub(crate) fn release(&self) {
+        if let Some(upload) = self.0.upload.get() {
+            upload.release();
+        }
     }
 
     fn binding(&self, name: &'static str) -> Result<JsValue, StoreError> {
@@ -161,6 +167,18 @@ impl Platform for Worker {
     fn secret(&self, name: &str) -> Option<Secret> {
         let value = Reflect::get(&self.0.env, &name.into()).ok()?;
         value.as_string().map(Secret::new)
+    }
+
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        // Copied before the first wait: the view would not outlive a growing memory.
+        let message = Uint8Array::from(message);
+        let signed = settled(&glue::sign(key.seed.expose(), &key.public, message)).await;
+        let signed: Uint8Array = signed.ok()?.unchecked_into();
+        signed.to_vec().try_into().ok()
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some(glue::code_hash())
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
@@ -275,9 +293,12 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        answer("records", glue::probe(&self.binding(RECORDS)?))
+        sluice_objects::probe_records(&self.0.env)
             .await
-            .map(drop)
+            .map_err(|error| StoreError::Unavailable {
+                store: "records",
+                detail: error.to_string(),
+            })
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
+use sluice_machines::chain::Head;
 use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
@@ -21,6 +22,10 @@ use crate::variables;
 
 /// The configuration that was deployed with the component, among the application's files.
 const DOCUMENT_PATH: &str = "/config.json";
+/// The component's own hash, which it cannot hold itself.
+const CODE_HASH_PATH: &str = "/wasm.sha256";
+/// The registry's name in the store.
+pub(crate) const REGISTRY: &str = "registry";
 /// What the names of ledgers begin with.
 pub(crate) const LEDGERS: &str = "ledger/";
 
@@ -57,6 +62,10 @@ pub(crate) struct Instance {
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
+    /// Where the ledgers' chains stand, as far as this instance shipped them.
+    pub(crate) heads: RefCell<BTreeMap<String, Head>>,
+    /// The SHA-256 of the component, where the build has written it down.
+    pub(crate) code_hash: Option<String>,
     /// The region that its machines are in, as the configuration declares.
     region: Region,
     warmth: RefCell<Warmth>,
@@ -105,6 +114,10 @@ impl Instance {
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
             queues: Queues::default(),
+            heads: RefCell::default(),
+            code_hash: std::fs::read_to_string(CODE_HASH_PATH)
+                .ok()
+                .map(|hash| hash.trim().to_owned()),
             warmth: RefCell::new(Warmth::Cold),
         })
     }

@@ -1,4 +1,5 @@
-//! What a ledger needs besides its callers: expired reservations are charged, records are shipped.
+//! What a ledger needs besides its callers: expired reservations are charged, records are shipped. The registry's
+//! changes are shipped in the same way.
 //!
 //! No alarm wakes a component. So a request that used a ledger sees to it once its answer is out and the records have
 //! had time to gather, and whoever calls the maintenance address sees to all of them. Of several who would see to one
@@ -7,12 +8,13 @@
 use std::rc::Rc;
 
 use sluice_core::look;
+use sluice_machines::chain::ChainKind;
 use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
 use crate::clock;
-use crate::instance::{Instance, LEDGERS};
+use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::platform::Spin;
 use crate::store::Failure;
 use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch};
@@ -53,7 +55,7 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
     });
 }
 
-/// Sees to every ledger in the store; returns how many there are.
+/// Sees to every ledger in the store, and to the registry; returns how many ledgers there are.
 ///
 /// # Errors
 /// When the store does not say which there are.
@@ -62,6 +64,7 @@ pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
     for object in &objects {
         see_to(instance, object, clock::now(), Span::ZERO).await;
     }
+    see_to(instance, REGISTRY, clock::now(), Span::ZERO).await;
     Ok(objects.len())
 }
 
@@ -99,21 +102,35 @@ async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), F
             None => clock::sleep(clock::jitter(INTERVAL_MIN)).await,
         }
     }
-    instance.store.run(object, &Expire).await?;
+    let kind = if object == REGISTRY {
+        ChainKind::Registry
+    } else {
+        instance.store.run(object, &Expire).await?;
+        ChainKind::Usage
+    };
     match &instance.bucket {
-        Some(bucket) => ship(instance, object, bucket).await,
+        Some(bucket) => ship(instance, object, kind, bucket).await,
         // The records wait in the outbox until there is one.
         None => Ok(()),
     }
 }
 
-async fn ship(instance: &Instance, object: &str, bucket: &Bucket) -> Result<(), Failure> {
+async fn ship(
+    instance: &Instance,
+    object: &str,
+    kind: ChainKind,
+    bucket: &Bucket,
+) -> Result<(), Failure> {
     for _ in 0..BATCHES_MAX {
-        let Some(batch) = instance.store.run(object, &NextBatch).await? else {
+        let Some(batch) = instance.store.run(object, &NextBatch(kind)).await? else {
             return Ok(());
         };
         let outcome = bucket.ship(&batch).await;
         let is_shipped = outcome.is_ok();
+        if is_shipped {
+            let mut heads = instance.heads.borrow_mut();
+            heads.insert(object.to_owned(), batch.head());
+        }
         let ended = Ended {
             batch: &batch,
             is_shipped,

@@ -1,5 +1,6 @@
 //! The machines' commands as tasks for the store.
 
+use sluice_machines::chain::ChainKind;
 use sluice_machines::health;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
@@ -129,8 +130,8 @@ impl Task for Expire {
     }
 }
 
-/// Fixes the boundaries of the batch to ship now, if there is one.
-pub(crate) struct NextBatch;
+/// Fixes the boundaries of the batch of this chain to ship now, if there is one.
+pub(crate) struct NextBatch(pub(crate) ChainKind);
 
 impl Task for NextBatch {
     type Reply = Option<Batch>;
@@ -144,7 +145,7 @@ impl Task for NextBatch {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        Ok(outbox::next_batch(rows, now)?.map_or_else(
+        Ok(outbox::next_batch(rows, now, self.0)?.map_or_else(
             || (None, WriteSet::new()),
             |(batch, writes)| (Some(batch), writes),
         ))

@@ -12,6 +12,7 @@ use sluice_wire::openai::direct;
 
 use crate::files::{Asked, Kind};
 use crate::problem::Problem;
+use crate::receipt;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Endpoint<'a> {
     Ready,
     /// Every dependency's state.
     Health,
+    /// The public keys of receipts.
+    ReceiptKeys,
     /// The next turn of a conversation.
     Chat(Named<'a>),
     /// How many tokens a conversation has.
@@ -88,6 +91,7 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
         "/health/live" => (Endpoint::Live, &[Method::GET, Method::HEAD]),
         "/health/ready" => (Endpoint::Ready, &[Method::GET, Method::HEAD]),
         "/health" => (Endpoint::Health, &[Method::GET, Method::HEAD]),
+        receipt::KEYS_PATH => (Endpoint::ReceiptKeys, &[Method::GET, Method::HEAD]),
         "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/messages" => {
             (Endpoint::Chat(Named::default()), &[Method::POST])
         }

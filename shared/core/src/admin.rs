@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sluice_machines::ledger;
-use sluice_machines::registry::{Command, ConfigVersion, Reply};
+use sluice_machines::registry::{Actor, Command, ConfigVersion, Reply};
 use sluice_units::{OrgId, Region, Span};
 
 use crate::address::{self, allow};
@@ -125,6 +125,24 @@ async fn read<P: Platform, T: for<'de> Deserialize<'de>>(
             "invalid_body",
             format!("The request's body is not right: {error}."),
         )
+    })
+}
+
+/// Who changes a key, and why: the headers say it, for the audit chain. The admin token alone is proven.
+fn actor<P: Platform>(context: &Context<'_, P>) -> Result<Actor, Problem> {
+    let text = |name: &'static str| {
+        let value = context.head.headers.get(name);
+        let text = value.map_or(Some(""), |value| value.to_str().ok());
+        text.filter(|text| text.len() <= TEXT_BYTES_MAX)
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                let message = format!("{name} is plain text of at most {TEXT_BYTES_MAX} bytes.");
+                invalid(name, message)
+            })
+    };
+    Ok(Actor {
+        author: text("x-sluice-author")?,
+        reason: text("x-sluice-reason")?,
     })
 }
 

@@ -73,33 +73,30 @@ impl Caller {
 /// Where clients of the different dialects put their key.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
 
-/// Finds the caller.
+/// Finds the key that the caller shows, good or not.
 ///
 /// # Errors
-/// A 401 when there is no good key, a 403 when its place is gone or it asks for a region that it may not ask for, a 503
-/// when no store can tell.
-pub async fn caller<P: Platform>(
+/// A 401 when there is none that is known, a 503 when no store can tell.
+pub async fn key<P: Platform>(
     p: &P,
     isolate: &Isolate,
-    config: &Config,
     head: &Parts,
-) -> Result<Caller, Problem> {
+) -> Result<Rc<KeyRecord>, Problem> {
     let secret = presented(head)?;
     if !secret_key::is_well_formed(secret) {
         return Err(incorrect());
     }
-    let key = isolate
+    isolate
         .key(p, &sha256_hex(secret.as_bytes()))
         .await?
-        .ok_or_else(incorrect)?;
-    with_key(config, key, p.now(), &head.headers)
+        .ok_or_else(incorrect)
 }
 
-/// The caller with this key, who sends these headers.
+/// The caller whose key this is, and who sends these headers.
 ///
 /// # Errors
-/// As [`caller`].
-pub(crate) fn with_key(
+/// A 401 when the key is not good any more, a 403 when its place is gone or it asks for a region that it may not ask for.
+pub fn caller(
     config: &Config,
     key: Rc<KeyRecord>,
     now: Timestamp,

@@ -19,7 +19,7 @@ use sluice_wire::ErrorClass;
 use crate::config::{FailureName, Failures, TargetRef};
 use crate::isolate::Isolate;
 use crate::plan::Failure;
-use crate::platform::{FetchError, Level, Platform};
+use crate::platform::{Level, Platform};
 
 /// A report is made at least this often while calls are made; at once when a circuit has changed.
 const REPORT_EVERY: Span = Span::from_seconds(10);
@@ -56,6 +56,17 @@ pub struct Permit {
     provider: Option<Pass>,
     target: Option<Pass>,
     since: Timestamp,
+    /// An answer's head came: what fails after that is the target's affair.
+    has_spoken: bool,
+}
+
+impl Permit {
+    /// The same, of a call whose answer's head came.
+    #[must_use]
+    pub const fn of_one_who_speaks(mut self) -> Self {
+        self.has_spoken = true;
+        self
+    }
 }
 
 /// How a call went, so far or in the end.
@@ -97,6 +108,7 @@ impl Circuits {
             provider: take(provider),
             target: take(of_target),
             since: now,
+            has_spoken: false,
         };
         Ok((permit, probes))
     }
@@ -130,7 +142,7 @@ impl Circuits {
 
     /// How a permitted call went.
     pub fn note(&mut self, now: Timestamp, target: &TargetRef, permit: &mut Permit, end: End<'_>) {
-        let (provider, of_target) = outcomes(end, target.circuit.failures);
+        let (provider, of_target) = outcomes(end, target.circuit.failures, permit.has_spoken);
         let passes = [
             (&mut permit.provider, provider),
             (&mut permit.target, of_target),
@@ -247,12 +259,17 @@ impl Circuits {
         Some(wait.max(COMPANY))
     }
 
-    fn report(&mut self) -> Report {
+    fn report(&mut self, now: Timestamp) -> Report {
         self.is_urgent = false;
         let mut seen = Vec::new();
         while seen.len() < SEEN_MAX
-            && let Some((_, one)) = self.unreported.pop_first()
+            && let Some((name, mut one)) = self.unreported.pop_first()
         {
+            if let Some(Told::Opened(left)) = &mut one.change {
+                // Some of it may be over.
+                let circuit = self.board.circuit(&name);
+                *left = circuit.map_or(Span::ZERO, |circuit| circuit.left(now));
+            }
             seen.push(one);
         }
         let changed = seen.iter().filter(|one| one.change.is_some());
@@ -310,7 +327,7 @@ pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>) {
     let (p, isolate) = (p.clone(), Rc::clone(isolate));
     p.clone().spawn(async move {
         p.sleep(wait).await;
-        let report = isolate.circuits.borrow_mut().report();
+        let report = isolate.circuits.borrow_mut().report(p.now());
         let command = Command::Report(report.clone());
         let heard = snapshot(&p, &command).await;
         let is_heard = heard.is_some();
@@ -361,7 +378,7 @@ fn circuits_of(target: &TargetRef) -> [(Name, Policy); 2] {
 }
 
 /// What a call's end says of the provider, and of the target.
-fn outcomes(end: End<'_>, counted: Failures) -> (Outcome, Outcome) {
+fn outcomes(end: End<'_>, counted: Failures, has_spoken: bool) -> (Outcome, Outcome) {
     let failure = match end {
         End::Begun => return (Outcome::Begun, Outcome::Begun),
         // What got lost on the way to the caller was there.
@@ -375,13 +392,16 @@ fn outcomes(end: End<'_>, counted: Failures) -> (Outcome, Outcome) {
         Failure::Answered(error) => error.retry_after,
         _ => None,
     };
-    let speaks = match failure {
-        Failure::Answered(_) | Failure::Garbled(_) => Outcome::Success,
-        _ => Outcome::Neither,
+    let speaks = if has_spoken {
+        Outcome::Success
+    } else {
+        Outcome::Neither
     };
     match kind(failure).filter(|kind| counted.has(*kind)) {
         None => (speaks, Outcome::Neither),
-        Some(_) if concerns_all_models(failure) => (Outcome::Failure(wait), Outcome::Neither),
+        Some(_) if concerns_all_models(failure, has_spoken) => {
+            (Outcome::Failure(wait), Outcome::Neither)
+        }
         Some(_) => (speaks, Outcome::Failure(wait)),
     }
 }
@@ -418,13 +438,14 @@ const fn kind(failure: &Failure) -> Option<FailureName> {
 }
 
 /// Whether every model of the provider would fail alike.
-const fn concerns_all_models(failure: &Failure) -> bool {
+const fn concerns_all_models(failure: &Failure, has_spoken: bool) -> bool {
     match failure {
         Failure::Answered(error) => matches!(
             error.class,
             ErrorClass::Authentication | ErrorClass::QuotaExhausted
         ),
-        Failure::Unreachable(error) => matches!(error, FetchError::Connect),
+        // Not every platform tells a connection that was refused from one that broke.
+        Failure::Unreachable(_) => !has_spoken,
         Failure::BadKey { .. } => true,
         _ => false,
     }

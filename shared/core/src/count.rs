@@ -13,6 +13,7 @@ use sluice_machines::record::{Attempt, Operation, Outcome, UsageSource};
 use sluice_units::{Span, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::model::ChatRequest;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 
 use crate::address::Named;
@@ -22,6 +23,7 @@ use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
 use crate::plan::Failure;
 use crate::platform::{Platform, StoreError};
 use crate::problem::Problem;
+use crate::receipt;
 use crate::residency::{Course, Permitted};
 use crate::settle::{self, Ending};
 use crate::{estimate, headers, translate, upstream};
@@ -54,6 +56,7 @@ pub(crate) async fn count<P: Platform>(
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
+    context.asked.is_admitted.set(true);
     // Who has failed lately is not asked for what can be estimated.
     let asked = native(context.downstream, &course, &chat, &body)
         .filter(|(target, _)| isolate.circuits.borrow_mut().is_closed(target));
@@ -78,18 +81,26 @@ pub(crate) async fn count<P: Platform>(
             status: LEFT_STATUS,
             ..ending
         };
-        settle::settle(p, isolate, &admitted, ending);
+        let record = settle::record(&admitted, p.now(), ending);
+        settle::settle(p, isolate, &admitted, record);
         return Err(Problem::left());
     };
     let is_committed = admitted.committed(p).await;
-    settle::settle(p, isolate, &admitted, ending(target, attempts, None));
+    let record = settle::record(&admitted, p.now(), ending(target, attempts, None));
+    settle::settle(p, isolate, &admitted, record.clone());
     if !is_committed {
         return Err(Problem::from(StoreError::Unavailable {
             store: "ledger",
             detail: String::new(),
         }));
     }
-    Ok(answer(context, &admitted, target, &chat, counted))
+    let mut answer = answer(context, &admitted, target, &chat, counted);
+    let version = context.config.version;
+    let receipt = receipt::of(p, isolate, admitted.ledger(), version, || record).await;
+    if let Some(receipt) = receipt {
+        headers::receipt(&mut answer.headers, &receipt);
+    }
+    Ok(answer)
 }
 
 /// The provider that counts in the caller's dialect, and what it is asked.
@@ -163,6 +174,7 @@ fn ending(target: Option<&TargetRef>, attempts: Vec<Attempt>, error: Option<Stri
         status: 200,
         target,
         usage: Usage::default(),
+        units: Units::default(),
         usage_source: UsageSource::None,
         first_byte_at: None,
         finish: None,

@@ -19,6 +19,7 @@ use crate::platform::{Platform, ReceiveError};
 use crate::prepare::Prepared;
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::refused::{self, Asked};
 use crate::serve::Run;
 use crate::translate::Direct;
 use crate::upload::{self, Upload};
@@ -96,6 +97,7 @@ pub(crate) struct Context<'a, P: Platform> {
     pub(crate) at: Timestamp,
     pub(crate) head: &'a Parts,
     pub(crate) downstream: Downstream,
+    pub(crate) asked: Asked,
 }
 
 /// Serves one request. Never fails: what goes wrong is an answer too.
@@ -135,6 +137,7 @@ async fn dispatch<P: Platform>(
         Endpoint::Live => return Ok(health::live()),
         Endpoint::Ready => return Ok(health::ready(p, isolate).await),
         Endpoint::Health => return Ok(health::all(p, isolate).await),
+        Endpoint::ReceiptKeys => return Ok(health::receipt_keys(p)),
         _ => {}
     }
     let context = Context {
@@ -145,8 +148,9 @@ async fn dispatch<P: Platform>(
         at,
         head,
         downstream,
+        asked: Asked::default(),
     };
-    match endpoint {
+    let outcome = match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
         Endpoint::Embeddings(named, is_many) => context.embeddings(&named, is_many).await,
@@ -155,15 +159,22 @@ async fn dispatch<P: Platform>(
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
-        Endpoint::Live | Endpoint::Ready | Endpoint::Health => {
+        Endpoint::Live | Endpoint::Ready | Endpoint::Health | Endpoint::ReceiptKeys => {
             Err(Problem::bug("an endpoint that was served before"))
         }
+    };
+    if let Err(problem) = &outcome {
+        let named = (&context.request, at);
+        refused::note(p, isolate, &context.config, named, &context.asked, problem);
     }
+    outcome
 }
 
 impl<P: Platform> Context<'_, P> {
     pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
-        authenticate::caller(self.p, self.isolate, &self.config, self.head).await
+        let key = authenticate::key(self.p, self.isolate, self.head).await?;
+        self.asked.key.replace(Some(Rc::clone(&key)));
+        authenticate::caller(&self.config, key, self.p.now(), &self.head.headers)
     }
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
@@ -223,6 +234,7 @@ impl<P: Platform> Context<'_, P> {
     ) -> Result<Answer<P>, Problem> {
         let ask = self.ask(&prepared);
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        self.asked.is_admitted.set(true);
         let Prepared {
             course,
             mut work,

@@ -14,6 +14,7 @@ use crate::gateway::{Answer, AnswerBody, Context};
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
+use crate::receipt::{self, Signer};
 use crate::residency;
 
 /// The ledger that is asked whether ledgers answer. No key belongs to it.
@@ -47,6 +48,15 @@ pub async fn ready<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
             &json!({"status": "unavailable", "code": problem.code(), "message": problem.message()}),
         ),
     }
+}
+
+/// The public keys that receipts are checked with.
+#[must_use]
+pub fn receipt_keys<P: Platform>(p: &P) -> Answer<P> {
+    let mut answer = answer(StatusCode::OK, &receipt::keys(p));
+    let value = HeaderValue::from_static("public, max-age=300");
+    answer.headers.insert(header::CACHE_CONTROL, value);
+    answer
 }
 
 /// `/health`: each dependency, asked now.
@@ -94,6 +104,7 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
     if let Some(config) = &config {
         report.keys(config);
     }
+    report.receipts();
     let status = if report.worst == State::Down {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -105,6 +116,7 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
             "status": report.worst.name(),
             "version": env!("CARGO_PKG_VERSION"),
             "region": config.as_ref().map(|config| config.gateway.region.as_str()),
+            "wasm_sha256": p.code_hash(),
             "config_version": config.as_ref().map(|config| config.version),
             "checks": report.checks,
         }),
@@ -198,6 +210,21 @@ impl<'a, P: Platform> Report<'a, P> {
         self.worst = self.worst.max(state);
         let report = json!({"status": state.name(), "latency_us": latency_us});
         self.checks.insert(name.to_owned(), report);
+    }
+
+    /// Whether answers carry receipts; without a key they do not, which is a choice.
+    fn receipts(&mut self) {
+        let report = match receipt::signer(self.p) {
+            Signer::Key(key) => json!({"status": State::Ok.name(), "key": key.id}),
+            Signer::Off => json!({"status": "off"}),
+            Signer::Unusable => {
+                self.worst = self.worst.max(State::Degraded);
+                let line = format!("health: {} holds no signing key", receipt::KEY_SECRET);
+                self.p.log(Level::Warn, &line);
+                json!({"status": State::Degraded.name()})
+            }
+        };
+        self.checks.insert("receipts".to_owned(), report);
     }
 
     /// Whether every provider's key is there. Which are missing is for the operator's log.

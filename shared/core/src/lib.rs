@@ -39,6 +39,8 @@ pub mod platform;
 pub mod price;
 pub mod problem;
 pub mod pump;
+pub mod receipt;
+pub mod refused;
 pub mod residency;
 pub mod sandbox;
 pub mod secret_key;

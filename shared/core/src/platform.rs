@@ -16,6 +16,7 @@ use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
 
+use crate::receipt::{SIGNATURE_BYTES, SigningKey};
 use crate::residency::Permitted;
 
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
@@ -37,6 +38,12 @@ pub trait Platform: Clone + 'static {
 
     /// A provider's key or another secret, by its name in the secret store.
     fn secret(&self, name: &str) -> Option<Secret>;
+
+    /// Signs with Ed25519; `None` where the key is none or the platform cannot.
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]>;
+
+    /// The SHA-256 of the code that runs, in lower-case hexadecimal, where it is known.
+    fn code_hash(&self) -> Option<String>;
 
     /// The request's body, read now and not before: the caller is known by then.
     ///
@@ -104,7 +111,7 @@ pub trait Platform: Clone + 'static {
     /// Asks the registry, which is the authority.
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;
 
-    /// Tells the region's keeper of circuits what was seen, or asks it.
+    /// Tells the keeper of this region's circuits what was seen, or asks it.
     async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError>;
 
     /// Looks a key up in the read copy, which may lag.

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use sluice_machines::record::Operation;
 use sluice_units::{ModelId, Tokens};
 use sluice_wire::model::ChatRequest;
-use sluice_wire::openai::direct;
+use sluice_wire::openai::direct::{self, Units};
 use sluice_wire::responses::Echo;
 use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
 
@@ -192,6 +192,7 @@ impl<P: Platform> Context<'_, P> {
             .with_param("model")
         };
         let model = ModelId::new(name).map_err(|_| unknown())?;
+        self.asked.model.replace(Some(model.clone()));
         let route = self.config.resolve_model(name).ok_or_else(unknown)?;
         let allowed = self
             .config
@@ -261,6 +262,10 @@ fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
         // Nothing of it is paid for, or nobody counts it.
         Task::Files(_) => return Vec::new(),
     };
+    let units = match &work.task {
+        Task::Direct(direct) => direct.facts.units,
+        _ => Units::default(),
+    };
     let likely = estimate::likely_input(own);
     let bound = |target: &TargetRef| {
         let input = match &work.task {
@@ -275,6 +280,7 @@ fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
                 input,
                 likely: estimate::likely_input(input),
                 output: Some(output),
+                units: Units::default(),
             };
         }
         let output = match &work.task {
@@ -295,6 +301,7 @@ fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
             input,
             likely,
             output,
+            units,
         }
     };
     course.targets().map(|target| bound(target.get())).collect()

@@ -36,7 +36,14 @@ pub struct Problem {
     param: Option<String>,
     retry_after: Option<Span>,
     retry: bool,
-    headroom: Option<Box<Headroom>>,
+    rider: Box<Rider>,
+}
+
+/// What rides along in the headers, where it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Rider {
+    headroom: Option<Headroom>,
+    receipt: Option<String>,
 }
 
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -58,9 +65,16 @@ impl Problem {
             message,
             param: None,
             retry_after: None,
-            headroom: None,
+            rider: Box::default(),
             retry: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
         }
+    }
+
+    /// With the receipt of the failure.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Option<String>) -> Self {
+        self.rider.receipt = receipt;
+        self
     }
 
     /// The caller's request is wrong.
@@ -227,7 +241,7 @@ impl Problem {
             what + &advice,
         );
         problem.retry_after = denial.retry_after;
-        problem.headroom = Some(Box::new(denial.headroom.clone()));
+        problem.rider.headroom = Some(denial.headroom.clone());
         problem.retry = !matches!(denial.rule, Rule::Budget { .. }) && denial.retry_after.is_some();
         problem
     }
@@ -242,7 +256,7 @@ impl Problem {
     /// Tells the caller what is left of the limits.
     #[must_use]
     pub fn with_headroom(mut self, headroom: &Headroom) -> Self {
-        self.headroom = Some(Box::new(headroom.clone()));
+        self.rider.headroom = Some(headroom.clone());
         self
     }
 
@@ -303,8 +317,11 @@ impl Problem {
             );
             headers.insert("retry-after-ms", HeaderValue::from(after.as_millis_ceil()));
         }
-        if let Some(headroom) = &self.headroom {
+        if let Some(headroom) = &self.rider.headroom {
             crate::headers::limits(headers, headroom);
+        }
+        if let Some(receipt) = &self.rider.receipt {
+            crate::headers::receipt(headers, receipt);
         }
         if !self.retry {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));

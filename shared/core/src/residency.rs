@@ -12,14 +12,15 @@ mod place;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use sluice_units::{Jurisdiction, LedgerId, ProviderId, Region};
+use sluice_machines::registry::KeyRecord;
+use sluice_units::{Jurisdiction, LedgerId, ProviderId, Region, Timestamp};
 use thiserror::Error;
 
 pub use ask::{DATA, GATEWAY_REGION, REGION, asked};
 pub use course::Course;
 pub use place::{Countries, Country, KnownBy, Place, of_bedrock};
 
-use crate::config::{Provider, ProviderDialect, TargetRef};
+use crate::config::{Config, Provider, ProviderDialect, TargetRef};
 use crate::platform::UpstreamCall;
 
 /// A region that callers can be pinned to.
@@ -225,6 +226,17 @@ impl Residency {
 pub(crate) fn own(provider: &Provider) -> Result<Permitted<&Provider>, Refusal> {
     Residency::default().check(Hop::Own(provider))?;
     Ok(Permitted(provider))
+}
+
+/// The ledger that counts a key's requests as long as they ask for nothing else; none where its place is not known.
+pub(crate) fn of_key(
+    config: &Config,
+    key: &KeyRecord,
+    now: Timestamp,
+) -> Option<Permitted<LedgerId>> {
+    let residency = Residency::new(config.place_of(key, now).ok()?.pin, false);
+    let region = residency.pin().map(|pin| &pin.region);
+    residency.ledger(&config.ledger(&key.org, region)).ok()
 }
 
 /// A ledger that the operator asks, wherever it is: no request's data goes there.

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sluice_machines::record::{Attempt, Outcome, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
@@ -23,6 +24,7 @@ use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::receipt;
 use crate::residency::{Course, Permitted};
 use crate::session::Session;
 use crate::settle::{self, Ending};
@@ -31,6 +33,8 @@ use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
 mod attempts;
+mod unsaid;
+mod unserved;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
@@ -98,11 +102,11 @@ impl<P: Platform> Run<P> {
         match outcome {
             // Nothing reaches the caller that is not on record.
             Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {
-                Ok(self.answer(index, accepted))
+                Ok(self.answer(index, accepted).await)
             }
-            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted)),
-            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
-            None => Err(self.leave()),
+            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted).await),
+            Some(Err((index, failure))) => Err(self.fail(index, &failure).await),
+            None => Err(self.leave().await),
         }
     }
 
@@ -188,6 +192,7 @@ impl<P: Platform> Run<P> {
             return Err(Failure::Refused(wrong));
         }
         let mut answer = called?;
+        self.has_spoken();
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -225,21 +230,6 @@ impl<P: Platform> Run<P> {
         })))
     }
 
-    /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
-    fn raw_session(&self, content_type: &HeaderValue) -> Session {
-        let is_events = content_type.as_bytes().starts_with(b"text/event-stream");
-        Session::raw(is_events, self.reserved())
-    }
-
-    fn reserved(&self) -> Usage {
-        let bound = self.admitted.bound();
-        Usage {
-            input: bound.likely,
-            output: bound.output.unwrap_or_default(),
-            ..Usage::default()
-        }
-    }
-
     async fn begin_stream(
         &self,
         mut body: Body<P>,
@@ -274,7 +264,7 @@ impl<P: Platform> Run<P> {
         self.work.answered(id.to_owned(), draft.at_us.as_seconds())
     }
 
-    fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
+    async fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let course = self.course.clone();
         let Some(target) = course.target(index).map(Permitted::get) else {
             let problem = Problem::bug("the target that served");
@@ -286,12 +276,17 @@ impl<P: Platform> Run<P> {
         headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
-            Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
+            Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
         }
     }
 
-    fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
+    async fn answer_whole(
+        self,
+        target: &TargetRef,
+        whole: Whole,
+        mut head: HeaderMap,
+    ) -> Answer<P> {
         let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
@@ -299,10 +294,6 @@ impl<P: Platform> Run<P> {
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
         );
-        let draft = self.admitted.draft();
-        if !draft.operation.is_free() {
-            headers::cost(&mut head, settle::cost(Some(target), &usage, draft.at_us));
-        }
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -312,6 +303,7 @@ impl<P: Platform> Run<P> {
             status: 200,
             target: Some(target),
             usage,
+            units: whole.answer.units,
             usage_source,
             first_byte_at: Some(whole.first_byte_at),
             finish: whole.answer.finish,
@@ -319,7 +311,14 @@ impl<P: Platform> Run<P> {
             attempts: self.attempts.take(),
             dropped: settle::names(&drops),
         };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let record = settle::record(&self.admitted, self.p.now(), ending);
+        if !record.operation.is_free() {
+            headers::cost(&mut head, record.cost_nano_usd);
+        }
+        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        if let Some(receipt) = self.receipt(|| record).await {
+            headers::receipt(&mut head, &receipt);
+        }
         Answer {
             status: StatusCode::OK,
             headers: head,
@@ -355,98 +354,5 @@ impl<P: Platform> Run<P> {
                 started_at: stream.started_at,
             })),
         }
-    }
-
-    fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
-        let written = match self.work.task {
-            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Task::Embeddings(_) => 0,
-            Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
-            Task::Files(_) => return (Usage::default(), UsageSource::None),
-        };
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            output: crate::estimate::likely_output(written),
-            ..Usage::default()
-        };
-        (usage, UsageSource::Estimated)
-    }
-
-    fn fail(self, index: usize, failure: &Failure) -> Problem {
-        let target = self.course.target(index);
-        let problem = target.map_or_else(
-            || Problem::bug("the target that failed"),
-            |target| self.work.problem(failure, &target.provider.id),
-        );
-        let problem = self.course.residency().unserved(problem);
-        let problem = problem.with_headroom(self.admitted.headroom());
-        let used = (Usage::default(), UsageSource::None);
-        self.unserved(
-            Outcome::Failed,
-            problem.status().as_u16(),
-            index,
-            used,
-            failure.code(),
-        );
-        problem
-    }
-
-    /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
-    fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
-        let used = match &accepted {
-            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
-                || self.estimated(&whole.answer.body),
-                |usage| (usage, UsageSource::Provider),
-            ),
-            Accepted::Stream(stream) => stream
-                .session
-                .seen()
-                .usage_or_estimate(self.admitted.bound().likely),
-        };
-        drop(accepted);
-        let problem = Problem::from(StoreError::Unavailable {
-            store: "ledger",
-            detail: String::new(),
-        });
-        let (status, code) = (problem.status().as_u16(), problem.code().to_owned());
-        self.unserved(Outcome::Failed, status, index, used, code);
-        problem
-    }
-
-    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
-    fn leave(self) -> Problem {
-        self.tell_circuit(End::Left);
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            ..Usage::default()
-        };
-        let used = (usage, UsageSource::Estimated);
-        let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
-        self.unserved(Outcome::DownstreamLeft, status, 0, used, code);
-        Problem::left()
-    }
-
-    /// Settles a request whose caller got no answer.
-    fn unserved(
-        self,
-        outcome: Outcome,
-        status: u16,
-        target: usize,
-        (usage, usage_source): (Usage, UsageSource),
-        code: String,
-    ) {
-        let ending = Ending {
-            outcome,
-            status,
-            target: self.course.target(target).map(Permitted::get),
-            usage,
-            usage_source,
-            first_byte_at: None,
-            finish: None,
-            error: Some(code),
-            attempts: self.attempts.take(),
-            dropped: Vec::new(),
-        };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
 }

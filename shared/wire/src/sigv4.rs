@@ -311,7 +311,7 @@ pub fn percent_encode(bytes: &[u8], kept: &[u8]) -> String {
 }
 
 /// What is no escape stays as it is.
-fn percent_decode(text: &str) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use sluice_machines::registry::{Command, Reply};
+use sluice_machines::registry::{Actor, Command, Reply};
 use sluice_units::{Span, Timestamp};
 
 use crate::economy::{Key, Version};
@@ -156,6 +156,7 @@ async fn administer(world: &Rc<World>, rate: u64) {
             let key = Key::new(&world.rng, number, world.now());
             let command = Command::CreateKey {
                 key: Box::new(key.record.clone()),
+                by: Actor::default(),
             };
             // Nobody uses a key before it is there.
             if let Some(Reply::Key { .. }) = ask(world, command).await {
@@ -180,7 +181,14 @@ async fn revoke(world: &Rc<World>) {
     if good.len() > GOOD_KEYS_MIN {
         world.faults.note(Fault::KeyRevoked);
         let id = world.rng.pick(&good).clone();
-        ask(world, Command::RevokeKey { id }).await;
+        ask(
+            world,
+            Command::RevokeKey {
+                id,
+                by: Actor::default(),
+            },
+        )
+        .await;
     }
 }
 

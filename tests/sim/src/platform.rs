@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamCall,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::residency::Permitted;
 use sluice_core::secret_key;
 use sluice_machines::registry::{self, KeyRecord};
@@ -108,6 +109,14 @@ impl Platform for Port {
 
     fn secret(&self, name: &str) -> Option<Secret> {
         Some(Secret::new(format!("secret-of-{name}")))
+    }
+
+    async fn sign(&self, _: &SigningKey, _: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        None
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        None
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {

@@ -8,7 +8,7 @@ use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
-use sluice_machines::registry::{CHANGES_MAX, Command, Reply};
+use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
 use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
 use crate::bucket::Bucket;
@@ -192,7 +192,13 @@ impl World {
                 let key = Box::new(key.record);
                 while self
                     .registry
-                    .call(self, &Command::CreateKey { key: key.clone() })
+                    .call(
+                        self,
+                        &Command::CreateKey {
+                            key: key.clone(),
+                            by: Actor::default(),
+                        },
+                    )
                     .is_err()
                 {}
             }
@@ -201,6 +207,7 @@ impl World {
             let key = Key::new(&self.rng, number, self.now());
             let command = Command::CreateKey {
                 key: Box::new(key.record.clone()),
+                by: Actor::default(),
             };
             self.holders.borrow_mut().push(Holder {
                 key,
@@ -447,7 +454,7 @@ impl World {
     pub(crate) fn registered(&self, command: &Command, reply: &Reply) {
         let now = self.now();
         match (command, reply) {
-            (Command::RevokeKey { id }, _) => {
+            (Command::RevokeKey { id, .. }, _) => {
                 let mut holders = self.holders.borrow_mut();
                 let found = holders
                     .iter_mut()

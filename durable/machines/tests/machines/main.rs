@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod breaker;
+mod chain;
+mod health;
 mod held;
 mod lease;
 mod ledger;

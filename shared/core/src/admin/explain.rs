@@ -25,6 +25,7 @@ use crate::platform::Platform;
 use crate::prepare::Prepared;
 use crate::price;
 use crate::problem::Problem;
+use crate::refused::Asked;
 use crate::secret_key;
 use crate::settle;
 use crate::translate::Direct;
@@ -63,6 +64,7 @@ pub(super) async fn explain<P: Platform>(context: &Context<'_, P>) -> Result<Ans
         at: context.at,
         head: &head,
         downstream: address::language(&head),
+        asked: Asked::default(),
     };
     let mut told = Map::new();
     tell(&mut told, "key", json!(key.id));
@@ -153,7 +155,7 @@ impl<P: Platform> Context<'_, P> {
         told: &mut Map<String, Value>,
     ) -> Result<(), Problem> {
         let endpoint = address::endpoint(self.head)?;
-        let caller = authenticate::with_key(&self.config, key, self.p.now(), &self.head.headers)?;
+        let caller = authenticate::caller(&self.config, key, self.p.now(), &self.head.headers)?;
         tell(told, "caller", of_caller(&caller));
         tell(told, "residency", of_residency(&caller));
         let prepared = match endpoint {

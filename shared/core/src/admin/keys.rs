@@ -7,7 +7,7 @@ use sluice_machines::limit::Rule;
 use sluice_machines::registry::{Command, KeyRecord, Reply};
 use sluice_units::{AppId, KeyId, OrgId, Region, Span, TeamId, Timestamp, UserId};
 
-use super::{invalid, read};
+use super::{actor, invalid, read};
 use crate::address;
 use crate::config::{AccountingName, BudgetDocument, Config, DataName, LimitDocument, ScopeError};
 use crate::gateway::{Answer, Context};
@@ -57,7 +57,10 @@ pub(super) async fn create_key<P: Platform>(
         context.at,
     )?;
     let mut shown = key_json(&key, context.at);
-    let command = Command::CreateKey { key: Box::new(key) };
+    let command = Command::CreateKey {
+        key: Box::new(key),
+        by: actor(context)?,
+    };
     match context.p.registry(&command).await? {
         Reply::Key { .. } => {}
         _ => return Err(Problem::bug("the registry's answer to CreateKey")),
@@ -264,7 +267,8 @@ pub(super) async fn revoke_key<P: Platform>(
         )
     };
     let id = KeyId::new(id).map_err(|_| unknown())?;
-    match context.p.registry(&Command::RevokeKey { id }).await? {
+    let by = actor(context)?;
+    match context.p.registry(&Command::RevokeKey { id, by }).await? {
         Reply::Key { key } => {
             // This isolate need not wait for its next refresh.
             context.isolate.distrust();

@@ -593,8 +593,8 @@ fn a_pinned_caller_who_could_reach_one_unpinned_hop_is_refused_by_its_path() {
         ),
         (
             |config| {
-                config["regions"]["eu"] = json!({"countries": ["EU"], "bucket": "B"});
-                config["regions"]["alps"] = json!({"countries": ["CH"], "bucket": "B"});
+                config["regions"]["eu"] = json!({"countries": ["EU"], "bucket": "RECORDS"});
+                config["regions"]["alps"] = json!({"countries": ["CH"], "bucket": "RECORDS"});
                 config["orgs"]["acme"]["users"]["ada"]["region"] = json!("alps");
                 config["models"]["smart"]["targets"] =
                     json!([{"provider": "sandbox", "model": "echo"}]);
@@ -602,10 +602,10 @@ fn a_pinned_caller_who_could_reach_one_unpinned_hop_is_refused_by_its_path() {
             &["orgs.acme.users.ada.region: → regions.alps → ledger (place: unknown)"],
         ),
         (
-            |config| config["regions"]["alps"] = json!({"bucket": "lower"}),
+            |config| config["regions"]["alps"] = json!({"bucket": "PICTURES"}),
             &[
                 "regions.alps.countries: names no country",
-                "regions.alps.bucket: is not the name of a binding",
+                "regions.alps.bucket: is not the name of a store of records",
             ],
         ),
         (

@@ -76,8 +76,10 @@ impl<P: Platform> Run<P> {
         self.tell_circuit(match &outcome {
             Ok(Accepted::Whole(_)) => End::Answered,
             Ok(Accepted::Stream(_)) => End::Begun,
-            // Of an upload the caller may have been the slow one.
-            Err(Failure::Timeout(_)) if self.work.upload().is_some() => End::Left,
+            // Of an upload the caller may have been the slow one, or the one who broke off.
+            Err(Failure::Timeout(_) | Failure::Unreachable(_)) if self.work.upload().is_some() => {
+                End::Left
+            }
             Err(failure) => End::Failed(failure),
         });
         let code = outcome.as_ref().err().map(Failure::code);
@@ -115,6 +117,13 @@ impl<P: Platform> Run<P> {
         let refusal = || self.isolate.circuits.borrow_mut().refusal(at, target);
         if wait > Span::ZERO && refusal().is_none() {
             self.p.sleep(wait).await;
+        }
+    }
+
+    /// The head of an answer came.
+    pub(super) fn has_spoken(&self) {
+        if let Some((index, permit)) = self.permit.get() {
+            self.permit.set(Some((index, permit.of_one_who_speaks())));
         }
     }
 

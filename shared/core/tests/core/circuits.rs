@@ -187,7 +187,11 @@ fn a_provider_that_cannot_be_reached_is_left_alone_with_all_of_its_models() {
         401,
         r#"{"error":{"message":"wrong key","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
     );
-    for reaction in [Reaction::Refuse(FetchError::Connect), unauthorized] {
+    for reaction in [
+        Reaction::Refuse(FetchError::Connect),
+        Reaction::Refuse(FetchError::Broken),
+        unauthorized,
+    ] {
         let mut world = single(|_| ());
         let key = key(&mut world);
         failing(&mut world, &key, "alone", &reaction, 2);

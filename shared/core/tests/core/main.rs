@@ -8,6 +8,8 @@ mod failures;
 mod files;
 mod keys;
 mod leases;
+mod receipts;
+mod refusals;
 mod reservations;
 mod residency;
 mod streams;

@@ -162,7 +162,17 @@ fn a_request_that_asks_for_a_region_that_its_key_may_not_ask_for_is_refused_and_
             "{headers:?}"
         );
     }
-    assert!(world.seen().is_empty() && world.ledgers().is_empty());
+    assert!(world.seen().is_empty());
+    // A refusal is on record where its key's requests are, whatever was asked for.
+    for refusal in world.refusals("acme") {
+        let home = match refusal.team.as_ref().expect("a team").as_str() {
+            "eu" | "either" => "eu",
+            "us" => "us",
+            _ => "local",
+        };
+        assert_eq!(refusal.region.as_str(), home);
+    }
+    assert_eq!(world.refusals("acme").len(), 10);
 }
 
 #[test]

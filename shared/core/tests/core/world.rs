@@ -23,14 +23,16 @@ use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer,
     UpstreamBody, UpstreamCall,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::residency::Permitted;
 use sluice_core::sandbox::Step;
+use sluice_machines::chain::ChainKind;
 use sluice_machines::outbox::Line;
-use sluice_machines::record::Record;
+use sluice_machines::record::{Record, Refusal};
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
 use sluice_machines::{health, ledger, outbox};
-use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp};
+use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp, base64url};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// 2026-11-21T12:00:00Z.
@@ -89,7 +91,7 @@ struct Shared {
     now: Cell<Timestamp>,
     timers: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
     timer_count: Cell<u64>,
-    random: Cell<u8>,
+    random: Cell<u16>,
     ledgers: RefCell<BTreeMap<LedgerId, Rows>>,
     registry: RefCell<Rows>,
     script: RefCell<VecDeque<Reaction>>,
@@ -390,12 +392,12 @@ impl World {
         let mut rows = rows.clone();
         let mut records = Vec::new();
         while let Some((batch, writes)) =
-            outbox::next_batch(&rows, self.now()).expect("readable rows")
+            outbox::next_batch(&rows, self.now(), ChainKind::Usage).expect("readable rows")
         {
             records.extend(
                 batch
-                    .ndjson
-                    .lines()
+                    .records()
+                    .filter(|line| !line.contains(r#""kind":"refused""#))
                     .map(|line| serde_json::from_str::<Line>(line).expect("a line").record),
             );
             rows.apply(&writes);
@@ -403,6 +405,41 @@ impl World {
             rows.apply(&writes);
         }
         records
+    }
+
+    /// The refusals that an organisation's ledgers have on record, in order.
+    pub(crate) fn refusals(&self, org: &str) -> Vec<Refusal> {
+        let ledgers = self.shared.ledgers.borrow();
+        ledgers
+            .iter()
+            .filter(|(ledger, _)| ledger.org().as_str() == org)
+            .flat_map(|(_, rows)| rows.with_prefix("q/"))
+            .filter(|(_, line)| line.contains(r#""kind":"refused""#))
+            .map(|(_, line)| {
+                serde_json::from_str::<Line<Refusal>>(line)
+                    .expect("a line")
+                    .record
+            })
+            .collect()
+    }
+
+    /// Ships what waits, as the ledger's alarm does; the batches' texts.
+    pub(crate) fn ship(&self, org: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (ledger, rows) in self.shared.ledgers.borrow_mut().iter_mut() {
+            if ledger.org().as_str() != org {
+                continue;
+            }
+            while let Some((batch, writes)) =
+                outbox::next_batch(rows, self.now(), ChainKind::Usage).expect("readable rows")
+            {
+                rows.apply(&writes);
+                let writes = outbox::shipped(rows, &batch).expect("readable rows");
+                rows.apply(&writes);
+                texts.push(batch.ndjson);
+            }
+        }
+        texts
     }
 
     /// Expires what has passed its deadline, as the ledger's alarm does.
@@ -551,8 +588,10 @@ impl Platform for Port {
     fn random(&self) -> [u8; 16] {
         let next = self.shared.random.get().wrapping_add(1);
         self.shared.random.set(next);
-        let mut bytes = [next; 16];
-        bytes[15] = next.wrapping_mul(31);
+        let [high, low] = next.to_be_bytes();
+        let mut bytes = [low; 16];
+        bytes[14] ^= high;
+        bytes[15] = low.wrapping_mul(31);
         bytes
     }
 
@@ -563,6 +602,17 @@ impl Platform for Port {
             .get(name)
             .cloned()
             .map(Secret::new)
+    }
+
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let seed = base64url::decode(key.seed.expose())?;
+        let seed = ed25519_compact::Seed::from_slice(&seed).ok()?;
+        let pair = ed25519_compact::KeyPair::from_seed(seed);
+        Some(*pair.sk.sign(message, None))
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some("c0de".to_owned())
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
@@ -693,7 +743,16 @@ impl Platform for Port {
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        Ok(ledger::Answer { replies, notices })
+        let head = {
+            let ledgers = self.shared.ledgers.borrow();
+            outbox::head(&ledgers[ledger]).expect("readable rows")
+        };
+        let head = (head.batch > call.batch).then_some(head);
+        Ok(ledger::Answer {
+            replies,
+            notices,
+            head,
+        })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sluice_units::Region;
 
 use super::Check;
+use crate::config::deployment::suffix;
 use crate::config::document::{PlaceBy, RegionDocument};
 use crate::config::issue::Path;
 use crate::config::{Entries, secrets};
@@ -57,11 +58,14 @@ impl Check {
                 .add(&path.name("countries"), "names no country", hint);
         }
         if let Some(bucket) = &document.bucket
-            && !secrets::is_name(bucket)
+            && (!secrets::is_name(bucket) || suffix(bucket).is_none())
         {
-            let hint = "write the name of a binding, such as \"RECORDS_EU\"";
-            self.0
-                .add(&path.name("bucket"), "is not the name of a binding", hint);
+            let hint = "write RECORDS or SLUICE_RECORDS_URL, and behind it what tells the region, such as \"RECORDS_EU\"";
+            self.0.add(
+                &path.name("bucket"),
+                "is not the name of a store of records",
+                hint,
+            );
         }
         Some(RegionRules {
             region: region?,
