@@ -13,12 +13,29 @@ locals {
   makes_token  = nonsensitive(var.admin_token == null) && !contains(var.inherited_secrets, "SLUICE_ADMIN_TOKEN")
   admin_token  = local.makes_token ? sensitive(one(values(terraform_data.admin_token)[*].output)) : var.admin_token
   admin_secret = contains(var.inherited_secrets, "SLUICE_ADMIN_TOKEN") ? {} : { SLUICE_ADMIN_TOKEN = local.admin_token }
+  makes_id_key = nonsensitive(var.id_key == null) && !contains(var.inherited_secrets, "SLUICE_ID_KEY")
+  id_key       = local.makes_id_key ? sensitive(one(values(terraform_data.id_key)[*].output)) : var.id_key
+  id_secrets = merge(
+    contains(var.inherited_secrets, "SLUICE_ID_KEY") ? {} : { SLUICE_ID_KEY = local.id_key },
+    nonsensitive(var.id_key_before == null) ? {} : { SLUICE_ID_KEY_BEFORE = var.id_key_before },
+  )
 }
 
 resource "terraform_data" "admin_token" {
   for_each = local.makes_token ? toset(["admin_token"]) : toset([])
 
   # Two random identifiers of 122 bits; replace this resource to rotate the token.
+  input = sha256("${uuid()}${uuid()}")
+
+  lifecycle {
+    ignore_changes = [input]
+  }
+}
+
+resource "terraform_data" "id_key" {
+  for_each = local.makes_id_key ? toset(["id_key"]) : toset([])
+
+  # Two random identifiers of 122 bits, the same for all regions.
   input = sha256("${uuid()}${uuid()}")
 
   lifecycle {
@@ -38,7 +55,7 @@ module "region" {
   artefact_dir       = var.artefact_dir
   wasm_sha256        = var.wasm_sha256
   configuration_file = each.value.configuration_file
-  secrets            = merge(var.provider_keys, try(var.region_secrets[each.key], {}), local.admin_secret)
+  secrets            = merge(var.provider_keys, try(var.region_secrets[each.key], {}), local.admin_secret, local.id_secrets)
   inherited_secrets  = var.inherited_secrets
   bucket_lock_days   = each.value.bucket_lock_days
   bucket_locations   = each.value.bucket_locations

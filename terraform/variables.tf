@@ -119,6 +119,30 @@ variable "admin_token" {
   }
 }
 
+variable "id_key" {
+  description = "What seals the identifiers of files and batches. Null makes one of 244 random bits and keeps it in the state; with SLUICE_ID_KEY in `inherited_secrets`, Terraform never knows it."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.id_key == null || length(coalesce(var.id_key, "-")) >= 32
+    error_message = "A key for identifiers has at least 32 characters; null makes a good one."
+  }
+}
+
+variable "id_key_before" {
+  description = "The `id_key` before the present one: what it has sealed stays usable."
+  type        = string
+  default     = null
+  sensitive   = true
+
+  validation {
+    condition     = var.id_key_before == null || length(coalesce(var.id_key_before, "-")) >= 32
+    error_message = "A key for identifiers has at least 32 characters."
+  }
+}
+
 variable "tls_scope" {
   description = "For whom TLS 1.3 is the oldest allowed: `zone` for every name of the zone; `hostnames` for the gateway's alone, which needs Advanced Certificate Manager."
   type        = string

@@ -49,6 +49,36 @@ run "an_inherited_admin_token_is_not_known" {
   }
 }
 
+run "an_identifier_key_is_made_unless_it_is_given_or_inherited" {
+  assert {
+    condition     = length(terraform_data.id_key) == 1
+    error_message = "No key is made."
+  }
+}
+
+run "a_given_identifier_key_is_taken" {
+  variables {
+    id_key        = "0123456789012345678901234567890123456789"
+    id_key_before = "9876543210987654321098765432109876543210"
+  }
+
+  assert {
+    condition     = length(terraform_data.id_key) == 0
+    error_message = "Another key is made."
+  }
+}
+
+run "an_inherited_identifier_key_is_not_known" {
+  variables {
+    inherited_secrets = ["SLUICE_ID_KEY"]
+  }
+
+  assert {
+    condition     = length(terraform_data.id_key) == 0
+    error_message = "The key is in the state."
+  }
+}
+
 run "a_region_that_comes_changes_none_that_is_there" {
   variables {
     regions = { global = {}, eu = { jurisdiction = "eu" } }
@@ -100,10 +130,12 @@ run "wrong_values_are_refused" {
   variables {
     hostname       = "https://llm.example.com"
     admin_token    = "short"
+    id_key         = "short"
+    id_key_before  = "short"
     configurations = { mars = "" }
   }
 
-  expect_failures = [var.hostname, var.admin_token, var.configurations]
+  expect_failures = [var.hostname, var.admin_token, var.id_key, var.id_key_before, var.configurations]
 }
 
 run "a_region_has_a_proper_name" {

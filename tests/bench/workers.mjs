@@ -92,11 +92,13 @@ export function writeGateway(folder, options) {
   ],
   durableObjectNamespaces = [
     (className = "Ledger", uniqueKey = "ledger", enableSql = true),
+    (className = "Health", uniqueKey = "health", enableSql = true),
     (className = "Registry", uniqueKey = "registry", enableSql = true)
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
     (name = "LEDGER", durableObjectNamespace = "Ledger"),
+    (name = "HEALTH", durableObjectNamespace = "Health"),
     (name = "REGISTRY", durableObjectNamespace = "Registry"),
     (name = "KEYS", kvNamespace = "kv"),
     (name = "RECORDS", r2Bucket = "r2"),

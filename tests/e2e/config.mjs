@@ -9,6 +9,9 @@ export const SECRETS = {
   MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_AWS_ID: 'AKIAMOCKMOCKMOCKMOCK', MOCK_AWS_SECRET: 'mock/secret+access+key',
 };
 
+/** What the identifiers of files and batches are sealed with. */
+export const ID_KEY = 'identifiers-of-the-tests-0123456789abcdef';
+
 const PROVIDERS = {
   'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
@@ -25,11 +28,13 @@ const PROVIDERS = {
   'mock-vertex-claude': { dialect: 'anthropic', path: '/vertex/v1', key: 'MOCK_SERVICE_ACCOUNT', auth: 'service_account', google: { project: 'mock-project', location: 'europe-west1' } },
   'mock-mistral': {
     dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY',
-    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, assistant_prefix: true, strict_fields: true, fields_refused: ['logit_bias', 'logprobs', 'modalities', 'audio', 'service_tier', 'store', 'top_k', 'top_logprobs', 'user', 'verbosity', 'web_search_options'] },
+    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, output_dimension: true, assistant_prefix: true, strict_fields: true, fields_refused: ['logit_bias', 'logprobs', 'modalities', 'audio', 'service_tier', 'store', 'top_k', 'top_logprobs', 'user', 'verbosity', 'web_search_options'] },
   },
   'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
   'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none' },
   'mock-vllm': { dialect: 'openai', path: '/vllm/v1', key: 'MOCK_VLLM_KEY' },
+  // The only one that is left alone when it fails; the others fail for many tests at once.
+  'mock-circuit': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', retry: { attempts_max: 1 }, circuit: { failures: ['connect', 'timeout', 'error', 'overloaded'], open: '1s', open_max: '2s' } },
   'mock-no-key': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_ABSENT_KEY' },
 };
 
@@ -45,6 +50,7 @@ const ROUTES = {
   'chain/context': [['mock-openai', 'fault-context-length'], ['mock-backup', 'chat']],
   'chain/dead': [['mock-openai', 'fault-500'], ['mock-backup', 'fault-503']],
   'chain/cut': [['mock-openai', 'fault-cut-after-3'], ['mock-backup', 'chat']],
+  'chain/circuit': [['mock-circuit', 'fault-500-times-3-chain'], ['mock-backup', 'chat']],
   'chain/wrong-key': [['mock-wrong-key', 'chat'], ['mock-backup', 'chat']],
 };
 /** Each provider's echo under a name without a slash, for clients that write the model into the address. */
@@ -70,6 +76,7 @@ export function configDocument(mocksUrl) {
       // Long enough for a machine that does much else, short enough to wait for where a provider hangs.
       timeouts: { first_byte: '8s', idle: '3s', total: '30s' },
       retry: { attempts_max: 2, backoff_base: '20ms', backoff_max: '2s' },
+      circuit: { failures: [] },
     },
     accounting: { reservation_ttl: '10s', ship_interval: '500ms' },
     providers: Object.fromEntries(Object.entries(PROVIDERS).map(([name, one]) => [name, provider(mocksUrl, one)])),

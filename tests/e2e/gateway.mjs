@@ -15,7 +15,7 @@ import { gunzipSync } from 'node:zlib';
 import { Response as MiniflareResponse } from 'miniflare';
 
 import { start as startWorkerd } from '../../edge/cloudflare/dev/gateway.mjs';
-import { SECRETS, configDocument } from './config.mjs';
+import { ID_KEY, SECRETS, configDocument } from './config.mjs';
 import { json, until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
@@ -28,7 +28,7 @@ export async function startWorld(options = {}) {
   if (process.env.SLUICE_URL) return foreignWorld();
   const mocks = await startMocks();
   const secrets = { MOCK_SERVICE_ACCOUNT: JSON.stringify(await mocks.serviceAccount()) };
-  const gateway = await startGateway({ mocksUrl: mocks.url, secrets, ...options }).catch(async error => {
+  const gateway = await startGateway({ mocksUrl: mocks.url, ...options, secrets: { ...secrets, ...options.secrets } }).catch(async error => {
     await mocks.stop();
     throw error;
   });
@@ -106,10 +106,10 @@ export class Gateway {
     return until(() => this.standing(org), standing => standing.open === 0 && standing.outbox === 0, waitMs);
   }
 
-  /** Every usage record in the bucket, in the order of the objects' names. */
+  /** Every usage record in the bucket, in the order of the objects' names. A batch's first line is its header. */
   async records() {
     const objects = (await this.objects()).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').filter(Boolean).map(line => ({ ...JSON.parse(line), object: name })));
+    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').slice(1, -1).map(line => ({ ...JSON.parse(line), object: name })));
   }
 
   /** The records by request, once they satisfy (or the time is up). */
@@ -147,10 +147,10 @@ export async function startGateway(options) {
   return startSpinGateway(options);
 }
 
-async function startWorkerdGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, stateFolder, flakyBucket = false }) {
+async function startWorkerdGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, stateFolder, flakyBucket = false, isolates = [] }) {
   const folder = stateFolder ?? fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-e2e-'));
   const adminToken = randomBytes(24).toString('hex');
-  const gateway = new WorkerdGateway({ folder, adminToken, document, secrets, flakyBucket });
+  const gateway = new WorkerdGateway({ folder, adminToken, document, secrets, flakyBucket, isolates });
   await gateway.start();
   return gateway;
 }
@@ -169,7 +169,7 @@ class WorkerdGateway extends Gateway {
   }
 
   async start() {
-    const { folder, document, secrets, flakyBucket } = this.#options;
+    const { folder, document, secrets, flakyBucket, isolates } = this.#options;
     const faults = async () => {
       if (this.bucketFails) this.bucketFailures += 1;
       return new MiniflareResponse(null, { status: this.bucketFails ? 503 : 200 });
@@ -180,10 +180,15 @@ class WorkerdGateway extends Gateway {
     } : {};
     const { gateway, url } = await startWorkerd({
       build: path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build')), state: folder, document, log: Boolean(process.env.SLUICE_E2E_LOG),
-      bindings: { ...SECRETS, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken }, ...flaky,
+      bindings: { ...SECRETS, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY }, isolates, ...flaky,
     });
     this.#miniflare = gateway;
     this.url = url;
+  }
+
+  /** Another isolate of this gateway, by its name. */
+  isolate(name) {
+    return this.#miniflare.getWorker(name);
   }
 
   /** The objects in the bucket. */

@@ -59,7 +59,8 @@ export async function run(scenario, context) {
     const where = `step ${index + 1}`;
     known(step.request, 'request', where);
     known(step.expect, 'expect', where);
-    done.push(await runStep({ scenario, context, caller, fill, where, done }, step.request, step.expect ?? {}));
+    const own = step.key ? await callerOf({ ...scenario, key: step.key }, context, fill) : caller;
+    done.push(await runStep({ scenario, context, caller: own, fill, where, done }, step.request, step.expect ?? {}));
   }
   return done;
 }
@@ -91,7 +92,7 @@ const BOUNDARY = 'sluice-e2e-boundary';
 /** A form out of its parts, in their order: { name, value }, or { name, filename, value | count }; `count` bytes of no meaning. */
 function formBody(parts, fill) {
   const pieces = parts.flatMap(({ name, filename, value = '', count }) => {
-    const head = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${filename}"\r\nContent-Type: application/octet-stream`}\r\n\r\n`;
+    const head = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"${filename === undefined ? '' : `; filename="${fill(filename)}"\r\nContent-Type: application/octet-stream`}\r\n\r\n`;
     return [Buffer.from(head), count === undefined ? Buffer.from(fill(value)) : Buffer.alloc(count, 'a'), Buffer.from('\r\n')];
   });
   return Buffer.concat([...pieces, Buffer.from(`--${BOUNDARY}--\r\n`)]);
@@ -129,12 +130,13 @@ async function runStep(run, request, expect) {
   const headers = Object.fromEntries(Object.entries({ 'content-type': typeOf(request), ...caller.headers, ...request.headers })
     .map(([name, value]) => [name, fill(value).replace('$key', caller.key ?? '')]).filter(([, value]) => value !== ''));
   const body = bodyOf(request, run);
-  const target = fill(request.path ?? '/v1/chat/completions');
+  const earlier = text => text.replace(/\$(\d+)\.([\w.]+)/g, (_whole, step, expression) => lookup(run.done[Number(step)].json, expression));
+  const target = earlier(fill(request.path ?? '/v1/chat/completions'));
   const started = Date.now();
   const answer = await send(context.gateway.url + target, { method: fill(request.method ?? (body === undefined ? 'GET' : 'POST')), headers, body });
   const seen = await readAnswer(answer, target, request);
   seen.tookMs = Date.now() - started;
-  const wrong = [...invariants(seen, target, caller), ...expectations(expect, seen, fill)];
+  const wrong = [...invariants(seen, target, caller), ...expectations(expect, seen, fill, run.done)];
   if (context.mocks) wrong.push(...await upstreamProblems(context, mark, expect, fill));
   wrong.push(...await ledgerProblems(context, caller, expect, fill));
   assert.ok(wrong.length === 0, `${where}: ${wrong.join('\n  ')}\n  answer: ${seen.status} ${seen.text.slice(0, 1_000)}`);
@@ -204,12 +206,12 @@ function headerProblems(expected, headers, fill) {
   });
 }
 
-function expectations(expect, seen, fill) {
+function expectations(expect, seen, fill, done) {
   const wrong = [];
   const statuses = [expect.status ?? 200].flat();
   if (!statuses.includes(seen.status)) wrong.push(`expected status ${statuses.join(' or ')}, got ${seen.status}`);
   wrong.push(...headerProblems(expect.headers, seen.headers, fill));
-  if (expect.json) wrong.push(...mismatches(JSON.parse(fill(expect.json)), seen.json, 'body'));
+  if (expect.json) wrong.push(...mismatches(withEarlier(JSON.parse(fill(expect.json)), done), seen.json, 'body'));
   if (expect.text) wrong.push(...mismatches(fill(expect.text), seen.text, 'text'));
   if (expect.bytes !== undefined) wrong.push(...mismatches(JSON.parse(fill(String(expect.bytes))), seen.bytes.length, 'bytes'));
   if (expect.events) wrong.push(...mismatches(JSON.parse(fill(expect.events)), seen.events, 'events'));

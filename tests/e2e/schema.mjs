@@ -8,6 +8,10 @@ export const skipped = specsFolder() === null ? 'the published formats are not a
 const RESPONSES = [
   [/\/chat\/completions$/, 'CreateChatCompletionResponse'],
   [/\/embeddings$/, 'CreateEmbeddingResponse'],
+  [/\/files$/, 'ListFilesResponse', 'OpenAIFile'],
+  [/\/files\/[^/]+$/, 'OpenAIFile', 'DeleteFileResponse'],
+  [/\/batches$/, 'ListBatchesResponse', 'Batch'],
+  [/\/batches\/.+$/, 'Batch'],
   [/\/models$/, 'ListModelsResponse'],
   [/\/models\/.+$/, 'Model'],
 ];
@@ -20,8 +24,9 @@ export function answerProblem(path, status, value) {
   if (status >= 400) return problem('ErrorResponse', value);
   // The published format knows numbers only; base64 is said in words there.
   if (typeof value?.data?.[0]?.embedding === 'string') return null;
-  const [, name] = RESPONSES.find(([pattern]) => pattern.test(path.replace(/\?.*$/, ''))) ?? [];
-  return name ? problem(name, value) : null;
+  const [, ...names] = RESPONSES.find(([pattern]) => pattern.test(path.replace(/\?.*$/, ''))) ?? [];
+  const problems = names.map(name => problem(name, value));
+  return problems.includes(null) ? null : problems[0] ?? null;
 }
 
 /** What is wrong with one chunk of a stream, or `null`. */

@@ -42,6 +42,7 @@ export function writeManifest(folder, document, hosts, component = path.join(PRO
   const text = fs.readFileSync(path.join(PROJECT, 'spin.toml'), 'utf8')
     .replace('"build/spin/sluice.wasm"', JSON.stringify(component))
     .replace('"build/spin/config.json"', '"config.json"')
+    .replace('"build/spin/wasm.sha256"', JSON.stringify(path.join(path.dirname(component), 'wasm.sha256')))
     .replace('allowed_outbound_hosts = [', `allowed_outbound_hosts = [\n${hosts.map(host => `    ${JSON.stringify(host)},`).join('\n')}`)
     .replace('[variables]\n', `[variables]\n${secrets.map(name => `${name} = { default = "", secret = true }\n`).join('')}`)
     .replace('[component.sluice.variables]\n', `[component.sluice.variables]\n${secrets.map(name => `${name} = "{{ ${name} }}"\n`).join('')}`);
@@ -118,7 +119,7 @@ class SpinGateway extends Gateway {
     const { folder, manifest, redis, bucket, retention } = this.#options;
     const port = await freePort();
     const variables = {
-      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
+      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
       SLUICE_RECORDS_URL: bucket.url, SLUICE_RECORDS_HOST: bucket.host, SLUICE_RECORDS_REGION: CREDENTIALS.region, SLUICE_RECORDS_RETENTION: retention,
       SLUICE_RECORDS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
     };

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::manifest;
@@ -57,11 +58,26 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
         }
         fs::write(&stamp_path, stamp).map_err(doing(OUT))?;
     }
+    write_hash()?;
     for directory in MODULES {
         copy_modules(Path::new(directory)).map_err(doing(directory))?;
     }
     manifest::write()?;
     print_sizes()
+}
+
+/// Writes down the wasm's hash in a module of its own: it cannot hold it itself.
+fn write_hash() -> Result<(), Failure> {
+    let hash = sha256(&Path::new(OUT).join("index_bg.wasm"))?;
+    let module = format!("export default {};\n", javascript_string(&hash));
+    write_if_changed(&Path::new(OUT).join("wasm.js"), module.as_bytes())
+}
+
+/// A file's SHA-256, in lower-case hexadecimal.
+pub(crate) fn sha256(path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(doing(&path.display().to_string()))?;
+    let digest = Sha256::digest(&bytes);
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Copies a directory's modules.

@@ -25,6 +25,8 @@ const TARGET: &str = "wasm32-wasip2";
 /// The variables that every gateway has: name, default, whether it is a secret. Without a default it must be set.
 const VARIABLES: &[(&str, Option<&str>, bool)] = &[
     ("sluice_admin_token", None, true),
+    ("sluice_id_key", Some(""), true),
+    ("sluice_id_key_before", Some(""), true),
     ("sluice_store", Some("sqlite"), true),
     ("sluice_store_host", Some("redis://127.0.0.1:6379"), false),
     ("sluice_records_url", Some(""), false),
@@ -33,6 +35,8 @@ const VARIABLES: &[(&str, Option<&str>, bool)] = &[
     ("sluice_records_access_key_id", Some(""), true),
     ("sluice_records_secret_access_key", Some(""), true),
     ("sluice_records_retention", Some(""), false),
+    ("sluice_receipt_key", Some(""), true),
+    ("sluice_receipt_keys_retired", Some(""), false),
 ];
 
 /// The variables that hold addresses, which may be called.
@@ -49,6 +53,8 @@ pub(crate) fn component(options: &Options) -> Result<(), Failure> {
     let wasm = step("cargo build (component)", || compile(options.release))?;
     let component = Path::new(OUT).join("sluice.wasm");
     fs::copy(&wasm, &component).map_err(doing(OUT))?;
+    let hash = build::sha256(&component)?;
+    build::write_if_changed(&Path::new(OUT).join("wasm.sha256"), hash.as_bytes())?;
     let text = fs::read_to_string(&document).map_err(doing(OUT))?;
     let document: Value = serde_json::from_str(&text).map_err(doing("build/spin/config.json"))?;
     build::write_if_changed(&options.manifest, manifest(&document).as_bytes())?;
@@ -139,7 +145,8 @@ fn manifest(document: &Value) -> String {
          [variables]\n{declared}\n\
          [[trigger.http]]\nroute = \"/...\"\ncomponent = \"sluice\"\n\n\
          [component.sluice]\nsource = \"{OUT}/sluice.wasm\"\n\
-         files = [{{ source = \"{OUT}/config.json\", destination = \"/config.json\" }}]\n\
+         files = [\n    {{ source = \"{OUT}/config.json\", destination = \"/config.json\" }},\n    \
+         {{ source = \"{OUT}/wasm.sha256\", destination = \"/wasm.sha256\" }},\n]\n\
          sqlite_databases = [\"default\"]\nallowed_outbound_hosts = [\n{}]\n\n\
          [component.sluice.variables]\n{passed}\n\
          [component.sluice.build]\ncommand = \"cargo xtask build spin --release\"\n\

@@ -11,6 +11,7 @@
 //! | `Extend` | `Done` | `Unknown` | `Unknown` | `Unknown` |
 //! | `Raise` | `Done` or `Denied` | `Unknown` | `Unknown` | `Unknown` |
 //! | `Settle` | `Done` | `Done`, a correction | `Done`, no charge | `Unknown`, no charge |
+//! | `Refuse` | `Done`, no record | `Done`, no record | `Done`, no record | `Done`, one record |
 //! | `Release` | `Done` | `Done`, a correction to nothing | `Done`, the charge stands | `Unknown` |
 //!
 //! `Done` to an `Admit` says that the request's life is over: it must not go on. Not known is what was never admitted,
@@ -30,7 +31,8 @@
 //!   came when its lease was over, and then its record says so; nothing is admitted or leased until it fits again.
 //! - A window's limit is never exceeded within any stretch of its length, nor a rate's within any stretch of time, with
 //!   the same exceptions.
-//! - A denied request writes nothing.
+//! - A denied request writes nothing. That it was denied is told by a command of its own, which touches no scope's
+//!   numbers.
 //! - What was ever spent at the organisation = the sum of `cost_nano_usd` over all records ever queued.
 //! - Every admitted request ends in exactly one settled or expired record, or in a release; only an expired one may be
 //!   followed by one correction.
@@ -53,22 +55,25 @@ use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
-use crate::record::Record;
+use crate::record::{Record, Refusal};
 use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
 
 mod admit;
+mod call;
 mod expire;
 mod gauge;
 mod lease;
 mod measure;
 mod part;
 mod raise;
+mod refuse;
 pub(crate) mod rows;
 mod scope;
 mod settle;
 mod standing;
 mod window;
 
+pub use call::{Answer, Call, Notices};
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
 pub use part::Part;
 pub use raise::Raise;
@@ -98,6 +103,8 @@ pub const LEASE_GRACE: Span = Span::from_seconds(2);
 pub const LEASE_KEPT: Span = Span::from_seconds(600);
 /// One lease takes this part of what remains under the tightest rule, at most.
 pub const SHARE: u64 = 8;
+/// From so many records on that wait to be shipped, refusals are only counted.
+pub const REFUSALS_WAITING_MAX: u64 = 50_000;
 /// How many scopes `Standing` lists, at most.
 pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
@@ -133,6 +140,8 @@ pub enum Command {
         /// The request.
         request: RequestId,
     },
+    /// A request was refused: it is queued for the audit chain and charged to nobody.
+    Refuse(Box<Refusal>),
     /// What stands at the scopes (for the admin API).
     Standing,
 }
@@ -223,44 +232,6 @@ pub enum Reply {
     },
 }
 
-/// Commands that travel together, and what their sender has heard.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Call {
-    /// The commands, to be carried out in this order and committed together.
-    pub commands: Vec<Command>,
-    /// What the sender knows.
-    #[serde(default)]
-    pub notices: Notices,
-}
-
-/// A reply for each command, and what the ledger has heard.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The replies, in the order of the commands.
-    pub replies: Vec<Reply>,
-    /// What the ledger knows.
-    #[serde(default)]
-    pub notices: Notices,
-}
-
-/// News that travel with calls that are made anyway. Ledgers keep them in memory only: losing them makes them late.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notices {
-    /// The registry's last change (of a key or of the configuration) that anybody has heard of.
-    #[serde(default, rename = "r")]
-    pub registry_sequence: u64,
-}
-
-impl Notices {
-    /// What either knows.
-    #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self {
-            registry_sequence: self.registry_sequence.max(other.registry_sequence),
-        }
-    }
-}
-
 /// What is left after an admission, for the response's headers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headroom {
@@ -344,6 +315,10 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
             Command::Raise(raise) => &raise.request,
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
+            Command::Refuse(refusal) => {
+                keys.insert(outbox::SHIPPING.to_owned());
+                &refusal.request
+            }
             Command::Standing => {
                 reads.extend(standing::reads());
                 continue;
@@ -378,7 +353,9 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
                 &intent.draft.request
             }
             Command::Raise(raise) => &raise.request,
-            Command::Admit(_) | Command::Extend { .. } | Command::Standing => continue,
+            Command::Admit(_) | Command::Extend { .. } | Command::Refuse(_) | Command::Standing => {
+                continue;
+            }
         };
         let ends = match rows::find(&work, request)? {
             rows::Found::Open(held) => Some(held),
@@ -461,6 +438,7 @@ fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply,
         Command::Raise(wanted) => raise::raise(work, now, wanted),
         Command::Settle { actual, record } => settle::settle(work, now, *actual, record),
         Command::Release { request } => settle::release(work, now, request),
+        Command::Refuse(refusal) => refuse::refuse(work, now, refusal),
         Command::Standing => standing::standing(work, now),
     }
 }

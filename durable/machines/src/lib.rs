@@ -17,7 +17,10 @@
     )
 )]
 
+pub mod breaker;
+pub mod chain;
 pub mod events;
+pub mod health;
 pub mod ledger;
 pub mod limit;
 pub mod outbox;

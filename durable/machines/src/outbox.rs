@@ -5,20 +5,21 @@
 //!
 //! The order for the shell: [`next_batch`] → commit → upload → [`shipped`] → commit, or [`failed`] → commit.
 //! **Invariant:** a record leaves the outbox only after the store confirmed its batch; batches are numbered from 1
-//! without gaps and each record is in exactly one.
+//! without gaps, each carries the hash of the one before ([`crate::chain`]), and each record is in exactly one.
 //!
-//! Knows neither compression nor the store.
+//! Knows neither compression nor the store, and of a record no more than when it came and whose it is.
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{OrgId, Region, Span, Timestamp};
 
+use crate::chain::{self, Chain, ChainKind, GENESIS, Head};
 use crate::ledger;
 use crate::record::Record;
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
 /// How many records one batch holds, at most.
 pub const BATCH_RECORDS_MAX: u32 = 1_000;
-/// How many bytes one batch holds, at most, unless a single record is larger.
+/// How many bytes the records of one batch have, at most, unless a single record has more.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How long to wait after the first failure of the store; doubled with each further one.
 pub const RETRY_FIRST: Span = Span::from_seconds(1);
@@ -26,33 +27,80 @@ pub const RETRY_FIRST: Span = Span::from_seconds(1);
 pub const RETRY_MAX: Span = Span::from_seconds(300);
 
 const QUEUE: &str = "q/";
-const SHIPPING: &str = "ship";
+pub(crate) const SHIPPING: &str = "ship";
 
 /// Records that are shipped together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The object's name: `usage/region=R/org=O/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, where the date is the first
-    /// record's arrival. The same batch always has the same name.
+    /// The object's name: `usage/region=R/org=O/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, or
+    /// `registry/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, where the date is the first record's arrival. The same batch
+    /// always has the same name.
     pub name: String,
-    /// The records, one JSON object on each line, not yet compressed.
+    /// The header and the records, one JSON object on each line, not yet compressed.
     pub ndjson: String,
+    /// The SHA-256 of `ndjson`, in lower-case hexadecimal.
+    pub hash: String,
+    /// Its chain.
+    pub chain: Chain,
+    /// The batch's number in its chain.
+    pub number: u64,
     /// How many records.
-    pub records: u64,
+    pub count: u64,
     /// The first record's sequence number.
     pub first: u64,
     /// The last record's sequence number.
     pub last: u64,
 }
 
+impl Batch {
+    /// Where the chain stands once the store has confirmed this batch.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head {
+            batch: self.number,
+            hash: self.hash.clone(),
+        }
+    }
+
+    /// The records' texts, in order.
+    pub fn records(&self) -> impl Iterator<Item = &str> {
+        self.ndjson.lines().skip(1)
+    }
+}
+
 /// A queued record: what a line of a shipped object looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct Line<T = Record> {
     v: V1,
-    /// The record's sequence number in its ledger.
+    /// The record's sequence number in its chain.
     pub sequence: u64,
     /// The record.
     #[serde(flatten)]
-    pub record: Record,
+    pub record: T,
+}
+
+impl<T> Line<T> {
+    /// A line.
+    #[must_use]
+    pub const fn new(sequence: u64, record: T) -> Self {
+        Self {
+            v: V1,
+            sequence,
+            record,
+        }
+    }
+}
+
+/// What the outbox must know of a record.
+#[derive(Debug, Deserialize)]
+struct Stamp {
+    at_us: Timestamp,
+    #[serde(default)]
+    latency_us: Span,
+    #[serde(default)]
+    org: Option<OrgId>,
+    #[serde(default)]
+    region: Option<Region>,
 }
 
 /// Which records are in which batch.
@@ -72,6 +120,13 @@ struct Shipping {
     /// Not to be tried again before.
     #[serde(default)]
     not_before: Timestamp,
+    /// The hash of the last batch that was confirmed.
+    #[serde(default = "genesis")]
+    before: String,
+}
+
+fn genesis() -> String {
+    GENESIS.to_owned()
 }
 
 impl Default for Shipping {
@@ -83,6 +138,7 @@ impl Default for Shipping {
             last: None,
             failures: 0,
             not_before: Timestamp::default(),
+            before: genesis(),
         }
     }
 }
@@ -92,13 +148,12 @@ fn queue_key(sequence: u64) -> RowKey {
 }
 
 /// Adds a record.
-pub(crate) fn queue(work: &mut Work<'_>, sequence: u64, record: &Record) -> Result<(), RowError> {
-    let line = Line {
-        v: V1,
-        sequence,
-        record: record.clone(),
-    };
-    work.put(queue_key(sequence), &line)
+pub(crate) fn queue<T: Serialize>(
+    work: &mut Work<'_>,
+    sequence: u64,
+    record: T,
+) -> Result<(), RowError> {
+    work.put(queue_key(sequence), &Line::new(sequence, record))
 }
 
 pub(crate) fn shipping_read() -> Read {
@@ -125,17 +180,68 @@ pub fn reads() -> Vec<Read> {
 ///
 /// # Errors
 /// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
-pub fn next_batch(rows: &Rows, now: Timestamp) -> Result<Option<(Batch, WriteSet)>, RowError> {
+pub fn next_batch(
+    rows: &Rows,
+    now: Timestamp,
+    kind: ChainKind,
+) -> Result<Option<(Batch, WriteSet)>, RowError> {
     let mut shipping = shipping(rows)?;
     if now < shipping.not_before {
         return Ok(None);
     }
-    let mut ndjson = String::new();
+    let (lines, count) = lines(rows, &shipping)?;
+    let Some((key, text)) = rows.with_prefix(QUEUE).next().filter(|_| count > 0) else {
+        return Ok(None);
+    };
+    let last = shipping.first.saturating_add(count).saturating_sub(1);
+    if shipping.last.is_some_and(|fixed| fixed != last) {
+        return Err(missing(last.saturating_add(1)));
+    }
+    let stamp: Stamp = decode(key, text)?;
+    let of_ledger = kind == ChainKind::Usage;
+    let chain = Chain {
+        kind,
+        region: stamp.region.filter(|_| of_ledger),
+        org: stamp.org.filter(|_| of_ledger),
+    };
+    let head = Head {
+        batch: shipping.batch.saturating_sub(1),
+        hash: shipping.before.clone(),
+    };
+    let ndjson = chain::write(&chain, &head, shipping.first, &lines).map_err(|error| RowError {
+        key: SHIPPING.to_owned(),
+        detail: error.to_string(),
+    })?;
+    let batch = Batch {
+        name: format!(
+            "{}/date={}/{:012}.ndjson.gz",
+            chain.folder(),
+            stamp.at_us.date(),
+            shipping.batch,
+        ),
+        hash: chain::hash(ndjson.as_bytes()),
+        ndjson,
+        chain,
+        number: shipping.batch,
+        count,
+        first: shipping.first,
+        last,
+    };
+    let mut work = Work::new(rows);
+    if shipping.last.is_none() {
+        shipping.last = Some(last);
+        work.put(SHIPPING.to_owned(), &shipping)?;
+    }
+    Ok(Some((batch, work.finish()?)))
+}
+
+/// The lines of the batch to ship, and how many they are.
+fn lines(rows: &Rows, shipping: &Shipping) -> Result<(String, u64), RowError> {
+    let mut lines = String::new();
     let mut records: u64 = 0;
-    let mut first: Option<Line> = None;
     for (key, text) in rows.with_prefix(QUEUE) {
         let sequence = shipping.first.saturating_add(records);
-        let fits = ndjson.len().saturating_add(text.len()) < BATCH_BYTES_MAX
+        let fits = lines.len().saturating_add(text.len()) < BATCH_BYTES_MAX
             && records < u64::from(BATCH_RECORDS_MAX);
         let belongs = match shipping.last {
             Some(last) => sequence <= last,
@@ -147,39 +253,11 @@ pub fn next_batch(rows: &Rows, now: Timestamp) -> Result<Option<(Batch, WriteSet
         if key != queue_key(sequence) {
             return Err(missing(sequence));
         }
-        if first.is_none() {
-            first = Some(decode(key, text)?);
-        }
-        ndjson.push_str(text);
-        ndjson.push('\n');
+        lines.push_str(text);
+        lines.push('\n');
         records = records.saturating_add(1);
     }
-    let Some(Line { record, .. }) = first else {
-        return Ok(None);
-    };
-    let last = shipping.first.saturating_add(records).saturating_sub(1);
-    if shipping.last.is_some_and(|fixed| fixed != last) {
-        return Err(missing(last.saturating_add(1)));
-    }
-    let batch = Batch {
-        name: format!(
-            "usage/region={}/org={}/date={}/{:012}.ndjson.gz",
-            record.region,
-            record.org,
-            record.at_us.date(),
-            shipping.batch,
-        ),
-        ndjson,
-        records,
-        first: shipping.first,
-        last,
-    };
-    let mut work = Work::new(rows);
-    if shipping.last.is_none() {
-        shipping.last = Some(last);
-        work.put(SHIPPING.to_owned(), &shipping)?;
-    }
-    Ok(Some((batch, work.finish()?)))
+    Ok((lines, records))
 }
 
 fn missing(sequence: u64) -> RowError {
@@ -203,6 +281,7 @@ pub fn shipped(rows: &Rows, batch: &Batch) -> Result<WriteSet, RowError> {
         let next = Shipping {
             batch: current.batch.saturating_add(1),
             first: batch.last.saturating_add(1),
+            before: batch.hash.clone(),
             ..Shipping::default()
         };
         work.put(SHIPPING.to_owned(), &next)?;
@@ -253,18 +332,40 @@ pub fn alarm_reads() -> Vec<Read> {
     all
 }
 
-fn next_shipment(rows: &Rows, interval: Span) -> Result<Option<Timestamp>, RowError> {
+/// Where the chain stands: its last batch that the store confirmed. `rows` holds what [`head_reads`] names.
+///
+/// # Errors
+/// [`RowError`] when the stored row is not what this code writes.
+pub fn head(rows: &Rows) -> Result<Head, RowError> {
+    let shipping = shipping(rows)?;
+    Ok(Head {
+        batch: shipping.batch.saturating_sub(1),
+        hash: shipping.before,
+    })
+}
+
+/// What [`head`] must see.
+#[must_use]
+pub fn head_reads() -> Vec<Read> {
+    vec![shipping_read()]
+}
+
+/// When the next batch is to be shipped, if anything waits. `rows` holds what [`reads`] names.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes.
+pub fn next_shipment(rows: &Rows, interval: Span) -> Result<Option<Timestamp>, RowError> {
     let Some((key, text)) = rows.with_prefix(QUEUE).next() else {
         return Ok(None);
     };
     let shipping = shipping(rows)?;
-    let Line { record, .. } = decode(key, text)?;
+    let stamp: Stamp = decode(key, text)?;
     let waiting = rows.with_prefix(QUEUE).count();
     let full = waiting >= usize::try_from(BATCH_RECORDS_MAX).unwrap_or(usize::MAX);
     let wanted = if full || shipping.last.is_some() {
         Timestamp::default()
     } else {
-        record.at_us.plus(record.latency_us).plus(interval)
+        stamp.at_us.plus(stamp.latency_us).plus(interval)
     };
     Ok(Some(wanted.max(shipping.not_before)))
 }

@@ -1,4 +1,5 @@
-//! The usage record: one for every admitted request, written in the same commit as the money.
+//! The usage record: one for every admitted request, written in the same commit as the money; and the record of a
+//! request that was refused.
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{
@@ -76,6 +77,51 @@ pub struct Record {
     pub dropped: Vec<String>,
 }
 
+/// A request that was not let in; or many of nobody's, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The request; of those that are counted, the last.
+    pub request: RequestId,
+    /// [`RecordKind::Refused`].
+    pub kind: RecordKind,
+    /// When it arrived, in microseconds.
+    pub at_us: Timestamp,
+    /// Who would have paid.
+    pub org: OrgId,
+    /// The key's team.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub team: Option<TeamId>,
+    /// The key's application.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub app: Option<AppId>,
+    /// The key's user.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<UserId>,
+    /// The virtual key's public identifier; absent where there was none that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<KeyId>,
+    /// The model's name as the caller wrote it, where it was read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<ModelId>,
+    /// The gateway's region.
+    pub region: Region,
+    /// [`Outcome::Refused`].
+    pub outcome: Outcome,
+    /// The HTTP status that the caller saw.
+    pub status: u16,
+    /// The stable code of the reason.
+    pub error: String,
+    /// How many requests this speaks of.
+    pub count: u64,
+    /// How many were refused since the last record and only counted, because too much waited to be shipped.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub withheld: u64,
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands a reference to it"
@@ -94,6 +140,8 @@ pub enum RecordKind {
     Expired,
     /// A late settlement replaces an expired reservation's charge.
     Correction,
+    /// A request was refused ([`Refusal`]).
+    Refused,
 }
 
 /// What was asked for.
@@ -116,13 +164,17 @@ pub enum Operation {
     Rerank,
     /// How many tokens a conversation has. Costs nothing.
     CountTokens,
+    /// What a provider keeps for its callers. Costs nothing.
+    Files,
+    /// Requests that a provider works off by and by; what they use is not counted.
+    Batches,
 }
 
 impl Operation {
     /// Whether it uses nothing that is paid for, whatever the target's prices are.
     #[must_use]
     pub const fn is_free(self) -> bool {
-        matches!(self, Self::CountTokens)
+        matches!(self, Self::CountTokens | Self::Files | Self::Batches)
     }
 }
 
@@ -162,6 +214,8 @@ pub enum Outcome {
     DownstreamLeft,
     /// Nobody came to say.
     Unknown,
+    /// It was not let in.
+    Refused,
 }
 
 /// One call to a provider.

@@ -6,6 +6,7 @@
 //! - A key's identifier and hash never change and never belong to two keys; a revoked key stays revoked.
 //! - Every created or revoked key raises the sequence number by one, in the same commit.
 //! - Configuration versions are numbered from 1 without gaps; the last [`CONFIG_VERSIONS_MAX`] are kept.
+//! - Every change is queued for the audit chain in the same commit, with who, what, when and why.
 //! - Each command may come twice: the same key again, the same document again and a second revocation change nothing.
 //!
 //! Knows no secrets and does not judge documents. What a command must see is read in two rounds: [`reads`], then
@@ -16,6 +17,7 @@ use sluice_units::{AppId, KeyId, OrgId, TeamId, Timestamp, UserId};
 
 use crate::limit::Rule;
 
+mod audit;
 mod decide;
 mod rows;
 
@@ -77,6 +79,58 @@ const fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// Who changes something, and why, in their own words: whoever holds the admin token is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A key was made.
+    KeyCreated,
+    /// A key was revoked.
+    KeyRevoked,
+    /// The configuration has a new version.
+    ConfigChanged,
+}
+
+/// One change, as the audit chain has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When, in microseconds.
+    pub at_us: Timestamp,
+    /// What.
+    pub change: ChangeKind,
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// The key that was made or revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+    /// The key's organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<OrgId>,
+    /// The key's team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// The key as it stands after the change, without its secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<KeyRecord>>,
+    /// The configuration's new version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_version: Option<u64>,
+    /// The SHA-256 of its document, in lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<String>,
+}
+
 /// What the registry is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,11 +139,17 @@ pub enum Command {
     CreateKey {
         /// The key.
         key: Box<KeyRecord>,
+        /// Who, and why.
+        #[serde(default)]
+        by: Actor,
     },
     /// Revokes a key; again is harmless.
     RevokeKey {
         /// The key.
         id: KeyId,
+        /// Who, and why.
+        #[serde(default)]
+        by: Actor,
     },
     /// The keys in the order of their identifiers, a page at a time.
     ListKeys {
@@ -131,6 +191,23 @@ pub enum Command {
         /// The last sequence number that the asker knows; 0 for a new one.
         since: u64,
     },
+}
+
+impl Command {
+    /// Whether it may change something.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::CreateKey { .. }
+            | Self::RevokeKey { .. }
+            | Self::PutConfig { .. }
+            | Self::SeedConfig { .. } => true,
+            Self::ListKeys { .. }
+            | Self::FindKey { .. }
+            | Self::Config { .. }
+            | Self::Sync { .. } => false,
+        }
+    }
 }
 
 /// What the registry answers.

@@ -1,6 +1,6 @@
 // The Durable Object classes. They hold the platform's side of an object; its state is on the Rust side.
 import { DurableObject } from "cloudflare:workers";
-import { LedgerObject, RegistryObject } from "./index.js";
+import { HealthObject, LedgerObject, RegistryObject } from "./index.js";
 import { enter, generation, outlast } from "./instance.js";
 
 /** An object whose Rust side is made anew when the wasm instance that held it is gone. */
@@ -41,6 +41,12 @@ class Shell extends DurableObject {
 export class Ledger extends Shell {
   constructor(ctx, env) {
     super(ctx, env, (ctx, env, alarm) => new LedgerObject(ctx.storage, env, alarm));
+  }
+}
+
+export class Health extends Shell {
+  constructor(ctx, env) {
+    super(ctx, env, (ctx, env, alarm) => new HealthObject(ctx.storage, env, ctx, alarm));
   }
 }
 

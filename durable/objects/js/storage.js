@@ -32,9 +32,7 @@ export function wake(storage, at) {
  * Answers the hash that was stored with what is there now.
  */
 export async function create(bucket, name, text, hash) {
-  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
-  const bytes = await new Response(stream).arrayBuffer();
-  const stored = await bucket.put(name, bytes, {
+  const stored = await bucket.put(name, await pack(text), {
     onlyIf: { etagDoesNotMatch: "*" },
     customMetadata: { sha256: hash },
     httpMetadata: { contentType: "application/gzip" },
@@ -60,6 +58,32 @@ export async function notify(url, secret, id, text) {
   await answer.body?.cancel();
   return answer.ok;
 }
+
+/** How long a bucket may take for one answer. */
+const BUCKET_MILLIS_MAX = 60_000;
+/** How much of a refusal is kept, for the log. */
+const REFUSAL_CHARS_MAX = 500;
+
+/** Compresses a text. */
+export async function pack(text) {
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Sends a signed request to a bucket that speaks S3: the status, the hash of what is there, and a refusal's words. */
+export async function send(method, url, lines, body) {
+  const cells = lines.split("\n");
+  const headers = [];
+  for (let i = 0; i + 1 < cells.length; i += 2) headers.push([cells[i], cells[i + 1]]);
+  const signal = AbortSignal.timeout(BUCKET_MILLIS_MAX);
+  const answer = await fetch(url, { method, headers, body, redirect: "manual", signal });
+  const text = await answer.text();
+  const hash = answer.headers.get("x-amz-meta-sha256") ?? undefined;
+  return [answer.status, hash, answer.ok ? undefined : text.slice(0, REFUSAL_CHARS_MAX)];
+}
+
+/** Asks a bucket that is bound for anything at all. */
+export const probe = (bucket) => bucket.head("probe");
 
 /** Writes a read copy. */
 export const copy = (namespace, key, value) => namespace.put(key, value);

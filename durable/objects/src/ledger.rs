@@ -1,7 +1,8 @@
 //! The ledger's object: commands in, replies out; expiry and shipping by alarm.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
+use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::ledger::{self, Answer, Call, Notices};
 use sluice_machines::rows::{Read, Rows};
 use sluice_machines::{events, outbox};
@@ -11,16 +12,12 @@ use wasm_bindgen::prelude::*;
 use crate::clock;
 use crate::log;
 use crate::notify;
-use crate::ship::ship;
+use crate::ship::ship_all;
 use crate::storage::Storage;
 use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 
-/// The bucket of records in the environment.
-const BUCKET_NAME: &str = "RECORDS";
 /// When to try again what no rule says when to try again.
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
-/// How many batches one alarm ships; the next alarm goes on.
-const BATCHES_PER_ALARM_MAX: usize = 16;
 /// How often one alarm tells each receiver of an event; the next alarm goes on.
 const EVENTS_PER_ALARM_MAX: usize = 8;
 
@@ -33,7 +30,7 @@ pub fn set_ship_interval(interval: Span) {
     SHIP_INTERVAL.set(interval);
 }
 
-fn ship_interval() -> Span {
+pub(crate) fn ship_interval() -> Span {
     SHIP_INTERVAL.get()
 }
 
@@ -43,10 +40,11 @@ fn ship_interval() -> Span {
 pub struct LedgerObject {
     storage: Storage,
     store: Store<Storage>,
-    bucket: JsValue,
     env: JsValue,
     alarm_at: Cell<Option<Timestamp>>,
     notices: Cell<Notices>,
+    /// Where the chain stands, as far as it was looked at.
+    head: RefCell<Option<Head>>,
 }
 
 #[wasm_bindgen]
@@ -58,14 +56,13 @@ impl LedgerObject {
     #[wasm_bindgen(constructor)]
     pub fn new(storage: JsValue, env: &JsValue, alarm: Option<f64>) -> Result<Self, JsError> {
         let storage = Storage::open(storage)?;
-        let bucket = js_sys::Reflect::get(env, &BUCKET_NAME.into()).unwrap_or_default();
         Ok(Self {
             store: Store::new(storage.clone(), MIRROR_BYTES_MAX),
             storage,
-            bucket,
             env: env.clone(),
             alarm_at: Cell::new(alarm.map(clock::millis)),
             notices: Cell::default(),
+            head: RefCell::default(),
         })
     }
 
@@ -74,7 +71,11 @@ impl LedgerObject {
     /// # Errors
     /// What the database says, or what cannot be understood. Nothing was written then.
     pub fn call(&self, call: &str) -> Result<String, JsError> {
-        let Call { commands, notices } = serde_json::from_slice(call.as_bytes())
+        let Call {
+            commands,
+            notices,
+            batch,
+        } = serde_json::from_slice(call.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(&commands, |reads| self.store.read(reads))?;
@@ -86,7 +87,11 @@ impl LedgerObject {
         }
         let notices = self.notices.get().merge(notices);
         self.notices.set(notices);
-        Ok(serde_json::to_string(&Answer { replies, notices })?)
+        Ok(serde_json::to_string(&Answer {
+            replies,
+            notices,
+            head: self.head_after(batch)?,
+        })?)
     }
 
     /// Charges what has expired, ships what waits, tells of events, and says when to be woken next.
@@ -119,6 +124,16 @@ impl LedgerObject {
         Ok(rows)
     }
 
+    /// Where the chain stands, for whoever knows this batch and none after it.
+    fn head_after(&self, known: u64) -> Result<Option<Head>, Failure> {
+        let mut head = self.head.borrow_mut();
+        let head = match &mut *head {
+            Some(head) => head,
+            unknown => unknown.insert(outbox::head(&self.load(&outbox::head_reads())?)?),
+        };
+        Ok((head.batch > known).then(|| head.clone()))
+    }
+
     fn next_alarm(&self) -> Result<Option<Timestamp>, Failure> {
         let now = clock::now();
         let rows = self.load(&outbox::alarm_reads())?;
@@ -138,25 +153,8 @@ impl LedgerObject {
     }
 
     async fn ship(&self) -> Result<(), Failure> {
-        for _ in 0..BATCHES_PER_ALARM_MAX {
-            let rows = self.load(&outbox::reads())?;
-            let Some((batch, writes)) = outbox::next_batch(&rows, clock::now())? else {
-                return Ok(());
-            };
-            self.store.commit(&writes)?;
-            let outcome = ship(&self.bucket, &batch).await;
-            let rows = self.load(&outbox::reads())?;
-            match outcome {
-                Ok(()) => self.store.commit(&outbox::shipped(&rows, &batch)?)?,
-                Err(error) => {
-                    log(&format!("ledger: {error}"));
-                    return self
-                        .store
-                        .commit(&outbox::failed(&rows, clock::now(), &batch)?);
-                }
-            }
-        }
-        Ok(())
+        let forget = || drop(self.head.replace(None));
+        ship_all(&self.store, &self.env, ChainKind::Usage, forget).await
     }
 
     async fn tell(&self) -> Result<(), Failure> {

@@ -1,18 +1,23 @@
-//! The registry's object: commands in, replies out; the read copy of the keys is written by alarm.
+//! The registry's object: commands in, replies out; by alarm, the read copy of the keys is written and the audit chain
+//! of changes is shipped.
 //!
 //! A key that was made or revoked is queued for the copy in the same commit, and leaves the queue when the copy has
 //! taken it: the copy lags, but never for good.
 
 use std::cell::Cell;
 
+use sluice_machines::chain::ChainKind;
+use sluice_machines::outbox;
 use sluice_machines::registry::{self, Command, Reply};
-use sluice_machines::rows::{Read, WriteSet};
+use sluice_machines::rows::{Read, Rows, WriteSet};
 use sluice_units::{Span, Timestamp};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::clock;
+use crate::ledger::ship_interval;
 use crate::log;
+use crate::ship::ship_all;
 use crate::storage::{Storage, message};
 use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 
@@ -34,6 +39,7 @@ pub struct RegistryObject {
     storage: Storage,
     store: Store<Storage>,
     copy: JsValue,
+    env: JsValue,
     alarm_at: Cell<Option<Timestamp>>,
     failures: Cell<u32>,
 }
@@ -56,6 +62,7 @@ impl RegistryObject {
         Ok(Self {
             store: Store::new(storage.clone(), MIRROR_BYTES_MAX),
             storage,
+            env: env.clone(),
             copy: js_sys::Reflect::get(env, &COPY_NAME.into()).unwrap_or_default(),
             alarm_at: Cell::new(alarm.map(clock::millis)),
             failures: Cell::new(0),
@@ -75,19 +82,43 @@ impl RegistryObject {
         if !writes.is_empty() {
             let changes_copy = queue(&reply, &mut writes)?;
             self.store.commit(&writes)?;
-            if changes_copy {
-                self.wake_by(now)?;
-            }
+            let wait = if changes_copy {
+                Span::ZERO
+            } else {
+                ship_interval()
+            };
+            self.wake_by(now.plus(wait))?;
         }
         Ok(serde_json::to_string(&reply)?)
     }
 
-    /// Writes what waits to the read copy, and says when to be woken next.
+    /// Writes what waits to the read copy, ships the changes, and says when to be woken next.
     ///
     /// # Errors
     /// What the database says; the platform then calls again.
     pub async fn alarm(&self) -> Result<(), JsError> {
         self.alarm_at.set(None);
+        // Neither keeps the other from being tried.
+        let copied = self.copy_waiting().await;
+        match ship_all(&self.store, &self.env, ChainKind::Registry, || ()).await {
+            Ok(()) => {}
+            Err(failure) => log(&format!("registry: {failure}")),
+        }
+        copied?;
+        let rows = {
+            let mut rows = Rows::new();
+            rows.extend(self.store.read(&outbox::reads())?);
+            rows
+        };
+        if let Some(next) = outbox::next_shipment(&rows, ship_interval()).map_err(Failure::Row)? {
+            self.wake_by(next.max(clock::now()))?;
+        }
+        Ok(())
+    }
+}
+
+impl RegistryObject {
+    async fn copy_waiting(&self) -> Result<(), JsError> {
         for (row, value) in self.waiting()? {
             let hash = row.strip_prefix(QUEUE).unwrap_or_default();
             match self.put(hash, &value).await {
@@ -104,9 +135,7 @@ impl RegistryObject {
         }
         Ok(())
     }
-}
 
-impl RegistryObject {
     fn waiting(&self) -> Result<Vec<(String, String)>, Failure> {
         self.store
             .read(&[Read::prefix(QUEUE, COPIES_PER_ALARM_MAX)])

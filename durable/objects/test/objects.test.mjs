@@ -106,7 +106,7 @@ const settle = (request) => ({
 
 const lines = async (bucket, name) => {
   const bytes = Buffer.from(await (await bucket.get(name)).arrayBuffer());
-  return gunzipSync(bytes).toString("utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+  return gunzipSync(bytes).toString("utf8").trimEnd().split("\n").slice(1).map((line) => JSON.parse(line));
 };
 
 const BATCH = "usage/region=local/org=dev/date=2026-01-31/000000000001.ndjson.gz";

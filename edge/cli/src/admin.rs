@@ -102,7 +102,11 @@ impl Admin {
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, AdminError> {
-        let request = self.agent.post(self.address(path));
+        let mut request = self.agent.post(self.address(path));
+        // For the audit chain.
+        if let Ok(author) = std::env::var("USER") {
+            request = request.header("x-sluice-author", author);
+        }
         let request = request.header("authorization", self.bearer());
         self.answer(
             request

@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod audit;
 mod catalogue;
 mod config;
 mod keys;
 pub mod load;
+mod receipt;
+mod report;
 mod resolve;
 mod shape;
 mod similar;
@@ -59,6 +62,15 @@ enum Command {
     /// Look into the built-in catalogue of providers and models, or build it anew
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
+    /// Prove the audit chains of a folder or bucket, and take records out of them
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Check receipts, and make keys that sign them
+    #[command(subcommand)]
+    Receipt(receipt::ReceiptCommand),
+    /// Add up what the records of a period say
+    #[command(subcommand)]
+    Report(report::ReportCommand),
 }
 
 /// Where the gateway's admin API is, and what opens it.
@@ -104,8 +116,40 @@ pub enum Failure {
     Catalogue(sluice_catalogue::LineError),
     /// A public table cannot be imported.
     Import(sluice_catalogue::import::ImportError),
-    /// A value could not be written as JSON.
+    /// A value could not be written or read as JSON.
     Json(serde_json::Error),
+    /// A bucket could not be asked.
+    Bucket {
+        /// The bucket or the object.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// There are no batches.
+    NoBatches(String),
+    /// An audit chain is broken.
+    Broken {
+        /// What is to be said of the chains as far as they are good.
+        text: String,
+        /// The first fault of each broken chain.
+        faults: Vec<String>,
+    },
+    /// A text is no day.
+    Time {
+        /// The text.
+        text: String,
+        /// What would be one.
+        example: String,
+    },
+    /// A receipt or the published keys cannot be used.
+    Receipt {
+        /// Whose, or which file.
+        receipt: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A made-up record could not be made up.
+    MadeUp(String),
 }
 
 impl fmt::Display for Failure {
@@ -132,6 +176,24 @@ impl fmt::Display for Failure {
             Self::Catalogue(error) => writeln!(f, "{error}"),
             Self::Import(error) => writeln!(f, "{error}"),
             Self::Json(error) => writeln!(f, "{error}"),
+            Self::Bucket { name, problem } => writeln!(f, "{name}: {problem}"),
+            Self::NoBatches(location) => writeln!(
+                f,
+                "{location}: there are no batches; give the folder or bucket that holds usage/ and registry/"
+            ),
+            Self::Broken { text, faults } => {
+                write!(f, "{text}")?;
+                for fault in faults {
+                    writeln!(f, "{fault}")?;
+                }
+                let plural = if faults.len() == 1 { "" } else { "s" };
+                writeln!(f, "{} fault{plural} found", faults.len())
+            }
+            Self::Time { text, example } => {
+                writeln!(f, "{text:?} is no time such as {example}")
+            }
+            Self::Receipt { receipt, problem } => writeln!(f, "{receipt}: {problem}"),
+            Self::MadeUp(problem) => writeln!(f, "{problem}"),
         }
     }
 }
@@ -149,6 +211,9 @@ pub fn run(arguments: Arguments) -> Result<String, Failure> {
         Command::Key(command) => keys::run(command),
         Command::Config(command) => config::run(command),
         Command::Catalogue(command) => catalogue::run(command),
+        Command::Audit(command) => audit::run(command),
+        Command::Receipt(command) => receipt::run(command),
+        Command::Report(command) => report::run(command),
     }
 }
 

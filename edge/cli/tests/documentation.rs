@@ -29,6 +29,7 @@ const TABLES: [(&str, &str); 23] = [
     ("### Vertex AI", "[providers.openai.google]\nnonsense = 1"),
     ("### Timeouts", "[gateway.timeouts]\nnonsense = 1"),
     ("### Retry", "[gateway.retry]\nnonsense = 1"),
+    ("### Circuit", "[gateway.circuit]\nnonsense = 1"),
     ("### `[models.<name>]`", "[models.x]\nnonsense = 1"),
     ("A target:", "[[models.x.targets]]\nnonsense = 1"),
     (

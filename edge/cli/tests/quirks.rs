@@ -26,6 +26,7 @@ fn flags(config: &Config, model: &str) -> Vec<&'static str> {
         ("thinking_chunks", target.thinking_chunks),
         ("short_call_ids", target.short_call_ids),
         ("random_seed", target.random_seed),
+        ("output_dimension", target.output_dimension),
         ("assistant_prefix", target.assistant_prefix),
         ("strict_fields", target.strict_fields),
         ("no_json_schema", !target.json_schema),
@@ -111,7 +112,7 @@ fn encoders_know_what_the_catalogue_knows() {
             ),
             (
                 "mistral-small-latest",
-                "reasoning reasoning_adaptive sampling thinking_chunks short_call_ids random_seed assistant_prefix strict_fields fields_refused",
+                "reasoning reasoning_adaptive sampling thinking_chunks short_call_ids random_seed output_dimension assistant_prefix strict_fields fields_refused",
             ),
         ],
     );

@@ -34,6 +34,13 @@ function compatibility() {
   };
 }
 
+/** Another isolate of this worker. */
+function isolate(worker, name) {
+  const objects = Object.entries(worker.durableObjects);
+  const shared = objects.map(([binding, object]) => [binding, { ...object, scriptName: worker.name }]);
+  return { ...worker, name, durableObjects: Object.fromEntries(shared) };
+}
+
 /** The names of the secrets that the resolved configuration wants. */
 export function secretNames(build) {
   const document = JSON.parse(fs.readFileSync(path.join(build, "config.json"), "utf8"));
@@ -51,6 +58,7 @@ export function secretNames(build) {
  * - `bindings`: secrets and variables by name
  * - `log`: whether the worker's log is shown
  * - `buckets`: R2 buckets by binding
+ * - `isolates`: names of further isolates of the same gateway, which share its objects and stores
  * - `more`: further options of the worker, such as `outboundService`; `workers`: further workers
  */
 export async function start(options = {}) {
@@ -63,6 +71,7 @@ export async function start(options = {}) {
     bindings: options.bindings ?? {},
     durableObjects: {
       LEDGER: { className: "Ledger", useSQLite: true },
+      HEALTH: { className: "Health", useSQLite: true },
       REGISTRY: { className: "Registry", useSQLite: true },
     },
     kvNamespaces: { KEYS: "keys" },
@@ -79,7 +88,11 @@ export async function start(options = {}) {
     cf: false,
     ...(options.log === false ? quiet : { log: new Log(LogLevel.WARN) }),
     ...(options.state === undefined ? {} : { defaultPersistRoot: path.resolve(options.state) }),
-    workers: [worker, ...(options.workers ?? [])],
+    workers: [
+      worker,
+      ...(options.isolates ?? []).map((name) => isolate(worker, name)),
+      ...(options.workers ?? []),
+    ],
   });
   const url = await gateway.ready;
   return { gateway, url: url.origin };

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { root, secretNames, start } from "./gateway.mjs";
 
 const ADMIN_TOKEN = "SLUICE_ADMIN_TOKEN";
+const ID_KEY = "SLUICE_ID_KEY";
 
 /** Ends with one line that says why. */
 function fail(line) {
@@ -42,6 +43,18 @@ function adminToken(state) {
   return token;
 }
 
+/** What seals the identifiers of files and batches: the environment's, or the one of an earlier run, or a new one. */
+function idKey(state) {
+  const given = process.env[ID_KEY];
+  if (given) return given;
+  const file = path.join(state, "id-key");
+  const stored = readIfThere(file);
+  if (stored) return stored;
+  const key = randomBytes(32).toString("hex");
+  writePrivately(file, `${key}\n`);
+  return key;
+}
+
 async function ask(url, token, method, body) {
   const response = await fetch(url, {
     method,
@@ -67,8 +80,8 @@ async function developmentKey(url, token, state) {
   return made.body.key;
 }
 
-function secrets(token) {
-  const bindings = { [ADMIN_TOKEN]: token };
+function secrets(token, key) {
+  const bindings = { [ADMIN_TOKEN]: token, [ID_KEY]: key };
   const missing = [];
   for (const name of new Set(secretNames(path.join(root, "build")))) {
     if (process.env[name]) bindings[name] = process.env[name];
@@ -78,7 +91,7 @@ function secrets(token) {
 }
 
 function summary({ url, key, state, bindings, missing }) {
-  const bound = Object.keys(bindings).filter((name) => name !== ADMIN_TOKEN);
+  const bound = Object.keys(bindings).filter((name) => ![ADMIN_TOKEN, ID_KEY].includes(name));
   const list = (names) => (names.length === 0 ? "none" : names.join(", "));
   console.log(`
 Sluice serves at ${url}
@@ -107,7 +120,7 @@ const { values } = parseArgs({
 const state = path.resolve(values.state);
 fs.mkdirSync(state, { recursive: true, mode: 0o700 });
 const token = adminToken(state);
-const { bindings, missing } = secrets(token);
+const { bindings, missing } = secrets(token, idKey(state));
 
 let stop = () => process.exit(0);
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => stop());

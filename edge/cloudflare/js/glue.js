@@ -1,14 +1,37 @@
-// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step.
+// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step, and what
+// comes later is told under a key.
+import { tell } from "./index.js";
+import { enter, generation } from "./instance.js";
+import wasm from "./wasm.js";
 
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
 const PIECE_BYTES_MAX = 65536;
 /** How long an upstream body is read at once, at most. */
 const WHOLE_BYTES_MAX = 1 << 20;
+/** How long an upstream body is awaited together with its head, at most. */
+const SHORT_BYTES_MAX = 1 << 16;
 /** How long a stream is quiet before it shows a sign of life, at least; at most twice that. */
 const PULSE_MILLIS = 400;
 /** How much of an unwanted body is read, at most. */
 const DRAIN_BYTES_MAX = 32 << 20;
+
+/** A way to tell the instance that is there now, and no later one. */
+function teller(key) {
+  const born = generation();
+  return (isGood, value) => {
+    if (born === generation()) enter(() => tell(key, isGood, value));
+  };
+}
+
+/** Tells what becomes of a promise. */
+export function watch(promise, key) {
+  const say = teller(key);
+  promise.then(
+    (value) => say(true, value),
+    (error) => say(false, error),
+  );
+}
 
 /** A request's method, address and headers, one to a line. */
 export function head(request) {
@@ -61,17 +84,18 @@ export async function drain(request) {
 }
 
 /**
- * Resolves when the caller has gone away.
+ * Tells when the caller has gone away.
  *
  * A workerd that callers reach without Cloudflare before it hears of a caller's end (FIN) only when it next writes;
  * of a reset at once.
  */
-export function left(request) {
+export function left(request, key) {
   const { signal } = request;
-  return new Promise((resolve) => {
+  const gone = new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  watch(gone, key);
 }
 
 function pairs(lines) {
@@ -103,41 +127,48 @@ export class Upload {
   }
 }
 
-/** Calls a provider; the body is bytes or a stream. */
-export function call(method, url, headers, body, signal) {
-  return fetch(url, {
-    method,
-    headers: pairs(headers),
-    body: body.byteLength === 0 ? undefined : body,
-    redirect: "manual",
-    signal,
-  });
-}
-
-/** An answer's status and headers, one to a line. */
-export function answered(response) {
-  let text = `${response.status}`;
-  for (const [name, value] of response.headers) text += `\n${name}\n${value}`;
-  return text;
-}
-
-/** Reads a body in the pieces that the network brought, or at once where it is short and says so. */
-export class Pieces {
+/** A call to a provider; the body is bytes or a stream. Tells when the answer's head is there. */
+export class Call {
+  #controller = new AbortController();
   #response;
   #reader;
   #buffer;
+  /** The answer's status and headers, one to a line. */
+  head;
+  /** The answer's body, where it is short. */
+  short;
 
-  constructor(response) {
-    const length = response.headers.get("content-length");
-    if (response.body !== null && length !== null && Number(length) <= WHOLE_BYTES_MAX) {
-      this.#response = response;
-    } else {
-      this.#reader = response.body?.getReader({ mode: "byob" });
+  constructor(method, url, headers, body, key) {
+    const sent = fetch(url, {
+      method,
+      headers: pairs(headers),
+      body: body.byteLength === 0 ? undefined : body,
+      redirect: "manual",
+      signal: this.#controller.signal,
+    });
+    watch(this.#answered(sent), key);
+  }
+
+  async #answered(sent) {
+    const response = await sent;
+    let head = `${response.status}`;
+    for (const [name, value] of response.headers) head += `\n${name}\n${value}`;
+    this.head = head;
+    const declared = response.headers.get("content-length");
+    const length = declared === null ? Infinity : Number(declared);
+    if (response.body === null) this.short = EMPTY;
+    else if (length <= SHORT_BYTES_MAX) this.short = new Uint8Array(await response.arrayBuffer());
+    else if (length <= WHOLE_BYTES_MAX) this.#response = response;
+    else {
+      this.#reader = response.body.getReader({ mode: "byob" });
       this.#buffer = new ArrayBuffer(PIECE_BYTES_MAX);
     }
   }
 
-  /** The next piece, valid until the next call; undefined at the end. */
+  /**
+   * The next piece of a body that is not short, valid until the next call; undefined at the end. In the pieces that
+   * the network brought, or at once where it says how long it is.
+   */
   next() {
     if (this.#response !== undefined) {
       const whole = this.#response.arrayBuffer();
@@ -149,6 +180,10 @@ export class Pieces {
       if (value !== undefined) this.#buffer = value.buffer;
       return done ? undefined : value;
     });
+  }
+
+  abort() {
+    this.#controller.abort();
   }
 }
 
@@ -204,33 +239,19 @@ export class Pipe {
   }
 }
 
-/** A wait that can be given up. */
-export class Timer {
-  #id;
-
-  constructor(milliseconds) {
-    this.done = new Promise((resolve) => {
-      this.#id = setTimeout(resolve, milliseconds);
-    });
-  }
-
-  cancel() {
-    clearTimeout(this.#id);
-  }
+/** Tells after a while; answers what `clearTimeout` takes. */
+export function sleep(milliseconds, key) {
+  const say = teller(key);
+  return setTimeout(() => say(true), milliseconds);
 }
 
-/** A wait that any request can end; whoever waits goes on in its own request's context. */
-export class Signal {
-  #resolve;
-
+/** A promise that any request may settle; whoever waits for it goes on in its own request's context. */
+export class Deferred {
   constructor() {
-    this.done = new Promise((resolve) => {
-      this.#resolve = resolve;
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
     });
-  }
-
-  wake() {
-    this.#resolve();
   }
 }
 
@@ -240,11 +261,23 @@ export const ask = (namespace, name, text) => namespace.get(namespace.idFromName
 /** Reads from the read copy. */
 export const lookUp = (namespace, key) => namespace.get(key);
 
-/** Asks the bucket for anything at all. */
-export const probe = (bucket) => bucket.head("probe");
-
 /** Fills bytes with randomness. */
 export const random = (bytes) => crypto.getRandomValues(bytes);
+
+/** The hash of the wasm, as the build has written it down. */
+export const codeHash = () => wasm;
+
+/** The signing key that was used last. */
+let signer = { x: undefined, key: undefined };
+
+/** Signs with Ed25519. A key is imported once; no request waits for what another has begun. */
+export async function sign(d, x, message) {
+  if (signer.x !== x) {
+    const jwk = { kty: "OKP", crv: "Ed25519", d, x };
+    signer = { x, key: await crypto.subtle.importKey("jwk", jwk, "Ed25519", false, ["sign"]) };
+  }
+  return new Uint8Array(await crypto.subtle.sign("Ed25519", signer.key, message));
+}
 
 /** Runs work that outlives the answer. */
 export const outlive = (context, work) => context.waitUntil(work);

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use js_sys::Uint8Array;
 use sluice_core::platform::{Left, Sink};
-use wasm_bindgen_futures::JsFuture;
 
 use crate::glue;
+use crate::task::settled;
 
 /// The caller's end of a streamed answer. Dropped before its end, it breaks the answer off.
 pub(crate) struct PipeSink {
@@ -26,12 +26,12 @@ impl PipeSink {
 impl Sink for PipeSink {
     async fn send(&mut self, bytes: Bytes) -> Result<(), Left> {
         let written = self.pipe.write(Uint8Array::from(bytes.as_ref()));
-        JsFuture::from(written).await.map(drop).map_err(|_| Left)
+        settled(&written).await.map(drop).map_err(|_| Left)
     }
 
     async fn close(mut self) -> Result<(), Left> {
         self.is_closed = true;
-        JsFuture::from(self.pipe.close())
+        settled(&self.pipe.close())
             .await
             .map(drop)
             .map_err(|_| Left)

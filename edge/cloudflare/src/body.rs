@@ -8,21 +8,21 @@ use futures_util::future::{Either, select};
 use js_sys::Uint8Array;
 use sluice_core::platform::{FetchError, Rest, Sink, UpstreamAnswer, UpstreamBody, UpstreamCall};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::answer::PipeSink;
+use crate::task::{Awaited, settled};
 use crate::{glue, headers};
 
 /// A call that is aborted unless it came to its end.
 struct Call {
-    controller: glue::AbortController,
+    call: glue::Call,
     is_over: bool,
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.is_over {
-            self.controller.abort();
+            self.call.abort();
         }
     }
 }
@@ -30,54 +30,59 @@ impl Drop for Call {
 /// The body of a provider's answer.
 pub(crate) struct Body {
     call: Call,
-    pieces: glue::Pieces,
+    /// All of it, where it is short.
+    short: Option<Bytes>,
 }
 
-/// Calls a provider and waits for the answer's head.
+/// Calls a provider and waits for the answer's head, and for a short body too.
 pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
-    let mut guard = Call {
-        controller: glue::AbortController::new(),
-        is_over: false,
-    };
-    let signal = guard.controller.signal();
     let headers = headers::lines(&call.headers);
-    let promise = |body: &JsValue| {
-        glue::call(call.method.as_str(), &call.url, &headers, body, &signal)
-            // The address or a header is none that the platform takes: nothing was sent.
-            .map_err(|_| FetchError::Connect)
+    let answered = Awaited::new();
+    let begin = |body: &JsValue| {
+        glue::Call::new(
+            call.method.as_str(),
+            &call.url,
+            &headers,
+            body,
+            answered.key(),
+        )
+        .map(|call| Call {
+            call,
+            is_over: false,
+        })
+        // The address or a header is none that the platform takes: nothing was sent.
+        .map_err(|_| FetchError::Connect)
     };
-    let outcome = match call.rest {
+    let (mut guard, outcome) = match call.rest {
         None => {
-            let promise = promise(&Uint8Array::from(call.body.as_ref()))?;
+            let guard = begin(&Uint8Array::from(call.body.as_ref()))?;
             drop(call.body);
-            JsFuture::from(promise).await
+            (guard, answered.await)
         }
         Some(rest) => {
             let pipe = glue::Pipe::new("");
-            let promise = promise(&pipe.readable())?;
+            let guard = begin(&pipe.readable())?;
             let sent = pin!(send(PipeSink::new(pipe), call.body, rest));
-            match select(JsFuture::from(promise), sent).await {
+            let outcome = match select(answered, sent).await {
                 Either::Left((outcome, _)) => outcome,
-                Either::Right((Ok(()), promise)) => promise.await,
+                Either::Right((Ok(()), answered)) => answered.await,
                 Either::Right((Err(()), _)) => return Err(FetchError::Broken),
-            }
+            };
+            (guard, outcome)
         }
     };
-    let Ok(response) = outcome else {
+    if outcome.is_err() {
         // The platform tells a refused connection from a broken one in no way, so the worse is assumed.
         guard.is_over = true;
         return Err(FetchError::Broken);
-    };
-    let (status, headers) =
-        headers::answer(&glue::answered(&response)).ok_or(FetchError::Broken)?;
-    let pieces = glue::Pieces::new(&response).map_err(|_| FetchError::Broken)?;
+    }
+    let (status, headers) = headers::answer(&guard.call.head()).ok_or(FetchError::Broken)?;
+    let short = guard.call.short().map(|bytes| Bytes::from(bytes.to_vec()));
+    guard.is_over = short.is_some();
     Ok(UpstreamAnswer {
         status,
         headers,
-        body: Body {
-            call: guard,
-            pieces,
-        },
+        body: Body { call: guard, short },
     })
 }
 
@@ -92,7 +97,11 @@ async fn send(mut sink: PipeSink, first: Bytes, mut rest: Rest) -> Result<(), ()
 
 impl UpstreamBody for Body {
     async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        match JsFuture::from(self.pieces.next()).await {
+        if let Some(short) = &mut self.short {
+            let whole = std::mem::take(short);
+            return Ok((!whole.is_empty()).then_some(whole));
+        }
+        match settled(&self.call.call.next()).await {
             Ok(piece) if piece.is_undefined() => {
                 self.call.is_over = true;
                 Ok(None)

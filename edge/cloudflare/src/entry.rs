@@ -4,40 +4,32 @@
 //! whether or not anybody listens: so a caller who leaves is settled like any other.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
-use js_sys::{Function, Uint8Array};
-use serde::Deserialize;
+use js_sys::{Function, Promise, Uint8Array};
+use sluice_core::config::Deployment;
 use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
+use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
-use sluice_machines::events::Receiver;
-use sluice_units::Span;
+use sluice_units::{ProviderId, Region};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::answer::PipeSink;
+use crate::task::{self, settled};
 use crate::worker::Worker;
 use crate::{glue, headers};
 
+/// What this instance was started with.
+struct Instance {
+    isolate: Rc<Isolate>,
+    region: Region,
+}
+
 thread_local! {
-    static ISOLATE: RefCell<Option<Rc<Isolate>>> = const { RefCell::new(None) };
-}
-
-/// What the shell itself must know of the configuration.
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    accounting: Accounting,
-    #[serde(default)]
-    notify: BTreeMap<String, Receiver>,
-}
-
-/// How its ledgers ship.
-#[derive(Default, Deserialize)]
-struct Accounting {
-    ship_interval: Option<String>,
+    static INSTANCE: RefCell<Option<Rc<Instance>>> = const { RefCell::new(None) };
 }
 
 /// Starts the instance with the configuration that was deployed with the code.
@@ -53,38 +45,63 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Document { accounting, notify } = serde_json::from_slice(document.as_bytes())?;
-    sluice_objects::set_receivers(Receiver::all(notify));
-    if let Some(interval) = accounting.ship_interval {
-        sluice_objects::set_ship_interval(Span::parse(&interval)?);
-    }
-    ISOLATE.set(Some(Rc::new(Isolate::new(document))));
+    let Deployment {
+        region,
+        ship_interval,
+        receivers,
+    } = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
+    sluice_objects::set_ship_interval(ship_interval);
+    sluice_objects::set_receivers(receivers);
+    let instance = Instance {
+        region,
+        isolate: Rc::new(Isolate::new(document)),
+    };
+    INSTANCE.set(Some(Rc::new(instance)));
+    sluice_objects::set_look(Rc::new(look));
     Ok(())
+}
+
+/// Looks at a provider on behalf of an object.
+fn look(
+    env: &JsValue,
+    context: &JsValue,
+    provider: ProviderId,
+) -> Pin<Box<dyn Future<Output = Option<bool>>>> {
+    let (env, context) = (env.clone(), context.clone());
+    Box::pin(async move {
+        let instance = INSTANCE.with_borrow(Clone::clone)?;
+        let region = instance.region.clone();
+        let worker = Worker::new(JsValue::UNDEFINED, env, context, region);
+        look::look(&worker, &instance.isolate, &provider).await
+    })
 }
 
 /// Serves one request to its end; `resolve` takes the answer.
 ///
-/// # Errors
-/// When the platform refuses the answer, or nothing was started.
+/// The promise is rejected when the platform refuses the answer, or nothing was started.
 #[wasm_bindgen]
-pub async fn handle(
+pub fn handle(request: JsValue, env: JsValue, context: JsValue, resolve: Function) -> Promise {
+    task::begin(serve(request, env, context, resolve))
+}
+
+async fn serve(
     request: JsValue,
     env: JsValue,
     context: JsValue,
     resolve: Function,
 ) -> Result<(), JsValue> {
-    let Some(isolate) = ISOLATE.with_borrow(Clone::clone) else {
+    let Some(instance) = INSTANCE.with_borrow(Clone::clone) else {
         return Err(JsError::new("the instance was not started").into());
     };
     let head = headers::request(&glue::head(&request));
-    let worker = Worker::new(request.clone(), env, context);
+    let worker = Worker::new(request.clone(), env, context, instance.region.clone());
     let answer = match head {
-        Some(head) => gateway::handle(&worker, &isolate, head).await,
+        Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
         None => Answer::unreadable(),
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
-        let _ = JsFuture::from(glue::drain(&request)).await;
+        let _ = settled(&glue::drain(&request)).await;
     }
     give(&worker, answer, &resolve).await
 }

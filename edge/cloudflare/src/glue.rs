@@ -11,7 +11,14 @@ extern "C" {
 
     pub(crate) fn drain(request: &JsValue) -> Promise;
 
-    pub(crate) fn left(request: &JsValue) -> Promise;
+    /// Tells under the key when the caller has gone away.
+    pub(crate) fn left(request: &JsValue, key: f64);
+
+    /// Tells under the key what becomes of the promise.
+    pub(crate) fn watch(promise: &Promise, key: f64);
+
+    /// Tells under the key after a while.
+    pub(crate) fn sleep(milliseconds: f64, key: f64) -> f64;
 
     #[wasm_bindgen(catch)]
     pub(crate) fn respond(
@@ -21,15 +28,6 @@ extern "C" {
         body: &JsValue,
     ) -> Result<(), JsValue>;
 
-    #[wasm_bindgen(catch)]
-    pub(crate) fn call(
-        method: &str,
-        url: &str,
-        headers: &str,
-        body: &JsValue,
-        signal: &JsValue,
-    ) -> Result<Promise, JsValue>;
-
     pub(crate) type Upload;
 
     #[wasm_bindgen(constructor, catch)]
@@ -38,15 +36,29 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn next(this: &Upload) -> Promise;
 
-    pub(crate) fn answered(response: &JsValue) -> String;
+    pub(crate) type Call;
 
-    pub(crate) type Pieces;
-
+    /// Tells under the key when the answer's head is there.
     #[wasm_bindgen(constructor, catch)]
-    pub(crate) fn new(response: &JsValue) -> Result<Pieces, JsValue>;
+    pub(crate) fn new(
+        method: &str,
+        url: &str,
+        headers: &str,
+        body: &JsValue,
+        key: f64,
+    ) -> Result<Call, JsValue>;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn head(this: &Call) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn short(this: &Call) -> Option<Uint8Array>;
 
     #[wasm_bindgen(method)]
-    pub(crate) fn next(this: &Pieces) -> Promise;
+    pub(crate) fn next(this: &Call) -> Promise;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn abort(this: &Call);
 
     pub(crate) type Pipe;
 
@@ -65,28 +77,20 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn abort(this: &Pipe);
 
-    pub(crate) type Timer;
-
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new(milliseconds: f64) -> Timer;
-
-    #[wasm_bindgen(method, getter)]
-    pub(crate) fn done(this: &Timer) -> Promise;
-
-    #[wasm_bindgen(method)]
-    pub(crate) fn cancel(this: &Timer);
-
     #[derive(Clone)]
-    pub(crate) type Signal;
+    pub(crate) type Deferred;
 
     #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> Signal;
+    pub(crate) fn new() -> Deferred;
 
     #[wasm_bindgen(method, getter)]
-    pub(crate) fn done(this: &Signal) -> Promise;
+    pub(crate) fn promise(this: &Deferred) -> Promise;
 
     #[wasm_bindgen(method)]
-    pub(crate) fn wake(this: &Signal);
+    pub(crate) fn resolve(this: &Deferred);
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn reject(this: &Deferred, error: &JsValue);
 
     #[wasm_bindgen(catch)]
     pub(crate) fn ask(namespace: &JsValue, name: &str, text: &str) -> Result<Promise, JsValue>;
@@ -94,10 +98,12 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = lookUp)]
     pub(crate) fn look_up(namespace: &JsValue, key: &str) -> Result<Promise, JsValue>;
 
-    #[wasm_bindgen(catch)]
-    pub(crate) fn probe(bucket: &JsValue) -> Result<Promise, JsValue>;
-
     pub(crate) fn random(bytes: &mut [u8]);
+
+    #[wasm_bindgen(js_name = codeHash)]
+    pub(crate) fn code_hash() -> String;
+
+    pub(crate) fn sign(seed: &str, public: &str, message: Uint8Array) -> Promise;
 
     pub(crate) fn outlive(context: &JsValue, work: Promise);
 }
@@ -110,16 +116,8 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
-    pub(crate) type AbortController;
-
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> AbortController;
-
-    #[wasm_bindgen(method, getter)]
-    pub(crate) fn signal(this: &AbortController) -> JsValue;
-
-    #[wasm_bindgen(method)]
-    pub(crate) fn abort(this: &AbortController);
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub(crate) fn clear_timeout(id: f64);
 
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     pub(crate) fn log_info(line: &str);

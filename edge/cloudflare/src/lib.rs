@@ -8,7 +8,9 @@ mod body;
 mod entry;
 mod glue;
 mod headers;
+mod task;
 mod worker;
 
 pub use entry::{handle, start};
 pub use sluice_objects::{LedgerObject, RegistryObject};
+pub use task::tell;

@@ -9,25 +9,26 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
-use sluice_units::{LedgerId, Secret, Span, Timestamp};
+use sluice_machines::{health, ledger, registry};
+use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use crate::body::{self, Body};
 use crate::glue;
+use crate::task::{self, Awaited, settled};
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
+/// The Durable Objects of what regions know of their providers.
+const HEALTH: &str = "HEALTH";
 /// The Durable Object of the registry.
 const REGISTRY: &str = "REGISTRY";
 /// The one object in there.
 const REGISTRY_NAME: &str = "registry";
 /// The namespace with the read copy of the keys.
 const KEYS: &str = "KEYS";
-/// The bucket of usage records.
-const RECORDS: &str = "RECORDS";
 /// The longest wait that the platform's timers take, in milliseconds.
 const TIMER_MILLIS_MAX: i64 = i32::MAX as i64;
 
@@ -39,19 +40,19 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
-    left: OnceCell<Promise>,
+    region: Region,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue) -> Self {
+    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
-            left: OnceCell::new(),
+            region,
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -93,15 +94,15 @@ async fn answer(
         store,
         detail: glue::message(&error),
     };
-    JsFuture::from(asked.map_err(failed)?).await.map_err(failed)
+    settled(&asked.map_err(failed)?).await.map_err(failed)
 }
 
 /// A wait that is given up when it is dropped.
-struct Wait(glue::Timer);
+struct Timer(f64);
 
-impl Drop for Wait {
+impl Drop for Timer {
     fn drop(&mut self) {
-        self.0.cancel();
+        glue::clear_timeout(self.0);
     }
 }
 
@@ -125,8 +126,20 @@ impl Platform for Worker {
         value.as_string().map(Secret::new)
     }
 
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        // Copied before the first wait: the view would not outlive a growing memory.
+        let message = Uint8Array::from(message);
+        let signed = settled(&glue::sign(key.seed.expose(), &key.public, message)).await;
+        let signed: Uint8Array = signed.ok()?.unchecked_into();
+        signed.to_vec().try_into().ok()
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some(glue::code_hash())
+    }
+
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
-        let received = JsFuture::from(glue::receive(&self.0.request, bytes_max as f64))
+        let received = settled(&glue::receive(&self.0.request, bytes_max as f64))
             .await
             .map_err(|_| ReceiveError::Incomplete)?;
         if received.is_null() {
@@ -145,7 +158,7 @@ impl Platform for Worker {
                 self.0.upload.get_or_init(|| upload)
             }
         };
-        let piece = JsFuture::from(upload.next()).await.map_err(incomplete)?;
+        let piece = settled(&upload.next()).await.map_err(incomplete)?;
         if piece.is_undefined() {
             return Ok(None);
         }
@@ -155,31 +168,33 @@ impl Platform for Worker {
 
     async fn sleep(&self, span: Span) {
         let millis = span.as_millis_ceil().clamp(0, TIMER_MILLIS_MAX);
-        let wait = Wait(glue::Timer::new(millis as f64));
-        // A timer's promise is never rejected.
-        let _ = JsFuture::from(wait.0.done()).await;
+        let over = Awaited::new();
+        let _timer = Timer(glue::sleep(millis as f64, over.key()));
+        // A timer never fails.
+        let _ = over.await;
     }
 
     async fn left(&self) {
-        let left = self.0.left.get_or_init(|| glue::left(&self.0.request));
-        // This promise is never rejected either.
-        let _ = JsFuture::from(left.clone()).await;
+        let left = Awaited::new();
+        glue::left(&self.0.request, left.key());
+        // Nor does this.
+        let _ = left.await;
     }
 
     /// The platform ties a task to the request whose event it wakes in: so a wait goes through a promise, which
     /// brings it back to its own.
     async fn woken(&self, hand_out: impl FnOnce(Wake)) {
-        let signal = glue::Signal::new();
-        let done = signal.done();
-        hand_out(Box::new(move || signal.wake()));
+        let signal = glue::Deferred::new();
+        let woken = settled(&signal.promise());
+        hand_out(Box::new(move || signal.resolve()));
         // Never rejected.
-        let _ = JsFuture::from(done).await;
+        let _ = woken.await;
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
-        let work = future_to_promise(async move {
+        let work = task::begin(async move {
             work.await;
-            Ok(JsValue::UNDEFINED)
+            Ok(())
         });
         glue::outlive(&self.0.context, work);
     }
@@ -200,6 +215,11 @@ impl Platform for Worker {
         self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
     }
 
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let name = self.0.region.as_str();
+        self.ask("health", HEALTH, name, command).await
+    }
+
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
         let store = "key copy";
         let found = answer(
@@ -218,9 +238,12 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        answer("records", glue::probe(&self.binding(RECORDS)?))
+        sluice_objects::probe_records(&self.0.env)
             .await
-            .map(drop)
+            .map_err(|error| StoreError::Unavailable {
+                store: "records",
+                detail: error.to_string(),
+            })
     }
 
     fn log(&self, level: Level, line: &str) {

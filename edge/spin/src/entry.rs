@@ -43,17 +43,18 @@ impl Guest for Component {
                 return give_plain(Answer::<Spin>::problem(
                     &problem,
                     Downstream::ChatCompletions,
+                    None,
                 ));
             }
         };
         let Some(head) = headers::head(&request) else {
             return give_plain(Answer::<Spin>::unreadable());
         };
+        let platform = Spin::new(Rc::clone(&instance), request);
         if head.uri.path() == UPKEEP_PATH {
-            return upkeep(&instance, &head.method, &head.headers).await;
+            return upkeep(&platform, &instance, &head.method, &head.headers).await;
         }
         let is_about_health = head.uri.path().starts_with(HEALTH_PATHS);
-        let platform = Spin::new(Rc::clone(&instance), request);
         if !is_about_health {
             instance.warm(&platform).await;
         }
@@ -88,6 +89,7 @@ fn give_plain(answer: Answer<Spin>) -> Result<Response, ErrorCode> {
 }
 
 async fn upkeep(
+    platform: &Spin,
     instance: &Instance,
     method: &Method,
     headers: &HeaderMap,
@@ -110,6 +112,9 @@ async fn upkeep(
     };
     if !is_allowed {
         return answer::whole(StatusCode::UNAUTHORIZED, HeaderMap::new(), Bytes::new());
+    }
+    if let Err(failure) = maintain::look(platform, instance).await {
+        eprintln!("warn: upkeep: {failure}");
     }
     match maintain::all(instance).await {
         Ok(ledgers) => {

@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::Deserialize;
+use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
+use sluice_machines::chain::Head;
 use sluice_machines::events::Receiver;
-use sluice_units::{LedgerId, Span};
+use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
 use crate::bucket::Bucket;
@@ -22,10 +23,12 @@ use crate::variables;
 
 /// The configuration that was deployed with the component, among the application's files.
 const DOCUMENT_PATH: &str = "/config.json";
+/// The component's own hash, which it cannot hold itself.
+const CODE_HASH_PATH: &str = "/wasm.sha256";
+/// The registry's name in the store.
+pub(crate) const REGISTRY: &str = "registry";
 /// What the names of ledgers begin with.
 pub(crate) const LEDGERS: &str = "ledger/";
-/// How long a record waits for others unless the configuration says.
-const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 
 /// Why an instance cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -62,6 +65,11 @@ pub(crate) struct Instance {
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
+    /// Where the ledgers' chains stand, as far as this instance shipped them.
+    pub(crate) heads: RefCell<BTreeMap<String, Head>>,
+    /// The SHA-256 of the component, where the build has written it down.
+    pub(crate) code_hash: Option<String>,
+    region: Region,
     warmth: RefCell<Warmth>,
 }
 
@@ -71,21 +79,6 @@ enum Warmth {
     /// Somebody fetches it; these wait.
     Warming(Vec<Event>),
     Warm,
-}
-
-/// What the shell itself must know of the configuration.
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    accounting: Accounting,
-    #[serde(default)]
-    notify: BTreeMap<String, Receiver>,
-}
-
-/// How its ledgers ship.
-#[derive(Default, Deserialize)]
-struct Accounting {
-    ship_interval: Option<String>,
 }
 
 thread_local! {
@@ -109,21 +102,25 @@ impl Instance {
     fn start() -> Result<Self, StartError> {
         let unusable = |error: &dyn std::fmt::Display| StartError::Document(error.to_string());
         let text = std::fs::read_to_string(DOCUMENT_PATH).map_err(|error| unusable(&error))?;
-        let document: Document =
-            serde_json::from_slice(text.as_bytes()).map_err(|error| unusable(&error))?;
-        let interval = document.accounting.ship_interval.as_deref();
-        let interval = interval.map(Span::parse).transpose();
+        let Deployment {
+            region,
+            ship_interval,
+            receivers,
+        } = Deployment::read(&text).map_err(StartError::Document)?;
         let store = variables::get("sluice_store");
         Ok(Self {
-            ship_interval: interval
-                .map_err(|error| unusable(&error))?
-                .unwrap_or(SHIP_INTERVAL_DEFAULT),
+            ship_interval,
+            region,
             store: AnyStore::named(store.as_deref().unwrap_or("sqlite"))?,
             bucket: Bucket::from_variables()?,
-            receivers: Receiver::all(document.notify),
+            receivers,
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
             queues: Queues::default(),
+            heads: RefCell::default(),
+            code_hash: std::fs::read_to_string(CODE_HASH_PATH)
+                .ok()
+                .map(|hash| hash.trim().to_owned()),
             warmth: RefCell::new(Warmth::Cold),
         })
     }
@@ -155,6 +152,11 @@ impl Instance {
             Warmth::Cold
         };
         drop(self.warmth.replace(now));
+    }
+
+    /// The name of what this region knows of its providers.
+    pub(crate) fn health(&self) -> String {
+        format!("health/{}", self.region)
     }
 }
 

@@ -1,4 +1,5 @@
 //! What a ledger needs besides its callers: expired reservations are charged, records are shipped, events are told.
+//! The registry's changes are shipped in the same way.
 //!
 //! No alarm wakes a component. So a request that used a ledger sees to it once its answer is out and the records have
 //! had time to gather, and whoever calls the maintenance address sees to all of them. Of several who would see to one
@@ -6,15 +7,18 @@
 
 use std::rc::Rc;
 
+use sluice_core::look;
+use sluice_machines::chain::ChainKind;
 use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
 use crate::clock;
-use crate::instance::{Instance, LEDGERS};
+use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::notify;
+use crate::platform::Spin;
 use crate::store::Failure;
-use crate::tasks::{Claim, Claimed, Ended, Expire, NextBatch, NextEvents, Told};
+use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch, NextEvents, Told};
 
 /// How many batches are shipped in a row.
 const BATCHES_MAX: usize = 16;
@@ -54,7 +58,7 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
     });
 }
 
-/// Sees to every ledger in the store; returns how many there are.
+/// Sees to every ledger in the store, and to the registry; returns how many ledgers there are.
 ///
 /// # Errors
 /// When the store does not say which there are.
@@ -63,7 +67,25 @@ pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
     for object in &objects {
         see_to(instance, object, clock::now(), Span::ZERO).await;
     }
+    see_to(instance, REGISTRY, clock::now(), Span::ZERO).await;
     Ok(objects.len())
+}
+
+/// Looks at the providers that fail or that nobody calls.
+///
+/// # Errors
+/// When the store does not say which those are.
+pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Failure> {
+    let object = instance.health();
+    for provider in instance.store.run(&object, &Due).await? {
+        let answers = look::look(platform, &instance.isolate, &provider).await;
+        let looked = Looked {
+            provider: &provider,
+            answers,
+        };
+        instance.store.run(&object, &looked).await?;
+    }
+    Ok(())
 }
 
 async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: Span) {
@@ -83,10 +105,15 @@ async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), F
             None => clock::sleep(clock::jitter(INTERVAL_MIN)).await,
         }
     }
-    instance.store.run(object, &Expire).await?;
+    let kind = if object == REGISTRY {
+        ChainKind::Registry
+    } else {
+        instance.store.run(object, &Expire).await?;
+        ChainKind::Usage
+    };
     if let Some(bucket) = &instance.bucket {
         // Without one the records wait in the outbox.
-        ship(instance, object, bucket).await?;
+        ship(instance, object, kind, bucket).await?;
     }
     tell(instance, object).await
 }
@@ -121,13 +148,22 @@ async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn ship(instance: &Instance, object: &str, bucket: &Bucket) -> Result<(), Failure> {
+async fn ship(
+    instance: &Instance,
+    object: &str,
+    kind: ChainKind,
+    bucket: &Bucket,
+) -> Result<(), Failure> {
     for _ in 0..BATCHES_MAX {
-        let Some(batch) = instance.store.run(object, &NextBatch).await? else {
+        let Some(batch) = instance.store.run(object, &NextBatch(kind)).await? else {
             return Ok(());
         };
         let outcome = bucket.ship(&batch).await;
         let is_shipped = outcome.is_ok();
+        if is_shipped {
+            let mut heads = instance.heads.borrow_mut();
+            heads.insert(object.to_owned(), batch.head());
+        }
         let ended = Ended {
             batch: &batch,
             is_shipped,

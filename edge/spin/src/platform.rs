@@ -5,27 +5,27 @@ use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use ed25519_compact::{KeyPair, Seed};
 use http::{HeaderMap, header};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
-use sluice_units::{LedgerId, Secret, Span, Timestamp};
+use sluice_machines::{health, ledger, registry};
+use sluice_units::{LedgerId, Secret, Span, Timestamp, base64url};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Trailers};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::answer::Presence;
 use crate::event::event;
-use crate::instance::{self, Instance};
+use crate::instance::{self, Instance, REGISTRY};
 use crate::store::Failure;
-use crate::tasks::Asked;
+use crate::tasks::{Asked, Measured};
 use crate::upstream::{self, Body};
 use crate::{bucket, clock, combine, maintain, variables};
 
-/// The registry's name in the store.
-const REGISTRY: &str = "registry";
 /// How much of a body is read at once, at most.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 
@@ -177,6 +177,16 @@ impl Platform for Spin {
         clock::sleep(span).await;
     }
 
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let seed = base64url::decode(key.seed.expose())?;
+        let pair = KeyPair::from_seed(Seed::from_slice(&seed).ok()?);
+        Some(*pair.sk.sign(message, None))
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        self.0.instance.code_hash.clone()
+    }
+
     async fn left(&self) {
         self.0.presence.left().await;
     }
@@ -207,20 +217,31 @@ impl Platform for Spin {
         let replies = combine::run(instance, &object, &call.commands)
             .await
             .map_err(unavailable("ledger"))?;
+        let head = instance.heads.borrow().get(&object).cloned();
         maintain::soon(instance, object);
         Ok(ledger::Answer {
             replies,
             notices: call.notices,
+            head: head.filter(|head| head.batch > call.batch),
         })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
-        self.0
-            .instance
+        let instance = &self.0.instance;
+        let reply = instance.store.run(REGISTRY, &Asked(command)).await;
+        if command.changes() {
+            maintain::soon(instance, REGISTRY.to_owned());
+        }
+        reply.map_err(unavailable("registry"))
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let instance = &self.0.instance;
+        instance
             .store
-            .run(REGISTRY, &Asked(command))
+            .run(&instance.health(), &Measured(command))
             .await
-            .map_err(unavailable("registry"))
+            .map_err(unavailable("health"))
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -1,11 +1,13 @@
 //! The machines' commands as tasks for the store.
 
+use sluice_machines::chain::ChainKind;
 use sluice_machines::events::{self, Delivery};
+use sluice_machines::health;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
 use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{ProviderId, Span, Timestamp};
 
 use crate::store::{Found, Stop, Task};
 
@@ -47,6 +49,69 @@ impl Task for Asked<'_> {
     }
 }
 
+/// A command about what the region knows of its providers.
+pub(crate) struct Measured<'a>(pub(crate) &'a health::Command);
+
+impl Task for Measured<'_> {
+    type Reply = health::Reply;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&health::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        health::decide(rows, now, self.0)
+    }
+}
+
+/// Which providers are to be looked at now.
+pub(crate) struct Due;
+
+impl Task for Due {
+    type Reply = Vec<ProviderId>;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&health::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok((health::due(rows, now)?.0, WriteSet::new()))
+    }
+}
+
+/// What came of looking at a provider.
+pub(crate) struct Looked<'a> {
+    /// The provider.
+    pub(crate) provider: &'a ProviderId,
+    /// Whether it answers, if that can be told.
+    pub(crate) answers: Option<bool>,
+}
+
+impl Task for Looked<'_> {
+    type Reply = ();
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&health::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let writes = health::looked(rows, now, self.provider, self.answers)?;
+        Ok(((), writes))
+    }
+}
+
 /// Charges what has expired.
 pub(crate) struct Expire;
 
@@ -66,8 +131,8 @@ impl Task for Expire {
     }
 }
 
-/// Fixes the boundaries of the batch to ship now, if there is one.
-pub(crate) struct NextBatch;
+/// Fixes the boundaries of the batch of this chain to ship now, if there is one.
+pub(crate) struct NextBatch(pub(crate) ChainKind);
 
 impl Task for NextBatch {
     type Reply = Option<Batch>;
@@ -81,7 +146,7 @@ impl Task for NextBatch {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        Ok(outbox::next_batch(rows, now)?.map_or_else(
+        Ok(outbox::next_batch(rows, now, self.0)?.map_or_else(
             || (None, WriteSet::new()),
             |(batch, writes)| (Some(batch), writes),
         ))

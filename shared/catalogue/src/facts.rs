@@ -98,6 +98,9 @@ pub struct Quirks {
     /// It calls a seed `random_seed`.
     #[serde(skip_serializing_if = "is_default")]
     pub random_seed: Option<bool>,
+    /// It calls the wanted length of vectors `output_dimension`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub output_dimension: Option<bool>,
     /// It wants a last turn of the assistant's marked as a `prefix`.
     #[serde(skip_serializing_if = "is_default")]
     pub assistant_prefix: Option<bool>,

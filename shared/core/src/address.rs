@@ -10,7 +10,9 @@ use sluice_wire::Downstream;
 use sluice_wire::gemini::downstream::Framing;
 use sluice_wire::openai::direct;
 
+use crate::files::{Asked, Kind};
 use crate::problem::Problem;
+use crate::receipt;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,14 +23,18 @@ pub enum Endpoint<'a> {
     Ready,
     /// Every dependency's state.
     Health,
+    /// The public keys of receipts.
+    ReceiptKeys,
     /// The next turn of a conversation.
     Chat(Named<'a>),
     /// How many tokens a conversation has.
     CountTokens(Named<'a>),
-    /// Vectors.
-    Embeddings,
+    /// Vectors; many of them, where a Gemini caller says so in the address.
+    Embeddings(Named<'a>, bool),
     /// What only providers of the caller's own dialect have.
     Direct(direct::Endpoint),
+    /// What a provider keeps.
+    Files(Asked<'a>),
     /// The models that the caller may use.
     Models,
     /// One of them.
@@ -85,13 +91,25 @@ pub fn endpoint(head: &Parts) -> Result<Endpoint<'_>, Problem> {
         "/health/live" => (Endpoint::Live, &[Method::GET, Method::HEAD]),
         "/health/ready" => (Endpoint::Ready, &[Method::GET, Method::HEAD]),
         "/health" => (Endpoint::Health, &[Method::GET, Method::HEAD]),
+        receipt::KEYS_PATH => (Endpoint::ReceiptKeys, &[Method::GET, Method::HEAD]),
         "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/messages" => {
             (Endpoint::Chat(Named::default()), &[Method::POST])
         }
         "/v1/messages/count_tokens" => (Endpoint::CountTokens(Named::default()), &[Method::POST]),
-        "/v1/embeddings" => (Endpoint::Embeddings, &[Method::POST]),
+        "/v1/embeddings" => (
+            Endpoint::Embeddings(Named::default(), false),
+            &[Method::POST],
+        ),
         "/v1/models" | "/v1beta/models" => (Endpoint::Models, &[Method::GET]),
         _ if let Some(endpoint) = direct(path) => (Endpoint::Direct(endpoint), &[Method::POST]),
+        _ if let Some(choices) = kept(path) => {
+            let methods: Vec<Method> = choices.iter().map(|(method, _)| method.clone()).collect();
+            allow(head, &methods)?;
+            let mut choices = choices.into_iter();
+            let asked = choices.find(|(method, _)| *method == head.method);
+            let (_, asked) = asked.ok_or_else(|| unknown(head))?;
+            return Ok(Endpoint::Files(asked));
+        }
         // It looks at its methods itself.
         _ if path.starts_with("/admin/") => return Ok(Endpoint::Admin),
         _ => match gemini_endpoint(path) {
@@ -120,6 +138,39 @@ fn direct(path: &str) -> Option<direct::Endpoint> {
     })
 }
 
+/// What can be asked for at an address of files or batches.
+fn kept(path: &str) -> Option<Vec<(Method, Asked<'_>)>> {
+    let (kind, rest) = match path.strip_prefix("/v1/files") {
+        Some(rest) => (Kind::File, rest),
+        None => (Kind::Batch, path.strip_prefix("/v1/batches")?),
+    };
+    if rest.is_empty() {
+        let new = match kind {
+            Kind::File => Asked::Upload,
+            Kind::Batch => Asked::Begin,
+        };
+        return Some(vec![(Method::GET, Asked::List(kind)), (Method::POST, new)]);
+    }
+    let one = rest.strip_prefix('/').filter(|one| !one.is_empty())?;
+    Some(match (kind, one.split_once('/')) {
+        (_, None) => {
+            let id = percent_decoded(one);
+            let show = (Method::GET, Asked::Show(kind, id.clone()));
+            match kind {
+                Kind::File => vec![show, (Method::DELETE, Asked::Delete(id))],
+                Kind::Batch => vec![show],
+            }
+        }
+        (Kind::File, Some((id, "content"))) => {
+            vec![(Method::GET, Asked::Content(percent_decoded(id)))]
+        }
+        (Kind::Batch, Some((id, "cancel"))) => {
+            vec![(Method::POST, Asked::Cancel(percent_decoded(id)))]
+        }
+        _ => return None,
+    })
+}
+
 fn model(path: &str) -> Option<&str> {
     let name = path.strip_prefix("/v1/models/");
     name.or_else(|| path.strip_prefix("/v1beta/models/"))
@@ -139,6 +190,8 @@ fn gemini_endpoint(path: &str) -> Option<Endpoint<'_>> {
         "generateContent" => Some(Endpoint::Chat(named(false))),
         "streamGenerateContent" => Some(Endpoint::Chat(named(true))),
         "countTokens" => Some(Endpoint::CountTokens(named(false))),
+        "embedContent" => Some(Endpoint::Embeddings(named(false), false)),
+        "batchEmbedContents" => Some(Endpoint::Embeddings(named(false), true)),
         _ => None,
     }
 }
@@ -301,6 +354,41 @@ mod tests {
             ("POST", "/v1/models", 405),
             ("GET", "/v1/models/", 404),
             ("POST", "/v1/responses/resp_1/cancel", 404),
+        ] {
+            let problem = endpoint(&head(method, target, None)).unwrap_err();
+            assert_eq!(problem.status().as_u16(), status, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_has_addresses() {
+        for (method, target, expected) in [
+            ("POST", "/v1/files", Asked::Upload),
+            ("GET", "/v1/batches?limit=2", Asked::List(Kind::Batch)),
+            ("DELETE", "/v1/files/file-1", Asked::Delete("file-1".into())),
+            (
+                "GET",
+                "/v1/files/file-1/content",
+                Asked::Content("file-1".into()),
+            ),
+            (
+                "POST",
+                "/v1/batches/b%5F1/cancel",
+                Asked::Cancel("b_1".into()),
+            ),
+        ] {
+            assert_eq!(
+                endpoint(&head(method, target, None)),
+                Ok(Endpoint::Files(expected)),
+                "{target}"
+            );
+        }
+        for (method, target, status) in [
+            ("DELETE", "/v1/batches/b", 405),
+            ("PUT", "/v1/files", 405),
+            ("GET", "/v1/files/", 404),
+            ("GET", "/v1/files/a/b", 404),
+            ("GET", "/v1/filesystem", 404),
         ] {
             let problem = endpoint(&head(method, target, None)).unwrap_err();
             assert_eq!(problem.status().as_u16(), status, "{target}");

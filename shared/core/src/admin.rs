@@ -1,11 +1,11 @@
-//! The admin API: keys, configuration, what stands in the ledgers. Behind the admin token.
+//! The admin API: keys, configuration, what stands in the ledgers, how targets serve. Behind the admin token.
 //!
 //! Everything here goes to the authorities, never to copies.
 
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_machines::registry::{Command, ConfigVersion, KeyRecord, Reply};
+use sluice_machines::registry::{Actor, Command, ConfigVersion, KeyRecord, Reply};
 use sluice_machines::{ledger, limit::Rule};
 use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
 
@@ -53,6 +53,10 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
             allow(context.head, &[Method::GET])?;
             standing(context).await?
         }
+        "/admin/health" => {
+            allow(context.head, &[Method::GET])?;
+            crate::health::targets(context).await?
+        }
         _ => match path
             .strip_prefix("/admin/keys/")
             .and_then(|rest| rest.strip_suffix("/revoke"))
@@ -65,7 +69,7 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
                 return Err(Problem::invalid(
                     StatusCode::NOT_FOUND,
                     "unknown_url",
-                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config and /admin/ledger.",
+                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config, /admin/health and /admin/ledger.",
                 ));
             }
         },
@@ -122,6 +126,24 @@ async fn read<P: Platform, T: for<'de> Deserialize<'de>>(
     })
 }
 
+/// Who changes a key, and why: the headers say it, for the audit chain. The admin token alone is proven.
+fn actor<P: Platform>(context: &Context<'_, P>) -> Result<Actor, Problem> {
+    let text = |name: &'static str| {
+        let value = context.head.headers.get(name);
+        let text = value.map_or(Some(""), |value| value.to_str().ok());
+        text.filter(|text| text.len() <= TEXT_BYTES_MAX)
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                let message = format!("{name} is plain text of at most {TEXT_BYTES_MAX} bytes.");
+                invalid(name, message)
+            })
+    };
+    Ok(Actor {
+        author: text("x-sluice-author")?,
+        reason: text("x-sluice-reason")?,
+    })
+}
+
 fn invalid(param: &str, message: String) -> Problem {
     Problem::invalid(StatusCode::BAD_REQUEST, "invalid_value", message).with_param(param)
 }
@@ -156,7 +178,10 @@ async fn create_key<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, 
         context.at,
     )?;
     let mut shown = key_json(&key, context.at);
-    let command = Command::CreateKey { key: Box::new(key) };
+    let command = Command::CreateKey {
+        key: Box::new(key),
+        by: actor(context)?,
+    };
     match context.p.registry(&command).await? {
         Reply::Key { .. } => {}
         _ => return Err(Problem::bug("the registry's answer to CreateKey")),
@@ -337,7 +362,8 @@ async fn revoke_key<P: Platform>(context: &Context<'_, P>, id: &str) -> Result<A
         )
     };
     let id = KeyId::new(id).map_err(|_| unknown())?;
-    match context.p.registry(&Command::RevokeKey { id }).await? {
+    let by = actor(context)?;
+    match context.p.registry(&Command::RevokeKey { id, by }).await? {
         Reply::Key { key } => {
             // This isolate need not wait for its next refresh.
             context.isolate.distrust();

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{KeyId, LedgerId, Span};
+use sluice_units::{KeyId, LedgerId, Span, Timestamp};
 
 use crate::address;
 use crate::config::{Config, Place, ScopeError};
@@ -64,39 +64,43 @@ impl Caller {
 /// Where clients of the different dialects put their key.
 const KEY_HEADERS: [&str; 3] = ["x-api-key", "x-goog-api-key", "api-key"];
 
-/// Finds the caller.
+/// Finds the key that the caller shows, good or not.
 ///
 /// # Errors
-/// A 401 when there is no good key, a 403 when its place is gone, a 503 when no store can tell.
-pub async fn caller<P: Platform>(
+/// A 401 when there is none that is known, a 503 when no store can tell.
+pub async fn key<P: Platform>(
     p: &P,
     isolate: &Isolate,
-    config: &Config,
     head: &Parts,
-) -> Result<Caller, Problem> {
+) -> Result<Rc<KeyRecord>, Problem> {
     let secret = presented(head)?;
     if !secret_key::is_well_formed(secret) {
         return Err(incorrect());
     }
-    let key = isolate
+    isolate
         .key(p, &sha256_hex(secret.as_bytes()))
         .await?
-        .ok_or_else(incorrect)?;
+        .ok_or_else(incorrect)
+}
+
+/// The caller whose key this is.
+///
+/// # Errors
+/// A 401 when the key is not good any more, a 403 when its place is gone.
+pub fn caller(config: &Config, key: Rc<KeyRecord>, now: Timestamp) -> Result<Caller, Problem> {
     if key.revoked_at.is_some() {
         return Err(unauthorized(
             "key_revoked",
             "This API key has been revoked. Ask whoever gave it to you for a new one.",
         ));
     }
-    if key.expires_at <= p.now() {
+    if key.expires_at <= now {
         return Err(unauthorized(
             "key_expired",
             "This API key has expired. Ask whoever gave it to you for a new one.",
         ));
     }
-    let place = config
-        .place_of(&key, p.now())
-        .map_err(|gone| removed(&gone))?;
+    let place = config.place_of(&key, now).map_err(|gone| removed(&gone))?;
     Ok(Caller { key, place })
 }
 

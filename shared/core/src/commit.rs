@@ -116,6 +116,15 @@ impl Outgoing {
             .get(ledger)
             .is_none_or(|queue| queue.waiting.len() < WAITING_MAX)
     }
+
+    /// Whether there is room for what others must not lose theirs to.
+    #[must_use]
+    pub fn is_half_empty(&self, ledger: &LedgerId) -> bool {
+        let queues = self.0.borrow();
+        queues
+            .get(ledger)
+            .is_none_or(|queue| queue.waiting.len() < WAITING_MAX / 2)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -341,7 +350,7 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, num
         let pause = match outcome {
             Ok(answer) => {
                 tries = 0;
-                isolate.hear(p.now(), answer.notices);
+                isolate.hear(p.now(), ledger, answer.notices, answer.head);
                 let pause = end(p, isolate, ledger, number);
                 tell(isolate, ledger, &group, answer.replies);
                 let Some(pause) = pause else { return };
@@ -379,7 +388,7 @@ fn begin<P: Platform>(
     if !queue.drives(number) {
         return None;
     }
-    let Some(group) = queue.next(|commands| isolate.call(commands)) else {
+    let Some(group) = queue.next(|commands| isolate.call(ledger, commands)) else {
         queue.driver = None;
         return None;
     };

@@ -6,9 +6,11 @@
 
 mod compile;
 mod compiled;
+mod deployment;
 mod document;
 mod entries;
 mod issue;
+mod keepers;
 mod offer;
 mod pattern;
 mod sandbox;
@@ -24,16 +26,17 @@ use sluice_units::{LedgerId, ModelId, OrgId, Timestamp};
 
 pub use compile::rules;
 pub use compiled::{
-    Accounting, Auth, AwsKeys, Capabilities, FallbackOn, Gateway, KeyDefaults, Provider,
-    ProviderDialect, Retry, Route, TargetRef, Timeouts,
+    Accounting, Auth, AwsKeys, Capabilities, Circuit, Failures, FallbackOn, Gateway, KeyDefaults,
+    Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
+pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
-    CapabilityName, DialectName, Document, FallbackReason, GatewayDocument, GoogleDocument,
-    KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
-    PeriodName, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument, RetryDocument,
-    RouteDocument, TargetDocument, TeamDocument, TierDocument, TimeoutsDocument,
-    ZoneChangeDocument, ZoneDocument,
+    CapabilityName, CircuitDocument, DialectName, Document, FailureName, FallbackReason,
+    GatewayDocument, GoogleDocument, KeyDefaultsDocument, KeyDocument, LimitDocument,
+    MemberDocument, ModelDocument, OrgDocument, PeriodName, PriceDocument, PricesDocument,
+    ProviderDocument, QuirksDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument,
+    TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};

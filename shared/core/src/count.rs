@@ -22,6 +22,7 @@ use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
 use crate::plan::Failure;
 use crate::platform::{Platform, StoreError};
 use crate::problem::Problem;
+use crate::receipt;
 use crate::settle::{self, Ending};
 use crate::{estimate, headers, translate, upstream};
 
@@ -53,7 +54,10 @@ pub(crate) async fn count<P: Platform>(
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
-    let asked = native(context.downstream, &route, &chat, &body);
+    context.asked.is_admitted.set(true);
+    // Who has failed lately is not asked for what can be estimated.
+    let asked = native(context.downstream, &route, &chat, &body)
+        .filter(|(target, _)| isolate.circuits.borrow_mut().is_closed(target));
     let mut attempts = Vec::new();
     let counted = match asked {
         None => Some(None),
@@ -74,18 +78,26 @@ pub(crate) async fn count<P: Platform>(
             status: LEFT_STATUS,
             ..ending
         };
-        settle::settle(p, isolate, &admitted, ending);
+        let record = settle::record(&admitted, p.now(), ending);
+        settle::settle(p, isolate, &admitted, record);
         return Err(Problem::left());
     };
     let is_committed = admitted.committed(p).await;
-    settle::settle(p, isolate, &admitted, ending(target, attempts, None));
+    let record = settle::record(&admitted, p.now(), ending(target, attempts, None));
+    settle::settle(p, isolate, &admitted, record.clone());
     if !is_committed {
         return Err(Problem::from(StoreError::Unavailable {
             store: "ledger",
             detail: String::new(),
         }));
     }
-    Ok(answer(context, &admitted, target, &chat, counted))
+    let mut answer = answer(context, &admitted, target, &chat, counted);
+    let version = context.config.version;
+    let receipt = receipt::of(p, isolate, admitted.ledger(), version, || record).await;
+    if let Some(receipt) = receipt {
+        headers::receipt(&mut answer.headers, &receipt);
+    }
+    Ok(answer)
 }
 
 /// The provider that counts in the caller's dialect, and what it is asked.

@@ -157,7 +157,10 @@ pub fn secrets<P: Platform>(p: &P, isolate: &Isolate, provider: &Provider) -> Ve
 }
 
 /// Takes a provider's secrets out of its words.
-pub fn scrub<P: Platform>(p: &P, isolate: &Isolate, provider: &Provider, message: &mut String) {
+pub fn scrub<P: Platform>(p: &P, isolate: &Isolate, provider: &Provider, failure: &mut Failure) {
+    let Failure::Answered(UpstreamError { message, .. }) = failure else {
+        return;
+    };
     for secret in secrets(p, isolate, provider) {
         let secret = secret.expose().trim();
         if !secret.is_empty() && message.contains(secret) {

@@ -1,6 +1,6 @@
 //! The spine: one request from its arrival to its answer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,12 +18,14 @@ use crate::address::{self, Endpoint, Named};
 use crate::admit::{self, Ask, Bound};
 use crate::authenticate::{self, Caller};
 use crate::config::{Config, ProviderDialect, Route, TargetRef};
+use crate::files::{self, Held, Ids};
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::refused::{self, Asked};
 use crate::serve::Run;
-use crate::translate::{Chat, Direct, Task, Work};
+use crate::translate::{Chat, Direct, Embeddings, Task, Work};
 use crate::upload::{self, Upload};
 use crate::{admin, count, estimate, headers, health, sandbox, secret_key};
 
@@ -72,18 +74,20 @@ impl<P: Platform> Answer<P> {
             "invalid_url",
             "The request's method or URL cannot be read.",
         );
-        Self::problem(&problem, Downstream::ChatCompletions)
+        Self::problem(&problem, Downstream::ChatCompletions, None)
     }
 
     /// A problem in the caller's language.
     #[must_use]
-    pub fn problem(problem: &Problem, downstream: Downstream) -> Self {
+    pub fn problem(problem: &Problem, downstream: Downstream, request: Option<&RequestId>) -> Self {
         let mut headers = HeaderMap::new();
         problem.write_headers(&mut headers);
         Self {
             status: problem.status(),
             headers,
-            body: AnswerBody::Full(Bytes::from(downstream.encode_error(&problem.fault()))),
+            body: AnswerBody::Full(Bytes::from(
+                downstream.encode_error(&problem.fault(request)),
+            )),
         }
     }
 }
@@ -97,6 +101,7 @@ pub(crate) struct Context<'a, P: Platform> {
     pub(crate) at: Timestamp,
     pub(crate) head: &'a Parts,
     pub(crate) downstream: Downstream,
+    pub(crate) asked: Asked,
 }
 
 /// Serves one request. Never fails: what goes wrong is an answer too.
@@ -106,7 +111,7 @@ pub async fn handle<P: Platform>(p: &P, isolate: &Rc<Isolate>, head: Parts) -> A
     let downstream = address::language(&head);
     let mut answer = match dispatch(p, isolate, &head, downstream, request.clone(), at).await {
         Ok(answer) => answer,
-        Err(problem) => Answer::problem(&problem, downstream),
+        Err(problem) => Answer::problem(&problem, downstream, Some(&request)),
     };
     headers::request(&mut answer.headers, &request, downstream);
     answer
@@ -136,6 +141,7 @@ async fn dispatch<P: Platform>(
         Endpoint::Live => return Ok(health::live()),
         Endpoint::Ready => return Ok(health::ready(p, isolate).await),
         Endpoint::Health => return Ok(health::all(p, isolate).await),
+        Endpoint::ReceiptKeys => return Ok(health::receipt_keys(p)),
         _ => {}
     }
     let context = Context {
@@ -146,24 +152,33 @@ async fn dispatch<P: Platform>(
         at,
         head,
         downstream,
+        asked: Asked::default(),
     };
-    match endpoint {
+    let outcome = match endpoint {
         Endpoint::Chat(named) => context.chat(&named).await,
         Endpoint::CountTokens(named) => count::count(&context, &named).await,
-        Endpoint::Embeddings => context.embeddings().await,
+        Endpoint::Embeddings(named, is_many) => context.embeddings(&named, is_many).await,
         Endpoint::Direct(endpoint) => context.direct(endpoint).await,
+        Endpoint::Files(asked) => context.files(asked).await,
         Endpoint::Models => context.models().await,
         Endpoint::Model(name) => context.model(&name).await,
         Endpoint::Admin => admin::handle(&context).await,
-        Endpoint::Live | Endpoint::Ready | Endpoint::Health => {
+        Endpoint::Live | Endpoint::Ready | Endpoint::Health | Endpoint::ReceiptKeys => {
             Err(Problem::bug("an endpoint that was served before"))
         }
+    };
+    if let Err(problem) = &outcome {
+        let named = (&context.request, at);
+        refused::note(p, isolate, &context.config, named, &context.asked, problem);
     }
+    outcome
 }
 
 impl<P: Platform> Context<'_, P> {
     pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
-        authenticate::caller(self.p, self.isolate, &self.config, self.head).await
+        let key = authenticate::key(self.p, self.isolate, self.head).await?;
+        self.asked.key.replace(Some(Rc::clone(&key)));
+        authenticate::caller(&self.config, key, self.p.now())
     }
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
@@ -181,6 +196,7 @@ impl<P: Platform> Context<'_, P> {
     async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
+        let (body, held) = self.held(&caller, body)?;
         let (mut chat, unread) = self.decode_chat(named, &body)?;
         let (route, model) = self.route(&caller, &chat.model)?;
         // The name that the caller used is ours; what goes upstream is in the target.
@@ -192,11 +208,22 @@ impl<P: Platform> Context<'_, P> {
                 request: chat,
                 echo,
                 cut: None,
+                held,
             })),
             unread,
             strict: self.is_strict(&caller)?,
         };
         self.serve(&caller, route, model, work, body).await
+    }
+
+    /// The body with the provider's names of the files that it refers to. Other dialects' files are not kept here.
+    fn held(&self, caller: &Caller, body: Bytes) -> Result<(Bytes, Option<Held>), Problem> {
+        match self.downstream {
+            Downstream::ChatCompletions | Downstream::Responses | Downstream::Completions => {
+                files::held(body, || Ids::of(self.p, &caller.key().org))
+            }
+            Downstream::Messages | Downstream::GenerateContent(_) => Ok((body, None)),
+        }
     }
 
     fn decode_chat(
@@ -210,13 +237,20 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn embeddings(&self) -> Result<Answer<P>, Problem> {
+    async fn embeddings(&self, named: &Named<'_>, is_many: bool) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (request, unread) = openai::embeddings::decode_request(&body)?;
+        let (request, unread) = match &named.model {
+            Some(model) => gemini::downstream::decode_embeddings(model, is_many, &body)?,
+            None => openai::embeddings::decode_request(&body)?,
+        };
         let (route, model) = self.route(&caller, &request.model)?;
         let work = Work {
-            task: Task::Embeddings(Box::new(request)),
+            task: Task::Embeddings(Box::new(Embeddings {
+                downstream: self.downstream,
+                is_many,
+                request,
+            })),
             unread,
             strict: self.is_strict(&caller)?,
         };
@@ -273,7 +307,7 @@ impl<P: Platform> Context<'_, P> {
         }
     }
 
-    async fn serve(
+    pub(crate) async fn serve(
         &self,
         caller: &Caller,
         route: Arc<Route>,
@@ -284,7 +318,7 @@ impl<P: Platform> Context<'_, P> {
         let bounds = bounds(&route, &work, &body);
         let choices = match &work.task {
             Task::Chat(chat) => u64::from(chat.request.choices.unwrap_or(1)),
-            Task::Embeddings(_) | Task::Direct(_) => 1,
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => 1,
         };
         let least = least_output(&self.config, &route, &work);
         let ask = Ask {
@@ -299,6 +333,7 @@ impl<P: Platform> Context<'_, P> {
             least,
         };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        self.asked.is_admitted.set(true);
         if let Some(tokens) = admitted.cut() {
             work.cut(tokens);
         }
@@ -313,6 +348,7 @@ impl<P: Platform> Context<'_, P> {
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
+            permit: Cell::default(),
         };
         run.serve().await
     }
@@ -331,6 +367,7 @@ impl<P: Platform> Context<'_, P> {
             .with_param("model")
         };
         let model = ModelId::new(name).map_err(|_| unknown())?;
+        self.asked.model.replace(Some(model.clone()));
         let route = self.config.resolve_model(name).ok_or_else(unknown)?;
         let allowed = self
             .config
@@ -359,6 +396,7 @@ const fn operation(task: &Task) -> Operation {
             direct::Endpoint::Moderations => Operation::Moderation,
             direct::Endpoint::Rerank => Operation::Rerank,
         },
+        Task::Files(files) => files.operation(),
     }
 }
 
@@ -382,14 +420,16 @@ fn least_output(config: &Config, route: &Route, work: &Work) -> Option<Tokens> {
 fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
     let own = match &work.task {
         Task::Chat(chat) => estimate::chat_input(&chat.request),
-        Task::Embeddings(request) => estimate::embeddings_input(request),
+        Task::Embeddings(embeddings) => estimate::embeddings_input(&embeddings.request),
         Task::Direct(direct) => direct.facts.input,
+        // Nothing of it is paid for, or nobody counts it.
+        Task::Files(_) => return Vec::new(),
     };
     let likely = estimate::likely_input(own);
     let bound = |target: &TargetRef| {
         let input = match &work.task {
             Task::Chat(chat) => own.plus(estimate::around(&chat.request, work.dialect(target))),
-            Task::Embeddings(_) | Task::Direct(_) => own,
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => own,
         };
         if target.provider.dialect == ProviderDialect::Sandbox
             && let Ok((request, _)) = work.request(target, body)
@@ -412,7 +452,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
                 let choices = u64::from(chat.request.choices.unwrap_or(1));
                 most.map(|most| Tokens::new(most.saturating_mul(choices)))
             }
-            Task::Embeddings(_) => Some(Tokens::ZERO),
+            Task::Embeddings(_) | Task::Files(_) => Some(Tokens::ZERO),
             Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
         };
         Bound {

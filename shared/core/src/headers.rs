@@ -208,6 +208,11 @@ pub fn cost(headers: &mut HeaderMap, cost: NanoUsd) {
     put(headers, "x-sluice-cost-usd", &cost.to_string());
 }
 
+/// What the gateway says that it did, signed.
+pub fn receipt(headers: &mut HeaderMap, receipt: &str) {
+    put(headers, crate::receipt::HEADER, receipt);
+}
+
 /// What the translation could not express.
 pub fn dropped(headers: &mut HeaderMap, drops: &Drops) {
     if !drops.is_empty() {

@@ -6,13 +6,15 @@ use std::rc::Rc;
 
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
-use sluice_machines::{ledger, registry};
+use sluice_machines::{breaker, health as region, ledger, registry};
 use sluice_units::{OrgId, Timestamp};
 
 use crate::config::Config;
-use crate::gateway::{Answer, AnswerBody};
+use crate::gateway::{Answer, AnswerBody, Context};
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, StoreError};
+use crate::problem::Problem;
+use crate::receipt::{self, Signer};
 
 /// The ledger that is asked whether ledgers answer. No key belongs to it.
 const PROBE_ORG: &str = "_health";
@@ -45,6 +47,15 @@ pub async fn ready<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
             &json!({"status": "unavailable", "code": problem.code(), "message": problem.message()}),
         ),
     }
+}
+
+/// The public keys that receipts are checked with.
+#[must_use]
+pub fn receipt_keys<P: Platform>(p: &P) -> Answer<P> {
+    let mut answer = answer(StatusCode::OK, &receipt::keys(p));
+    let value = HeaderValue::from_static("public, max-age=300");
+    answer.headers.insert(header::CACHE_CONTROL, value);
+    answer
 }
 
 /// `/health`: each dependency, asked now.
@@ -88,6 +99,7 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
     if let Some(config) = &config {
         report.keys(config);
     }
+    report.receipts();
     let status = if report.worst == State::Down {
         StatusCode::SERVICE_UNAVAILABLE
     } else {
@@ -99,10 +111,47 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
             "status": report.worst.name(),
             "version": env!("CARGO_PKG_VERSION"),
             "region": config.as_ref().map(|config| config.gateway.region.as_str()),
+            "wasm_sha256": p.code_hash(),
             "config_version": config.as_ref().map(|config| config.version),
             "checks": report.checks,
         }),
     )
+}
+
+/// `/admin/health`: the circuits of this region, and how well each target serves.
+pub(crate) async fn targets<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
+    let reply = context.p.health(&region::Command::Standing).await?;
+    let region::Reply::Standing(targets) = reply else {
+        return Err(Problem::bug("the answer to what is known of the targets"));
+    };
+    let targets: Vec<Value> = targets.iter().map(|one| shown(one, context.at)).collect();
+    let region = &context.config.gateway.region;
+    let body = json!({"region": region, "targets": targets});
+    Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
+}
+
+fn shown(target: &region::Target, now: Timestamp) -> Value {
+    let health = &target.health;
+    let (state, until) = match health.circuit.state() {
+        breaker::State::Closed => ("closed", None),
+        breaker::State::Open(until) if until <= now => ("half-open", None),
+        breaker::State::Open(until) => ("open", Some(until)),
+        breaker::State::HalfOpen(until) => ("half-open", Some(until)),
+    };
+    let time = |at: Timestamp| at.to_string();
+    json!({
+        "name": target.name,
+        "state": state,
+        "until": until.map(time),
+        "calls": health.calls,
+        "failures": health.failures,
+        "failures_permille": health.failures_permille,
+        "first_byte_us": health.first_byte,
+        "latency_us": health.latency,
+        "called_at": (health.calls > 0).then(|| time(health.called_at)),
+        "looked_at": health.looked.map(|(at, _)| time(at)),
+        "answers": health.looked.map(|(_, answers)| answers),
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +205,21 @@ impl<'a, P: Platform> Report<'a, P> {
         self.worst = self.worst.max(state);
         let report = json!({"status": state.name(), "latency_us": latency_us});
         self.checks.insert(name.to_owned(), report);
+    }
+
+    /// Whether answers carry receipts; without a key they do not, which is a choice.
+    fn receipts(&mut self) {
+        let report = match receipt::signer(self.p) {
+            Signer::Key(key) => json!({"status": State::Ok.name(), "key": key.id}),
+            Signer::Off => json!({"status": "off"}),
+            Signer::Unusable => {
+                self.worst = self.worst.max(State::Degraded);
+                let line = format!("health: {} holds no signing key", receipt::KEY_SECRET);
+                self.p.log(Level::Warn, &line);
+                json!({"status": State::Degraded.name()})
+            }
+        };
+        self.checks.insert("receipts".to_owned(), report);
     }
 
     /// Whether every provider's key is there. Which are missing is for the operator's log.

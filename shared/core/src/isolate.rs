@@ -10,10 +10,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use sluice_machines::chain::Head;
 use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{LedgerId, Span, Timestamp};
 
+use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
 use crate::config::{Config, Document};
 use crate::credentials::Tokens;
@@ -21,6 +23,7 @@ use crate::lease::Leases;
 use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
+use crate::refused::Counted;
 
 /// A copy younger than this is used as it is.
 pub const COPY_AGE_FRESH: Span = Span::from_seconds(2);
@@ -43,12 +46,18 @@ pub struct Isolate {
     synced_at: Cell<Option<Timestamp>>,
     syncing_since: Cell<Option<Timestamp>>,
     tokens: Tokens,
+    /// Where the ledgers' chains stand; there are no more of those than the configuration names.
+    heads: RefCell<BTreeMap<LedgerId, Head>>,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
     /// Who waits for a limit.
     pub(crate) lines: RefCell<Lines>,
+    /// Whom not to call for a while.
+    pub(crate) circuits: RefCell<Circuits>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
+    /// Refusals of nobody's.
+    pub(crate) refused: RefCell<Counted>,
 }
 
 /// The configuration that was deployed with the code.
@@ -293,30 +302,52 @@ impl Isolate {
         ledger: &LedgerId,
         commands: Vec<ledger::Command>,
     ) -> Result<Vec<ledger::Reply>, StoreError> {
-        let call = self.call(commands);
+        let call = self.call(ledger, commands);
         let answer = p.ledger(ledger, &call).await?;
-        self.hear(p.now(), answer.notices);
+        self.hear(p.now(), ledger, answer.notices, answer.head);
         Ok(answer.replies)
     }
 
     /// Commands, with what this isolate knows.
-    pub(crate) fn call(&self, commands: Vec<ledger::Command>) -> ledger::Call {
+    pub(crate) fn call(&self, ledger: &LedgerId, commands: Vec<ledger::Command>) -> ledger::Call {
         ledger::Call {
             commands,
+            batch: self.heads.borrow().get(ledger).map_or(0, |head| head.batch),
             notices: Notices {
                 registry_sequence: self.sequence.get(),
+                health_version: self.circuits.borrow().version(),
             },
         }
     }
 
     /// Somebody knows of a change that this isolate does not know of: its copies are not fresh any more, and the next
     /// request has them refreshed.
-    pub(crate) fn hear(&self, now: Timestamp, notices: Notices) {
+    pub(crate) fn hear(
+        &self,
+        now: Timestamp,
+        ledger: &LedgerId,
+        notices: Notices,
+        head: Option<Head>,
+    ) {
+        self.circuits.borrow_mut().hear_of(notices.health_version);
+        if let Some(head) = head {
+            self.heads.borrow_mut().insert(ledger.clone(), head);
+        }
         if notices.registry_sequence > self.sequence.get() {
             let fresh_since = now.minus(COPY_AGE_FRESH);
             let synced_at = self.synced_at.get();
             self.synced_at.set(synced_at.map(|at| at.min(fresh_since)));
         }
+    }
+
+    /// Where a ledger's chain stands, as far as is known.
+    pub(crate) fn head(&self, ledger: &LedgerId) -> Option<Head> {
+        self.heads.borrow().get(ledger).cloned()
+    }
+
+    /// The registry's last change that is known.
+    pub(crate) const fn sequence(&self) -> u64 {
+        self.sequence.get()
     }
 
     /// Sends a command to a ledger in company; nobody waits for it. If it is lost with the isolate, the

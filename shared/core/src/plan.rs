@@ -24,6 +24,8 @@ pub enum Failure {
     Timeout(&'static str),
     /// The provider's answer cannot be read.
     Garbled(DecodeError),
+    /// It has failed lately and is not called for so long; no call was made.
+    CircuitOpen(Span),
     /// The gateway has no key for the provider.
     NoKey(String),
     /// The gateway's key for the provider, a secret of this name, is of no use.
@@ -67,6 +69,7 @@ impl Failure {
             Self::Timeout(_) => "upstream_timeout",
             Self::Garbled(DecodeError::Truncated) => "upstream_truncated",
             Self::Garbled(_) => "upstream_invalid_response",
+            Self::CircuitOpen(_) => "circuit_open",
             Self::NoKey(_) => "provider_key_missing",
             Self::BadKey { .. } => "provider_key_invalid",
             Self::Inexpressible(_) => "unsupported_by_target",
@@ -85,6 +88,17 @@ impl Failure {
             Self::Unreachable(error) => Problem::unreachable(provider, *error),
             Self::Timeout(what) => Problem::timeout(provider, what),
             Self::Garbled(error) => Problem::garbled(provider, error),
+            Self::CircuitOpen(left) => {
+                let after = (*left).max(Span::from_seconds(1));
+                Problem::unavailable(
+                    "circuit_open",
+                    format!(
+                        "Every target of this model has failed lately and is left alone for a while. The next call is made in {} s.",
+                        after.as_seconds_ceil()
+                    ),
+                    after,
+                )
+            }
             Self::NoKey(name) => Problem::unavailable(
                 "provider_key_missing",
                 format!(
@@ -113,6 +127,7 @@ impl Failure {
             // What took this long has probably been worked on, and paid for.
             Self::Timeout(_)
             | Self::Garbled(_)
+            | Self::CircuitOpen(_)
             | Self::NoKey(_)
             | Self::BadKey { .. }
             | Self::Inexpressible(_)
@@ -135,6 +150,7 @@ impl Failure {
             },
             // The answer was paid for.
             Self::LossyAnswer(_) => false,
+            Self::CircuitOpen(_) => on.error || on.rate_limit,
             _ => on.error,
         }
     }

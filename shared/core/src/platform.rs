@@ -12,9 +12,11 @@ use bytes::Bytes;
 use futures_util::stream::LocalBoxStream;
 use http::{HeaderMap, Method, StatusCode};
 use sluice_machines::registry::KeyRecord;
-use sluice_machines::{ledger, registry};
+use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
+
+use crate::receipt::{SIGNATURE_BYTES, SigningKey};
 
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
 ///
@@ -35,6 +37,12 @@ pub trait Platform: Clone + 'static {
 
     /// A provider's key or another secret, by its name in the secret store.
     fn secret(&self, name: &str) -> Option<Secret>;
+
+    /// Signs with Ed25519; `None` where the key is none or the platform cannot.
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]>;
+
+    /// The SHA-256 of the code that runs, in lower-case hexadecimal, where it is known.
+    fn code_hash(&self) -> Option<String>;
 
     /// The request's body, read now and not before: the caller is known by then.
     ///
@@ -98,6 +106,9 @@ pub trait Platform: Clone + 'static {
 
     /// Asks the registry, which is the authority.
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;
+
+    /// Tells the region's keeper of circuits what was seen, or asks it.
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError>;
 
     /// Looks a key up in the read copy, which may lag.
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError>;
@@ -208,7 +219,7 @@ pub enum StoreError {
     /// It could not be reached or failed; the command may or may not have been carried out.
     #[error("the {store} did not answer: {detail}")]
     Unavailable {
-        /// Which: `ledger`, `registry`, `key copy`, `records`.
+        /// Which: `ledger`, `registry`, `health`, `key copy`, `records`.
         store: &'static str,
         /// What the platform says, for the operator.
         detail: String,

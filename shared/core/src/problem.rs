@@ -3,14 +3,16 @@
 //! A problem answers four questions: what ([`Problem::code`]), with which status, whose fault, and whether to try again.
 //! It is rendered in the caller's dialect at the gateway's edge and nowhere else.
 
+mod from;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sluice_machines::ledger::{Denial, Headroom};
 use sluice_machines::limit::{Meter, Period, Rule, Scope};
-use sluice_units::{NanoUsd, ProviderId, Span};
+use sluice_units::{NanoUsd, ProviderId, RequestId, Span};
 use sluice_wire::downstream::Fault;
-use sluice_wire::{DecodeError, Drops, EncodeError, ErrorClass, Malformed, UpstreamError};
+use sluice_wire::{DecodeError, Drops, ErrorClass, UpstreamError};
 
-use crate::platform::{FetchError, StoreError};
+use crate::platform::FetchError;
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,14 @@ pub struct Problem {
     param: Option<String>,
     retry_after: Option<Span>,
     retry: bool,
-    headroom: Option<Box<Headroom>>,
+    rider: Box<Rider>,
+}
+
+/// What rides along in the headers, where it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Rider {
+    headroom: Option<Headroom>,
+    receipt: Option<String>,
 }
 
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -56,9 +65,16 @@ impl Problem {
             message,
             param: None,
             retry_after: None,
-            headroom: None,
+            rider: Box::default(),
             retry: status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
         }
+    }
+
+    /// With the receipt of the failure.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: Option<String>) -> Self {
+        self.rider.receipt = receipt;
+        self
     }
 
     /// The caller's request is wrong.
@@ -225,7 +241,7 @@ impl Problem {
             what + &advice,
         );
         problem.retry_after = denial.retry_after;
-        problem.headroom = Some(Box::new(denial.headroom.clone()));
+        problem.rider.headroom = Some(denial.headroom.clone());
         problem.retry = !matches!(denial.rule, Rule::Budget { .. }) && denial.retry_after.is_some();
         problem
     }
@@ -240,7 +256,7 @@ impl Problem {
     /// Tells the caller what is left of the limits.
     #[must_use]
     pub fn with_headroom(mut self, headroom: &Headroom) -> Self {
-        self.headroom = Some(Box::new(headroom.clone()));
+        self.rider.headroom = Some(headroom.clone());
         self
     }
 
@@ -274,9 +290,9 @@ impl Problem {
         &self.message
     }
 
-    /// The same as the wire dialects write it.
+    /// The same as the wire dialects write it; some name the request.
     #[must_use]
-    pub fn fault(&self) -> Fault<'_> {
+    pub fn fault<'a>(&'a self, request: Option<&'a RequestId>) -> Fault<'a> {
         Fault {
             status: self.status.as_u16(),
             kind: self.kind,
@@ -284,6 +300,7 @@ impl Problem {
             message: &self.message,
             param: self.param.as_deref(),
             retry_after: self.retry_after,
+            request_id: request.map(RequestId::as_str),
         }
     }
 
@@ -300,8 +317,11 @@ impl Problem {
             );
             headers.insert("retry-after-ms", HeaderValue::from(after.as_millis_ceil()));
         }
-        if let Some(headroom) = &self.headroom {
+        if let Some(headroom) = &self.rider.headroom {
             crate::headers::limits(headers, headroom);
+        }
+        if let Some(receipt) = &self.rider.receipt {
+            crate::headers::receipt(headers, receipt);
         }
         if !self.retry {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
@@ -458,36 +478,4 @@ fn window_words(window: Span) -> String {
 
 fn dollars(nanos: u64) -> NanoUsd {
     NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
-}
-
-impl From<Malformed> for Problem {
-    fn from(malformed: Malformed) -> Self {
-        let mut problem = Self::invalid(StatusCode::BAD_REQUEST, malformed.code, malformed.message);
-        problem.param = malformed.param;
-        problem
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        let StoreError::Unavailable { store, .. } = error;
-        Self::unavailable(
-            "store_unavailable",
-            format!(
-                "The gateway's {store} cannot be reached just now, so nothing can be admitted safely. Try again shortly."
-            ),
-            Span::from_seconds(1),
-        )
-    }
-}
-
-impl From<EncodeError> for Problem {
-    fn from(error: EncodeError) -> Self {
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            "unsupported_by_target",
-            format!("No target of this model can take the request: {error}."),
-        )
-        .with_param(error.field)
-    }
 }

@@ -8,17 +8,19 @@ use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use sluice_machines::record::Outcome;
+use sluice_machines::record::{Attempt, Outcome, Record};
 use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
 use crate::allowance::Allowance;
+use crate::circuit::End;
+use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
+use crate::receipt;
 use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate;
 use crate::upstream::{Body, Watch};
 
 /// A streamed answer that is ready to flow.
@@ -66,8 +68,14 @@ impl<P: Platform> Pump<P> {
                 Ok(()) => stop,
                 Err(()) => Stop::Left,
             },
-            Stop::Failed(_) => {
+            Stop::Failed(mut failure) => {
+                if let Some(target) = self.run.route.targets.get(self.index) {
+                    let run = &self.run;
+                    credentials::scrub(&run.p, &run.isolate, &target.provider, &mut failure);
+                    run.work.reword(&mut failure);
+                }
                 // Whether the caller still hears of it changes nothing: the failure is what is recorded.
+                let stop = Stop::Failed(failure);
                 let _ = self.end(sink, &stop).await;
                 stop
             }
@@ -153,46 +161,15 @@ impl<P: Platform> Pump<P> {
         self.started_at.plus(total).since(p.now())
     }
 
-    /// The last bytes: an error event, or what the answer cost, as a comment where clients skip it.
+    /// The last bytes: an error event, and what the answer cost and its receipt, as comments where clients skip them.
     async fn end(&mut self, mut sink: impl Sink, stop: &Stop) -> Result<(), ()> {
         let mut last = Vec::new();
-        if let Stop::Spent = stop {
-            let input = self.run.admitted.bound().likely;
-            let (usage, _) = self.session.seen().usage_or_estimate(input);
-            if !self.session.cut_short(&usage, &mut last) {
-                return Err(());
-            }
+        // Without an end in good order the caller knows that something is missing.
+        if !self.close(stop, &mut last) {
+            return Err(());
         }
-        match (stop, self.run.route.targets.get(self.index)) {
-            (Stop::Failed(failure), Some(target)) => {
-                let problem = failure.problem(&target.provider.id);
-                if !self.session.interrupt(&problem, &mut last) {
-                    // Without an end in good order the caller knows that something is missing.
-                    return Err(());
-                }
-            }
-            (Stop::Done | Stop::Spent, Some(target)) if self.session.takes_comments() => {
-                let draft = self.run.admitted.draft();
-                let (usage, _) = self
-                    .session
-                    .seen()
-                    .usage_or_estimate(self.run.admitted.bound().likely);
-                let cost = settle::cost(Some(target), &usage, draft.at_us);
-                let lost = translate::names(&self.session.drops()).join(",");
-                let lost = if lost.is_empty() {
-                    lost
-                } else {
-                    format!(" dropped={lost}")
-                };
-                last.extend_from_slice(
-                    format!(
-                        ": sluice request={} cost_usd={cost}{lost}\n\n",
-                        draft.request
-                    )
-                    .as_bytes(),
-                );
-            }
-            _ => {}
+        if self.session.takes_comments() {
+            self.comment(&mut last, stop).await;
         }
         if !last.is_empty() {
             sink.send(Bytes::from(last)).await.map_err(|_| ())?;
@@ -200,8 +177,49 @@ impl<P: Platform> Pump<P> {
         sink.close().await.map_err(|_| ())
     }
 
-    fn settle(self, stop: &Stop) {
-        let mut drops = self.drops;
+    /// What ends a stream before the provider does. `false`: there is no word for it.
+    fn close(&mut self, stop: &Stop, last: &mut Vec<u8>) -> bool {
+        match (stop, self.run.route.targets.get(self.index)) {
+            (Stop::Spent, _) => {
+                let input = self.run.admitted.bound().likely;
+                let (usage, _) = self.session.seen().usage_or_estimate(input);
+                self.session.cut_short(&usage, last)
+            }
+            (Stop::Failed(failure), Some(target)) => {
+                let request = &self.run.admitted.draft().request;
+                let problem = failure.problem(&target.provider.id);
+                self.session.interrupt(&problem, request, last)
+            }
+            _ => true,
+        }
+    }
+
+    async fn comment(&self, last: &mut Vec<u8>, stop: &Stop) {
+        let now = self.run.p.now();
+        let record = || self.record(now, stop, self.run.attempts.borrow().clone());
+        if let Stop::Done | Stop::Spent = stop {
+            let record = record();
+            let lost = settle::names(&self.session.drops()).join(",");
+            let lost = if lost.is_empty() {
+                lost
+            } else {
+                format!(" dropped={lost}")
+            };
+            let (request, cost) = (&record.request, record.cost_nano_usd);
+            let line = format!(": sluice request={request} cost_usd={cost}{lost}\n");
+            last.extend_from_slice(line.as_bytes());
+        }
+        if let Some(receipt) = self.run.receipt(record).await {
+            let line = format!(": {}={receipt}\n", receipt::HEADER);
+            last.extend_from_slice(line.as_bytes());
+        }
+        if last.ends_with(b"\n") && !last.ends_with(b"\n\n") {
+            last.push(b'\n');
+        }
+    }
+
+    fn record(&self, now: Timestamp, stop: &Stop, attempts: Vec<Attempt>) -> Record {
+        let mut drops = self.drops.clone();
         drops.append(self.session.drops());
         let seen = self.session.seen();
         let (usage, usage_source) = seen.usage_or_estimate(self.run.admitted.bound().likely);
@@ -223,10 +241,20 @@ impl<P: Platform> Pump<P> {
             first_byte_at: Some(self.first_byte_at),
             finish: seen.finish.clone(),
             error,
-            attempts: self.run.attempts.take(),
-            dropped: translate::names(&drops),
+            attempts,
+            dropped: settle::names(&drops),
         };
-        settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, ending);
+        settle::record(&self.run.admitted, now, ending)
+    }
+
+    fn settle(self, stop: &Stop) {
+        self.run.tell_circuit(match stop {
+            Stop::Done | Stop::Spent => End::Answered,
+            Stop::Left => End::Left,
+            Stop::Failed(failure) => End::Failed(failure),
+        });
+        let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
+        settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, record);
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sluice_machines::record::{Attempt, Outcome, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
@@ -15,20 +15,24 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::circuit::{End, Permit};
 use crate::config::{Config, Route, TargetRef};
-use crate::credentials;
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
-use crate::plan::{Failure, Next, Plan};
+use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
+use crate::receipt;
 use crate::session::Session;
 use crate::settle::{self, Ending};
-use crate::translate::{Task, Translated, Work, names};
+use crate::translate::{Task, Translated, Work};
 use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
+
+mod attempts;
+mod unserved;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
 const HEARTBEATS_PER_TTL: i64 = 2;
@@ -55,6 +59,8 @@ pub struct Run<P: Platform> {
     pub trace: HeaderMap,
     /// The calls made so far.
     pub attempts: RefCell<Vec<Attempt>>,
+    /// The target that is being called, and the leave to.
+    pub permit: Cell<Option<(usize, Permit)>>,
 }
 
 /// A target's answer, judged good.
@@ -94,73 +100,12 @@ impl<P: Platform> Run<P> {
         match outcome {
             // Nothing reaches the caller that is not on record.
             Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {
-                Ok(self.answer(index, accepted))
+                Ok(self.answer(index, accepted).await)
             }
-            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted)),
-            Some(Err((index, failure))) => Err(self.fail(index, &failure)),
-            None => Err(self.leave()),
+            Some(Ok((index, accepted))) => Err(self.withhold(index, accepted).await),
+            Some(Err((index, failure))) => Err(self.fail(index, &failure).await),
+            None => Err(self.leave().await),
         }
-    }
-
-    async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self
-            .route
-            .targets
-            .iter()
-            .map(|target| target.retry)
-            .collect();
-        let [a, b, c, d, e, f, g, h, ..] = self.p.random();
-        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
-        let mut index = 0;
-        loop {
-            let Some(target) = self.route.targets.get(index) else {
-                return Err((index, Failure::NoKey("no target".to_owned())));
-            };
-            let started_at = self.p.now();
-            let outcome = self.attempt(target, started_at).await;
-            let latency_us = self.p.now().since(started_at);
-            let failure = match outcome {
-                Ok(accepted) => {
-                    self.note(target, Some(200), None, latency_us);
-                    return Ok((index, accepted));
-                }
-                Err(failure) => failure,
-            };
-            let status = match &failure {
-                Failure::Answered(error) => Some(error.status),
-                _ => None,
-            };
-            self.note(target, status, Some(failure.code()), latency_us);
-            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            match plan.failed(&failure) {
-                // What was sent on as it came cannot be sent again.
-                _ if is_spent => return Err((index, failure)),
-                Next::GiveUp => return Err((index, failure)),
-                Next::Try { target, wait } => {
-                    index = target;
-                    if wait > Span::ZERO {
-                        self.p.sleep(wait).await;
-                    }
-                }
-            }
-        }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            status,
-            error,
-            latency_us,
-        });
     }
 
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
@@ -181,9 +126,7 @@ impl<P: Platform> Run<P> {
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(target, request).await?;
-            if let Task::Direct(_) = self.work.task
-                && !headers::is_json(&answer.headers)
-            {
+            if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
@@ -216,7 +159,7 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, and returns its answer when it is none of an error.
-    async fn call(
+    pub(crate) async fn call(
         &self,
         target: &TargetRef,
         mut request: UpstreamRequest,
@@ -238,6 +181,7 @@ impl<P: Platform> Run<P> {
             return Err(Failure::Refused(wrong));
         }
         let mut answer = called?;
+        self.has_spoken();
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -245,8 +189,7 @@ impl<P: Platform> Run<P> {
             .await
             .unwrap_or_default();
         let status = answer.status.as_u16();
-        let mut error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
-        credentials::scrub(&self.p, &self.isolate, &target.provider, &mut error.message);
+        let error = decode_error(self.work.dialect(target), status, &answer.headers, &body);
         Err(Failure::Answered(error))
     }
 
@@ -257,7 +200,12 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
-        let body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
+        if let Task::Files(files) = &self.work.task
+            && let Some(listing) = files.listing()
+        {
+            body = self.pages(target, files, listing, body).await?;
+        }
         let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
@@ -319,33 +267,35 @@ impl<P: Platform> Run<P> {
         self.work.answered(id.to_owned(), draft.at_us.as_seconds())
     }
 
-    fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
+    async fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
         let route = Arc::clone(&self.route);
         let Some(target) = route.targets.get(index) else {
             let problem = Problem::bug("the target that served");
-            return Answer::problem(&problem, self.work.downstream());
+            let request = &self.admitted.draft().request;
+            return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
         headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.config.gateway.region.as_str());
         match accepted {
-            Accepted::Whole(whole) => self.answer_whole(target, *whole, head),
+            Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
         }
     }
 
-    fn answer_whole(self, target: &TargetRef, whole: Whole, mut head: HeaderMap) -> Answer<P> {
+    async fn answer_whole(
+        self,
+        target: &TargetRef,
+        whole: Whole,
+        mut head: HeaderMap,
+    ) -> Answer<P> {
         let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
         let (usage, usage_source) = whole.answer.usage.map_or_else(
             || self.estimated(&whole.answer.body),
             |usage| (usage, UsageSource::Provider),
-        );
-        headers::cost(
-            &mut head,
-            settle::cost(Some(target), &usage, self.admitted.draft().at_us),
         );
         head.insert(
             header::CONTENT_TYPE,
@@ -361,9 +311,16 @@ impl<P: Platform> Run<P> {
             finish: whole.answer.finish,
             error: None,
             attempts: self.attempts.take(),
-            dropped: names(&drops),
+            dropped: settle::names(&drops),
         };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
+        let record = settle::record(&self.admitted, self.p.now(), ending);
+        if !record.operation.is_free() {
+            headers::cost(&mut head, record.cost_nano_usd);
+        }
+        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        if let Some(receipt) = self.receipt(|| record).await {
+            headers::receipt(&mut head, &receipt);
+        }
         Answer {
             status: StatusCode::OK,
             headers: head,
@@ -406,6 +363,7 @@ impl<P: Platform> Run<P> {
             Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
             Task::Embeddings(_) => 0,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
             input: self.admitted.bound().likely,
@@ -413,82 +371,5 @@ impl<P: Platform> Run<P> {
             ..Usage::default()
         };
         (usage, UsageSource::Estimated)
-    }
-
-    fn fail(self, index: usize, failure: &Failure) -> Problem {
-        let target = self.route.targets.get(index);
-        let problem = target
-            .map_or_else(
-                || Problem::bug("the target that failed"),
-                |target| failure.problem(&target.provider.id),
-            )
-            .with_headroom(self.admitted.headroom());
-        let used = (Usage::default(), UsageSource::None);
-        self.unserved(
-            Outcome::Failed,
-            problem.status().as_u16(),
-            index,
-            used,
-            failure.code(),
-        );
-        problem
-    }
-
-    /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
-    fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
-        let used = match &accepted {
-            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
-                || self.estimated(&whole.answer.body),
-                |usage| (usage, UsageSource::Provider),
-            ),
-            Accepted::Stream(stream) => stream
-                .session
-                .seen()
-                .usage_or_estimate(self.admitted.bound().likely),
-        };
-        drop(accepted);
-        let problem = Problem::from(StoreError::Unavailable {
-            store: "ledger",
-            detail: String::new(),
-        });
-        let (status, code) = (problem.status().as_u16(), problem.code().to_owned());
-        self.unserved(Outcome::Failed, status, index, used, code);
-        problem
-    }
-
-    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
-    fn leave(self) -> Problem {
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            ..Usage::default()
-        };
-        let used = (usage, UsageSource::Estimated);
-        let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
-        self.unserved(Outcome::DownstreamLeft, status, 0, used, code);
-        Problem::left()
-    }
-
-    /// Settles a request whose caller got no answer.
-    fn unserved(
-        self,
-        outcome: Outcome,
-        status: u16,
-        target: usize,
-        (usage, usage_source): (Usage, UsageSource),
-        code: String,
-    ) {
-        let ending = Ending {
-            outcome,
-            status,
-            target: self.route.targets.get(target),
-            usage,
-            usage_source,
-            first_byte_at: None,
-            finish: None,
-            error: Some(code),
-            attempts: self.attempts.take(),
-            dropped: Vec::new(),
-        };
-        settle::settle(&self.p, &self.isolate, &self.admitted, ending);
     }
 }

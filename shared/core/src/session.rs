@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_machines::record::UsageSource;
-use sluice_units::{Tokens, Usage};
+use sluice_units::{RequestId, Tokens, Usage};
 use sluice_wire::downstream::{Answered, EventTap, StreamEncoder};
 use sluice_wire::model::{Event, Finish};
 use sluice_wire::openai::direct;
@@ -147,7 +147,8 @@ impl Session {
             Mode::Raw(tap) => {
                 let outcome = tap.push(bytes, out);
                 self.seen.usage = tap.usage();
-                outcome.map_err(Failure::Garbled)
+                outcome.map_err(Failure::Garbled)?;
+                failed(tap.take_error())
             }
             Mode::Transcode(transcoder) => {
                 let outcome = transcoder.decoder.push(bytes, &mut transcoder.events);
@@ -237,8 +238,8 @@ impl Session {
     }
 
     /// Ends the caller's stream with an error. `false`: there is no word for one, and the answer must be broken off.
-    pub fn interrupt(&mut self, problem: &Problem, out: &mut Vec<u8>) -> bool {
-        let fault = problem.fault();
+    pub fn interrupt(&mut self, problem: &Problem, request: &RequestId, out: &mut Vec<u8>) -> bool {
+        let fault = problem.fault(Some(request));
         match &mut self.mode {
             Mode::Raw(tap) if !tap.is_events() => return false,
             Mode::Responses(tap) => tap.fail(&fault.upstream(), out),

@@ -9,6 +9,7 @@ use sluice_machines::ledger::Command;
 use sluice_machines::limit::Amount;
 use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{NanoUsd, Timestamp, Usage};
+use sluice_wire::Drops;
 
 use crate::admit::Admitted;
 use crate::config::TargetRef;
@@ -50,21 +51,22 @@ pub fn cost(target: Option<&TargetRef>, usage: &Usage, at: Timestamp) -> NanoUsd
         .map_or(NanoUsd::ZERO, |price| price::cost(price, usage))
 }
 
-/// Replaces the reservation by the truth.
-pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, ending: Ending<'_>) {
+/// The record of a request that ends so.
+#[must_use]
+pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record {
     let draft = admitted.draft();
-    let now = p.now();
-    let cost = if draft.operation.is_free() {
-        NanoUsd::ZERO
+    let (cost, usage_source) = if draft.operation.is_free() {
+        (NanoUsd::ZERO, UsageSource::None)
     } else {
-        cost(ending.target, &ending.usage, draft.at_us)
+        let cost = cost(ending.target, &ending.usage, draft.at_us);
+        (cost, ending.usage_source)
     };
-    let record = Record {
+    Record {
         kind: RecordKind::Settled,
         provider: ending.target.map(|target| target.provider.id.clone()),
         provider_model: ending.target.map(|target| target.model.clone()),
         usage: ending.usage,
-        usage_source: ending.usage_source,
+        usage_source,
         cost_nano_usd: cost,
         latency_us: now.since(draft.at_us),
         first_byte_us: ending.first_byte_at.map(|at| at.since(draft.at_us)),
@@ -75,11 +77,15 @@ pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, en
         attempts: ending.attempts,
         dropped: ending.dropped,
         ..draft.clone()
-    };
+    }
+}
+
+/// Replaces the reservation by the truth.
+pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, record: Record) {
     let command = Command::Settle {
         actual: Amount {
-            tokens: ending.usage.total(),
-            cost,
+            tokens: record.usage.total(),
+            cost: record.cost_nano_usd,
         },
         record: Box::new(record),
     };
@@ -93,4 +99,13 @@ pub fn extend<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted) {
         ttl: admitted.ttl(),
     };
     isolate.defer(p, admitted.ledger(), command);
+}
+
+/// The names of what was dropped, for the record.
+pub fn names(drops: &Drops) -> Vec<String> {
+    drops
+        .as_slice()
+        .iter()
+        .map(|dropped| dropped.field.to_string())
+        .collect()
 }

@@ -7,21 +7,24 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header;
-use sluice_units::{Tokens, Usage};
+use sluice_units::{ProviderId, Tokens, Usage};
 use sluice_wire::dialect::{
     decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
 };
 use sluice_wire::downstream::Answered;
-use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest};
+use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest, Part, Source};
 use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
-    DecodeError, Dialect, Downstream, Drops, EncodeError, UpstreamRequest, openai, responses,
+    DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamError,
+    UpstreamRequest, gemini, openai, responses,
 };
 
 use crate::config::{ProviderDialect, TargetRef};
+use crate::files::{Files, Held};
 use crate::plan::Failure;
+use crate::problem::Problem;
 use crate::session::{Session, finish_word};
 use crate::upload::Upload;
 
@@ -42,9 +45,22 @@ pub enum Task {
     /// The next turn of a conversation.
     Chat(Box<Chat>),
     /// Vectors.
-    Embeddings(Box<EmbeddingsRequest>),
+    Embeddings(Box<Embeddings>),
     /// What only providers of the caller's own dialect have.
     Direct(Box<Direct>),
+    /// What a provider keeps.
+    Files(Box<Files>),
+}
+
+/// Things to embed.
+#[derive(Debug)]
+pub struct Embeddings {
+    /// The caller's language.
+    pub downstream: Downstream,
+    /// A Gemini caller wants a list of vectors, and not one.
+    pub is_many: bool,
+    /// The request.
+    pub request: EmbeddingsRequest,
 }
 
 /// A request that passes through.
@@ -69,6 +85,8 @@ pub struct Chat {
     pub echo: Option<Echo>,
     /// Each choice is held to so many output tokens, because a budget leaves no more.
     pub cut: Option<u64>,
+    /// The files that it refers to.
+    pub held: Option<Held>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -109,7 +127,8 @@ impl Work {
     pub fn downstream(&self) -> Downstream {
         match &self.task {
             Task::Chat(chat) => chat.downstream,
-            Task::Embeddings(_) | Task::Direct(_) => Downstream::ChatCompletions,
+            Task::Embeddings(embeddings) => embeddings.downstream,
+            Task::Direct(_) | Task::Files(_) => Downstream::ChatCompletions,
         }
     }
 
@@ -118,8 +137,41 @@ impl Work {
     pub fn upload(&self) -> Option<&Upload> {
         match &self.task {
             Task::Direct(direct) => direct.upload.as_ref(),
+            Task::Files(files) => files.upload.as_ref(),
             Task::Chat(_) | Task::Embeddings(_) => None,
         }
+    }
+
+    /// Whether the answer goes through whatever it is; `is_json`: it says that it is JSON.
+    #[must_use]
+    pub fn answers_raw(&self, is_json: bool) -> bool {
+        match &self.task {
+            Task::Direct(_) => !is_json,
+            Task::Files(files) => files.is_bytes(),
+            Task::Chat(_) | Task::Embeddings(_) => false,
+        }
+    }
+
+    /// Takes the provider's own names of files and batches out of its words.
+    pub fn reword(&self, failure: &mut Failure) {
+        let Failure::Answered(UpstreamError { message, .. }) = failure else {
+            return;
+        };
+        match &self.task {
+            Task::Files(files) => files.reword(message),
+            Task::Chat(chat) => chat.held.iter().for_each(|held| held.reword(message)),
+            Task::Embeddings(_) | Task::Direct(_) => {}
+        }
+    }
+
+    /// What the caller is told of a failure at a provider.
+    #[must_use]
+    pub fn problem(&self, failure: &Failure, provider: &ProviderId) -> Problem {
+        let own = match &self.task {
+            Task::Files(files) => files.problem(failure),
+            Task::Chat(_) | Task::Embeddings(_) | Task::Direct(_) => None,
+        };
+        own.unwrap_or_else(|| failure.problem(provider))
     }
 
     /// What the caller's answer is to be called, from what the gateway knows.
@@ -130,7 +182,7 @@ impl Work {
             created,
             echo: match &self.task {
                 Task::Chat(chat) => chat.echo.clone(),
-                Task::Embeddings(_) | Task::Direct(_) => None,
+                Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => None,
             },
         }
     }
@@ -158,11 +210,9 @@ impl Work {
                 (request, None) => return Ok((request, Drops::new())),
                 (request, Some(drops)) => (request, drops),
             },
-            Task::Embeddings(embeddings) => {
-                encode_embeddings(dialect(target), embeddings, &target.wire)
-                    .map_err(Failure::Inexpressible)?
-            }
+            Task::Embeddings(embeddings) => embeddings.write(target)?,
             Task::Direct(direct) => return Ok((direct.write(target, body)?, Drops::new())),
+            Task::Files(files) => return Ok((files.request.clone(), Drops::new())),
         };
         let mut drops = self.unread.clone();
         drops.append(more);
@@ -183,13 +233,14 @@ impl Work {
     ) -> Result<Translated, Failure> {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
-            Task::Embeddings(request) => embeddings_answer(target, request, body, input_likely),
+            Task::Embeddings(embeddings) => embeddings.answer(target, body, input_likely),
             Task::Direct(_) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
                 finish: None,
                 drops: Drops::new(),
             }),
+            Task::Files(files) => files.answer(body),
         };
         outcome.map_err(|error| {
             error_in_answer(self.dialect(target), body)
@@ -217,8 +268,53 @@ impl Work {
     pub fn dialect(&self, target: &TargetRef) -> Dialect {
         match &self.task {
             Task::Chat(chat) => chat.dialect(target),
-            Task::Embeddings(_) | Task::Direct(_) => dialect(target),
+            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => dialect(target),
         }
+    }
+}
+
+impl Embeddings {
+    fn write(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
+        let dialect = dialect(target);
+        let mut request = Cow::Borrowed(&self.request);
+        let mut drops = Drops::new();
+        let is_gemini = matches!(self.downstream, Downstream::GenerateContent(_));
+        if is_gemini && dialect != Dialect::Gemini {
+            drops = gemini::embeddings::leave(request.to_mut(), dialect);
+        }
+        let encoded = encode_embeddings(dialect, &request, &target.wire);
+        let (request, more) = encoded.map_err(Failure::Inexpressible)?;
+        drops.append(more);
+        Ok((request, drops))
+    }
+
+    fn answer(
+        &self,
+        target: &TargetRef,
+        body: &[u8],
+        input_likely: Tokens,
+    ) -> Result<Translated, DecodeError> {
+        let mut response = decode_embeddings(dialect(target), &self.request, body)?;
+        let usage = response.usage;
+        let encoded = match self.downstream {
+            Downstream::GenerateContent(_) => {
+                gemini::downstream::encode_embeddings(&response, self.is_many)
+            }
+            _ => {
+                // OpenAI's dialect promises a count; where the provider keeps silent it is an estimate.
+                response.usage.get_or_insert_with(|| Usage {
+                    input: input_likely,
+                    ..Usage::default()
+                });
+                openai::embeddings::encode_response(&response, self.request.encoding)
+            }
+        };
+        Ok(Translated {
+            body: Bytes::from(encoded),
+            usage,
+            finish: None,
+            drops: Drops::new(),
+        })
     }
 }
 
@@ -286,6 +382,9 @@ impl Chat {
         target: &TargetRef,
         body: &Bytes,
     ) -> Result<(UpstreamRequest, Option<Drops>), Failure> {
+        if let Some(held) = &self.held {
+            held.at(&target.provider.id).map_err(Failure::Refused)?;
+        }
         if self.passes(target) {
             let passed = self
                 .downstream
@@ -301,6 +400,9 @@ impl Chat {
             return Ok((passed, None));
         }
         let dialect = self.dialect(target);
+        if self.held.is_none() && dialect != self.downstream.dialect() {
+            no_files(&self.request).map_err(Failure::Refused)?;
+        }
         let mut request = Cow::Borrowed(&self.request);
         if let Some(tokens) = self.limit(target) {
             request.to_mut().output_tokens_max = Some(tokens);
@@ -366,6 +468,26 @@ impl Chat {
     }
 }
 
+/// What a provider of the caller's dialect keeps, no other one has.
+fn no_files(request: &ChatRequest) -> Result<(), Malformed> {
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts);
+    let refers = parts.any(|part| match part {
+        Part::Image { source, .. } | Part::Audio { source, .. } | Part::Document { source, .. } => {
+            matches!(source, Source::FileId(_))
+        }
+        _ => false,
+    });
+    if !refers {
+        return Ok(());
+    }
+    Err(Malformed {
+        code: "provider_state_not_portable",
+        message: "The model's provider keeps no such file. Send its content instead of 'file_id'."
+            .to_owned(),
+        param: Some("file_id".to_owned()),
+    })
+}
+
 fn first_finish(response: &ChatResponse) -> Option<String> {
     let first = response.choices.first()?;
     Some(finish_word(&first.finish))
@@ -381,28 +503,6 @@ pub(crate) fn responses_finish_word(word: &str) -> String {
     .to_owned()
 }
 
-fn embeddings_answer(
-    target: &TargetRef,
-    request: &EmbeddingsRequest,
-    body: &[u8],
-    input_likely: Tokens,
-) -> Result<Translated, DecodeError> {
-    let mut response = decode_embeddings(dialect(target), request, body)?;
-    let usage = response.usage;
-    // The caller's dialect promises a count; where the provider keeps silent it is an estimate.
-    response.usage.get_or_insert_with(|| Usage {
-        input: input_likely,
-        ..Usage::default()
-    });
-    let encoded = openai::embeddings::encode_response(&response, request.encoding);
-    Ok(Translated {
-        body: Bytes::from(encoded),
-        usage,
-        finish: None,
-        drops: Drops::new(),
-    })
-}
-
 /// The language that a target is called in; the sandbox speaks OpenAI's.
 #[must_use]
 pub fn dialect(target: &TargetRef) -> Dialect {
@@ -410,13 +510,4 @@ pub fn dialect(target: &TargetRef) -> Dialect {
         ProviderDialect::Wire(dialect) => dialect,
         ProviderDialect::Sandbox => Dialect::OpenAi,
     }
-}
-
-/// The names of what was dropped, for the record.
-pub fn names(drops: &Drops) -> Vec<String> {
-    drops
-        .as_slice()
-        .iter()
-        .map(|dropped| dropped.field.to_string())
-        .collect()
 }

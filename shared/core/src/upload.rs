@@ -1,7 +1,7 @@
 //! Bodies that are not held whole: forms with recordings and pictures, on their way through.
 //!
-//! Just so much is held as is needed to know the model; then the provider is called, and what follows goes on as it
-//! comes. It cannot be sent twice: such a request has one attempt.
+//! Just so much is held as is needed to know the model, and nothing where none is needed; then the provider is called,
+//! and what follows goes on as it comes. It cannot be sent twice: such a request has one attempt.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,11 +18,11 @@ use crate::problem::Problem;
 /// The largest upload, in bytes: what Cloudflare takes on its smaller plans.
 pub const UPLOAD_BYTES_MAX: u64 = 100_000_000;
 
-/// A form whose model is known.
+/// A form whose model is known, or that has none.
 #[derive(Debug)]
 pub struct Upload {
     content_type: HeaderValue,
-    model: String,
+    model: Option<String>,
     bytes_max: u64,
     form: RefCell<Option<Form>>,
     wrong: Rc<RefCell<Option<Malformed>>>,
@@ -38,13 +38,9 @@ impl Upload {
         headers: &HeaderMap,
         held_bytes_max: usize,
     ) -> Result<Self, Problem> {
-        let content_type = headers.get(header::CONTENT_TYPE).cloned();
-        let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static(""));
-        let mut form = Form::new(content_type.to_str().unwrap_or_default())?;
-        let bytes_max = declared(headers).unwrap_or(UPLOAD_BYTES_MAX);
-        if bytes_max > UPLOAD_BYTES_MAX {
-            return Err(too_large());
-        }
+        let mut upload = Self::open(headers)?;
+        let form = upload.form.take();
+        let mut form = form.ok_or_else(|| Problem::bug("a form that was just begun"))?;
         let model = loop {
             if let Some(model) = form.text("model") {
                 break model.to_owned();
@@ -66,9 +62,33 @@ impl Upload {
                 Err(_) => return Err(incomplete()),
             }
         };
+        upload.model = Some(model);
+        upload.form = RefCell::new(Some(form));
+        Ok(upload)
+    }
+
+    /// A form that has no model, and of which nothing was read; the file in it is to be marked.
+    ///
+    /// # Errors
+    /// A 4xx when it is no form, or too large.
+    pub fn kept(headers: &HeaderMap, mark: String) -> Result<Self, Problem> {
+        let upload = Self::open(headers)?;
+        let form = upload.form.take().map(|form| form.marked(mark));
+        upload.form.replace(form);
+        Ok(upload)
+    }
+
+    fn open(headers: &HeaderMap) -> Result<Self, Problem> {
+        let content_type = headers.get(header::CONTENT_TYPE).cloned();
+        let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static(""));
+        let form = Form::new(content_type.to_str().unwrap_or_default())?;
+        let bytes_max = declared(headers).unwrap_or(UPLOAD_BYTES_MAX);
+        if bytes_max > UPLOAD_BYTES_MAX {
+            return Err(too_large());
+        }
         Ok(Self {
             content_type,
-            model,
+            model: None,
             bytes_max,
             form: RefCell::new(Some(form)),
             wrong: Rc::default(),
@@ -78,7 +98,7 @@ impl Upload {
     /// The model's name as the caller wrote it.
     #[must_use]
     pub fn model(&self) -> &str {
-        &self.model
+        self.model.as_deref().unwrap_or_default()
     }
 
     /// The form's `content-type`, boundary included.
@@ -113,11 +133,12 @@ impl Upload {
     /// The body's beginning with the model's name at the provider, and what follows. `None` when it was sent before.
     pub fn send<P: Platform>(&self, p: &P, model: &str) -> Option<(Bytes, Rest)> {
         let mut form = self.form.take()?;
-        let head = Bytes::from(form.release(model));
+        let model = self.model.as_ref().map(|_| model.to_owned());
+        let head = Bytes::from(form.release(model.as_deref()));
         let passage = Passage {
             p: p.clone(),
             form,
-            model: model.to_owned(),
+            model,
             left: self.bytes_max,
             wrong: Rc::clone(&self.wrong),
         };
@@ -137,7 +158,7 @@ impl Upload {
 struct Passage<P> {
     p: P,
     form: Form,
-    model: String,
+    model: Option<String>,
     left: u64,
     wrong: Rc<RefCell<Option<Malformed>>>,
 }
@@ -163,7 +184,7 @@ impl<P: Platform> Passage<P> {
                     return Err(ReceiveError::Refused);
                 }
             };
-            let bytes = self.form.release(&self.model);
+            let bytes = self.form.release(self.model.as_deref());
             if !bytes.is_empty() {
                 return Ok(Some(Bytes::from(bytes)));
             }

@@ -7,10 +7,11 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use sluice_units::{Span, Timestamp};
 use sluice_wire::UpstreamRequest;
 
@@ -151,6 +152,30 @@ pub async fn call<P: Platform>(
             });
         }
     }
+}
+
+/// Asks a provider for its list of models, which costs nothing; the status, whatever the list.
+///
+/// # Errors
+/// As [`call`].
+pub async fn list_models<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    provider: &Arc<Provider>,
+) -> Result<StatusCode, Failure> {
+    let keys = credentials::keys(p, provider)?;
+    let mut call = UpstreamCall {
+        method: Method::GET,
+        url: format!("{}/models", provider.base_url),
+        headers: headers(provider, HeaderMap::new(), &HeaderMap::new()),
+        body: Bytes::new(),
+        rest: None,
+    };
+    call.headers.remove(header::CONTENT_TYPE);
+    let key = keys.into_iter().next().flatten();
+    credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
+    let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
+    Ok(answer.status)
 }
 
 /// The headers of a call, built from nothing, but for what the provider knows the gateway by.

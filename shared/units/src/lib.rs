@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod base64url;
 mod hex;
 mod id;
 mod ledger;

@@ -96,6 +96,8 @@ pub struct Target {
     pub thinking_chunks: bool,
     /// The provider calls a seed `random_seed` (Mistral).
     pub random_seed: bool,
+    /// The provider calls the wanted length of vectors `output_dimension` (Mistral).
+    pub output_dimension: bool,
     /// The provider wants a last turn of the assistant's marked as a `prefix` (Mistral, DeepSeek).
     pub assistant_prefix: bool,
     /// The provider refuses fields that it does not know (Mistral): every request is written anew.
@@ -128,6 +130,7 @@ impl Default for Target {
             reasoning_key: false,
             thinking_chunks: false,
             random_seed: false,
+            output_dimension: false,
             assistant_prefix: false,
             strict_fields: false,
             json_schema: true,

@@ -1,12 +1,14 @@
 //! Where a cloud serves another company's dialect: at which path a model is called, and what of the body differs.
 //!
 //! Decides nothing about hosts and keys; a path follows the provider's base address.
-//! Follows <https://learn.microsoft.com/en-us/azure/ai-foundry/openai/reference> (deployments) and
-//! <https://docs.claude.com/en/api/claude-on-vertex-ai>.
+//! Follows <https://learn.microsoft.com/en-us/azure/ai-foundry/openai/reference> (deployments),
+//! <https://docs.claude.com/en/api/claude-on-vertex-ai> and
+//! <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::openai::passthrough::scan;
 use crate::sigv4::percent_encode;
@@ -26,6 +28,8 @@ pub enum Hosting {
         /// The version of the API, such as `2024-10-21`.
         api_version: String,
     },
+    /// Gemini at Vertex AI: embeddings are predictions, and each turn of a conversation has a role.
+    VertexGemini,
     /// Messages at Vertex AI: the model stands in the address, and the body has a version instead.
     VertexMessages,
 }
@@ -43,15 +47,89 @@ impl Hosting {
         match self {
             Self::Own => {}
             Self::AzureDeployments { api_version } => {
-                let (model, version) = (segment(model)?, segment(api_version)?);
+                let version = segment(api_version)?;
                 let path = &request.path;
-                request.path =
-                    Cow::Owned(format!("/deployments/{model}{path}?api-version={version}"));
+                // What the resource keeps stands beside its deployments.
+                let is_kept = path.starts_with("/files") || path.starts_with("/batches");
+                request.path = Cow::Owned(if is_kept {
+                    let mark = if path.contains('?') { '&' } else { '?' };
+                    format!("{path}{mark}api-version={version}")
+                } else {
+                    let model = segment(model)?;
+                    format!("/deployments/{model}{path}?api-version={version}")
+                });
             }
+            Self::VertexGemini => vertex_gemini(&mut request),
             Self::VertexMessages => vertex_messages(&mut request, model)?,
         }
         Ok(request)
     }
+}
+
+fn vertex_gemini(request: &mut UpstreamRequest) {
+    let embeds = request.path.strip_suffix(":batchEmbedContents");
+    if let Some(model) = embeds {
+        let path = format!("{model}:predict");
+        if let Some(body) = prediction(&request.body) {
+            (request.path, request.body) = (Cow::Owned(path), body);
+        }
+    } else if let Some(body) = with_roles(&request.body) {
+        request.body = body;
+    }
+}
+
+/// Contents to embed as Vertex AI's instances; `None` for what no encoder has written.
+fn prediction(body: &[u8]) -> Option<Bytes> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let mut instances = Vec::new();
+    let mut parameters = Map::new();
+    for one in body.get("requests")?.as_array()? {
+        let text = one.get("content")?.get("parts")?.get(0)?.get("text")?;
+        let mut instance = Map::new();
+        instance.insert("content".to_owned(), text.clone());
+        for (name, there) in [("taskType", "task_type"), ("title", "title")] {
+            if let Some(value) = one.get(name) {
+                instance.insert(there.to_owned(), value.clone());
+            }
+        }
+        instances.push(Value::Object(instance));
+        if let Some(dimensions) = one.get("outputDimensionality") {
+            parameters.insert("outputDimensionality".to_owned(), dimensions.clone());
+        }
+    }
+    let mut body = Map::new();
+    body.insert("instances".to_owned(), Value::Array(instances));
+    if !parameters.is_empty() {
+        body.insert("parameters".to_owned(), Value::Object(parameters));
+    }
+    Some(Bytes::from(Value::Object(body).to_string()))
+}
+
+/// The body with the caller's role in turns that name none: Gemini's own address takes those, Vertex AI does not.
+/// `None` where nothing is missing.
+fn with_roles(body: &[u8]) -> Option<Bytes> {
+    const ROLE: &[u8] = br#""role":"user","#;
+    let members = scan::members(body, 0)?;
+    let contents = members.iter().find(|member| member.key == "contents")?;
+    let turns = scan::elements(body, contents.value.start)?;
+    let mut out = Vec::new();
+    let mut from = 0;
+    for turn in turns {
+        let members = scan::members(body, turn.start)?;
+        // An empty turn is the provider's to refuse.
+        if members.is_empty() || members.iter().any(|member| member.key == "role") {
+            continue;
+        }
+        let inside = scan::inside(body, turn.start)?;
+        out.extend_from_slice(body.get(from..inside)?);
+        out.extend_from_slice(ROLE);
+        from = inside;
+    }
+    if from == 0 {
+        return None;
+    }
+    out.extend_from_slice(body.get(from..)?);
+    Some(Bytes::from(out))
 }
 
 fn vertex_messages(request: &mut UpstreamRequest, model: &str) -> Result<(), EncodeError> {
@@ -150,6 +228,22 @@ mod tests {
     }
 
     #[test]
+    fn what_azure_keeps_stands_beside_its_deployments() {
+        let azure = Hosting::AzureDeployments {
+            api_version: "2024-10-21".to_owned(),
+        };
+        for (path, expected) in [
+            ("/files", "/files?api-version=2024-10-21"),
+            (
+                "/batches?limit=100",
+                "/batches?limit=100&api-version=2024-10-21",
+            ),
+        ] {
+            check(&azure, path, "", (expected, ""));
+        }
+    }
+
+    #[test]
     fn a_name_cannot_leave_its_place() {
         let hosting = Hosting::AzureDeployments {
             api_version: "1".to_owned(),
@@ -161,6 +255,36 @@ mod tests {
             placed.path,
             "/deployments/..%2Fx%3Fy%23z/embeddings?api-version=1"
         );
+    }
+
+    #[test]
+    fn vertex_embeds_by_prediction() {
+        check(
+            &Hosting::VertexGemini,
+            "/models/m:batchEmbedContents",
+            r#"{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]},"taskType":"CLUSTERING","outputDimensionality":8},{"model":"models/m","content":{"parts":[{"text":"b"}]},"outputDimensionality":8}]}"#,
+            (
+                "/models/m:predict",
+                r#"{"instances":[{"content":"a","task_type":"CLUSTERING"},{"content":"b"}],"parameters":{"outputDimensionality":8}}"#,
+            ),
+        );
+    }
+
+    #[test]
+    fn vertex_is_told_the_caller_s_role_where_a_turn_names_none() {
+        for (body, expected) in [
+            (
+                r#"{"contents": [{ "parts": [{"text": "a"}]}, {"role": "model", "parts": []}, {"parts": [1.0]}], "x": 1.50}"#,
+                r#"{"contents": [{"role":"user", "parts": [{"text": "a"}]}, {"role": "model", "parts": []}, {"role":"user","parts": [1.0]}], "x": 1.50}"#,
+            ),
+            (
+                r#"{"contents":[{"role":"user","parts":[]},{}]}"#,
+                r#"{"contents":[{"role":"user","parts":[]},{}]}"#,
+            ),
+        ] {
+            let path = "/models/m:generateContent";
+            check(&Hosting::VertexGemini, path, body, (path, expected));
+        }
     }
 
     #[test]

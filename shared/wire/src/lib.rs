@@ -34,6 +34,7 @@ mod kinds;
 pub mod model;
 pub mod openai;
 pub mod responses;
+pub mod s3;
 pub mod service_account;
 pub mod sigv4;
 pub mod sse;

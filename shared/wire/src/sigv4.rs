@@ -296,7 +296,8 @@ fn trimmed(value: &[u8]) -> String {
 }
 
 /// Everything but letters, digits, `-._~` and `kept` as `%` and two upper-case hexadecimal digits.
-pub(crate) fn percent_encode(bytes: &[u8], kept: &[u8]) -> String {
+#[must_use]
+pub fn percent_encode(bytes: &[u8], kept: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) || kept.contains(byte) {
@@ -310,7 +311,7 @@ pub(crate) fn percent_encode(bytes: &[u8], kept: &[u8]) -> String {
 }
 
 /// What is no escape stays as it is.
-fn percent_decode(text: &str) -> Vec<u8> {
+pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {

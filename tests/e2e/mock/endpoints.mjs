@@ -145,9 +145,20 @@ const keep = (kept, one, more = {}) => {
   if (kept.size > KEPT_MAX) kept.delete(kept.keys().next().value);
   return one;
 };
-const listed = kept => {
-  const data = [...kept.values()].map(({ one }) => one).reverse();
-  return { object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: false };
+/** One page of what is kept, as far as the address says. */
+const listed = (kept, { limit = '20', after, order = 'desc', purpose }) => {
+  const all = [...kept.values()].map(({ one }) => one).filter(one => purpose === undefined || one.purpose === purpose);
+  if (order === 'desc') all.reverse();
+  const from = after === undefined ? 0 : all.findIndex(one => one.id === after) + 1;
+  const data = all.slice(from, from + Number(limit));
+  return { object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: from + data.length < all.length };
+};
+/** What is wrong with the address of a list, or `null`. */
+const checkList = (kept, names, most) => (_body, _model, { query }) => {
+  const unknown = Object.keys(query).find(name => !names.includes(name));
+  if (unknown) return refuse(`Unknown query parameter: '${unknown}'.`, unknown);
+  if (query.limit !== undefined && !(/^\d+$/.test(query.limit) && Number(query.limit) >= 1 && Number(query.limit) <= most)) return refuse(`Invalid 'limit': expected a number from 1 to ${most}.`, 'limit');
+  return query.after === undefined || kept.has(query.after) ? null : refuse(`Invalid 'after': ${query.after}.`, 'after');
 };
 
 /** Files and batches: what is uploaded is kept. */
@@ -155,22 +166,30 @@ function storage() {
   const files = new Map();
   const batches = new Map();
   let made = 0;
+  /** Works a batch off, when it is first asked for: an answer for each line. */
+  const work = batch => {
+    if (batch.status !== 'validating') return batch;
+    const lines = files.get(batch.input_file_id).bytes.toString('utf8').split('\n').filter(Boolean).map(line => JSON.parse(line));
+    const answers = lines.map(({ custom_id: id, body }) => JSON.stringify({ id: `batch_req_${digest(id)}`, custom_id: id, response: { status_code: 200, request_id: 'req_1', body: { model: body.model } }, error: null }));
+    const output = store('batch_output', `${batch.id}_output.jsonl`, Buffer.from(`${answers.join('\n')}\n`));
+    return Object.assign(batch, { status: 'completed', output_file_id: output.id, completed_at: CREATED, request_counts: { total: lines.length, completed: lines.length, failed: 0 } });
+  };
+  const store = (purpose, filename, bytes) => keep(files, { object: 'file', id: `file-${digest('file', (made += 1)).slice(0, 22)}`, purpose, filename, bytes: bytes.length, created_at: CREATED, status: 'processed' }, { bytes });
   const missing = (id, kept) => (kept.has(id) ? null : { status: 404, message: `No such ${kept === files ? 'File object' : 'Batch object'}: ${id}`, param: 'id' });
   return {
-    file_create: { multipart: true, shape: fileForm, body: form => keep(files, { object: 'file', id: `file-${digest('file', (made += 1)).slice(0, 22)}`, purpose: form.purpose, filename: form.file.filename, bytes: form.file.bytes.length, created_at: CREATED, expires_at: null, status: 'processed', status_details: null }, { bytes: form.file.bytes }) },
-    file_list: { bodyless: true, body: () => listed(files) },
+    file_create: { multipart: true, shape: fileForm, body: form => store(form.purpose, form.file.filename, form.file.bytes) },
+    file_list: { bodyless: true, check: checkList(files, ['limit', 'after', 'order', 'purpose'], 10_000), body: (_value, _model, { query }) => listed(files, query) },
     file_get: { bodyless: true, find: id => missing(id, files), body: (_value, _model, { id }) => files.get(id).one },
     file_content: { bodyless: true, find: id => missing(id, files), body: (_value, _model, { id }) => ({ type: 'application/octet-stream', bytes: files.get(id).bytes }) },
     file_delete: { bodyless: true, find: id => missing(id, files), body: (_value, _model, { id }) => ({ object: 'file', id, deleted: files.delete(id) }) },
     batch_create: {
       shape: batchRequest, check: body => (files.has(body.input_file_id) ? null : refuse(`Invalid value: '${body.input_file_id}'. The file does not exist.`, 'input_file_id')),
       body: body => keep(batches, {
-        id: `batch_${digest('batch', (made += 1)).slice(0, 32)}`, object: 'batch', endpoint: body.endpoint, errors: null, input_file_id: body.input_file_id, completion_window: '24h', status: 'validating', output_file_id: null, error_file_id: null, created_at: CREATED,
-        in_progress_at: null, expires_at: CREATED + 86_400, finalizing_at: null, completed_at: null, failed_at: null, expired_at: null, cancelling_at: null, cancelled_at: null, request_counts: { total: 0, completed: 0, failed: 0 }, metadata: body.metadata ?? null,
+        id: `batch_${digest('batch', (made += 1)).slice(0, 32)}`, object: 'batch', endpoint: body.endpoint, input_file_id: body.input_file_id, completion_window: '24h', status: 'validating', created_at: CREATED, expires_at: CREATED + 86_400, request_counts: { total: 0, completed: 0, failed: 0 }, metadata: body.metadata ?? null,
       }),
     },
-    batch_list: { bodyless: true, body: () => listed(batches) },
-    batch_get: { bodyless: true, find: id => missing(id, batches), body: (_value, _model, { id }) => batches.get(id).one },
+    batch_list: { bodyless: true, check: checkList(batches, ['limit', 'after'], 100), body: (_value, _model, { query }) => listed(batches, query) },
+    batch_get: { bodyless: true, find: id => missing(id, batches), body: (_value, _model, { id }) => work(batches.get(id).one) },
     batch_cancel: { bodyless: true, find: id => missing(id, batches), body: (_value, _model, { id }) => ({ ...batches.get(id).one, status: 'cancelling', cancelling_at: CREATED }) },
   };
 }
@@ -199,11 +218,11 @@ const PATHS = [
   ['POST', /^\/v1\/batches$/, 'batch_create'], ['GET', /^\/v1\/batches$/, 'batch_list'], ['GET', /^\/v1\/batches\/([^/]+)$/, 'batch_get'], ['POST', /^\/v1\/batches\/([^/]+)\/cancel$/, 'batch_cancel'],
 ];
 
-/** The operation that a path names: { op, id? }, or `null`. */
-export function endpointOf(method, path) {
+/** The operation that a path names: { op, id?, query }, or `null`. */
+export function endpointOf(method, path, query) {
   for (const [verb, pattern, op] of PATHS) {
     const found = verb === method ? pattern.exec(path) : null;
-    if (found) return { op, id: found[1] };
+    if (found) return { op, id: found[1], query: Object.fromEntries(query) };
   }
   return null;
 }

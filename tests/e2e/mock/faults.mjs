@@ -19,6 +19,7 @@
 //   fault-huge-event-<bytes>           one stream event of that size
 //   error-event-after-<n>              the wire's own error event after n events, then the end
 //   <fault>-then-ok-<id>               the fault on the first call with this id, a normal answer on the later ones
+//   <fault>-times-<n>-<id>             the fault on the first n calls with this id, a normal answer on the later ones
 //   slow-first-byte-<ms>               a normal answer after that wait
 //   slow-chunks-<ms>                   a normal answer with that wait before each stream event
 //   split-<n>                          a normal stream written n bytes at a time (cuts events, lines and characters)
@@ -32,11 +33,11 @@
 
 /** What a model's name asks for. `calls` counts calls by `then-ok` id and is kept by the server. */
 export function faultOf(model, calls) {
-  const once = /^(.*)-then-ok-(.+)$/.exec(model);
-  if (once) {
+  const some = /^(.*)-(?:then-ok|times-(\d+))-(.+)$/.exec(model);
+  if (some) {
     const seen = calls.get(model) ?? 0;
     calls.set(model, seen + 1);
-    return seen === 0 ? faultOf(once[1], calls) : { kind: 'none' };
+    return seen < Number(some[2] ?? 1) ? faultOf(some[1], calls) : { kind: 'none' };
   }
   for (const [pattern, build] of PATTERNS) {
     const found = pattern.exec(model);

@@ -2,6 +2,7 @@
 // Follows https://docs.ollama.com/api/openai-compatibility and https://docs.vllm.ai/en/latest/serving/openai_compatible_server.
 
 import { openai } from './openai.mjs';
+import { any, array, integer, object, string } from './shape.mjs';
 
 const readEvent = event => JSON.parse(event.slice('data: '.length));
 const frame = data => `data: ${JSON.stringify(data)}\n\n`;
@@ -103,14 +104,30 @@ export function ollama() {
   };
 }
 
+const rerankRequest = object({ 'model!': string({ min: 1 }), 'query!': string({ min: 1 }), 'documents!': array(any, { min: 1 }), top_n: integer({ min: 0 }) });
+
+/** Documents by how many words of the query they hold. */
+function rerank({ model, query, documents, top_n: most }) {
+  const texts = documents.map(one => (typeof one === 'string' ? one : one.text));
+  const words = query.toLowerCase().split(/\W+/);
+  const score = text => words.filter(word => text.toLowerCase().includes(word)).length / words.length;
+  const results = texts.map((text, index) => ({ index, document: { text }, relevance_score: score(text) })).sort((a, b) => b.relevance_score - a.relevance_score);
+  return { id: 'rerank-1', model, usage: { prompt_tokens: texts.length * 4, total_tokens: texts.length * 4 }, results: results.slice(0, most ?? results.length) };
+}
+
 const TYPES = { 400: 'BadRequestError', 401: 'AuthenticationError', 404: 'NotFoundError', 429: 'RateLimitError' };
 
 /** vLLM's wire. */
 export function vllm() {
   const wire = openai();
+  const own = local(VLLM, wire);
   return {
-    ...local(VLLM, wire),
-    route: (method, path) => (/^\/v1\/(chat\/completions|embeddings|models)$/.test(path) ? wire.route(method, path) : null),
+    ...own,
+    operations: { ...own.operations, rerank: { shape: rerankRequest, body: rerank } },
+    route(method, path) {
+      if (method === 'POST' && path === '/v1/rerank') return { op: 'rerank' };
+      return /^\/v1\/(chat\/completions|embeddings|models)$/.test(path) ? wire.route(method, path) : null;
+    },
     errorBody: problem => (problem.status === 401 ? { error: 'Unauthorized' }
       : { error: { message: problem.message ?? wire.errorBody(problem).error.message, type: TYPES[problem.status] ?? 'InternalServerError', param: problem.param ?? null, code: problem.status } }),
   };

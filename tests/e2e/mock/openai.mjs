@@ -292,13 +292,13 @@ export const openai = ({ plain = false } = {}) => ({
   streamType: 'text/event-stream; charset=utf-8',
   authenticate: (headers, key) => (headers.authorization === `Bearer ${key}` ? null
     : { status: 401, message: headers.authorization ? 'Incorrect API key provided.' : "You didn't provide an API key." }),
-  route(method, path) {
+  route(method, path, query) {
     if (method === 'POST' && path === '/v1/chat/completions') return { op: 'chat' };
     if (method === 'POST' && path === '/v1/embeddings') return { op: 'embeddings' };
     if (method === 'POST' && path === '/v1/responses' && !plain) return { op: 'responses' };
     if (method === 'GET' && path === '/v1/models') return { op: 'models' };
     if (method === 'GET' && /^\/v1\/models\/./.test(path)) return { op: 'models', id: decodeURIComponent(path.slice('/v1/models/'.length)) };
-    return plain ? null : endpointOf(method, path);
+    return plain ? null : endpointOf(method, path, query);
   },
   errorEvent: chatErrorEvent,
   hugeEvent: bytes => `data: ${JSON.stringify({ ...headOf({ model: 'huge' }, 'chat.completion.chunk'), choices: [{ index: 0, delta: { content: 'x'.repeat(bytes) }, logprobs: null, finish_reason: null }] })}\n\n`,

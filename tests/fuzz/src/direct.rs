@@ -57,12 +57,12 @@ fn forward(
         form.push(piece)?;
         if at_once {
             model = form.text("model").map(str::to_owned).or(model);
-            sent.extend(form.release(RENAMED));
+            sent.extend(form.release(Some(RENAMED)));
         }
     }
     form.finish()?;
     model = form.text("model").map(str::to_owned).or(model);
-    sent.extend(form.release(RENAMED));
+    sent.extend(form.release(Some(RENAMED)));
     Ok((sent, model))
 }
 

@@ -69,6 +69,7 @@ fn tell(caller: Downstream, error: &UpstreamError) {
         message: &error.message,
         param: error.param.as_deref(),
         retry_after: error.retry_after,
+        request_id: Some("req_1"),
     };
     is_strict_json(&caller.encode_error(&fault), &what);
     let mut said = Vec::new();

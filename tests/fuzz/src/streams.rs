@@ -129,6 +129,7 @@ fn write(caller: Downstream, events: &[Event], input: &[u8]) {
         message: "The provider broke off.",
         param: None,
         retry_after: None,
+        request_id: Some("req_1"),
     };
     encoder.fail(&fault, &mut out);
     is_stream(caller, &out, true);

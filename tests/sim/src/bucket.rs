@@ -39,8 +39,7 @@ impl Bucket {
                 .entry(batch.name.clone())
                 .or_insert_with(|| batch.ndjson.clone());
             if is_new {
-                let number = batch.name.rsplit('/').next().unwrap_or_default();
-                world.require(judge.borrow_mut().ship(number, &batch.ndjson));
+                world.require(judge.borrow_mut().ship(&batch.name, &batch.ndjson));
             }
             *there == batch.ndjson
         };
@@ -72,12 +71,15 @@ impl Bucket {
             .borrow()
             .iter()
             .filter(|(name, _)| name.contains(&marker))
-            .map(|(name, text)| {
-                let number = name.rsplit('/').next().unwrap_or_default();
-                (number.to_owned(), text.clone())
-            })
+            .map(|(name, text)| (name.clone(), text.clone()))
             .collect();
-        found.sort();
+        // By number: the dates in the names need not be in order.
+        found.sort_by(|(one, _), (other, _)| number(one).cmp(number(other)));
         found
     }
+}
+
+/// The last part of an object's name, which is the batch's number.
+pub(crate) fn number(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use sluice_units::Span;
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::frames::{self, End, Understood};
+use crate::health::RECOVERY_MAX;
 use crate::judge::Verdict;
 use crate::platform::{Connection, Downstream, Port};
 use crate::world::{Fact, Place, World};
@@ -45,6 +46,20 @@ pub(crate) async fn crowd(world: Rc<World>, count: usize, rate: u64) {
         world
             .sleep(Span::from_micros(world.rng.between(0, gap_us)))
             .await;
+    }
+}
+
+/// When everything works again, every isolate is asked for everything, a little apart.
+pub(crate) async fn farewell(world: Rc<World>) {
+    const APART: Span = Span::from_seconds(3);
+    world.sleep(RECOVERY_MAX.plus(APART)).await;
+    let places = world.places.borrow().clone();
+    for place in &places {
+        for kind in [Kind::Chat, Kind::Stream, Kind::Embedding, Kind::Chat] {
+            let key = world.rng.index(world.holders.borrow().len());
+            start(&world, place, key, kind);
+            world.sleep(APART).await;
+        }
     }
 }
 
@@ -225,6 +240,9 @@ impl Visit {
             };
         }
         match understood.error.as_deref() {
+            Some("circuit_open") if self.world.has_recovered() => {
+                return Err(format!("a target does not come back: {understood:?}"));
+            }
             Some("key_revoked") if is_revoked => return Ok(()),
             Some("key_revoked" | "invalid_api_key" | "key_expired" | "missing_api_key") => {
                 return Err(format!("a good key was refused: {understood:?}"));

@@ -266,6 +266,7 @@ fn providers() -> Value {
             "region": "sim",
             "timeouts": {"first_byte": "8s", "idle": "5s", "total": "30s"},
             "retry": {"attempts_max": 2, "backoff_base": "50ms", "backoff_max": "500ms"},
+            "circuit": {"open": "2s", "open_max": "20s"},
         },
         "accounting": {"reservation_ttl": "10s", "output_tokens": 12, "output_tokens_min": 8},
         "providers": {

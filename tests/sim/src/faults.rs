@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     UpstreamSlow,
     /// A provider used more than was reserved.
     UpstreamOverrun,
+    /// A provider was down for a while.
+    UpstreamDown,
     /// A caller went away.
     CallerLeft,
     /// A caller sent nonsense.
@@ -87,6 +89,7 @@ impl Fault {
             Self::UpstreamCut => "upstreams cut",
             Self::UpstreamSlow => "upstreams slow",
             Self::UpstreamOverrun => "upstream overruns",
+            Self::UpstreamDown => "upstreams down",
             Self::CallerLeft => "callers left",
             Self::CallerWrong => "callers wrong",
             Self::ConfigChanged => "configurations changed",
@@ -118,6 +121,7 @@ pub(crate) struct Weather {
     pub(crate) eviction_every_ms: i64,
     pub(crate) clock_step_every_ms: i64,
     pub(crate) admin_every_ms: i64,
+    pub(crate) outage_every_ms: i64,
     pub(crate) drift_ppm_max: i64,
 }
 
@@ -140,6 +144,7 @@ impl Weather {
         eviction_every_ms: 0,
         clock_step_every_ms: 0,
         admin_every_ms: 10_000,
+        outage_every_ms: 0,
         drift_ppm_max: 0,
     };
 
@@ -176,6 +181,7 @@ impl Weather {
             eviction_every_ms: every_ms(4_000),
             clock_step_every_ms: every_ms(20_000),
             admin_every_ms: every_ms(5_000),
+            outage_every_ms: every_ms(15_000),
             drift_ppm_max: rng.between(0, 100 * storm as i64),
         }
     }

@@ -11,10 +11,12 @@
 //! | `Extend` | done | unknown | unknown | unknown |
 //! | `Raise` | done, or denied | unknown | unknown | unknown |
 //! | `Settle` | done, one record | unknown | done, one correction | done, nothing |
+//! | `Refuse` | done, no record | done, one record | done, no record | done, no record |
 //! | `Release` | done, no record | unknown | done, one correction | done, nothing |
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluice_machines::chain::Follower;
 use sluice_machines::ledger::{
     Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Raise, Reply,
     SUB_BUCKETS, ScopeStanding,
@@ -108,6 +110,11 @@ pub(crate) struct Judge {
     /// How many batches and records the bucket has.
     batches: usize,
     shipped: usize,
+    /// The requests that were refused, and how many of them are not in the outbox yet.
+    refused: BTreeSet<RequestId>,
+    refusals_due: usize,
+    /// The chain that its objects make.
+    chain: Option<Follower>,
     charged: i64,
     /// Who used more than was reserved, in this batch.
     exceeded: Vec<RequestId>,
@@ -159,6 +166,12 @@ impl Judge {
             queued.iter().map(key).eq(due.iter().cloned()),
             "records due {due:?}, queued {queued:?}"
         );
+        ensure!(
+            self,
+            self.refusals_due == 0,
+            "{} refusals were not queued",
+            self.refusals_due
+        );
         Ok(News {
             records: queued,
             drawn,
@@ -177,13 +190,24 @@ impl Judge {
             Command::Admit(admission) => &admission.draft.request,
             Command::Settle { record, .. } => &record.request,
             Command::Extend { request, .. } | Command::Release { request } => request,
+            Command::Refuse(refusal) => &refusal.request,
             Command::Standing | Command::Lease(_) | Command::Intent(_) | Command::Raise(_) => {
                 return Ok(());
             }
         };
         let known = self.by_request.get(request).copied();
         let state = known.map(|life| self.lives[life].state);
+        let over = matches!(state, None | Some(State::Settled | State::Released));
         let expected = match (command, state) {
+            (Command::Refuse(_), _) => {
+                if over && self.refused.insert(request.clone()) {
+                    self.refusals_due += 1;
+                }
+                Reply::Done
+            }
+            (Command::Extend { .. }, _) if over => Reply::Unknown,
+            // What was refused is remembered like what expired and was corrected.
+            _ if over && self.refused.contains(request) => Reply::Done,
             (Command::Admit(admission), None | Some(State::Settled | State::Released)) => {
                 return self.admission(now, admission, reply);
             }
@@ -435,13 +459,19 @@ impl Judge {
             let (Some(_), Some(text)) = (row.strip_prefix("q/"), text) else {
                 continue;
             };
-            let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let unread = |error: serde_json::Error| error.to_string();
+            let numbered: Line<serde_json::Value> = serde_json::from_str(text).map_err(unread)?;
             let next = self.lines.len() as u64 + 1;
             self.checks += 1;
-            if line.sequence != next {
-                return Err(format!("record {} was queued as {}", next, line.sequence));
+            if numbered.sequence != next {
+                return Err(format!("record {next} was queued as {}", numbered.sequence));
             }
             self.lines.push(text.to_owned());
+            if numbered.record["kind"] == "refused" {
+                self.refusals_due = self.refusals_due.saturating_sub(1);
+                continue;
+            }
+            let line: Line = serde_json::from_str(text).map_err(unread)?;
             self.charged += line.record.cost_nano_usd.as_nanos();
             records.push(line.record);
         }

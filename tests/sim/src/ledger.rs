@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{self, Answer, Call, Command, Notices, Reply};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_machines::{events, outbox};
@@ -112,7 +113,13 @@ impl LedgerObject {
         world.settled(self.org, judged);
         let notices = self.notices.get().merge(call.notices);
         self.notices.set(notices);
-        Ok(Answer { replies, notices })
+        let rows = self.load(&outbox::head_reads());
+        let head = outbox::head(&rows).map_err(broken)?;
+        Ok(Answer {
+            replies,
+            notices,
+            head: (head.batch > call.batch).then_some(head),
+        })
     }
 
     fn describe(&self, commands: &[Command], replies: &[Reply]) -> String {
@@ -126,6 +133,7 @@ impl LedgerObject {
                 Command::Raise(wanted) => ("raise", wanted.request.as_str()),
                 Command::Settle { record, .. } => ("settle", record.request.as_str()),
                 Command::Release { request } => ("release", request.as_str()),
+                Command::Refuse(refusal) => ("refuse", refusal.request.as_str()),
                 Command::Standing => ("standing", ""),
             };
             let outcome = match reply {
@@ -272,7 +280,8 @@ impl LedgerObject {
     async fn ship(&self, world: &Rc<World>) -> Result<(), String> {
         for _ in 0..BATCHES_PER_ALARM_MAX {
             let rows = self.load(&outbox::reads());
-            let next = outbox::next_batch(&rows, self.now(world)).map_err(broken)?;
+            let next =
+                outbox::next_batch(&rows, self.now(world), ChainKind::Usage).map_err(broken)?;
             let Some((batch, writes)) = next else {
                 return Ok(());
             };

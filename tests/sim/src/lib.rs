@@ -13,6 +13,7 @@ mod economy;
 mod executor;
 mod faults;
 mod frames;
+mod health;
 mod judge;
 mod ledger;
 mod nature;

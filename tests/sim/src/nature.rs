@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use sluice_machines::registry::{Command, Reply};
+use sluice_machines::registry::{Actor, Command, Reply};
 use sluice_units::{Span, Timestamp};
 
 use crate::economy::{Key, Version};
@@ -38,6 +38,9 @@ pub(crate) fn begin(world: &Rc<World>, rate: u64) {
     every(world, weather.admin_every_ms, move |world| async move {
         administer(&world, rate).await;
     });
+    every(world, weather.outage_every_ms, |world| async move {
+        take_down(&world)
+    });
     every(world, CHECK_EVERY_MS, |world| async move {
         for ledger in &world.ledgers {
             ledger.check(&world);
@@ -49,6 +52,7 @@ pub(crate) fn begin(world: &Rc<World>, rate: u64) {
 pub(crate) fn end(world: &World) {
     world.log(|| "the weather is over".to_owned());
     world.faults.end();
+    world.calm_since.set(Some(world.now()));
     for region in &world.regions {
         region.cut_until.set(Timestamp::default());
     }
@@ -86,9 +90,10 @@ fn evict(world: &Rc<World>) {
 
 fn crash(world: &Rc<World>) {
     world.faults.note(Fault::ObjectCrashed);
-    match world.rng.index(world.ledgers.len() + 1) {
+    match world.rng.index(world.ledgers.len() + 2) {
         0 => world.registry.crash(),
-        number => world.ledgers[number - 1].crash(world),
+        1 => world.health.crash(),
+        number => world.ledgers[number - 2].crash(world),
     }
 }
 
@@ -102,6 +107,14 @@ fn cut(world: &Rc<World>) {
     world.log(|| format!("{} is cut off for {span} ms", region.name));
     let until = world.now().plus(Span::from_millis(span));
     region.cut_until.set(until.max(region.cut_until.get()));
+}
+
+fn take_down(world: &Rc<World>) {
+    world.faults.note(Fault::UpstreamDown);
+    let provider = *world.rng.pick(&["openai", "anthropic", "gemini"]);
+    let span = Span::from_millis(world.rng.between(500, 30_000));
+    world.log(|| format!("{provider} is down for {span:?}"));
+    world.outages.begin(provider, world.now(), span);
 }
 
 fn step_clock(world: &Rc<World>) {
@@ -143,6 +156,7 @@ async fn administer(world: &Rc<World>, rate: u64) {
             let key = Key::new(&world.rng, number, world.now());
             let command = Command::CreateKey {
                 key: Box::new(key.record.clone()),
+                by: Actor::default(),
             };
             // Nobody uses a key before it is there.
             if let Some(Reply::Key { .. }) = ask(world, command).await {
@@ -167,7 +181,14 @@ async fn revoke(world: &Rc<World>) {
     if good.len() > GOOD_KEYS_MIN {
         world.faults.note(Fault::KeyRevoked);
         let id = world.rng.pick(&good).clone();
-        ask(world, Command::RevokeKey { id }).await;
+        ask(
+            world,
+            Command::RevokeKey {
+                id,
+                by: Actor::default(),
+            },
+        )
+        .await;
     }
 }
 

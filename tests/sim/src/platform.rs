@@ -9,9 +9,10 @@ use bytes::Bytes;
 use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamCall,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::secret_key;
-use sluice_machines::ledger;
 use sluice_machines::registry::{self, KeyRecord};
+use sluice_machines::{health, ledger};
 use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
 use crate::faults::Fault;
@@ -109,6 +110,14 @@ impl Platform for Port {
         Some(Secret::new(format!("secret-of-{name}")))
     }
 
+    async fn sign(&self, _: &SigningKey, _: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        None
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        None
+    }
+
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
         if self.0.body.len() > bytes_max {
             return Err(ReceiveError::TooLarge);
@@ -147,7 +156,7 @@ impl Platform for Port {
     async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let world = &self.0.world;
         world.asked_upstream(&self.0.place, self.0.number);
-        provider::react(world, self.0.number, &call).await
+        provider::react(world, &self.0.place, self.0.number, &call).await
     }
 
     async fn ledger(
@@ -186,6 +195,19 @@ impl Platform for Port {
             self.0.place.registry_failed_at.set(world.now());
             unavailable("registry", detail)
         })
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        let (world, asked) = (&self.0.world, command.clone());
+        let (then, living) = (Rc::clone(world), Rc::clone(world));
+        let call = Call {
+            execute: move || then.health.call(&then, &asked),
+            life: move || living.health.life(),
+            may_return: || true,
+        };
+        network::call(world, &self.0.place, call)
+            .await
+            .map_err(|detail| unavailable("health", detail))
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -13,7 +13,7 @@ use sluice_units::Span;
 
 use crate::dialects::{self, Asked, Said};
 use crate::faults::Fault;
-use crate::world::World;
+use crate::world::{Place, World};
 
 const WORDS: [&str; 8] = [
     "Hello",
@@ -62,6 +62,7 @@ impl CallFact {
 /// Answers a call.
 pub(crate) async fn react(
     world: &Rc<World>,
+    place: &Place,
     number: usize,
     call: &UpstreamCall,
 ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
@@ -77,9 +78,16 @@ pub(crate) async fn react(
     } else {
         Err(format!("request {number} sent another's words"))
     });
-    let trouble = (!world.faults.is_over() && rng.chance(world.weather.upstream))
-        .then(|| *rng.pick(&TROUBLES));
-    if let Some(fault) = trouble {
+    let target = (asked.provider(), asked.model());
+    let is_down = !world.faults.is_over() && world.outages.since(target.0, world.now()).is_some();
+    let trouble = if is_down {
+        world.down(place, target);
+        Some(Fault::UpstreamDown)
+    } else {
+        (!world.faults.is_over() && rng.chance(world.weather.upstream))
+            .then(|| *rng.pick(&TROUBLES))
+    };
+    if let Some(fault) = trouble.filter(|fault| *fault != Fault::UpstreamDown) {
         world.faults.note(fault);
     }
     let said = say(world, asked, trouble);
@@ -97,6 +105,10 @@ pub(crate) async fn react(
     let (low_ms, high_ms) = world.thinking_ms.get();
     world.pause(low_ms, high_ms).await;
     let script = match trouble {
+        Some(Fault::UpstreamDown) => {
+            let script = vec![Step::Send(Bytes::from_static(b"{}"))];
+            return Ok(answer(world, number, 500, (asked, script)));
+        }
         Some(Fault::UpstreamUnreachable) => {
             return Err(*rng.pick(&[FetchError::Connect, FetchError::Broken]));
         }

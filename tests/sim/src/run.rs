@@ -53,6 +53,7 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
         callers::crowd(Rc::clone(&crowded), REQUESTS_PER_SEED as usize, rate).await;
         crowded.sleep(Span::from_seconds(2)).await;
         nature::end(&crowded);
+        callers::farewell(crowded).await;
     });
     let panicked = catch_unwind(AssertUnwindSafe(|| to_rest(&world)));
     if panicked.is_err() {

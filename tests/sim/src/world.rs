@@ -8,7 +8,7 @@ use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
-use sluice_machines::registry::{CHANGES_MAX, Command, Reply};
+use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
 use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
 use crate::bucket::Bucket;
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::economy::{self, Key, ORGS, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
+use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
 use crate::judge::{News, Verdict};
 use crate::ledger::LedgerObject;
 use crate::network::Region;
@@ -39,6 +40,8 @@ pub(crate) struct Place {
     pub(crate) group: Group,
     /// When it last asked the registry in vain.
     pub(crate) registry_failed_at: Cell<Timestamp>,
+    /// What it does to targets that are down.
+    pub(crate) watches: RefCell<BTreeMap<(&'static str, &'static str), Watch>>,
 }
 
 /// What the world knows of one request.
@@ -100,6 +103,8 @@ pub(crate) struct World {
     pub(crate) places: RefCell<Vec<Rc<Place>>>,
     pub(crate) ledgers: Vec<Rc<LedgerObject>>,
     pub(crate) registry: Rc<Registry>,
+    pub(crate) health: Rc<HealthObject>,
+    pub(crate) outages: Outages,
     pub(crate) bucket: Bucket,
     pub(crate) reigns: RefCell<Vec<Reign>>,
     /// Versions that were written but not committed yet, or not again.
@@ -110,6 +115,8 @@ pub(crate) struct World {
     pub(crate) in_flight: Cell<usize>,
     /// How long providers think.
     pub(crate) thinking_ms: Cell<(i64, i64)>,
+    /// When the weather was over.
+    pub(crate) calm_since: Cell<Option<Timestamp>>,
     began: Timestamp,
     log: Option<RefCell<String>>,
     violation: RefCell<Option<String>>,
@@ -142,6 +149,7 @@ impl World {
             })
             .collect();
         let registry = Rc::new(Registry::new(Clock::new(began, drift(&rng))));
+        let health = Rc::new(HealthObject::new(Clock::new(began, drift(&rng))));
         let world = Rc::new(Self {
             weather,
             faults: Faults::new(Rng::new(seed, 3)),
@@ -151,6 +159,8 @@ impl World {
             places: RefCell::default(),
             ledgers,
             registry,
+            health,
+            outages: Outages::default(),
             bucket: Bucket::default(),
             reigns: RefCell::default(),
             drafts: RefCell::new(vec![Rc::new(version)]),
@@ -159,6 +169,7 @@ impl World {
             names: RefCell::default(),
             in_flight: Cell::new(0),
             thinking_ms: Cell::new((20, 300)),
+            calm_since: Cell::default(),
             began,
             log: has_log.then(RefCell::default),
             violation: RefCell::default(),
@@ -181,7 +192,13 @@ impl World {
                 let key = Box::new(key.record);
                 while self
                     .registry
-                    .call(self, &Command::CreateKey { key: key.clone() })
+                    .call(
+                        self,
+                        &Command::CreateKey {
+                            key: key.clone(),
+                            by: Actor::default(),
+                        },
+                    )
                     .is_err()
                 {}
             }
@@ -190,6 +207,7 @@ impl World {
             let key = Key::new(&self.rng, number, self.now());
             let command = Command::CreateKey {
                 key: Box::new(key.record.clone()),
+                by: Actor::default(),
             };
             self.holders.borrow_mut().push(Holder {
                 key,
@@ -221,6 +239,7 @@ impl World {
             clock: Clock::new(self.now(), self.rng.between(-drift, drift)),
             group: self.executor.group(),
             registry_failed_at: Cell::default(),
+            watches: RefCell::default(),
         })
     }
 
@@ -377,6 +396,26 @@ impl World {
         facts.get(number).is_some_and(|fact| fact.status.is_none())
     }
 
+    /// A provider that is down is called.
+    pub(crate) fn down(&self, place: &Place, target: (&'static str, &'static str)) {
+        let now = self.now();
+        let Some(outage) = self.outages.since(target.0, now) else {
+            return;
+        };
+        let mut watches = place.watches.borrow_mut();
+        let watch = watches.entry(target).or_default();
+        // Circuits go by the isolate's clock.
+        if self.weather.clock_step_every_ms == 0 {
+            self.require(watch.calls(now, outage));
+        }
+    }
+
+    /// Whether every circuit must be closed again.
+    pub(crate) fn has_recovered(&self) -> bool {
+        let calm = self.calm_since.get();
+        calm.is_some_and(|since| self.now().since(since) > RECOVERY_MAX)
+    }
+
     /// A provider has said something.
     pub(crate) fn answers(&self, number: usize) {
         let now = self.now();
@@ -415,7 +454,7 @@ impl World {
     pub(crate) fn registered(&self, command: &Command, reply: &Reply) {
         let now = self.now();
         match (command, reply) {
-            (Command::RevokeKey { id }, _) => {
+            (Command::RevokeKey { id, .. }, _) => {
                 let mut holders = self.holders.borrow_mut();
                 let found = holders
                     .iter_mut()

@@ -120,6 +120,9 @@ pub(crate) struct ScopeRow {
     /// At the organisation: nothing is due before.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<Timestamp>,
+    /// At the organisation: refusals that were only counted since the last that was recorded.
+    #[serde(rename = "h", default, skip_serializing_if = "is_zero")]
+    pub(super) withheld: u64,
 }
 
 const fn is_zero(number: &u64) -> bool {

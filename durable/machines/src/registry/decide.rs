@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use sluice_units::{KeyId, OrgId, Timestamp};
 
+use super::audit;
 use super::rows::{
     CHANGES, ConfigRow, Index, KeyRow, META, Meta, SEEDS, Seeds, change_key, config_key, hash_key,
     id_key, index_prefix,
 };
 use super::{
-    CHANGES_MAX, CONFIG_VERSIONS_MAX, Changes, Command, ConfigVersion, KEYS_PAGE_MAX, KeyRecord,
-    Reply, SEEDS_MAX,
+    Actor, CHANGES_MAX, CONFIG_VERSIONS_MAX, ChangeKind, Changes, Command, ConfigVersion,
+    KEYS_PAGE_MAX, KeyRecord, Reply, SEEDS_MAX,
 };
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
@@ -22,12 +23,12 @@ const SEED_REASON: &str = "deployed with the code";
 pub fn reads(command: &Command) -> Vec<Read> {
     let meta = || Read::Row(META.to_owned());
     match command {
-        Command::CreateKey { key } => vec![
+        Command::CreateKey { key, .. } => vec![
             meta(),
             Read::Row(id_key(&key.id)),
             Read::Row(hash_key(&key.hash)),
         ],
-        Command::RevokeKey { id } => vec![meta(), Read::Row(id_key(id))],
+        Command::RevokeKey { id, .. } => vec![meta(), Read::Row(id_key(id))],
         Command::ListKeys { org, after, limit } => vec![index_read(
             org.as_ref(),
             after.as_ref(),
@@ -55,7 +56,7 @@ pub fn reads(command: &Command) -> Vec<Read> {
 pub fn then_reads(rows: &Rows, command: &Command) -> Result<Vec<Read>, RowError> {
     let work = Work::new(rows);
     let keys = match command {
-        Command::RevokeKey { id } => work
+        Command::RevokeKey { id, .. } => work
             .load::<Index>(&id_key(id))?
             .map(|index| hash_key(&index.hash))
             .into_iter()
@@ -103,8 +104,8 @@ pub fn decide(
 ) -> Result<(Reply, WriteSet), RowError> {
     let mut work = Work::new(rows);
     let reply = match command {
-        Command::CreateKey { key } => create(&mut work, key)?,
-        Command::RevokeKey { id } => revoke(&mut work, now, id)?,
+        Command::CreateKey { key, by } => create(&mut work, now, key, by)?,
+        Command::RevokeKey { id, by } => revoke(&mut work, now, id, by)?,
         Command::ListKeys { org, limit, .. } => list(rows, org.as_ref(), *limit)?,
         Command::FindKey { hash } => find(&work, hash)?,
         Command::PutConfig {
@@ -127,7 +128,12 @@ fn meta(work: &Work<'_>) -> Result<Meta, RowError> {
     Ok(work.load(META)?.unwrap_or_default())
 }
 
-fn create(work: &mut Work<'_>, key: &KeyRecord) -> Result<Reply, RowError> {
+fn create(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    key: &KeyRecord,
+    by: &Actor,
+) -> Result<Reply, RowError> {
     let same_hash = work.load::<KeyRow>(&hash_key(&key.hash))?;
     let same_id = work.load::<Index>(&id_key(&key.id))?;
     if let Some(row) = same_hash {
@@ -150,10 +156,11 @@ fn create(work: &mut Work<'_>, key: &KeyRecord) -> Result<Reply, RowError> {
         &index,
     )?;
     write_key(work, key)?;
+    audit::of_key(work, now, ChangeKind::KeyCreated, key, by)?;
     Ok(key_reply(key.clone()))
 }
 
-fn revoke(work: &mut Work<'_>, now: Timestamp, id: &KeyId) -> Result<Reply, RowError> {
+fn revoke(work: &mut Work<'_>, now: Timestamp, id: &KeyId, by: &Actor) -> Result<Reply, RowError> {
     let Some(index) = work.load::<Index>(&id_key(id))? else {
         return Ok(Reply::NotFound);
     };
@@ -163,6 +170,7 @@ fn revoke(work: &mut Work<'_>, now: Timestamp, id: &KeyId) -> Result<Reply, RowE
     if key.revoked_at.is_none() {
         key.revoked_at = Some(now);
         write_key(work, &key)?;
+        audit::of_key(work, now, ChangeKind::KeyRevoked, &key, by)?;
     }
     Ok(key_reply(key))
 }
@@ -275,6 +283,7 @@ fn put_config(
         work.delete_unread(config_key(forgotten));
     }
     work.put(META.to_owned(), &meta)?;
+    audit::of_config(work, &row.config)?;
     Ok(Reply::ConfigVersion {
         version: meta.config,
         changed: true,

@@ -7,6 +7,7 @@
 //! | `i/ID`, `g/ORG/ID` | [`Index`]: the hash of the key with this identifier |
 //! | `c/SEQUENCE` | [`Index`]: the hash of a key that was created or revoked |
 //! | `v/VERSION` | [`ConfigRow`]: a version of the configuration |
+//! | `q/SEQUENCE`, `ship` | [`crate::outbox`]: changes on their way to the audit chain |
 //! | `seeds` | [`Seeds`]: the documents that were deployed with the code |
 
 use std::collections::VecDeque;
@@ -51,6 +52,9 @@ pub(super) struct Meta {
     pub(super) sequence: u64,
     /// The current configuration's version; 0 when there is none.
     pub(super) config: u64,
+    /// How many changes were ever queued for the audit chain.
+    #[serde(default)]
+    pub(super) audited: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

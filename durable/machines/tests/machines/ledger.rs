@@ -1,13 +1,16 @@
 //! What the ledger admits, denies, charges and remembers.
 
 use sluice_machines::ledger::{
-    self, BudgetState, Command, EXPIRE_MAX, EXPIRED_KEPT, Reply, WindowState,
+    self, BudgetState, Command, EXPIRE_MAX, EXPIRED_KEPT, REFUSALS_WAITING_MAX, Reply, WindowState,
 };
 use sluice_machines::limit::{Meter, Period, Scope};
-use sluice_machines::record::{Outcome, RecordKind, UsageSource};
+use sluice_machines::outbox::Line;
+use sluice_machines::record::{Outcome, RecordKind, Refusal, UsageSource};
 use sluice_units::{NanoUsd, Span};
 
-use crate::world::{World, all_scopes, amount, at, budget, key, per, request, seconds, team};
+use crate::world::{
+    World, all_scopes, amount, at, budget, key, per, record, request, seconds, team,
+};
 
 const NOTHING: sluice_machines::limit::Amount = sluice_machines::limit::Amount {
     tokens: sluice_units::Tokens::ZERO,
@@ -440,4 +443,86 @@ fn a_row_that_cannot_be_read_decides_nothing() {
     };
     let error = ledger::decide(&world.store, world.now, &command).unwrap_err();
     assert_eq!(error.key, "s/org");
+}
+
+fn refusal(number: u32) -> Refusal {
+    let record = record(number, World::new().now);
+    Refusal {
+        request: record.request,
+        kind: RecordKind::Refused,
+        at_us: record.at_us,
+        org: record.org,
+        team: record.team,
+        app: record.app,
+        user: record.user,
+        key: Some(record.key),
+        model: Some(record.model),
+        region: record.region,
+        outcome: Outcome::Refused,
+        status: 429,
+        error: "rate_limit_exceeded".to_owned(),
+        count: 1,
+        withheld: 0,
+    }
+}
+
+fn refuse(world: &mut World, number: u32) {
+    let refusal = Box::new(refusal(number));
+    let (replies, _) = world.run(&[Command::Refuse(refusal)]);
+    assert_eq!(replies, [Reply::Done]);
+}
+
+fn refused(world: &World) -> Vec<Refusal> {
+    let lines = world.store.with_prefix("q/");
+    lines
+        .map(|(_, line)| serde_json::from_str::<Line<Refusal>>(line).unwrap().record)
+        .collect()
+}
+
+#[test]
+fn a_refusal_is_recorded_once_and_charged_to_nobody() {
+    let mut world = World::new();
+    let scopes = [at(Scope::Org, &[per(Meter::Requests, 1, seconds(60))])];
+    world.admitted(1, &scopes, amount(1, 10));
+    let before = world.standing_of(&Scope::Org);
+    refuse(&mut world, 2);
+    refuse(&mut world, 2);
+    assert_eq!(refused(&world), [refusal(2)]);
+    assert_eq!(world.standing_of(&Scope::Org), before);
+    // What was let in is told by its settlement.
+    refuse(&mut world, 1);
+    assert_eq!(refused(&world).len(), 1);
+    // Whoever was refused is not let in by a call that comes late.
+    assert_eq!(world.admit(2, &scopes, amount(1, 10)), Reply::Done);
+}
+
+#[test]
+fn a_refusal_is_forgotten_in_the_end() {
+    let mut world = World::new();
+    refuse(&mut world, 1);
+    let rows = |world: &World, prefix: &str| world.store.with_prefix(prefix).count();
+    assert_eq!((rows(&world, "t/"), rows(&world, "x/")), (1, 1));
+    world.pass(EXPIRED_KEPT.times(2));
+    world.expire();
+    assert_eq!((rows(&world, "t/"), rows(&world, "x/")), (0, 0));
+}
+
+#[test]
+fn refusals_that_pile_up_are_counted_and_told_with_the_next_one() {
+    let mut world = World::new();
+    refuse(&mut world, 1);
+    let few = world.store.get("s/org").unwrap().to_owned();
+    let many = few.replace(r#""q":1"#, &format!(r#""q":{REFUSALS_WAITING_MAX}"#));
+    assert_ne!(few, many);
+    world.store.insert("s/org".to_owned(), many);
+    for number in 2..5 {
+        refuse(&mut world, number);
+    }
+    assert_eq!(refused(&world).len(), 1);
+    let full = world.store.get("s/org").unwrap().to_owned();
+    let shipped = full.replace(&format!(r#""q":{REFUSALS_WAITING_MAX}"#), r#""q":1"#);
+    world.store.insert("s/org".to_owned(), shipped);
+    refuse(&mut world, 5);
+    let last = refused(&world).pop().unwrap();
+    assert_eq!((last.request, last.withheld), (refusal(5).request, 3));
 }

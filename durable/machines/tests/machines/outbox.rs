@@ -1,5 +1,6 @@
 //! Records on their way to the store.
 
+use sluice_machines::chain::{ChainKind, Follower, GENESIS};
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Batch, RETRY_MAX};
 use sluice_machines::rows::Rows;
@@ -13,7 +14,7 @@ fn settled(count: u32) -> World {
     world
 }
 
-fn settle_more(world: &mut World, from: u32, count: u32) {
+pub(crate) fn settle_more(world: &mut World, from: u32, count: u32) {
     for number in from..from + count {
         world.admitted(number, &[], amount(1, 10));
         world.settle(number, amount(1, 10));
@@ -24,13 +25,14 @@ fn outbox_rows(world: &World) -> Rows {
     world.rows(&outbox::reads())
 }
 
-fn next(world: &mut World) -> Option<Batch> {
-    let (batch, writes) = outbox::next_batch(&outbox_rows(world), world.now).unwrap()?;
+pub(crate) fn next(world: &mut World) -> Option<Batch> {
+    let (batch, writes) =
+        outbox::next_batch(&outbox_rows(world), world.now, ChainKind::Usage).unwrap()?;
     world.store.apply(&writes);
     Some(batch)
 }
 
-fn shipped(world: &mut World, batch: &Batch) {
+pub(crate) fn shipped(world: &mut World, batch: &Batch) {
     let writes = outbox::shipped(&outbox_rows(world), batch).unwrap();
     world.store.apply(&writes);
 }
@@ -52,13 +54,14 @@ fn records_leave_in_numbered_batches_under_names_that_say_where_and_when() {
         batch.name,
         "usage/region=eu/org=acme/date=2026-11-21/000000000001.ndjson.gz"
     );
-    assert_eq!((batch.records, batch.first, batch.last), (3, 1, 3));
-    assert_eq!(batch.ndjson.lines().count(), 3);
-    assert!(
-        batch
-            .ndjson
-            .starts_with(r#"{"v":1,"sequence":1,"request":"#)
+    assert_eq!((batch.count, batch.first, batch.last), (3, 1, 3));
+    assert_eq!(batch.records().count(), 3);
+    let header = format!(
+        r#"{{"audit":1,"chain":"usage","region":"eu","org":"acme","batch":1,"first":1,"last":3,"before":"{GENESIS}","marks":""#
     );
+    assert!(batch.ndjson.starts_with(&header), "{}", batch.ndjson);
+    let mut records = batch.records();
+    assert!(records.all(|line| line.starts_with(r#"{"v":1,"sequence":"#)));
     shipped(&mut world, &batch);
     assert_eq!(next(&mut world), None);
     assert_eq!(world.standing().1, 0);
@@ -84,6 +87,11 @@ fn a_batch_that_is_tried_again_is_the_same_whatever_came_since() {
     shipped(&mut world, &first);
     let second = next(&mut world).unwrap();
     assert_eq!((second.first, second.last), (3, 4));
+    let mut follower = Follower::new("usage/region=eu/org=acme".to_owned());
+    for batch in [&first, &second] {
+        follower.push(&batch.ndjson, |_, _| {}).unwrap();
+        assert_eq!(follower.head().hash, batch.hash);
+    }
 }
 
 #[test]
@@ -122,9 +130,9 @@ fn a_batch_is_bounded_by_count() {
     let mut world = settled(BATCH_RECORDS_MAX + 1);
     assert_eq!(alarm(&world, seconds(10)), Some(world.now));
     let batch = next(&mut world).unwrap();
-    assert_eq!(batch.records, u64::from(BATCH_RECORDS_MAX));
+    assert_eq!(batch.count, u64::from(BATCH_RECORDS_MAX));
     shipped(&mut world, &batch);
-    assert_eq!(next(&mut world).unwrap().records, 1);
+    assert_eq!(next(&mut world).unwrap().count, 1);
 }
 
 #[test]
@@ -141,8 +149,9 @@ fn a_batch_is_bounded_by_bytes_and_a_huge_record_travels_alone() {
     let mut records = Vec::new();
     for _ in 0..4 {
         let batch = next(&mut world).unwrap();
-        assert!(batch.records == 1 || batch.ndjson.len() <= BATCH_BYTES_MAX);
-        records.push(batch.records);
+        let bytes: usize = batch.records().map(str::len).sum();
+        assert!(batch.count == 1 || bytes <= BATCH_BYTES_MAX);
+        records.push(batch.count);
         shipped(&mut world, &batch);
     }
     assert_eq!(records, [1, 1, 1, 1]);
@@ -177,7 +186,7 @@ fn a_record_that_is_missing_stops_the_shipping() {
             .skip(1)
             .map(|(key, value)| (key.to_owned(), value.to_owned())),
     );
-    assert!(outbox::next_batch(&rows, world.now).is_err());
+    assert!(outbox::next_batch(&rows, world.now, ChainKind::Usage).is_err());
     let batch = next(&mut world).unwrap();
-    assert_eq!(batch.records, 2);
+    assert_eq!(batch.count, 2);
 }

@@ -1,7 +1,10 @@
 //! Keys, configuration versions, and what a copy's keeper is told.
 
+use sluice_machines::chain::{ChainKind, Follower};
+use sluice_machines::outbox::{self, Line};
 use sluice_machines::registry::{
-    self, CHANGES_MAX, CONFIG_VERSIONS_MAX, Changes, Command, KEYS_PAGE_MAX, KeyRecord, Reply,
+    self, Actor, CHANGES_MAX, CONFIG_VERSIONS_MAX, Change, ChangeKind, Changes, Command,
+    KEYS_PAGE_MAX, KeyRecord, Reply,
 };
 use sluice_machines::rows::RowError;
 use sluice_units::{KeyId, OrgId, Timestamp};
@@ -36,7 +39,13 @@ fn key(number: u32, org: &str) -> KeyRecord {
 
 fn create(world: &mut World, key: &KeyRecord) -> Reply {
     let key = Box::new(key.clone());
-    ask(world, &Command::CreateKey { key })
+    ask(
+        world,
+        &Command::CreateKey {
+            key,
+            by: Actor::default(),
+        },
+    )
 }
 
 fn found(key: &KeyRecord) -> Reply {
@@ -94,14 +103,26 @@ fn a_key_is_found_by_its_hash_until_and_after_it_is_revoked() {
     assert_eq!(ask(&mut world, &find), Reply::NotFound);
     assert_eq!(create(&mut world, &one), found(&one));
     assert_eq!(ask(&mut world, &find), found(&one));
-    let revoke = Command::RevokeKey { id: one.id.clone() };
+    let revoke = Command::RevokeKey {
+        id: one.id.clone(),
+        by: Actor::default(),
+    };
     one.revoked_at = Some(world.now);
     assert_eq!(ask(&mut world, &revoke), found(&one));
     world.pass(seconds(1));
     assert_eq!(ask(&mut world, &revoke), found(&one), "again is harmless");
     assert_eq!(ask(&mut world, &find), found(&one));
     let id = KeyId::new("nobody").unwrap();
-    assert_eq!(ask(&mut world, &Command::RevokeKey { id }), Reply::NotFound);
+    assert_eq!(
+        ask(
+            &mut world,
+            &Command::RevokeKey {
+                id,
+                by: Actor::default(),
+            }
+        ),
+        Reply::NotFound
+    );
 }
 
 #[test]
@@ -189,8 +210,20 @@ fn a_copy_learns_which_keys_changed_since_it_asked() {
     assert_eq!(changes.sequence, 2);
     assert_eq!(changes.keys, [one.hash.clone(), two.hash]);
     let id = one.id;
-    ask(&mut world, &Command::RevokeKey { id: id.clone() });
-    ask(&mut world, &Command::RevokeKey { id });
+    ask(
+        &mut world,
+        &Command::RevokeKey {
+            id: id.clone(),
+            by: Actor::default(),
+        },
+    );
+    ask(
+        &mut world,
+        &Command::RevokeKey {
+            id,
+            by: Actor::default(),
+        },
+    );
     let changes = sync(&mut world, 2);
     assert_eq!((changes.sequence, changes.keys), (3, vec![one.hash]));
     assert_eq!(sync(&mut world, 3).keys, Vec::<String>::new());
@@ -253,4 +286,81 @@ fn old_versions_are_forgotten() {
     assert_eq!(kept as u64, CONFIG_VERSIONS_MAX);
     assert_eq!(current(&mut world, Some(5)), None);
     assert_eq!(current(&mut world, Some(6)).as_deref(), Some("5"));
+}
+
+fn changes(world: &mut World) -> (Vec<Change>, String) {
+    let rows = world.rows(&outbox::reads());
+    let (batch, writes) = outbox::next_batch(&rows, world.now, ChainKind::Registry)
+        .unwrap()
+        .unwrap();
+    world.store.apply(&writes);
+    let rows = world.rows(&outbox::reads());
+    let shipped = outbox::shipped(&rows, &batch).unwrap();
+    world.store.apply(&shipped);
+    let mut follower = Follower::new("registry".to_owned());
+    let mut changes = Vec::new();
+    follower
+        .push(&batch.ndjson, |_, line| {
+            let line: Line<Change> = serde_json::from_str(line).unwrap();
+            changes.push(line.record);
+        })
+        .unwrap();
+    (changes, batch.name)
+}
+
+#[test]
+fn every_change_is_in_the_chain_with_who_what_when_and_why() {
+    let mut world = World::new();
+    let by = |author: &str, reason: &str| Actor {
+        author: author.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let key = Box::new(key(1, "acme"));
+    let id = key.id.clone();
+    let create = Command::CreateKey {
+        key: key.clone(),
+        by: by("ann", "a new crawler"),
+    };
+    let put = Command::PutConfig {
+        document: "{}".to_owned(),
+        author: "bob".to_owned(),
+        reason: "try it".to_owned(),
+    };
+    let revoke = Command::RevokeKey {
+        id: id.clone(),
+        by: by("ann", "leaked"),
+    };
+    // What changes nothing is no change.
+    for command in [&create, &create, &put, &put, &revoke, &revoke] {
+        ask(&mut world, command);
+        world.pass(seconds(1));
+    }
+    let (changes, name) = changes(&mut world);
+    assert_eq!(name, "registry/date=2026-11-21/000000000001.ndjson.gz");
+    let said: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            (
+                change.change,
+                change.author.as_str(),
+                change.reason.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (ChangeKind::KeyCreated, "ann", "a new crawler"),
+            (ChangeKind::ConfigChanged, "bob", "try it"),
+            (ChangeKind::KeyRevoked, "ann", "leaked"),
+        ]
+    );
+    assert_eq!(changes[0].key, Some(id));
+    assert_eq!(changes[0].record, Some(key));
+    assert_eq!(changes[1].config_version, Some(1));
+    assert_eq!(
+        changes[1].config_sha256,
+        Some(sluice_machines::chain::hash(b"{}"))
+    );
+    assert!(changes[2].at_us > changes[1].at_us);
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{Command, Denial, EXPIRED_KEPT, Reply, SUB_BUCKETS};
 use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules};
 use sluice_machines::outbox::{self, Line};
@@ -183,7 +184,11 @@ fn request_of(command: &Command) -> &RequestId {
         Command::Admit(admission) => &admission.draft.request,
         Command::Settle { record, .. } => &record.request,
         Command::Extend { request, .. } | Command::Release { request } => request,
-        Command::Lease(_) | Command::Intent(_) | Command::Raise(_) | Command::Standing => {
+        Command::Lease(_)
+        | Command::Intent(_)
+        | Command::Raise(_)
+        | Command::Refuse(_)
+        | Command::Standing => {
             unreachable!()
         }
     }
@@ -373,9 +378,14 @@ impl Simulation {
             (Command::Release { .. }, State::Open { .. }) => (State::Released, Reply::Done),
             (Command::Release { .. }, State::Expired) => (State::ReleasedLate, Reply::Done),
             (Command::Release { .. }, corrected) => (corrected, Reply::Done),
-            (Command::Lease(_) | Command::Intent(_) | Command::Raise(_) | Command::Standing, _) => {
-                unreachable!()
-            }
+            (
+                Command::Lease(_)
+                | Command::Intent(_)
+                | Command::Raise(_)
+                | Command::Refuse(_)
+                | Command::Standing,
+                _,
+            ) => unreachable!(),
         };
         assert_eq!(*reply, expected, "{command:?} in {:?}", life.state);
         if matches!(life.state, State::Open { .. }) {
@@ -507,7 +517,8 @@ impl Simulation {
     fn ship(&mut self, upload: Upload) {
         let world = &mut self.world;
         let rows = world.rows(&outbox::reads());
-        let Some((batch, writes)) = outbox::next_batch(&rows, world.now).unwrap() else {
+        let Some((batch, writes)) = outbox::next_batch(&rows, world.now, ChainKind::Usage).unwrap()
+        else {
             return;
         };
         world.store.apply(&writes);
@@ -532,7 +543,10 @@ impl Simulation {
 
     /// All records, shipped or waiting, by their sequence number.
     fn lines(&self) -> BTreeMap<u64, Line> {
-        let shipped = self.objects.values().flat_map(|ndjson| ndjson.lines());
+        let shipped = self
+            .objects
+            .values()
+            .flat_map(|ndjson| ndjson.lines().skip(1));
         shipped
             .map(|line| serde_json::from_str(line).unwrap())
             .chain(self.world.queued())

@@ -34,6 +34,7 @@ const PLAIN: Quirks = Quirks {
     thinking_chunks: None,
     short_call_ids: None,
     random_seed: None,
+    output_dimension: None,
     assistant_prefix: None,
     strict_fields: None,
     json_schema: None,
@@ -71,6 +72,7 @@ const MISTRAL: Quirks = Quirks {
     thinking_chunks: Some(true),
     short_call_ids: Some(true),
     random_seed: Some(true),
+    output_dimension: Some(true),
     assistant_prefix: Some(true),
     strict_fields: Some(true),
     ..PLAIN

@@ -6,6 +6,7 @@ pub use orgs::rules;
 pub(super) use prices::Prices;
 
 mod access;
+mod circuits;
 mod orgs;
 mod prices;
 mod providers;
@@ -18,7 +19,8 @@ use std::ops::RangeInclusive;
 
 use sluice_units::{IdError, LedgerId, OrgId, Region, Span, Tokens};
 
-use super::compiled::{Accounting, Gateway, Retry, Timeouts};
+use super::compiled::{Accounting, Circuit, Gateway, Retry, Timeouts};
+use super::deployment::{REGION_DEFAULT, SHIP_INTERVAL_DEFAULT};
 use super::document::{
     AccountingDocument, Document, GatewayDocument, RetryDocument, TimeoutsDocument,
 };
@@ -26,8 +28,8 @@ use super::issue::{Issue, Issues, Path};
 use super::scopes::Org;
 use super::{Config, secrets};
 use crate::hash::sha256_hex;
+use circuits::CIRCUIT_DEFAULT;
 
-const REGION_DEFAULT: &str = "local";
 const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
 const REQUEST_BYTES_ALLOWED: RangeInclusive<u64> = 1_024..=64 * 1024 * 1024;
 const RESERVATION_TTL_DEFAULT: Span = Span::from_seconds(30);
@@ -35,7 +37,6 @@ const RESERVATION_TTL_ALLOWED: RangeInclusive<Span> = Span::from_seconds(1)..=HO
 const OUTPUT_TOKENS_DEFAULT: u64 = 16_384;
 const OUTPUT_TOKENS_MIN_DEFAULT: u64 = 256;
 const OUTPUT_TOKENS_ALLOWED: RangeInclusive<u64> = 1..=10_000_000;
-const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 const SHIP_INTERVAL_ALLOWED: RangeInclusive<Span> = Span::from_millis(100)..=HOUR;
 const TIMEOUTS_DEFAULT: Timeouts = Timeouts {
     first_byte: Span::from_seconds(120),
@@ -92,6 +93,7 @@ fn ledgers(orgs: &BTreeMap<OrgId, Org>, region: &Region) -> BTreeMap<OrgId, Ledg
 struct Defaults {
     timeouts: Timeouts,
     retry: Retry,
+    circuit: Circuit,
 }
 
 /// The document's checks, and what they have found.
@@ -119,6 +121,7 @@ impl Check {
                 &TIMEOUTS_DEFAULT,
             ),
             retry: self.retry(&path.name("retry"), &document.retry, &RETRY_DEFAULT),
+            circuit: self.circuit(&path.name("circuit"), &document.circuit, &CIRCUIT_DEFAULT),
         };
         (gateway, defaults)
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
+use sluice_machines::breaker::Policy;
 use sluice_machines::limit::Rule;
 use sluice_units::{ModelId, ProviderId, Region, Span, Tokens};
 use sluice_wire::{Dialect, Hosting, Target};
 
-use super::document::CapabilityName;
+use super::document::{CapabilityName, FailureName};
 use crate::price::PriceTable;
 
 /// The gateway itself.
@@ -107,6 +108,42 @@ pub struct Retry {
     pub backoff_max: Span,
 }
 
+/// When a target is not called for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circuit {
+    /// When, and for how long.
+    pub policy: Policy,
+    /// What counts as a failure.
+    pub failures: Failures,
+    /// How often to look at a provider that nobody calls, or that fails; never where it is nothing.
+    pub look: Span,
+}
+
+/// What counts as a failure of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failures(u8);
+
+impl Failures {
+    /// Nothing does.
+    pub const NONE: Self = Self(0);
+
+    /// These, and `failure`.
+    #[must_use]
+    pub const fn with(self, failure: FailureName) -> Self {
+        Self(self.0 | Self::bit(failure))
+    }
+
+    /// Whether it counts.
+    #[must_use]
+    pub const fn has(self, failure: FailureName) -> bool {
+        self.0 & Self::bit(failure) != 0
+    }
+
+    const fn bit(failure: FailureName) -> u8 {
+        1 << failure as u8
+    }
+}
+
 /// A provider that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
@@ -128,6 +165,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// How often to try.
     pub retry: Retry,
+    /// When not to call it for a while.
+    pub circuit: Circuit,
     /// The region that it serves from, as declared.
     pub region: Option<Region>,
     /// The country that it serves from, as declared: two capitals.
@@ -211,6 +250,8 @@ pub struct TargetRef {
     pub capabilities: Capabilities,
     /// How often to try.
     pub retry: Retry,
+    /// When not to call it for a while.
+    pub circuit: Circuit,
 }
 
 /// What makes the next target be tried.

@@ -98,6 +98,8 @@ document! {
         timeouts: TimeoutsDocument,
         /// For providers that do not say otherwise.
         retry: RetryDocument,
+        /// For providers that do not say otherwise.
+        circuit: CircuitDocument,
     }
 }
 
@@ -140,12 +142,36 @@ document! {
 }
 
 document! {
+    /// When a target is not called for a while.
+    CircuitDocument {
+        /// After so many failures in a row.
+        failures_max: Option<u32>,
+        /// After so many failures among a hundred calls.
+        error_percent: Option<u32>,
+        /// Within so long.
+        window: Option<String>,
+        /// If there were so many calls.
+        calls_min: Option<u32>,
+        /// For how long at first; doubled each time that it happens again.
+        open: Option<String>,
+        /// For how long at most.
+        open_max: Option<String>,
+        /// What counts as a failure; nothing turns it off.
+        failures: Option<Vec<FailureName>>,
+        /// How often to look at a provider that nobody calls, or that fails; `0s` is never.
+        look: Option<String>,
+    }
+}
+
+document! {
     /// A name that callers may use.
     RouteDocument {
         /// Who serves it, in order.
         targets: Vec<TargetDocument>,
         /// For targets that do not say otherwise.
         retry: RetryDocument,
+        /// For targets that do not say otherwise.
+        circuit: CircuitDocument,
         /// What makes the next target be tried.
         fallback_on: Option<Vec<FallbackReason>>,
     }
@@ -160,6 +186,8 @@ document! {
         model: Option<String>,
         /// How often to try.
         retry: RetryDocument,
+        /// When not to call it for a while.
+        circuit: CircuitDocument,
     }
 }
 
@@ -403,6 +431,26 @@ names! {
         ContextLength = "context_length",
         /// The provider's safety policy refuses the request.
         ContentPolicy = "content_policy",
+    }
+}
+
+names! {
+    /// What counts as a failure of a target.
+    FailureName {
+        /// No connection to the provider, or it broke.
+        Connect = "connect",
+        /// The answer, or the next piece of it, took too long.
+        Timeout = "timeout",
+        /// The provider failed, or its answer made no sense.
+        Error = "error",
+        /// The provider is overloaded.
+        Overloaded = "overloaded",
+        /// The provider does not accept the gateway's key.
+        Authentication = "authentication",
+        /// The gateway's account has no credit left.
+        Quota = "quota",
+        /// The gateway's account is over its limit.
+        RateLimit = "rate_limit",
     }
 }
 

@@ -68,6 +68,7 @@ impl Offer {
             output_tokens_max: output_tokens_max.map(Tokens::new),
             capabilities,
             retry: self.provider.retry,
+            circuit: self.provider.circuit,
         })
     }
 
@@ -106,6 +107,7 @@ impl Offer {
             thinking_chunks: said(|quirks| quirks.thinking_chunks, usual.thinking_chunks),
             short_call_ids: said(|quirks| quirks.short_call_ids, usual.short_call_ids),
             random_seed: said(|quirks| quirks.random_seed, usual.random_seed),
+            output_dimension: said(|quirks| quirks.output_dimension, usual.output_dimension),
             assistant_prefix: said(|quirks| quirks.assistant_prefix, usual.assistant_prefix),
             strict_fields: said(|quirks| quirks.strict_fields, usual.strict_fields),
             json_schema: said(|quirks| quirks.json_schema, usual.json_schema),

@@ -17,6 +17,12 @@ impl Pattern {
         &self.0
     }
 
+    /// Whether it stands for anything.
+    #[must_use]
+    pub(super) fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
     /// Whether it stands for this name.
     #[must_use]
     pub(super) fn matches(&self, name: &str) -> bool {

@@ -4,7 +4,9 @@
 
 use super::Entries;
 use super::compile::Prices;
-use super::document::{CapabilityName, DialectName, ModelDocument, ProviderDocument};
+use super::document::{
+    CapabilityName, CircuitDocument, DialectName, ModelDocument, ProviderDocument,
+};
 use super::pattern::Pattern;
 use crate::price::{Price, PriceTable, Rates};
 use sluice_units::{NanoUsd, Timestamp};
@@ -24,6 +26,11 @@ pub(super) fn provider() -> ProviderDocument {
     ProviderDocument {
         dialect: Some(DialectName::Sandbox),
         models_allow: Some(vec!["*".to_owned()]),
+        // What it plays is no failure, unless one wants to see what comes of it.
+        circuit: CircuitDocument {
+            failures: Some(Vec::new()),
+            ..CircuitDocument::default()
+        },
         ..ProviderDocument::default()
     }
 }

@@ -21,6 +21,7 @@ fn config() -> Config {
                 "discount_percent": 10,
                 "quirks": {"max_completion_tokens": true, "developer_role": true},
                 "timeouts": {"idle": "20s"},
+                "circuit": {"open": "5s", "open_max": "1s", "failures": ["error", "rate_limit"]},
                 "models": {
                     "gpt-4o": {"context_tokens": 128_000, "output_tokens_max": 16_384, "capabilities": ["chat", "tools"]},
                     "gpt-4o-mini": {"context_tokens": 128_000},
@@ -47,9 +48,10 @@ fn config() -> Config {
             "fast": {
                 "targets": [
                     {"provider": "openai", "model": "gpt-4o-mini", "retry": {"attempts_max": 1}},
-                    {"provider": "anthropic", "model": "claude-4"}
+                    {"provider": "anthropic", "model": "claude-4", "circuit": {"failures": []}}
                 ],
                 "retry": {"backoff_base": "10ms"},
+                "circuit": {"failures_max": 7},
                 "fallback_on": ["error", "context_length"]
             }
         },
@@ -493,4 +495,29 @@ fn json_that_is_no_document_is_refused_with_its_place() {
             problem
         );
     }
+}
+
+#[test]
+fn of_a_circuit_the_nearest_word_holds_field_by_field() {
+    let config = config();
+    let route = config.resolve_model("fast").unwrap();
+    let [openai, anthropic] = route.targets.as_slice() else {
+        panic!("two targets");
+    };
+    let policy = openai.circuit.policy;
+    assert_eq!((policy.failures_max, policy.calls_min), (7, 20));
+    assert_eq!(policy.open, Span::from_seconds(5));
+    assert_eq!(
+        policy.open_max,
+        Span::from_seconds(5),
+        "never less than open"
+    );
+    assert_eq!(openai.provider.circuit.policy.failures_max, 3);
+    let counted = openai.circuit.failures;
+    assert!(counted.has(FailureName::RateLimit) && !counted.has(FailureName::Timeout));
+    assert_eq!(anthropic.circuit.failures, Failures::NONE);
+    assert_eq!(anthropic.circuit.policy.open, Span::from_seconds(30));
+    let sandbox = config.resolve_model("sandbox/echo").unwrap();
+    let sandbox = sandbox.targets.first().unwrap();
+    assert_eq!(sandbox.circuit.failures, Failures::NONE);
 }

@@ -390,3 +390,50 @@ fn a_wrong_form_is_refused_also_when_it_is_half_sent() {
     assert_eq!(got.status.as_u16(), 400);
     assert!(world.seen().is_empty());
 }
+
+#[test]
+fn vectors_are_written_for_googles_clients() {
+    let mut world = with(|config| {
+        config["providers"]["openai"]["models"]["text-embedding-3-small"] = json!({});
+    });
+    let key = key(&mut world);
+    let vectors = r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1]},{"object":"embedding","index":1,"embedding":[2,3]}],"model":"m","usage":{"prompt_tokens":2,"total_tokens":2}}"#;
+    world.script(vec![answer(200, vectors)]);
+    let one = |text: &str| json!({"model": "models/x", "content": {"parts": [{"text": text}]}, "taskType": "CLUSTERING"});
+    let path = "/v1beta/models/text-embedding-3-small:batchEmbedContents";
+    let body = json!({"requests": [one("a"), one("b")]});
+    let got = post(&mut world, &key, path, &[], &body);
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(
+        got.json()["embeddings"],
+        json!([{"values": [0.5, -1]}, {"values": [2, 3]}])
+    );
+    assert_eq!(got.header("x-sluice-dropped"), Some("taskType"));
+    assert_eq!(world.seen()[0].body_json()["input"], json!(["a", "b"]));
+    let wrong = json!({"content": {"parts": []}});
+    let path = "/v1beta/models/text-embedding-3-small:embedContent";
+    let got = post(&mut world, &key, path, &[], &wrong);
+    assert_eq!(got.json()["error"]["status"], "INVALID_ARGUMENT");
+}
+
+#[test]
+fn an_error_in_anthropics_words_names_its_request() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    for choice in [json!("auto"), json!({"type": "nothing"})] {
+        let mut body = message("anthropic/claude-haiku");
+        body["tool_choice"] = choice;
+        let got = post(&mut world, &key, "/v1/messages", &[], &body);
+        let error = got.json();
+        assert_eq!(
+            (got.status.as_u16(), &error["error"]["type"]),
+            (400, &json!("invalid_request_error"))
+        );
+        assert!(
+            error["error"]["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("tool_choice"))
+        );
+        assert_eq!(error["request_id"].as_str(), got.header("request-id"));
+    }
+}

@@ -2,10 +2,14 @@
 
 mod admission;
 mod callers;
+mod circuits;
 mod estimate;
 mod failures;
+mod files;
 mod keys;
 mod leases;
+mod receipts;
+mod refusals;
 mod reservations;
 mod streams;
 mod upstreams;

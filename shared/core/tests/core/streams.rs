@@ -220,3 +220,16 @@ fn the_sandbox_streams_and_calls_tools_too() {
     );
     assert!(OPENAI_ANSWER.contains("Hello"));
 }
+
+#[test]
+fn a_key_in_a_provider_s_words_in_mid_stream_is_nobody_s_business() {
+    let mut world = with(|_| ());
+    let key = key(&mut world);
+    let failed =
+        r#"data: {"error":{"message":"sk-provider-one is over its limit","type":"server_error"}}"#;
+    let events = format!("{failed}\n\n");
+    world.script(vec![stream(vec![send(HEAD), send(HELLO), send(&events)])]);
+    let got = world.send("POST", "/v1/chat/completions", &key, &streamed("fast"));
+    assert!(got.text().contains("is over its limit"), "{}", got.text());
+    assert!(!got.text().contains("sk-provider-one"), "{}", got.text());
+}

@@ -23,13 +23,15 @@ use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer,
     UpstreamBody, UpstreamCall,
 };
+use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::sandbox::Step;
+use sluice_machines::chain::ChainKind;
 use sluice_machines::outbox::Line;
-use sluice_machines::record::Record;
+use sluice_machines::record::{Record, Refusal};
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
-use sluice_machines::{ledger, outbox};
-use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp};
+use sluice_machines::{health, ledger, outbox};
+use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp, base64url};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// 2026-11-21T12:00:00Z.
@@ -88,7 +90,7 @@ struct Shared {
     now: Cell<Timestamp>,
     timers: RefCell<BTreeMap<(Timestamp, u64), Waker>>,
     timer_count: Cell<u64>,
-    random: Cell<u8>,
+    random: Cell<u16>,
     ledgers: RefCell<BTreeMap<LedgerId, Rows>>,
     registry: RefCell<Rows>,
     script: RefCell<VecDeque<Reaction>>,
@@ -101,6 +103,9 @@ struct Shared {
     ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
+    health: RefCell<Rows>,
+    health_down: Cell<bool>,
+    health_calls: RefCell<Vec<health::Command>>,
     secrets: RefCell<BTreeMap<String, String>>,
     log: RefCell<Vec<String>>,
 }
@@ -110,6 +115,7 @@ pub(crate) struct World {
     shared: Rc<Shared>,
     pool: LocalPool,
     pub(crate) isolate: Rc<Isolate>,
+    document: String,
 }
 
 /// An organisation's ledger where no region is configured.
@@ -172,6 +178,10 @@ impl World {
         shared.now.set(NOON);
         shared.secrets.borrow_mut().extend([
             ("SLUICE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            (
+                "SLUICE_ID_KEY".to_owned(),
+                "an-identity-of-the-tests-0123456789".to_owned(),
+            ),
             ("OPENAI_API_KEY".to_owned(), "sk-provider-one".to_owned()),
             ("ANTHROPIC_API_KEY".to_owned(), "sk-provider-two".to_owned()),
             ("GEMINI_API_KEY".to_owned(), "sk-provider-three".to_owned()),
@@ -179,8 +189,14 @@ impl World {
         Self {
             shared: Rc::new(shared),
             pool: LocalPool::new(),
-            isolate: Rc::new(Isolate::new(document)),
+            isolate: Rc::new(Isolate::new(document.clone())),
+            document,
         }
+    }
+
+    /// The configuration that everything was deployed with.
+    pub(crate) fn document(&self) -> String {
+        self.document.clone()
     }
 
     /// What the providers do, one reaction for each call.
@@ -238,6 +254,15 @@ impl World {
 
     pub(crate) fn registry_down(&self, down: bool) {
         self.shared.registry_down.set(down);
+    }
+
+    pub(crate) fn health_down(&self, down: bool) {
+        self.shared.health_down.set(down);
+    }
+
+    /// What the region's keeper of circuits was told and asked so far.
+    pub(crate) fn health_calls(&self) -> Vec<health::Command> {
+        self.shared.health_calls.borrow().clone()
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
@@ -356,12 +381,12 @@ impl World {
         let mut rows = rows.clone();
         let mut records = Vec::new();
         while let Some((batch, writes)) =
-            outbox::next_batch(&rows, self.now()).expect("readable rows")
+            outbox::next_batch(&rows, self.now(), ChainKind::Usage).expect("readable rows")
         {
             records.extend(
                 batch
-                    .ndjson
-                    .lines()
+                    .records()
+                    .filter(|line| !line.contains(r#""kind":"refused""#))
                     .map(|line| serde_json::from_str::<Line>(line).expect("a line").record),
             );
             rows.apply(&writes);
@@ -369,6 +394,41 @@ impl World {
             rows.apply(&writes);
         }
         records
+    }
+
+    /// The refusals that an organisation's ledgers have on record, in order.
+    pub(crate) fn refusals(&self, org: &str) -> Vec<Refusal> {
+        let ledgers = self.shared.ledgers.borrow();
+        ledgers
+            .iter()
+            .filter(|(ledger, _)| ledger.org().as_str() == org)
+            .flat_map(|(_, rows)| rows.with_prefix("q/"))
+            .filter(|(_, line)| line.contains(r#""kind":"refused""#))
+            .map(|(_, line)| {
+                serde_json::from_str::<Line<Refusal>>(line)
+                    .expect("a line")
+                    .record
+            })
+            .collect()
+    }
+
+    /// Ships what waits, as the ledger's alarm does; the batches' texts.
+    pub(crate) fn ship(&self, org: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (ledger, rows) in self.shared.ledgers.borrow_mut().iter_mut() {
+            if ledger.org().as_str() != org {
+                continue;
+            }
+            while let Some((batch, writes)) =
+                outbox::next_batch(rows, self.now(), ChainKind::Usage).expect("readable rows")
+            {
+                rows.apply(&writes);
+                let writes = outbox::shipped(rows, &batch).expect("readable rows");
+                rows.apply(&writes);
+                texts.push(batch.ndjson);
+            }
+        }
+        texts
     }
 
     /// Expires what has passed its deadline, as the ledger's alarm does.
@@ -517,8 +577,10 @@ impl Platform for Port {
     fn random(&self) -> [u8; 16] {
         let next = self.shared.random.get().wrapping_add(1);
         self.shared.random.set(next);
-        let mut bytes = [next; 16];
-        bytes[15] = next.wrapping_mul(31);
+        let [high, low] = next.to_be_bytes();
+        let mut bytes = [low; 16];
+        bytes[14] ^= high;
+        bytes[15] = low.wrapping_mul(31);
         bytes
     }
 
@@ -529,6 +591,17 @@ impl Platform for Port {
             .get(name)
             .cloned()
             .map(Secret::new)
+    }
+
+    async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let seed = base64url::decode(key.seed.expose())?;
+        let seed = ed25519_compact::Seed::from_slice(&seed).ok()?;
+        let pair = ed25519_compact::KeyPair::from_seed(seed);
+        Some(*pair.sk.sign(message, None))
+    }
+
+    fn code_hash(&self) -> Option<String> {
+        Some("c0de".to_owned())
     }
 
     async fn receive(&self, bytes_max: usize) -> Result<Bytes, ReceiveError> {
@@ -655,7 +728,16 @@ impl Platform for Port {
         if half > Span::ZERO {
             self.sleep(half).await;
         }
-        Ok(ledger::Answer { replies, notices })
+        let head = {
+            let ledgers = self.shared.ledgers.borrow();
+            outbox::head(&ledgers[ledger]).expect("readable rows")
+        };
+        let head = (head.batch > call.batch).then_some(head);
+        Ok(ledger::Answer {
+            replies,
+            notices,
+            head,
+        })
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
@@ -673,6 +755,22 @@ impl Platform for Port {
         let rows = registry::load(command, |reads| Self::load::<RowError>(&store, reads))
             .expect("readable rows");
         let (reply, writes) = registry::decide(&rows, now, command).expect("readable rows");
+        store.apply(&writes);
+        Ok(reply)
+    }
+
+    async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
+        self.shared.health_calls.borrow_mut().push(command.clone());
+        if self.shared.health_down.get() {
+            return Err(StoreError::Unavailable {
+                store: "health",
+                detail: "told to fail".to_owned(),
+            });
+        }
+        let mut store = self.shared.health.borrow_mut();
+        let mut rows = Rows::new();
+        rows.extend(Self::load::<RowError>(&store, &health::reads()).expect("readable rows"));
+        let (reply, writes) = health::decide(&rows, self.now(), command).expect("readable rows");
         store.apply(&writes);
         Ok(reply)
     }

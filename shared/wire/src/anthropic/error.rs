@@ -175,9 +175,11 @@ pub fn encode(body: &ErrorBody<'_>) -> Vec<u8> {
             fields.extend(value.map(|value| (key.to_owned(), value.into())));
         }
     }
-    json!({"type": "error", "error": error, "request_id": body.request_id})
-        .to_string()
-        .into_bytes()
+    let mut answer = json!({"type": "error", "error": error});
+    if let (Some(fields), Some(id)) = (answer.as_object_mut(), body.request_id) {
+        fields.insert("request_id".to_owned(), id.into());
+    }
+    answer.to_string().into_bytes()
 }
 
 /// Writes a provider's error for a caller.

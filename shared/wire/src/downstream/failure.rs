@@ -22,6 +22,8 @@ pub struct Fault<'a> {
     pub param: Option<&'a str>,
     /// How long to wait before another try.
     pub retry_after: Option<Span>,
+    /// The request's identifier, which Anthropic's errors name.
+    pub request_id: Option<&'a str>,
 }
 
 impl Downstream {
@@ -42,7 +44,7 @@ impl Downstream {
                 message: fault.message,
                 code: Some(fault.code),
                 param: fault.param,
-                request_id: None,
+                request_id: fault.request_id,
             }),
             Self::GenerateContent(_) => gemini::downstream::encode_error(&ErrorAnswer {
                 status: fault.status,

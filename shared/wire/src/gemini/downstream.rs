@@ -11,6 +11,7 @@ use crate::json::{self, Object};
 
 mod answer;
 mod config;
+mod embeddings;
 mod frames;
 mod lists;
 mod request;
@@ -18,6 +19,7 @@ mod schema;
 mod turns;
 
 pub use answer::encode_response;
+pub use embeddings::{decode_embeddings, encode_embeddings};
 pub use frames::{Framing, StreamEncoder};
 pub use lists::{
     ErrorAnswer, ListedModel, decode_count_tokens, encode_count_tokens, encode_error, encode_model,

@@ -8,13 +8,13 @@ use sluice_units::Tokens;
 
 use crate::error::{DecodeError, EncodeError};
 use crate::model::{EmbeddingInput, EmbeddingsRequest, EmbeddingsResponse, Usage, Vector};
-use crate::{Drops, Target, UpstreamRequest};
+use crate::{Dialect, Drops, Target, UpstreamRequest};
 
 use super::value::{inexpressible, parse, put, shape, single, take_array, take_object};
 use super::{names, request, response};
 
 /// Fields of each request that only Gemini has.
-const OWN_FIELDS: [&str; 2] = ["taskType", "title"];
+pub(crate) const OWN_FIELDS: [&str; 2] = ["taskType", "title"];
 
 /// Writes a request for embeddings.
 ///
@@ -61,6 +61,33 @@ pub fn encode_request(
     let path = format!("/{resource}:batchEmbedContents");
     let body = single("requests", requests);
     Ok((request::post(path, body)?, drops))
+}
+
+/// Makes a request of a Gemini caller's fit for a provider of another dialect: what the vectors are for is said in
+/// Cohere's words, and named as lost elsewhere.
+#[must_use]
+pub fn leave(request: &mut EmbeddingsRequest, dialect: Dialect) -> Drops {
+    let mut drops = Drops::new();
+    for key in OWN_FIELDS {
+        let Some(value) = request.extra.shift_remove(key) else {
+            continue;
+        };
+        let purpose = match value.as_str() {
+            Some("RETRIEVAL_QUERY") => Some("search_query"),
+            Some("RETRIEVAL_DOCUMENT") => Some("search_document"),
+            Some("CLASSIFICATION") => Some("classification"),
+            Some("CLUSTERING") => Some("clustering"),
+            _ => None,
+        };
+        match (dialect, key, purpose) {
+            (Dialect::Cohere, "taskType", Some(purpose)) => {
+                let field = "input_type".to_owned();
+                request.extra.insert(field, purpose.into());
+            }
+            _ => drops.push(key, "only gemini has it"),
+        }
+    }
+    drops
 }
 
 /// Reads the vectors. The model is the one that was asked for: the answer does not say.

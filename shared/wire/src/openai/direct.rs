@@ -14,9 +14,9 @@ use sluice_units::Tokens;
 
 use super::form::Form;
 use super::passthrough::{self, Edits, split::Splitter};
-use super::{fault, usage};
+use super::{error, fault, usage};
 use crate::cohere::rerank;
-use crate::error::{DecodeError, Malformed};
+use crate::error::{DecodeError, Malformed, UpstreamError};
 use crate::json;
 use crate::model::Usage;
 use crate::{Dialect, UpstreamRequest};
@@ -242,11 +242,22 @@ fn own_usage(fields: &Map<String, Value>) -> Option<Usage> {
     })
 }
 
+/// The error that an event tells of.
+fn failed(data: &[u8]) -> Option<UpstreamError> {
+    // Most events are none.
+    memchr::memmem::find(data, b"\"error\"")?;
+    match serde_json::from_slice(data) {
+        Ok(Value::Object(event)) => error::in_stream(&event),
+        _ => None,
+    }
+}
+
 /// Watches an answer that goes through as it is: events, or bytes that say nothing.
 #[derive(Debug, Default)]
 pub struct Tap {
     events: Option<Splitter>,
     usage: Option<Usage>,
+    error: Option<UpstreamError>,
 }
 
 impl Tap {
@@ -256,6 +267,7 @@ impl Tap {
         Self {
             events: is_events.then(Splitter::default),
             usage: None,
+            error: None,
         }
     }
 
@@ -271,19 +283,31 @@ impl Tap {
         self.usage
     }
 
+    /// The error that the provider sent in mid-stream, once; the gateway words it itself.
+    pub fn take_error(&mut self) -> Option<UpstreamError> {
+        self.error.take()
+    }
+
     /// Takes the provider's next bytes and appends those that the caller gets.
     ///
     /// # Errors
     /// [`DecodeError`] when an event is too large.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let Self { events, usage } = self;
+        let Self {
+            events,
+            usage,
+            error,
+        } = self;
         let Some(splitter) = events else {
             out.extend_from_slice(bytes);
             return Ok(());
         };
         splitter.push(bytes, out, |data| {
             *usage = used(data).or(*usage);
-            Ok(true)
+            if error.is_none() {
+                *error = failed(data);
+            }
+            Ok(error.is_none())
         })
     }
 
@@ -373,6 +397,15 @@ mod tests {
         let rerank = br#"{"results":[],"meta":{"tokens":{"input_tokens":9}}}"#;
         assert_eq!(used(rerank).unwrap().input, tokens(9));
         assert_eq!(used(b"not json"), None);
+    }
+
+    #[test]
+    fn an_error_in_mid_stream_is_not_passed_on() {
+        let (mut tap, mut out) = (Tap::new(true), Vec::new());
+        let stream = b"data: {\"type\":\"a\"}\n\ndata: {\"type\":\"error\",\"error\":{\"type\":\"server_error\",\"message\":\"no\"}}\n\ndata: {\"type\":\"b\"}\n\n";
+        tap.push(stream, &mut out).unwrap();
+        assert_eq!(out, b"data: {\"type\":\"a\"}\n\n");
+        assert_eq!(tap.take_error().unwrap().message, "no");
     }
 
     #[test]

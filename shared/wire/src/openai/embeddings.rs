@@ -128,7 +128,12 @@ pub fn encode_request(
     body.insert("model".to_owned(), target.model.as_str().into());
     body.insert("input".to_owned(), encode_input(&request.input));
     if let Some(dimensions) = request.dimensions {
-        body.insert("dimensions".to_owned(), dimensions.into());
+        let key = if target.output_dimension {
+            "output_dimension"
+        } else {
+            "dimensions"
+        };
+        body.insert(key.to_owned(), dimensions.into());
     }
     // Floats are what every provider sends unasked, and not every provider knows the word.
     if request.encoding == EmbeddingEncoding::Base64 && target.max_completion_tokens {
@@ -244,12 +249,17 @@ pub fn encode_response(response: &EmbeddingsResponse, encoding: EmbeddingEncodin
 
 fn encode_vector(vector: &Vector, encoding: EmbeddingEncoding) -> Value {
     match (vector, encoding) {
-        (Vector::Float(numbers), EmbeddingEncoding::Float) => {
-            numbers.iter().cloned().map(Value::Number).collect()
-        }
+        (_, EmbeddingEncoding::Float) => numbers(vector),
         (Vector::Float(numbers), EmbeddingEncoding::Base64) => base64::of_numbers(numbers).into(),
         (Vector::Base64(text), EmbeddingEncoding::Base64) => text.as_str().into(),
-        (Vector::Base64(text), EmbeddingEncoding::Float) => {
+    }
+}
+
+/// A vector as an array of numbers.
+pub(crate) fn numbers(vector: &Vector) -> Value {
+    match vector {
+        Vector::Float(numbers) => numbers.iter().cloned().map(Value::Number).collect(),
+        Vector::Base64(text) => {
             let numbers = base64::to_numbers(text).unwrap_or_default();
             numbers.into_iter().map(Value::Number).collect()
         }

@@ -1,7 +1,8 @@
 //! A `multipart/form-data` body on its way to a provider, of which the model's name is read and replaced.
 //!
 //! A recording may be larger than the gateway's memory: what was looked at goes on, and only what was not is held.
-//! All of it is looked at, for a second model that the limits do not know of. Follows RFC 7578 and RFC 2046 §5.1.1.
+//! All of it is looked at, for a second model that the limits do not know of. A file that the provider keeps gets a
+//! mark before its name instead. Follows RFC 7578 and RFC 2046 §5.1.1.
 
 use std::ops::Range;
 
@@ -9,6 +10,8 @@ use crate::error::Malformed;
 
 /// The field that names the model.
 const MODEL: &str = "model";
+/// The field that holds a file which the provider keeps.
+const FILE: &str = "file";
 /// The longest boundary, as RFC 2046 has it.
 const BOUNDARY_BYTES_MAX: usize = 70;
 /// The longest head of a part.
@@ -30,6 +33,10 @@ pub struct Form {
     fields: Vec<(String, Range<usize>)>,
     names_model: bool,
     parts: usize,
+    /// What is put before the name of a file that is kept.
+    mark: Option<String>,
+    /// Where it goes.
+    mark_at: Option<usize>,
 }
 
 /// Where the reader stands in what is held.
@@ -71,7 +78,18 @@ impl Form {
             fields: Vec::new(),
             names_model: false,
             parts: 0,
+            mark: None,
+            mark_at: None,
         })
+    }
+
+    /// Puts a mark before the name of the file, which the provider keeps.
+    #[must_use]
+    pub fn marked(self, mark: String) -> Self {
+        Self {
+            mark: Some(mark),
+            ..self
+        }
     }
 
     /// Takes the next bytes.
@@ -116,19 +134,24 @@ impl Form {
         std::str::from_utf8(self.held.get(range.clone())?).ok()
     }
 
-    /// Lets go of what was looked at, with another name for the model where that is among it.
-    pub fn release(&mut self, model: &str) -> Vec<u8> {
+    /// Lets go of what was looked at: with another name for the model where that is among it and there is one, and with
+    /// the mark.
+    pub fn release(&mut self, model: Option<&str>) -> Vec<u8> {
         let cut = match self.place {
             Place::Between(at) => at,
             Place::In { searched, .. } => searched,
             Place::Over => self.held.len(),
         };
-        let mut out = Vec::with_capacity(cut.saturating_add(model.len()));
+        let mut out = Vec::with_capacity(cut);
         let mut from = self.own;
         let named = self.fields.iter().find(|(field, _)| field == MODEL);
-        if let Some((_, range)) = named {
+        let named = named.map(|(_, range)| range.clone());
+        let marked = self.mark_at.take().map(|at| at..at);
+        // No form has both: a file that is kept has no model.
+        let edits = [named.zip(model), marked.zip(self.mark.as_deref())];
+        for (range, text) in edits.into_iter().flatten() {
             out.extend_from_slice(self.held.get(from..range.start).unwrap_or_default());
-            out.extend_from_slice(model.as_bytes());
+            out.extend_from_slice(text.as_bytes());
             from = range.end;
         }
         out.extend_from_slice(self.held.get(from..cut).unwrap_or_default());
@@ -174,7 +197,13 @@ impl Form {
                 Ok(false)
             };
         };
-        let (name, is_file) = disposition(after.get(..length).unwrap_or_default())?;
+        let head = after.get(..length).unwrap_or_default();
+        let (name, is_file) = disposition(head)?;
+        if name == FILE && self.mark.is_some() {
+            let before = at.saturating_add(opening);
+            let marked_at = filename_at(head).map(|offset| before.saturating_add(offset));
+            self.mark_at = self.mark_at.or(marked_at);
+        }
         self.parts = self.parts.saturating_add(1);
         if self.parts > PARTS_MAX {
             return Err(broken("it has too many parts"));
@@ -285,6 +314,17 @@ fn disposition(head: &[u8]) -> Result<(String, bool), Malformed> {
     }
 }
 
+/// Where in a part's head the file's name begins.
+fn filename_at(head: &[u8]) -> Option<usize> {
+    const PARAMETER: &[u8] = b"filename=";
+    let found = head
+        .windows(PARAMETER.len())
+        .position(|window| window.eq_ignore_ascii_case(PARAMETER))?;
+    let at = found.saturating_add(PARAMETER.len());
+    let quote = usize::from(head.get(at) == Some(&b'"'));
+    Some(at.saturating_add(quote))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -327,7 +367,7 @@ mod tests {
             assert_eq!(form.text("model"), Some("whisper"), "cut at {cut}");
             assert_eq!(form.text("empty"), Some(""));
             assert_eq!(form.text("file"), None);
-            let sent = String::from_utf8(form.release("openai/w-2")).unwrap();
+            let sent = String::from_utf8(form.release(Some("openai/w-2"))).unwrap();
             assert_eq!(sent, body.replace("whisper", "openai/w-2"));
             assert_eq!(form.held_bytes(), 0);
         }
@@ -345,12 +385,32 @@ mod tests {
         let mut sent = Vec::new();
         for piece in whole.as_bytes().chunks(37) {
             form.push(piece).unwrap();
-            sent.extend(form.release("m"));
+            sent.extend(form.release(Some("m")));
             assert!(form.held_bytes() < 200, "{}", form.held_bytes());
         }
         form.finish().unwrap();
-        sent.extend(form.release("m"));
+        sent.extend(form.release(Some("m")));
         assert_eq!(String::from_utf8(sent).unwrap(), whole);
+    }
+
+    #[test]
+    fn a_kept_file_gets_a_mark_before_its_name_however_the_body_is_cut() {
+        let body = body(&[
+            ("name=\"purpose\"", "batch"),
+            ("name=\"model\"", "stays"),
+            (FILE, "{}"),
+        ]);
+        for cut in 0..=body.len() {
+            let mut form = Form::new(TYPE).unwrap().marked("acme-".to_owned());
+            let (head, tail) = body.as_bytes().split_at(cut);
+            form.push(head).unwrap();
+            let mut sent = form.release(None);
+            form.push(tail).unwrap();
+            form.finish().unwrap();
+            sent.extend(form.release(None));
+            let sent = String::from_utf8(sent).unwrap();
+            assert_eq!(sent, body.replace("a.mp3", "acme-a.mp3"), "cut at {cut}");
+        }
     }
 
     #[test]
@@ -364,7 +424,7 @@ mod tests {
         let mut outcome = Ok(());
         for piece in whole.as_bytes().chunks(11) {
             outcome = outcome.and_then(|()| form.push(piece));
-            form.release("cheap");
+            form.release(Some("cheap"));
         }
         assert_eq!(outcome.unwrap_err().code, "invalid_form");
     }
@@ -405,7 +465,7 @@ mod tests {
             let _ = form.push(b"--x-1\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n");
             for piece in pieces {
                 let _ = form.push(&piece);
-                form.release("m");
+                form.release(Some("m"));
             }
         }
     }

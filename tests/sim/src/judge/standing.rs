@@ -1,6 +1,7 @@
 //! What the ledger says stands, beside what the judge has counted; and what must be true when all is quiet.
 
 use super::*;
+use crate::bucket::number;
 
 impl Judge {
     /// What stands at the scopes is what the log says, and nothing is overdue.
@@ -79,15 +80,22 @@ impl Judge {
         self.batches += 1;
         ensure!(
             self,
-            name == format!("{:012}.ndjson.gz", self.batches),
+            number(name) == format!("{:012}.ndjson.gz", self.batches),
             "batch {} is {name}",
             self.batches
         );
-        for line in text.lines() {
-            let expected = self.lines.get(self.shipped).map(String::as_str);
+        let (folder, _) = name.split_once("/date=").unwrap_or_default();
+        let chain = self.chain.take();
+        let mut chain = chain.unwrap_or_else(|| Follower::new(folder.to_owned()));
+        let mut records = Vec::new();
+        let followed = chain.push(text, |_, line| records.push(line.to_owned()));
+        ensure!(self, followed.is_ok(), "{name}: {followed:?}");
+        self.chain = Some(chain);
+        for line in records {
+            let expected = self.lines.get(self.shipped);
             ensure!(
                 self,
-                expected == Some(line),
+                expected == Some(&line),
                 "record {} was shipped as {line}",
                 self.shipped + 1
             );
@@ -107,6 +115,7 @@ impl Judge {
         );
         self.batches = 0;
         self.shipped = 0;
+        self.chain = None;
         for (name, text) in objects {
             self.ship(name, text)?;
         }

@@ -275,7 +275,7 @@ impl Check {
             base_url
         };
         let (place, hosting) = match dialect {
-            DialectName::Gemini => ("publishers/google", Hosting::Own),
+            DialectName::Gemini => ("publishers/google", Hosting::VertexGemini),
             DialectName::Anthropic => ("publishers/anthropic", Hosting::VertexMessages),
             DialectName::OpenAi => ("endpoints/openapi", Hosting::Own),
             _ => {

@@ -99,6 +99,7 @@ impl Check {
                 &defaults.timeouts,
             ),
             retry: self.retry(&path.name("retry"), &document.retry, &defaults.retry),
+            circuit: self.circuit(&path.name("circuit"), &document.circuit, &defaults.circuit),
             region,
             country: self.country(&path.name("country"), document.country.as_deref()),
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sluice_units::ModelId;
 
+use super::circuits::CIRCUIT_DEFAULT;
 use super::{Check, RETRY_DEFAULT};
 use crate::config::Entries;
 use crate::config::compiled::{FallbackOn, Route, TargetRef};
@@ -56,6 +57,7 @@ impl Check {
             );
         }
         self.retry(&path.name("retry"), &document.retry, &RETRY_DEFAULT);
+        self.circuit(&path.name("circuit"), &document.circuit, &CIRCUIT_DEFAULT);
         let mut targets = Vec::new();
         for (index, target) in document.targets.iter().enumerate() {
             let path = targets_path.index(index);
@@ -112,6 +114,8 @@ impl Check {
         // The route's own problems are reported once, with the route.
         let of_route = Self::default().retry(&Path::root(), &route.retry, &target.retry);
         target.retry = self.retry(&path.name("retry"), &document.retry, &of_route);
+        let of_route = Self::default().circuit(&Path::root(), &route.circuit, &target.circuit);
+        target.circuit = self.circuit(&path.name("circuit"), &document.circuit, &of_route);
         Some(target)
     }
 

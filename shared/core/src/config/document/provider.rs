@@ -6,7 +6,9 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{CapabilityName, DialectName, RetryDocument, TimeoutsDocument, is_default};
+use super::{
+    CapabilityName, CircuitDocument, DialectName, RetryDocument, TimeoutsDocument, is_default,
+};
 use crate::config::Entries;
 
 document! {
@@ -38,6 +40,8 @@ document! {
         timeouts: TimeoutsDocument,
         /// How often to try.
         retry: RetryDocument,
+        /// When not to call it for a while.
+        circuit: CircuitDocument,
         /// Only these models, `*` standing for anything; absent means those that are known.
         models_allow: Option<Vec<String>>,
         /// Not these models.
@@ -139,6 +143,8 @@ quirks! {
     short_call_ids: bool,
     /// It calls a seed `random_seed`.
     random_seed: bool,
+    /// It calls the wanted length of vectors `output_dimension`.
+    output_dimension: bool,
     /// It wants a last turn of the assistant's marked as a `prefix`.
     assistant_prefix: bool,
     /// It refuses fields that it does not know.

@@ -1,0 +1,426 @@
+//! What a region knows of its providers: the circuits of all isolates in one, and how well each target serves.
+//!
+//! Isolates decide by what they see themselves and report it afterwards: circuits that have opened or closed, and
+//! counts of calls. What opens for one is open for all as soon as they hear of it; a rate of failures that no isolate
+//! sees alone is seen here. While a circuit is half-open, whoever wants to probe asks for leave, and one gets it.
+//! Losing all of it loses nothing: isolates go on by themselves.
+//!
+//! Knows neither network nor secrets. A report is decided like any command: rows in, writes out.
+//!
+//! **Invariants**
+//! - Each change of a circuit raises the version by one, in the same commit.
+//! - Leave to probe a circuit is given once in each [`Policy::open`], as long as it is not closed.
+//! - A target that is closed and was not called for [`KEPT`] is forgotten; there are never more than [`TARGETS_MAX`].
+
+use serde::{Deserialize, Serialize};
+use sluice_units::{ProviderId, Span, Timestamp};
+
+use crate::breaker::{Change, Circuit, Name, Outcome, Policy, State};
+use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
+
+/// How many targets are known at once; further ones are not taken in.
+pub const TARGETS_MAX: u32 = 1_000;
+/// How long a target is remembered that nobody calls.
+pub const KEPT: Span = Span::from_seconds(86_400);
+/// After so long without a report nobody is there for whom to look.
+pub const WATCHED: Span = Span::from_seconds(900);
+/// How many calls weigh as much as all those before.
+const WEIGHT: i64 = 16;
+
+const TARGETS: &str = "t/";
+const META: &str = "meta";
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Take this in, and tell what is open.
+    Report(Report),
+    /// Tell everything.
+    Standing,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// What is open.
+    Snapshot(Snapshot),
+    /// Everything, in the order of the names.
+    Standing(Vec<Target>),
+}
+
+/// What an isolate has seen since its last report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The version that it knows.
+    pub since: u64,
+    /// Whom it has called.
+    pub seen: Vec<Seen>,
+    /// Which circuits it wants to probe with one call.
+    pub probe: Vec<Name>,
+}
+
+/// What an isolate has seen of one target, or of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Whom.
+    pub name: Name,
+    /// When its circuit opens.
+    pub policy: Policy,
+    /// How often its provider is to be looked at while nobody calls it; never where it is nothing.
+    #[serde(default)]
+    pub look: Span,
+    /// What the calls were like.
+    #[serde(default)]
+    pub tally: Tally,
+    /// How its circuit changed, if it did.
+    #[serde(default)]
+    pub change: Option<Told>,
+}
+
+/// How a circuit changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// It is open for so long.
+    Opened(Span),
+    /// A probe was answered.
+    Closed,
+    /// A probe said nothing: the next may be made.
+    Waits,
+}
+
+/// What some calls were like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// How many ended, or began to be answered.
+    pub calls: u32,
+    /// How many of them failed, by what counts as a failure.
+    pub failures: u32,
+    /// How many first bytes came.
+    pub begun: u32,
+    /// After how long, together.
+    pub first_byte: Span,
+    /// How many were answered to the end.
+    pub answered: u32,
+    /// After how long, together.
+    pub latency: Span,
+}
+
+/// What is open.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Snapshot {
+    /// The last change.
+    pub version: u64,
+    /// The circuits that are not closed, and for how long they let nothing through; absent where the asker knows.
+    pub open: Option<Vec<(Name, Span)>>,
+    /// The asker may make its probe.
+    pub may_probe: bool,
+}
+
+/// What is known of a target, or of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Whose it is.
+    pub name: Name,
+    /// All that is stored of it.
+    #[serde(flatten)]
+    pub health: Health,
+}
+
+/// How well a target serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    v: V1,
+    /// Its circuit.
+    pub circuit: Circuit,
+    policy: Option<Policy>,
+    #[serde(default)]
+    look: Span,
+    /// All calls.
+    pub calls: u64,
+    /// Those that failed.
+    pub failures: u64,
+    /// Of a thousand calls lately, about.
+    pub failures_permille: i64,
+    /// To the first byte of an answer lately, about.
+    pub first_byte: Span,
+    /// To the end of an answer lately, about.
+    pub latency: Span,
+    /// When it was last called, as far as is known.
+    pub called_at: Timestamp,
+    /// When its provider was last looked at, and whether it answered, if that could be told.
+    #[serde(default)]
+    pub looked: Option<(Timestamp, Option<bool>)>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Meta {
+    v: V1,
+    version: u64,
+    reported_at: Timestamp,
+}
+
+impl Health {
+    fn take_in(&mut self, now: Timestamp, seen: &Seen) {
+        let tally = &seen.tally;
+        self.policy = Some(seen.policy);
+        self.look = seen.look;
+        self.calls = self.calls.saturating_add(u64::from(tally.calls));
+        self.failures = self.failures.saturating_add(u64::from(tally.failures));
+        let permille = i64::from(tally.failures).saturating_mul(1_000);
+        self.failures_permille = lately(self.failures_permille, permille, tally.calls);
+        let (first, whole) = (tally.first_byte.as_micros(), tally.latency.as_micros());
+        self.first_byte =
+            Span::from_micros(lately(self.first_byte.as_micros(), first, tally.begun));
+        self.latency = Span::from_micros(lately(self.latency.as_micros(), whole, tally.answered));
+        if tally.calls > 0 {
+            self.called_at = now;
+        }
+    }
+
+    /// How its circuit has changed, if this says that it did.
+    fn judge(&mut self, now: Timestamp, seen: &Seen) -> bool {
+        match &seen.change {
+            Some(Told::Opened(left)) => self
+                .circuit
+                .tell_open(now, (*left).min(seen.policy.open_max)),
+            Some(Told::Closed) => self.circuit.hear_closed(now),
+            Some(Told::Waits) => self.circuit.hurry(now),
+            None => {
+                let (calls, failures) = (seen.tally.calls, seen.tally.failures);
+                let change = self.circuit.count(now, &seen.policy, calls, failures);
+                matches!(change, Some(Change::Opened(_)))
+            }
+        }
+    }
+
+    /// For how long it lets nothing through, unless it is closed.
+    fn open(&self, now: Timestamp) -> Option<Span> {
+        (!self.circuit.is_closed()).then(|| self.circuit.left(now))
+    }
+}
+
+/// An average that follows: `sum` over `count` new values moves it by their share of the weight.
+fn lately(average: i64, sum: i64, count: u32) -> i64 {
+    let count = i64::from(count);
+    let Some(mean) = sum.checked_div(count) else {
+        return average;
+    };
+    if average == 0 {
+        return mean;
+    }
+    let share = mean.saturating_sub(average).saturating_mul(count);
+    let weight = count.saturating_add(WEIGHT).max(1);
+    average.saturating_add(share.checked_div(weight).unwrap_or(0))
+}
+
+/// What every command must see.
+#[must_use]
+pub fn reads() -> Vec<Read> {
+    vec![
+        Read::Row(META.to_owned()),
+        Read::prefix(TARGETS, TARGETS_MAX),
+    ]
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// [`RowError`] when a stored row cannot be used; nothing may be written then.
+pub fn decide(
+    rows: &Rows,
+    now: Timestamp,
+    command: &Command,
+) -> Result<(Reply, WriteSet), RowError> {
+    match command {
+        Command::Report(report) => {
+            let (snapshot, writes) = take_in(rows, now, report)?;
+            Ok((Reply::Snapshot(snapshot), writes))
+        }
+        Command::Standing => {
+            let all = targets(rows).collect::<Result<_, _>>()?;
+            Ok((Reply::Standing(all), WriteSet::new()))
+        }
+    }
+}
+
+fn targets(rows: &Rows) -> impl Iterator<Item = Result<Target, RowError>> + '_ {
+    rows.with_prefix(TARGETS).map(|(key, text)| {
+        let name = key.strip_prefix(TARGETS).unwrap_or_default().to_owned();
+        let name = Name::try_from(name).map_err(|error| RowError {
+            key: key.to_owned(),
+            detail: error.to_string(),
+        })?;
+        let health = decode(key, text)?;
+        Ok(Target { name, health })
+    })
+}
+
+fn row_key(name: &Name) -> RowKey {
+    format!("{TARGETS}{name}")
+}
+
+fn take_in(rows: &Rows, now: Timestamp, report: &Report) -> Result<(Snapshot, WriteSet), RowError> {
+    let mut work = Work::new(rows);
+    let mut changes = 0_u64;
+    let mut count = rows.with_prefix(TARGETS).count();
+    let most = usize::try_from(TARGETS_MAX).unwrap_or(usize::MAX);
+    for seen in &report.seen {
+        let key = row_key(&seen.name);
+        if !work.has(&key) {
+            if count >= most {
+                continue;
+            }
+            count = count.saturating_add(1);
+        }
+        let health: &mut Health = work.hot_mut(&key)?;
+        health.take_in(now, seen);
+        changes = changes.saturating_add(u64::from(health.judge(now, seen)));
+    }
+    let may_probe = may_probe(&mut work, now, &report.probe)?;
+    let before: Meta = work.load(META)?.unwrap_or_default();
+    let meta = Meta {
+        v: V1,
+        version: before.version.saturating_add(changes),
+        reported_at: now,
+    };
+    // A mere question writes nothing.
+    if !report.seen.is_empty() {
+        work.put(META.to_owned(), &meta)?;
+    }
+    let after = work.snapshot()?;
+    let mut open = Vec::new();
+    for target in targets(&after) {
+        let Target { name, health } = target?;
+        match health.open(now) {
+            Some(left) => open.push((name, left)),
+            None if now.since(health.called_at) > KEPT => work.delete(&row_key(&name)),
+            None => {}
+        }
+    }
+    let knows = report.since == meta.version && report.probe.is_empty();
+    let snapshot = Snapshot {
+        version: meta.version,
+        open: (!knows).then_some(open),
+        may_probe,
+    };
+    Ok((snapshot, work.finish()?))
+}
+
+/// Gives leave to probe all of these, or none.
+fn may_probe(work: &mut Work<'_>, now: Timestamp, names: &[Name]) -> Result<bool, RowError> {
+    let mut wanted = Vec::new();
+    for name in names {
+        let key = row_key(name);
+        if !work.has(&key) {
+            continue;
+        }
+        let health: &Health = work.hot(&key)?;
+        if let (false, Some(policy)) = (health.circuit.is_closed(), health.policy) {
+            if health.circuit.may(now, &policy).is_err() {
+                return Ok(false);
+            }
+            wanted.push((key, policy));
+        }
+    }
+    for (key, policy) in wanted {
+        let health: &mut Health = work.hot_mut(&key)?;
+        health.circuit.take(now, &policy);
+    }
+    Ok(!names.is_empty())
+}
+
+/// The providers that are to be looked at now: those of which a circuit is open, and those that nobody calls; and when
+/// to ask again, unless nobody is there for whom to look.
+///
+/// # Errors
+/// [`RowError`] when a stored row cannot be used.
+pub fn due(rows: &Rows, now: Timestamp) -> Result<(Vec<ProviderId>, Option<Timestamp>), RowError> {
+    let meta: Meta = Work::new(rows).load(META)?.unwrap_or_default();
+    let (mut due, mut next) = (Vec::new(), None::<Timestamp>);
+    if now.since(meta.reported_at) > WATCHED {
+        return Ok((due, next));
+    }
+    let all: Vec<Target> = targets(rows).collect::<Result<_, _>>()?;
+    for provider in all.iter().filter(|target| target.name.model.is_none()) {
+        let look = provider.health.look;
+        if look <= Span::ZERO {
+            continue;
+        }
+        let own = |target: &&Target| target.name.provider == provider.name.provider;
+        let is_open = all
+            .iter()
+            .filter(own)
+            .any(|one| !one.health.circuit.is_closed());
+        let looked_at = provider
+            .health
+            .looked
+            .map_or_else(Timestamp::default, |(at, _)| at);
+        let last = if is_open {
+            looked_at
+        } else {
+            looked_at.max(provider.health.called_at)
+        };
+        let at = last.plus(look);
+        if at <= now {
+            due.push(provider.name.provider.clone());
+        }
+        let again = if at <= now { now.plus(look) } else { at };
+        next = Some(next.map_or(again, |next| next.min(again)));
+    }
+    Ok((due, next))
+}
+
+/// What came of looking at a provider, if anything: one that answers is worth a probe at once, one that does not has
+/// failed once more.
+///
+/// # Errors
+/// [`RowError`] when a stored row cannot be used.
+pub fn looked(
+    rows: &Rows,
+    now: Timestamp,
+    provider: &ProviderId,
+    answers: Option<bool>,
+) -> Result<WriteSet, RowError> {
+    let mut work = Work::new(rows);
+    let name = Name {
+        provider: provider.clone(),
+        model: None,
+    };
+    let key = row_key(&name);
+    if !work.has(&key) {
+        return Ok(WriteSet::new());
+    }
+    let health: &mut Health = work.hot_mut(&key)?;
+    health.looked = Some((now, answers));
+    let Some(answers) = answers else {
+        return work.finish();
+    };
+    let is_news = match health.policy {
+        Some(policy) if health.circuit.is_closed() => {
+            let mut pass = health.circuit.take(now, &policy);
+            let outcome = if answers {
+                Outcome::Success
+            } else {
+                Outcome::Failure(None)
+            };
+            let change = health.circuit.note(now, &policy, &mut pass, outcome);
+            change.is_some()
+        }
+        Some(_) if answers && matches!(health.circuit.state(), State::Open(_)) => {
+            health.circuit.hurry(now)
+        }
+        _ => false,
+    };
+    if is_news {
+        let mut meta: Meta = work.load(META)?.unwrap_or_default();
+        meta.version = meta.version.saturating_add(1);
+        work.put(META.to_owned(), &meta)?;
+    }
+    work.finish()
+}

@@ -1,0 +1,127 @@
+//! The region's health object: reports in, what is open out; providers that fail or that nobody calls are looked at by
+//! alarm.
+//!
+//! How to look at a provider is not known here: whoever starts the instance says so.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use sluice_machines::health::{self, Command};
+use sluice_machines::rows::Rows;
+use sluice_units::{ProviderId, Timestamp};
+use wasm_bindgen::prelude::*;
+
+use crate::clock;
+use crate::log;
+use crate::storage::Storage;
+use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
+
+/// Looks at a provider: whether it answers; nothing where that cannot be told.
+pub type Look =
+    dyn Fn(&JsValue, &JsValue, ProviderId) -> Pin<Box<dyn Future<Output = Option<bool>>>>;
+
+thread_local! {
+    static LOOK: RefCell<Option<Rc<Look>>> = const { RefCell::new(None) };
+}
+
+/// Says how to look at a provider, with an object's environment and context.
+pub fn set_look(look: Rc<Look>) {
+    LOOK.set(Some(look));
+}
+
+/// What a region knows of its providers.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct HealthObject {
+    storage: Storage,
+    store: Store<Storage>,
+    env: JsValue,
+    context: JsValue,
+    alarm_at: Cell<Option<Timestamp>>,
+}
+
+#[wasm_bindgen]
+impl HealthObject {
+    /// An object over its storage; `alarm` is when it is to be woken, as far as is known.
+    ///
+    /// # Errors
+    /// What the database says.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        storage: JsValue,
+        env: JsValue,
+        context: JsValue,
+        alarm: Option<f64>,
+    ) -> Result<Self, JsError> {
+        let storage = Storage::open(storage)?;
+        Ok(Self {
+            store: Store::new(storage.clone(), MIRROR_BYTES_MAX),
+            storage,
+            env,
+            context,
+            alarm_at: Cell::new(alarm.map(clock::millis)),
+        })
+    }
+
+    /// Commits a command, as JSON, and returns the reply.
+    ///
+    /// # Errors
+    /// What the database says, or what cannot be understood. Nothing was written then.
+    pub fn call(&self, command: &str) -> Result<String, JsError> {
+        let command: Command = serde_json::from_slice(command.as_bytes())
+            .map_err(|error| Failure::Command(error.to_string()))?;
+        let now = clock::now();
+        let rows = self.load()?;
+        let (reply, writes) = health::decide(&rows, now, &command).map_err(Failure::Row)?;
+        if !writes.is_empty() {
+            self.store.commit(&writes)?;
+            self.wake(now)?;
+        }
+        Ok(serde_json::to_string(&reply)?)
+    }
+
+    /// Looks at the providers whose turn it is, and says when to be woken next.
+    ///
+    /// # Errors
+    /// What the database says; the platform then calls again.
+    pub async fn alarm(&self) -> Result<(), JsError> {
+        self.alarm_at.set(None);
+        let look = LOOK.with_borrow(Clone::clone);
+        let (due, _) = health::due(&self.load()?, clock::now()).map_err(Failure::Row)?;
+        for provider in due {
+            let answers = match &look {
+                Some(look) => look(&self.env, &self.context, provider.clone()).await,
+                None => None,
+            };
+            let rows = self.load()?;
+            let writes = health::looked(&rows, clock::now(), &provider, answers);
+            self.store.commit(&writes.map_err(Failure::Row)?)?;
+            if answers == Some(false) {
+                log(&format!("health: the provider {provider} does not answer"));
+            }
+        }
+        Ok(self.wake(clock::now())?)
+    }
+}
+
+impl HealthObject {
+    fn load(&self) -> Result<Rows, Failure> {
+        let mut rows = Rows::new();
+        rows.extend(self.store.read(&health::reads())?);
+        Ok(rows)
+    }
+
+    /// Makes sure that the object is woken when there is somebody to look at.
+    fn wake(&self, now: Timestamp) -> Result<(), Failure> {
+        let (_, next) = health::due(&self.load()?, now)?;
+        let Some(at) = next else { return Ok(()) };
+        if self.alarm_at.get().is_some_and(|set| set <= at) {
+            return Ok(());
+        }
+        self.storage.wake(at)?;
+        self.alarm_at.set(Some(at));
+        Ok(())
+    }
+}
