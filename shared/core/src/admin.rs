@@ -237,7 +237,7 @@ fn key_record(
             format!("At most {PATTERNS_MAX} patterns of {NAME_BYTES_MAX} bytes are taken."),
         ));
     }
-    let rules = rules(&asked.limits, &asked.budgets)?;
+    let (rules, queues) = rules(&asked.limits, &asked.budgets)?;
     let life = life(config, &org, asked.expires_after.as_deref())?;
     let key = KeyRecord {
         id,
@@ -249,6 +249,7 @@ fn key_record(
         user: asked.user,
         models: asked.models,
         rules,
+        queues,
         strict: asked.strict,
         accounting_strict: asked.accounting == Some(AccountingName::Strict),
         created_at: now,
@@ -282,7 +283,9 @@ fn life(config: &Config, org: &OrgId, asked: Option<&str>) -> Result<Span, Probl
     }
 }
 
-fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<Vec<Rule>, Problem> {
+type Rules = (Vec<Rule>, Vec<(Rule, Span)>);
+
+fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<Rules, Problem> {
     crate::config::rules(limits, budgets).map_err(|issues| {
         issues.first().map_or_else(
             || Problem::bug("rules that are wrong in no way"),
@@ -308,6 +311,7 @@ fn key_json(key: &KeyRecord, now: Timestamp) -> Value {
         "user": key.user,
         "models": key.models,
         "rules": key.rules,
+        "queues": key.queues,
         "strict": key.strict,
         "accounting": if key.accounting_strict { "strict" } else { "leased" },
         "state": state,

@@ -58,6 +58,7 @@ impl Key {
             strict: false,
             accounting_strict: rng.chance(100_000),
             rules: Vec::new(),
+            queues: Vec::new(),
             created_at: now,
             expires_at: now.plus(Span::from_seconds(90 * 86_400)),
             revoked_at: None,
