@@ -10,7 +10,7 @@
 //! **Invariants**
 //! - Each change of a circuit raises the version by one, in the same commit.
 //! - Leave to probe a circuit is given once in each [`Policy::open`], as long as it is not closed.
-//! - A target that is closed and was not called for [`KEPT`] is forgotten; there are never more than [`TARGETS_MAX`].
+//! - A target that was not called for [`KEPT`] is forgotten; there are never more than [`TARGETS_MAX`].
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{ProviderId, Span, Timestamp};
@@ -297,10 +297,11 @@ fn take_in(rows: &Rows, now: Timestamp, report: &Report) -> Result<(Snapshot, Wr
     let mut open = Vec::new();
     for target in targets(&after) {
         let Target { name, health } = target?;
-        match health.open(now) {
-            Some(left) => open.push((name, left)),
-            None if now.since(health.called_at) > KEPT => work.delete(&row_key(&name)),
-            None => {}
+        let left = health.open(now);
+        if now.since(health.called_at) > KEPT && left.unwrap_or_default() == Span::ZERO {
+            work.delete(&row_key(&name));
+        } else if let Some(left) = left {
+            open.push((name, left));
         }
     }
     let knows = report.since == meta.version && report.probe.is_empty();

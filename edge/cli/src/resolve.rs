@@ -201,6 +201,9 @@ fn price_document(prices: &Prices) -> PriceDocument {
     PriceDocument {
         effective_from: None,
         per_request: prices.per_request,
+        per_image: None,
+        per_million_characters: None,
+        per_second: None,
         above: prices.above.into_iter().map(tier_document).collect(),
         input: prices.input,
         output: prices.output,

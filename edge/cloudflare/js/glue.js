@@ -125,6 +125,11 @@ export class Upload {
     if (this.#reader === undefined) return Promise.resolve(undefined);
     return this.#reader.read().then(({ done, value }) => (done ? undefined : value));
   }
+
+  /** Nobody reads on: what is left can be drained. */
+  release() {
+    this.#reader?.releaseLock();
+  }
 }
 
 /** A call to a provider; the body is bytes or a stream. Tells when the answer's head is there. */

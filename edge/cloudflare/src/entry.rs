@@ -101,6 +101,7 @@ async fn serve(
     };
     if answer.status.is_client_error() || answer.status.is_server_error() {
         // What was refused may not have been read; what was served has been.
+        worker.release();
         let _ = settled(&glue::drain(&request)).await;
     }
     give(&worker, answer, &resolve).await

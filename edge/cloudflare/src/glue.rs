@@ -36,6 +36,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn next(this: &Upload) -> Promise;
 
+    #[wasm_bindgen(method)]
+    pub(crate) fn release(this: &Upload);
+
     pub(crate) type Call;
 
     /// Tells under the key when the answer's head is there.

@@ -58,6 +58,13 @@ impl Worker {
         }))
     }
 
+    /// Lets go of the request's body, so that what is left of it can be drained.
+    pub(crate) fn release(&self) {
+        if let Some(upload) = self.0.upload.get() {
+            upload.release();
+        }
+    }
+
     fn binding(&self, name: &'static str) -> Result<JsValue, StoreError> {
         Reflect::get(&self.0.env, &name.into())
             .ok()

@@ -115,7 +115,10 @@ async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), F
         // Without one the records wait in the outbox.
         ship(instance, object, kind, bucket).await?;
     }
-    tell(instance, object).await
+    match kind {
+        ChainKind::Usage => tell(instance, object).await,
+        ChainKind::Registry => Ok(()),
+    }
 }
 
 async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {

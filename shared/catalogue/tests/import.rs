@@ -100,6 +100,18 @@ fn embeddings_have_no_output_and_silent_models_do_not_chat() {
 }
 
 #[test]
+fn what_draws_is_charged_for_tokens_of_images() {
+    let prices = r#"{"draws": {"litellm_provider": "openai", "mode": "image_generation", "input_cost_per_token": 5e-06,
+        "output_cost_per_token": 1e-05, "output_cost_per_image_token": 3.2e-05}}"#;
+    let imported = run(&table("p", "@ai-sdk/openai-compatible", ""), prices);
+    let drawn = line(&imported, "openai/draws");
+    assert!(
+        drawn.contains(r#""price":{"input":"5","output":"32"}"#),
+        "{drawn}"
+    );
+}
+
+#[test]
 fn the_price_file_fills_in_and_does_not_overrule() {
     let models = table(
         "anthropic",

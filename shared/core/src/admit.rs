@@ -9,6 +9,7 @@ use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind
 use sluice_units::{
     KeyId, LeaseId, LedgerId, ModelId, NanoUsd, RequestId, Span, Timestamp, Tokens, Usage,
 };
+use sluice_wire::openai::direct::Units;
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
@@ -29,6 +30,8 @@ pub struct Bound {
     pub likely: Tokens,
     /// Output tokens, over all choices; `None` leaves it to each target's own limit.
     pub output: Option<Tokens>,
+    /// What is used beside tokens.
+    pub units: Units,
 }
 
 /// What is known of a request before it is admitted.
@@ -330,6 +333,7 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
             input: Tokens::ZERO,
             likely: Tokens::ZERO,
             output: Some(Tokens::ZERO),
+            units: Units::default(),
         },
         Amount::default(),
     );
@@ -348,8 +352,9 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         });
         let cost = match target.price.as_ref().and_then(|table| table.at(ask.at)) {
             Some(price) => {
-                let cost = price::upper_bound(price, bound.input, output);
-                let cost_least = price::upper_bound(price, bound.input, least);
+                let units = price::cost_of_units(price, &bound.units);
+                let cost = price::upper_bound(price, bound.input, output).plus(units);
+                let cost_least = price::upper_bound(price, bound.input, least).plus(units);
                 let each = cost.minus(cost_least).as_nanos().unsigned_abs();
                 let each = each.div_ceil(output.minus(least).count().max(1));
                 let each = NanoUsd::from_nanos(i64::try_from(each).unwrap_or(i64::MAX));
@@ -374,6 +379,7 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         most.0.input = most.0.input.max(bound.input);
         most.0.likely = most.0.likely.max(bound.likely);
         most.0.output = most.0.output.max(Some(output));
+        most.0.units = bound.units;
         most.1.tokens = most.1.tokens.max(tokens);
         most.1.cost = most.1.cost.max(cost);
         part.least.tokens = part.least.tokens.max(bound.input.plus(least));

@@ -13,6 +13,7 @@ use sluice_machines::record::{Attempt, Operation, Outcome, UsageSource};
 use sluice_units::{Span, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::model::ChatRequest;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 
 use crate::address::Named;
@@ -169,6 +170,7 @@ fn ending(target: Option<&TargetRef>, attempts: Vec<Attempt>, error: Option<Stri
         status: 200,
         target,
         usage: Usage::default(),
+        units: Units::default(),
         usage_source: UsageSource::None,
         first_byte_at: None,
         finish: None,

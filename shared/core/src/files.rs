@@ -16,6 +16,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use sluice_machines::record::Operation;
 use sluice_units::{ProviderId, Span};
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{DecodeError, Drops, ErrorClass, UpstreamRequest};
 
 use crate::plan::Failure;
@@ -154,6 +155,7 @@ impl Files {
         Ok(Translated {
             body,
             usage: None,
+            units: Units::default(),
             finish: None,
             drops: Drops::new(),
         })

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sluice_machines::record::Operation;
 use sluice_units::{ModelId, RequestId, Timestamp, Tokens};
 use sluice_wire::model::ChatRequest;
-use sluice_wire::openai::direct;
+use sluice_wire::openai::direct::{self, Units};
 use sluice_wire::responses::Echo;
 use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
 
@@ -425,6 +425,10 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
         // Nothing of it is paid for, or nobody counts it.
         Task::Files(_) => return Vec::new(),
     };
+    let units = match &work.task {
+        Task::Direct(direct) => direct.facts.units,
+        _ => Units::default(),
+    };
     let likely = estimate::likely_input(own);
     let bound = |target: &TargetRef| {
         let input = match &work.task {
@@ -439,6 +443,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
                 input,
                 likely: estimate::likely_input(input),
                 output: Some(output),
+                units: Units::default(),
             };
         }
         let output = match &work.task {
@@ -459,6 +464,7 @@ fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
             input,
             likely,
             output,
+            units,
         }
     };
     route.targets.iter().map(bound).collect()

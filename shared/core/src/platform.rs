@@ -107,7 +107,7 @@ pub trait Platform: Clone + 'static {
     /// Asks the registry, which is the authority.
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError>;
 
-    /// Tells the region's keeper of circuits what was seen, or asks it.
+    /// Tells the keeper of this region's circuits what was seen, or asks it.
     async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError>;
 
     /// Looks a key up in the read copy, which may lag.

@@ -1,4 +1,4 @@
-//! What tokens cost: a model's prices by kind, the cost of a usage, and a bound on the cost before it is known.
+//! What tokens, and what some models count instead of them, cost: a model's prices by kind, the cost of a usage, and a bound on the cost before it is known.
 //!
 //! Decides how kinds add up and how parts of parts are charged apart. Knows no provider and no configuration.
 //! Prices are nano-dollars for a million tokens. A request's cost is summed exactly and rounded up once, at the end,
@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use sluice_units::{NanoUsd, Timestamp, Tokens, Usage};
+use sluice_wire::openai::direct::Units;
 
 const TOKENS_PER_PRICE: i128 = 1_000_000;
 
@@ -33,6 +34,17 @@ pub struct Rates {
     pub output_audio: NanoUsd,
 }
 
+/// The prices of what is used beside tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UnitRates {
+    /// For an image that is made.
+    pub image: NanoUsd,
+    /// For a million characters that are spoken.
+    pub characters: NanoUsd,
+    /// For a second that is listened to.
+    pub second: NanoUsd,
+}
+
 /// Other rates for the whole of a request whose input is longer than a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tier {
@@ -49,6 +61,8 @@ pub struct Price {
     pub effective_from: Timestamp,
     /// For a request, whatever it uses.
     pub per_request: NanoUsd,
+    /// For what is used beside tokens.
+    pub units: UnitRates,
     /// For requests of ordinary length.
     pub rates: Rates,
     /// For long inputs, shortest first.
@@ -136,6 +150,23 @@ pub fn cost(price: &Price, usage: &Usage) -> NanoUsd {
         (rates.output_audio, usage.output_audio),
     ];
     sum(&parts).plus(price.per_request)
+}
+
+/// What this costs, beside tokens.
+#[must_use]
+pub fn cost_of_units(price: &Price, units: &Units) -> NanoUsd {
+    let UnitRates {
+        image,
+        characters,
+        second,
+    } = price.units;
+    let whole = |rate: NanoUsd, count: u64| {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        NanoUsd::from_nanos(rate.as_nanos().saturating_mul(count))
+    };
+    sum(&[(characters, Tokens::new(units.characters))])
+        .plus(whole(image, units.images))
+        .plus(whole(second, units.seconds))
 }
 
 /// The most that a request of this size can cost, whatever kinds its tokens turn out to be.
@@ -247,12 +278,28 @@ mod tests {
         Price {
             effective_from: Timestamp::default(),
             per_request: usd("0.001"),
+            units: UnitRates {
+                image: usd("0.04"),
+                characters: usd("15"),
+                second: usd("0.0001"),
+            },
             rates: rates(),
             tiers: vec![Tier {
                 above: Tokens::new(200_000),
                 rates: long,
             }],
         }
+    }
+
+    #[test]
+    fn what_is_no_token_has_prices_too() {
+        let units = Units {
+            images: 2,
+            characters: 1_001,
+            seconds: 30,
+        };
+        assert_eq!(cost_of_units(&price(), &units), usd("0.098015"));
+        assert_eq!(cost_of_units(&price(), &Units::default()), NanoUsd::ZERO);
     }
 
     fn check(usage: Usage, expected: &str) {

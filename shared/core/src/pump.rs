@@ -237,6 +237,8 @@ impl<P: Platform> Pump<P> {
             status,
             target: self.run.route.targets.get(self.index),
             usage,
+            // What a stream has made of it, nobody counts.
+            units: self.run.admitted.bound().units,
             usage_source,
             first_byte_at: Some(self.first_byte_at),
             finish: seen.finish.clone(),

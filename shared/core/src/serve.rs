@@ -11,6 +11,7 @@ use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::downstream::Answered;
+use sluice_wire::openai::direct::Units;
 use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
@@ -32,6 +33,7 @@ use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
 mod attempts;
+mod unsaid;
 mod unserved;
 
 /// How often a request that only waits says that it is alive, as a part of the reservation's life.
@@ -218,21 +220,6 @@ impl<P: Platform> Run<P> {
         })))
     }
 
-    /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
-    fn raw_session(&self, content_type: &HeaderValue) -> Session {
-        let is_events = content_type.as_bytes().starts_with(b"text/event-stream");
-        Session::raw(is_events, self.reserved())
-    }
-
-    fn reserved(&self) -> Usage {
-        let bound = self.admitted.bound();
-        Usage {
-            input: bound.likely,
-            output: bound.output.unwrap_or_default(),
-            ..Usage::default()
-        }
-    }
-
     async fn begin_stream(
         &self,
         mut body: Body<P>,
@@ -306,6 +293,7 @@ impl<P: Platform> Run<P> {
             status: 200,
             target: Some(target),
             usage,
+            units: whole.answer.units,
             usage_source,
             first_byte_at: Some(whole.first_byte_at),
             finish: whole.answer.finish,
@@ -356,20 +344,5 @@ impl<P: Platform> Run<P> {
                 started_at: stream.started_at,
             })),
         }
-    }
-
-    fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
-        let written = match self.work.task {
-            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Task::Embeddings(_) => 0,
-            Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
-            Task::Files(_) => return (Usage::default(), UsageSource::None),
-        };
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            output: crate::estimate::likely_output(written),
-            ..Usage::default()
-        };
-        (usage, UsageSource::Estimated)
     }
 }

@@ -10,6 +10,7 @@ use sluice_machines::limit::Amount;
 use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{NanoUsd, Timestamp, Usage};
 use sluice_wire::Drops;
+use sluice_wire::openai::direct::Units;
 
 use crate::admit::Admitted;
 use crate::config::TargetRef;
@@ -28,6 +29,8 @@ pub struct Ending<'a> {
     pub target: Option<&'a TargetRef>,
     /// What was used.
     pub usage: Usage,
+    /// What was used beside tokens.
+    pub units: Units,
     /// Who says so.
     pub usage_source: UsageSource,
     /// When the first byte was there.
@@ -42,13 +45,15 @@ pub struct Ending<'a> {
     pub dropped: Vec<String>,
 }
 
-/// What this usage costs at this target; nothing where no price is known.
+/// What this costs at this target; nothing where no price is known.
 #[must_use]
-pub fn cost(target: Option<&TargetRef>, usage: &Usage, at: Timestamp) -> NanoUsd {
+pub fn cost(target: Option<&TargetRef>, usage: &Usage, units: &Units, at: Timestamp) -> NanoUsd {
     target
         .and_then(|target| target.price.as_ref())
         .and_then(|table| table.at(at))
-        .map_or(NanoUsd::ZERO, |price| price::cost(price, usage))
+        .map_or(NanoUsd::ZERO, |price| {
+            price::cost(price, usage).plus(price::cost_of_units(price, units))
+        })
 }
 
 /// The record of a request that ends so.
@@ -58,7 +63,7 @@ pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record
     let (cost, usage_source) = if draft.operation.is_free() {
         (NanoUsd::ZERO, UsageSource::None)
     } else {
-        let cost = cost(ending.target, &ending.usage, draft.at_us);
+        let cost = cost(ending.target, &ending.usage, &ending.units, draft.at_us);
         (cost, ending.usage_source)
     };
     Record {

@@ -3,22 +3,22 @@
 //! The same dialect on both sides keeps the caller's bytes, but for the model's name and the like.
 //! Knows nothing of retries, money or time.
 
+mod vectors;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header;
 use sluice_units::{ProviderId, Tokens, Usage};
-use sluice_wire::dialect::{
-    decode_chat, decode_embeddings, encode_chat, encode_embeddings, error_in_answer,
-};
+use sluice_wire::dialect::{decode_chat, encode_chat, error_in_answer};
 use sluice_wire::downstream::Answered;
-use sluice_wire::model::{ChatRequest, ChatResponse, EmbeddingsRequest, Part, Source};
-use sluice_wire::openai::direct;
+use sluice_wire::model::{ChatRequest, ChatResponse, Part, Source};
+use sluice_wire::openai::direct::{self, Units};
 use sluice_wire::openai::passthrough::{self, Look};
 use sluice_wire::responses::Echo;
 use sluice_wire::{
     DecodeError, Dialect, Downstream, Drops, EncodeError, Malformed, UpstreamError,
-    UpstreamRequest, gemini, openai, responses,
+    UpstreamRequest, responses,
 };
 
 use crate::config::{ProviderDialect, TargetRef};
@@ -27,6 +27,7 @@ use crate::plan::Failure;
 use crate::problem::Problem;
 use crate::session::{Session, finish_word};
 use crate::upload::Upload;
+pub use vectors::Embeddings;
 
 /// What is asked of the provider.
 #[derive(Debug)]
@@ -52,17 +53,6 @@ pub enum Task {
     Files(Box<Files>),
 }
 
-/// Things to embed.
-#[derive(Debug)]
-pub struct Embeddings {
-    /// The caller's language.
-    pub downstream: Downstream,
-    /// A Gemini caller wants a list of vectors, and not one.
-    pub is_many: bool,
-    /// The request.
-    pub request: EmbeddingsRequest,
-}
-
 /// A request that passes through.
 #[derive(Debug)]
 pub struct Direct {
@@ -83,10 +73,10 @@ pub struct Chat {
     pub request: ChatRequest,
     /// What an answer in Responses repeats of it.
     pub echo: Option<Echo>,
-    /// Each choice is held to so many output tokens, because a budget leaves no more.
-    pub cut: Option<u64>,
     /// The files that it refers to.
     pub held: Option<Held>,
+    /// Each choice is held to so many output tokens, because a budget leaves no more.
+    pub cut: Option<u64>,
 }
 
 /// A whole answer in the caller's dialect.
@@ -96,6 +86,8 @@ pub struct Translated {
     pub body: Bytes,
     /// What was used, where the provider says it.
     pub usage: Option<Usage>,
+    /// What was used beside tokens.
+    pub units: Units,
     /// Why the model stopped, in OpenAI's word.
     pub finish: Option<String>,
     /// What the caller's dialect cannot express.
@@ -234,9 +226,10 @@ impl Work {
         let outcome = match &self.task {
             Task::Chat(chat) => chat.answer(target, body, answered),
             Task::Embeddings(embeddings) => embeddings.answer(target, body, input_likely),
-            Task::Direct(_) => Ok(Translated {
+            Task::Direct(direct) => Ok(Translated {
                 body: body.clone(),
                 usage: direct::used(body),
+                units: direct.endpoint.counted(direct.facts.units, body),
                 finish: None,
                 drops: Drops::new(),
             }),
@@ -270,51 +263,6 @@ impl Work {
             Task::Chat(chat) => chat.dialect(target),
             Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => dialect(target),
         }
-    }
-}
-
-impl Embeddings {
-    fn write(&self, target: &TargetRef) -> Result<(UpstreamRequest, Drops), Failure> {
-        let dialect = dialect(target);
-        let mut request = Cow::Borrowed(&self.request);
-        let mut drops = Drops::new();
-        let is_gemini = matches!(self.downstream, Downstream::GenerateContent(_));
-        if is_gemini && dialect != Dialect::Gemini {
-            drops = gemini::embeddings::leave(request.to_mut(), dialect);
-        }
-        let encoded = encode_embeddings(dialect, &request, &target.wire);
-        let (request, more) = encoded.map_err(Failure::Inexpressible)?;
-        drops.append(more);
-        Ok((request, drops))
-    }
-
-    fn answer(
-        &self,
-        target: &TargetRef,
-        body: &[u8],
-        input_likely: Tokens,
-    ) -> Result<Translated, DecodeError> {
-        let mut response = decode_embeddings(dialect(target), &self.request, body)?;
-        let usage = response.usage;
-        let encoded = match self.downstream {
-            Downstream::GenerateContent(_) => {
-                gemini::downstream::encode_embeddings(&response, self.is_many)
-            }
-            _ => {
-                // OpenAI's dialect promises a count; where the provider keeps silent it is an estimate.
-                response.usage.get_or_insert_with(|| Usage {
-                    input: input_likely,
-                    ..Usage::default()
-                });
-                openai::embeddings::encode_response(&response, self.request.encoding)
-            }
-        };
-        Ok(Translated {
-            body: Bytes::from(encoded),
-            usage,
-            finish: None,
-            drops: Drops::new(),
-        })
     }
 }
 
@@ -431,6 +379,7 @@ impl Chat {
             return Ok(Translated {
                 body: body.clone(),
                 usage: seen.usage,
+                units: Units::default(),
                 finish: seen.finish,
                 drops: Drops::new(),
             });
@@ -441,6 +390,7 @@ impl Chat {
         Ok(Translated {
             body: Bytes::from(encoded),
             usage: response.usage,
+            units: Units::default(),
             finish: first_finish(&response),
             drops,
         })

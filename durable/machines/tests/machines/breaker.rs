@@ -296,8 +296,10 @@ proptest! {
                             failures = 0;
                             probed_at = None;
                         }
-                        // A probe that said nothing, or a call from before.
-                        None if !was_closed && bench.left().is_none() => probed_at = None,
+                        Some(Change::Waits) => {
+                            prop_assert!(!was_closed && outcome == Outcome::Neither);
+                            probed_at = None;
+                        }
                         None => {}
                     }
                 }

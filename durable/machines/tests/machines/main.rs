@@ -4,6 +4,7 @@
 mod breaker;
 mod chain;
 mod events;
+mod health;
 mod held;
 mod lease;
 mod ledger;

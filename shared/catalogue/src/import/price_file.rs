@@ -97,10 +97,17 @@ impl Entry<'_> {
         self.usd(name).filter(|price| price != "0")
     }
 
+    /// What writes images writes tokens of images, which are dearer than those of text.
+    fn output(&self) -> Option<String> {
+        let draws = self.text("mode").as_deref() == Some("image_generation");
+        let of_images = self.usd("output_cost_per_image_token").filter(|_| draws);
+        of_images.or_else(|| self.usd("output_cost_per_token"))
+    }
+
     fn prices(&self) -> Option<Prices> {
         Some(Prices {
             input: Some(self.usd("input_cost_per_token")?),
-            output: self.usd("output_cost_per_token"),
+            output: self.output(),
             input_cached: self.above_zero("cache_read_input_token_cost"),
             cache_write_5m: self.above_zero("cache_creation_input_token_cost"),
             cache_write_1h: self.above_zero("cache_creation_input_token_cost_above_1hr"),

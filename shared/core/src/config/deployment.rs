@@ -12,7 +12,7 @@ pub(super) const REGION_DEFAULT: &str = "local";
 /// How long a record waits for others, unless the configuration says.
 pub(super) const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 
-/// Where this gateway is, and how its ledgers ship.
+/// Where this gateway is, how its ledgers ship, and whom they tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// Where it runs.

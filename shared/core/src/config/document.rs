@@ -245,6 +245,12 @@ priced! {
         effective_from: Option<String>,
         /// Dollars for a request, whatever it uses.
         per_request: Option<String>,
+        /// Dollars for an image that is made.
+        per_image: Option<String>,
+        /// Dollars for a million characters that are spoken.
+        per_million_characters: Option<String>,
+        /// Dollars for a second that is listened to.
+        per_second: Option<String>,
         /// Other prices for long inputs.
         above: Vec<TierDocument>,
     }

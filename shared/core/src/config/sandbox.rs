@@ -8,7 +8,7 @@ use super::document::{
     CapabilityName, CircuitDocument, DialectName, ModelDocument, ProviderDocument,
 };
 use super::pattern::Pattern;
-use crate::price::{Price, PriceTable, Rates};
+use crate::price::{Price, PriceTable, Rates, UnitRates};
 use sluice_units::{NanoUsd, Timestamp};
 
 /// The name of the built-in provider.
@@ -56,6 +56,7 @@ pub(super) fn complete(models: &mut Entries<ModelDocument>, prices: &mut Prices)
     let price = Price {
         effective_from: Timestamp::from_micros(i64::MIN),
         per_request: NanoUsd::ZERO,
+        units: UnitRates::default(),
         rates: Rates {
             input: INPUT_PRICE,
             input_cached: INPUT_PRICE,

@@ -3,7 +3,7 @@
 //! An identifier is the provider's, sealed for one organisation: authenticated encryption whose nonce is its own tag
 //! (the SIV construction of RFC 5297, with HMAC-SHA256 for both of its parts). No store is asked. The provider's own
 //! identifier never reaches a caller, so that nobody can name another's file where the gateway does not look, as in the
-//! lines of a batch. See `docs/decisions/0009-files-without-a-store.md`.
+//! lines of a batch. See `docs/decisions/0010-files-without-a-store.md`.
 
 use sluice_units::{OrgId, ProviderId, Secret, hex};
 

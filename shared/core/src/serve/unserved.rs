@@ -63,12 +63,17 @@ impl<P: Platform> Run<P> {
         (usage, usage_source): (Usage, UsageSource),
         code: String,
     ) -> Option<String> {
+        let units = match usage_source {
+            UsageSource::None => Units::default(),
+            _ => self.admitted.bound().units,
+        };
         let ending = Ending {
             outcome,
             status,
             target: self.route.targets.get(target),
             usage,
             usage_source,
+            units,
             first_byte_at: None,
             finish: None,
             error: Some(code),

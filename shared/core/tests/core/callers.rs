@@ -437,3 +437,57 @@ fn an_error_in_anthropics_words_names_its_request() {
         assert_eq!(error["request_id"].as_str(), got.header("request-id"));
     }
 }
+
+#[test]
+fn what_is_no_token_is_reserved_under_a_budget_and_charged() {
+    let mut world = with(|config| {
+        let models = &mut config["providers"]["openai"]["models"];
+        models["dall-e"] = json!({});
+        models["tts"] = json!({});
+        models["whisper"] = json!({});
+        config["prices"]["openai/dall-e"] = json!({"per_image": "0.04"});
+        config["prices"]["openai/tts"] = json!({"per_million_characters": "15"});
+        config["prices"]["openai/whisper"] = json!({"per_second": "0.0001"});
+    });
+    let key = world.key(&json!({"org": "acme", "budgets": [{"usd": "0.1", "per": "day"}]}));
+    let images = |n: u32| json!({"model": "dall-e", "prompt": "a cat", "n": n});
+    let got = post(&mut world, &key, "/v1/images/generations", &[], &images(3));
+    assert_eq!(got.json()["error"]["code"], "budget_exceeded");
+    world.script(vec![answer(
+        200,
+        r#"{"created":1,"data":[{"b64_json":"AA=="}]}"#,
+    )]);
+    let got = post(&mut world, &key, "/v1/images/generations", &[], &images(2));
+    assert_eq!(got.header("x-sluice-cost-usd"), Some("0.04"));
+    world.script(vec![Reaction::Answer {
+        status: 200,
+        headers: vec![("content-type", "audio/mpeg".to_owned())],
+        steps: vec![send("ID3")],
+    }]);
+    let speech = json!({"model": "tts", "voice": "alloy", "input": "x".repeat(1_000)});
+    assert_eq!(
+        post(&mut world, &key, "/v1/audio/speech", &[], &speech).status,
+        200
+    );
+    let heard = r#"{"text":"hello","usage":{"type":"duration","seconds":3}}"#;
+    world.script(vec![answer(200, heard)]);
+    let form = form(&[
+        ("name=\"model\"", "whisper"),
+        ("name=\"file\"; filename=\"a.mp3\"", "x"),
+    ]);
+    let bearer = format!("Bearer {key}");
+    let headers = [
+        ("authorization", &*bearer),
+        ("content-type", "multipart/form-data; boundary=b"),
+        ("content-length", &form.len().to_string()),
+    ];
+    let path = "/v1/audio/transcriptions";
+    let got = world.send_with("POST", path, &headers, form.as_bytes());
+    assert_eq!(got.status, 200, "{}", got.text());
+    let costs: Vec<String> = world
+        .records("acme")
+        .iter()
+        .map(|record| record.cost_nano_usd.to_string())
+        .collect();
+    assert_eq!(costs, ["0.04", "0.015", "0.0003"]);
+}

@@ -6,7 +6,7 @@ use sluice_core::receipt::{self, Receipt};
 use sluice_core::sandbox::Step;
 use sluice_machines::chain::{GENESIS, hash};
 use sluice_machines::record::Outcome;
-use sluice_units::base64url;
+use sluice_units::{Span, base64url};
 
 use crate::world::{World, answer, send, stream};
 use crate::{OPENAI_ANSWER, SERVER_ERROR, chat, key, streamed, with};
@@ -112,6 +112,8 @@ fn failures_have_receipts_too() {
     assert_eq!(receipt.outcome, Outcome::Failed);
     assert_eq!(receipt.status, got.status);
 
+    // Until the targets are called again.
+    world.wait(Span::from_seconds(30));
     world.script(vec![stream(vec![send(HELLO), Step::Break])]);
     let got = world.send("POST", "/v1/chat/completions", &key, &streamed("fast"));
     let receipt = proven(comment(&got.text()));

@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
+use serde_json::{Map, Number, Value};
 use sluice_units::Tokens;
 
 use super::form::Form;
@@ -31,6 +32,20 @@ const SPEECH_TOKENS_PER_BYTE: u64 = 8;
 const RECORDING_BYTES_PER_TOKEN: u64 = 16;
 /// What moderations are asked of that name no model, as at OpenAI.
 const MODERATION_DEFAULT: &str = "omni-moderation-latest";
+
+/// The fewest bytes of a second of a recording: the tightest packing that is in use takes 600.
+const BYTES_PER_SECOND_MIN: u64 = 500;
+
+/// What is used beside tokens: some models are paid for by these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Images that are made.
+    pub images: u64,
+    /// Characters that are spoken.
+    pub characters: u64,
+    /// Seconds that are listened to.
+    pub seconds: u64,
+}
 
 /// Which endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +77,8 @@ pub struct Facts {
     pub input: Tokens,
     /// An upper bound on the output tokens; `None` leaves it to the model's own limit.
     pub output: Option<Tokens>,
+    /// An upper bound on what is used beside tokens.
+    pub units: Units,
 }
 
 impl Endpoint {
@@ -110,6 +127,7 @@ impl Endpoint {
                 model: request.model,
                 input: text_tokens(body.len()),
                 output: Some(Tokens::ZERO),
+                units: Units::default(),
             });
         }
         let mut fields = json::parse_object(body)?;
@@ -119,14 +137,17 @@ impl Endpoint {
             None if self == Self::Moderations => MODERATION_DEFAULT.to_owned(),
             None => return Err(fields.missing("model")),
         };
+        let mut units = Units::default();
         let output = match self {
             Self::Images | Self::ImageEdits | Self::ImageVariations => {
                 fields.need_string("prompt")?;
                 let images = fault::take_u32(&mut fields, "n", 1, IMAGES_MAX)?.unwrap_or(1);
-                Some(u64::from(images).saturating_mul(TOKENS_PER_IMAGE))
+                units.images = u64::from(images);
+                Some(units.images.saturating_mul(TOKENS_PER_IMAGE))
             }
             Self::Speech => {
                 let text = fields.need_string("input")?;
+                units.characters = count(text.chars().count());
                 Some(count(text.len()).saturating_mul(SPEECH_TOKENS_PER_BYTE))
             }
             Self::Moderations => {
@@ -141,25 +162,66 @@ impl Endpoint {
             model,
             input: text_tokens(body.len()),
             output: output.map(Tokens::new),
+            units,
         })
     }
 
     /// What governs a form of which the fields before the model were read; `bytes` is how long the whole body is at most.
     #[must_use]
     pub fn read_form(self, form: &Form, model: &str, bytes: u64) -> Facts {
+        let mut units = Units::default();
         let output = match self {
             Self::ImageEdits | Self::ImageVariations | Self::Images => {
                 let said = form.text("n").and_then(|text| text.parse::<u64>().ok());
                 let images = said.unwrap_or_else(|| u64::from(IMAGES_MAX));
-                let images = images.clamp(1, u64::from(IMAGES_MAX));
-                Some(Tokens::new(images.saturating_mul(TOKENS_PER_IMAGE)))
+                units.images = images.clamp(1, u64::from(IMAGES_MAX));
+                Some(Tokens::new(units.images.saturating_mul(TOKENS_PER_IMAGE)))
             }
-            _ => None,
+            _ => {
+                units.seconds = bytes.div_ceil(BYTES_PER_SECOND_MIN);
+                None
+            }
         };
         Facts {
             model: model.to_owned(),
             input: Tokens::new(bytes.div_ceil(RECORDING_BYTES_PER_TOKEN)),
             output,
+            units,
+        }
+    }
+
+    /// What was used beside tokens, as far as a whole answer says it; the rest is as it was bound.
+    #[must_use]
+    pub fn counted(self, bound: Units, body: &[u8]) -> Units {
+        #[derive(Default, Deserialize)]
+        struct Answer {
+            data: Option<Vec<IgnoredAny>>,
+            usage: Option<Value>,
+            duration: Option<Number>,
+        }
+        let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
+        let images = || answer.data.as_ref().map(|images| count(images.len()));
+        let seconds = || {
+            let usage = answer.usage.as_ref().and_then(|usage| usage.get("seconds"));
+            let number = usage
+                .and_then(Value::as_number)
+                .or(answer.duration.as_ref())?;
+            // Begun seconds count.
+            let text = number.to_string();
+            let (whole, part) = text.split_once('.').unwrap_or((&text, "0"));
+            let begun = u64::from(part.bytes().any(|digit| digit != b'0'));
+            whole.parse::<u64>().ok()?.checked_add(begun)
+        };
+        match self {
+            Self::Images | Self::ImageEdits | Self::ImageVariations => Units {
+                images: images().unwrap_or(bound.images),
+                ..bound
+            },
+            Self::Transcriptions | Self::Translations => Units {
+                seconds: seconds().unwrap_or(bound.seconds),
+                ..bound
+            },
+            Self::Speech | Self::Moderations | Self::Rerank => bound,
         }
     }
 
@@ -352,6 +414,32 @@ mod tests {
         );
         let rerank = json!({"model": "r", "query": "q", "documents": ["a"]});
         assert_eq!(read(Endpoint::Rerank, &rerank).unwrap().model, "r");
+    }
+
+    #[test]
+    fn what_is_used_beside_tokens_is_bound_and_then_counted() {
+        let bound = |endpoint, body| read(endpoint, &body).unwrap().units;
+        let images = bound(
+            Endpoint::Images,
+            json!({"model": "m", "prompt": "x", "n": 3}),
+        );
+        assert_eq!(images.images, 3);
+        let two = br#"{"data":[{},{}]}"#;
+        assert_eq!(Endpoint::Images.counted(images, two).images, 2);
+        let speech = bound(Endpoint::Speech, json!({"model": "m", "input": "häßlich"}));
+        assert_eq!(speech.characters, 7);
+        let form = Form::new("multipart/form-data; boundary=b").unwrap();
+        let recording = Endpoint::Transcriptions.read_form(&form, "m", 1_001).units;
+        assert_eq!(recording.seconds, 3);
+        for (answer, seconds) in [
+            (r#"{"text":"a","usage":{"type":"duration","seconds":2}}"#, 2),
+            (r#"{"text":"a","duration":1.2000000476837158}"#, 2),
+            (r#"{"text":"a","duration":1.0}"#, 1),
+            ("plain text", 3),
+        ] {
+            let counted = Endpoint::Transcriptions.counted(recording, answer.as_bytes());
+            assert_eq!(counted.seconds, seconds, "{answer}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::config::document::{Document, PriceDocument};
 use crate::config::issue::Path;
 use crate::config::pattern::Pattern;
 use crate::config::{SANDBOX, secrets};
-use crate::price::{Price, PriceTable, Rates, Tier};
+use crate::price::{Price, PriceTable, Rates, Tier, UnitRates};
 
 const DAYS_TO_EPOCH: i64 = 719_468;
 const MILLIS_PER_DAY: i64 = 86_400_000;
@@ -154,17 +154,30 @@ impl Check {
             kinds: document.kinds(),
             discount,
         };
-        let per_request = document.per_request.as_deref();
-        if document.input.is_none() && per_request.is_none() {
+        let others = [
+            ("per_request", &document.per_request),
+            ("per_image", &document.per_image),
+            ("per_million_characters", &document.per_million_characters),
+            ("per_second", &document.per_second),
+        ];
+        if document.input.is_none() && others.iter().all(|(_, text)| text.is_none()) {
             let hint =
                 "write input = \"0.15\", in dollars for a million tokens; \"0\" where it is free";
             self.0.add(path, "has no price for input", hint);
         }
         let rates = reader.all(self, None);
-        let per_request = per_request.map(|text| self.usd(&path.name("per_request"), text));
+        let [per_request, image, characters, second] = others.map(|(name, text)| {
+            let amount = text.as_deref().map(|text| self.usd(&path.name(name), text));
+            discounted(amount.unwrap_or(NanoUsd::ZERO), discount)
+        });
         Price {
             effective_from: self.day(path, document.effective_from.as_deref()),
-            per_request: discounted(per_request.unwrap_or(NanoUsd::ZERO), discount),
+            per_request,
+            units: UnitRates {
+                image,
+                characters,
+                second,
+            },
             rates,
             tiers: self.tiers(path, document, &rates, discount),
         }

@@ -1,0 +1,292 @@
+//! What a region makes of the reports of its isolates.
+
+use sluice_machines::breaker::{Name, Policy, State};
+use sluice_machines::health::{
+    self, Command, KEPT, Reply, Report, Seen, Snapshot, TARGETS_MAX, Tally, Target, Told, WATCHED,
+};
+use sluice_machines::rows::Rows;
+use sluice_units::{ProviderId, Span, Timestamp};
+
+const POLICY: Policy = Policy {
+    failures_max: 3,
+    error_percent: 50,
+    window: Span::from_seconds(60),
+    calls_min: 20,
+    open: Span::from_seconds(30),
+    open_max: Span::from_seconds(100),
+};
+const LOOK: Span = Span::from_seconds(60);
+
+struct Region {
+    rows: Rows,
+    now: Timestamp,
+}
+
+fn name(text: &str) -> Name {
+    Name::try_from(text.to_owned()).unwrap()
+}
+
+fn seen(text: &str, tally: Tally, change: Option<Told>) -> Seen {
+    Seen {
+        name: name(text),
+        policy: POLICY,
+        look: LOOK,
+        tally,
+        change,
+    }
+}
+
+fn calls(calls: u32, failures: u32) -> Tally {
+    Tally {
+        calls,
+        failures,
+        ..Tally::default()
+    }
+}
+
+fn opened(seconds: i64) -> Option<Told> {
+    Some(Told::Opened(Span::from_seconds(seconds)))
+}
+
+impl Region {
+    fn new() -> Self {
+        Self {
+            rows: Rows::new(),
+            now: Timestamp::from_millis(1_795_262_400_000),
+        }
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        self.now = self.now.plus(Span::from_seconds(seconds));
+    }
+
+    fn read(&self) -> Rows {
+        let mut rows = Rows::new();
+        for read in health::reads() {
+            rows.extend(self.rows.answer(&read));
+        }
+        rows
+    }
+
+    fn report(&mut self, report: Report) -> Snapshot {
+        let command = Command::Report(report);
+        let (reply, writes) = health::decide(&self.read(), self.now, &command).unwrap();
+        self.rows.apply(&writes);
+        match reply {
+            Reply::Snapshot(snapshot) => snapshot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn see(&mut self, seen: Seen) -> Snapshot {
+        self.report(Report {
+            seen: vec![seen],
+            ..Report::default()
+        })
+    }
+
+    fn may_probe(&mut self, names: &[&str]) -> bool {
+        let probe = names.iter().map(|text| name(text)).collect();
+        let report = Report {
+            probe,
+            ..Report::default()
+        };
+        self.report(report).may_probe
+    }
+
+    fn open(&mut self) -> Vec<(String, i64)> {
+        let open = self.report(Report::default()).open.unwrap_or_default();
+        let shown = |(name, left): &(Name, Span)| (name.to_string(), left.as_seconds_ceil());
+        open.iter().map(shown).collect()
+    }
+
+    fn target(&self, text: &str) -> Target {
+        let (reply, writes) = health::decide(&self.read(), self.now, &Command::Standing).unwrap();
+        assert!(writes.is_empty());
+        let Reply::Standing(targets) = reply else {
+            panic!("{reply:?}");
+        };
+        let found = targets.into_iter().find(|one| one.name == name(text));
+        found.expect("it is known")
+    }
+
+    fn due(&self) -> (Vec<String>, Option<i64>) {
+        let (due, next) = health::due(&self.read(), self.now).unwrap();
+        let due = due.iter().map(ToString::to_string).collect();
+        (due, next.map(|at| at.since(self.now).as_seconds_ceil()))
+    }
+
+    fn looked(&mut self, provider: &str, answers: Option<bool>) {
+        let provider = ProviderId::new(provider).unwrap();
+        let writes = health::looked(&self.read(), self.now, &provider, answers).unwrap();
+        self.rows.apply(&writes);
+    }
+}
+
+#[test]
+fn what_one_isolate_opens_is_open_for_all_until_it_closes() {
+    let mut region = Region::new();
+    let snapshot = region.see(seen("openai/gpt", calls(3, 3), opened(30)));
+    assert_eq!(snapshot.version, 1);
+    region.wait(10);
+    region.see(seen("openai/gpt", Tally::default(), opened(10)));
+    assert_eq!(region.open(), [("openai/gpt".to_owned(), 20)], "no shorter");
+    region.see(seen("openai/gpt", calls(1, 0), Some(Told::Closed)));
+    assert_eq!(region.open(), []);
+    assert_eq!(region.report(Report::default()).version, 2);
+}
+
+#[test]
+fn who_knows_the_last_change_is_told_nothing() {
+    let mut region = Region::new();
+    region.see(seen("openai/gpt", calls(3, 3), opened(30)));
+    let asked = |since| Report {
+        since,
+        ..Report::default()
+    };
+    assert_eq!(region.report(asked(1)).open, None);
+    assert!(region.report(asked(0)).open.is_some());
+    // A repeated report is no news.
+    region.see(seen("openai/gpt", Tally::default(), opened(30)));
+    assert_eq!(region.report(asked(1)).open, None);
+}
+
+#[test]
+fn a_rate_of_failures_that_nobody_sees_alone_opens_it() {
+    let mut region = Region::new();
+    for _ in 0..9 {
+        region.see(seen("openai/gpt", calls(2, 1), None));
+    }
+    assert_eq!(region.open(), []);
+    region.see(seen("openai/gpt", calls(2, 1), None));
+    assert_eq!(region.open(), [("openai/gpt".to_owned(), 30)]);
+}
+
+#[test]
+fn leave_to_probe_is_given_once() {
+    let mut region = Region::new();
+    region.see(seen("openai/gpt", calls(3, 3), opened(30)));
+    assert!(!region.may_probe(&["openai/gpt"]), "it is open");
+    assert!(region.may_probe(&["openai/other"]), "nobody knows it");
+    region.wait(30);
+    assert!(region.may_probe(&["openai", "openai/gpt"]));
+    assert!(!region.may_probe(&["openai/gpt"]));
+    // It says nothing, and the next one gets leave.
+    region.see(seen("openai/gpt", Tally::default(), Some(Told::Waits)));
+    assert!(region.may_probe(&["openai/gpt"]));
+    // It is never heard of again.
+    region.wait(30);
+    assert!(region.may_probe(&["openai/gpt"]));
+    region.see(seen("openai/gpt", calls(1, 0), Some(Told::Closed)));
+    assert!(region.may_probe(&["openai/gpt"]), "nothing to ask for");
+}
+
+#[test]
+fn leave_for_two_is_given_for_both_or_for_none() {
+    let mut region = Region::new();
+    region.see(seen("openai", calls(3, 3), opened(10)));
+    region.see(seen("openai/gpt", calls(3, 3), opened(30)));
+    region.wait(10);
+    assert!(!region.may_probe(&["openai", "openai/gpt"]));
+    assert!(region.may_probe(&["openai"]), "nobody has taken it");
+}
+
+#[test]
+fn how_a_target_serves_is_an_average_that_follows() {
+    let mut region = Region::new();
+    let tally = |count: u32, millis: i64| Tally {
+        calls: count,
+        failures: 0,
+        begun: count,
+        first_byte: Span::from_millis(millis).times(i64::from(count)),
+        answered: count,
+        latency: Span::from_millis(10 * millis).times(i64::from(count)),
+    };
+    region.see(seen("openai/gpt", tally(4, 100), None));
+    let health = region.target("openai/gpt").health;
+    assert_eq!(health.first_byte, Span::from_millis(100));
+    assert_eq!(health.latency, Span::from_millis(1_000));
+    for _ in 0..50 {
+        region.see(seen("openai/gpt", tally(4, 500), None));
+    }
+    let health = region.target("openai/gpt").health;
+    let near = |span: Span, millis: i64| (span.as_millis_ceil() - millis).abs() <= 5;
+    assert!(near(health.first_byte, 500), "{:?}", health.first_byte);
+    assert_eq!((health.calls, health.failures), (204, 0));
+    assert_eq!(health.called_at, region.now);
+}
+
+#[test]
+fn providers_that_fail_or_that_nobody_calls_are_looked_at() {
+    let mut region = Region::new();
+    region.see(seen("openai", calls(5, 0), None));
+    region.see(seen("openai/gpt", calls(5, 0), None));
+    assert_eq!(region.due(), (vec![], Some(60)), "it was called just now");
+    region.wait(60);
+    assert_eq!(region.due(), (vec!["openai".to_owned()], Some(60)));
+    region.looked("openai", Some(true));
+    assert_eq!(region.due(), (vec![], Some(60)));
+    assert_eq!(
+        region.target("openai").health.looked,
+        Some((region.now, Some(true)))
+    );
+
+    // With a circuit open it is looked at although it is called.
+    region.wait(59);
+    region.see(seen("openai/gpt", calls(3, 3), opened(30)));
+    region.see(seen("openai", calls(3, 0), None));
+    region.wait(1);
+    assert_eq!(region.due().0, ["openai"]);
+
+    // And nobody looks for those who are not there.
+    region.wait(WATCHED.as_seconds_ceil() + 1);
+    assert_eq!(region.due(), (vec![], None));
+}
+
+#[test]
+fn a_provider_that_answers_is_tried_at_once_and_one_that_does_not_opens() {
+    let mut region = Region::new();
+    region.see(seen("openai", calls(3, 3), opened(30)));
+    region.looked("openai", Some(false));
+    assert!(!region.may_probe(&["openai"]));
+    region.looked("openai", Some(true));
+    assert!(region.may_probe(&["openai"]));
+    region.looked("openai", Some(true));
+    assert!(!region.may_probe(&["openai"]), "somebody probes already");
+
+    region.see(seen("gemini", calls(1, 0), None));
+    for answers in [
+        Some(false),
+        Some(false),
+        None,
+        Some(true),
+        Some(false),
+        Some(false),
+    ] {
+        region.looked("gemini", answers);
+        let state = region.target("gemini").health.circuit.state();
+        assert_eq!(state, State::Closed);
+    }
+    region.looked("gemini", Some(false));
+    assert!(region.open().contains(&("gemini".to_owned(), 30)));
+    region.looked("nobody", Some(false));
+    assert_eq!(region.open().len(), 2);
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let mut region = Region::new();
+    for first in (0..TARGETS_MAX + 200).step_by(100) {
+        let many = (first..first + 100).map(|n| seen(&format!("p/{n}"), calls(1, 0), None));
+        region.report(Report {
+            seen: many.collect(),
+            ..Report::default()
+        });
+    }
+    let count = |region: &Region| region.rows.with_prefix("t/").count();
+    assert_eq!(count(&region), TARGETS_MAX as usize);
+    region.see(seen("p/0", Tally::default(), opened(30)));
+    region.wait(KEPT.as_seconds_ceil() + 1);
+    region.see(seen("p/1", calls(1, 0), None));
+    assert_eq!(count(&region), 1, "what is called");
+}

@@ -1,0 +1,50 @@
+//! What was used where the provider does not say: an estimate, or what was reserved.
+
+use http::HeaderValue;
+use sluice_machines::record::UsageSource;
+use sluice_units::{Tokens, Usage};
+use sluice_wire::openai::direct::Endpoint;
+
+use super::Run;
+use crate::platform::Platform;
+use crate::session::Session;
+use crate::translate::{Direct, Task};
+
+impl<P: Platform> Run<P> {
+    /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
+    pub(super) fn raw_session(&self, content_type: &HeaderValue) -> Session {
+        let is_events = content_type.as_bytes().starts_with(b"text/event-stream");
+        Session::raw(is_events, self.reserved())
+    }
+
+    fn reserved(&self) -> Usage {
+        let bound = self.admitted.bound();
+        let output = bound.output.unwrap_or_default();
+        let speaks = |direct: &Direct| direct.endpoint == Endpoint::Speech;
+        let output_audio = match &self.work.task {
+            Task::Direct(direct) if speaks(direct) => output,
+            _ => Tokens::ZERO,
+        };
+        Usage {
+            input: bound.likely,
+            output,
+            output_audio,
+            ..Usage::default()
+        }
+    }
+
+    pub(super) fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
+        let written = match self.work.task {
+            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
+            Task::Embeddings(_) => 0,
+            Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
+            Task::Files(_) => return (Usage::default(), UsageSource::None),
+        };
+        let usage = Usage {
+            input: self.admitted.bound().likely,
+            output: crate::estimate::likely_output(written),
+            ..Usage::default()
+        };
+        (usage, UsageSource::Estimated)
+    }
+}
