@@ -10,7 +10,9 @@ use sluice_machines::{ledger, limit::Rule};
 use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
 
 use crate::address::{self, allow};
-use crate::config::{AccountingName, BudgetDocument, Config, Document, Issue, LimitDocument};
+use crate::config::{
+    AccountingName, BudgetDocument, Config, Document, Issue, KeyRules, LimitDocument,
+};
 use crate::gateway::{Answer, Context};
 use crate::hash::{same_secret, sha256_hex};
 use crate::platform::Platform;
@@ -283,9 +285,7 @@ fn life(config: &Config, org: &OrgId, asked: Option<&str>) -> Result<Span, Probl
     }
 }
 
-type Rules = (Vec<Rule>, Vec<(Rule, Span)>);
-
-fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<Rules, Problem> {
+fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<KeyRules, Problem> {
     crate::config::rules(limits, budgets).map_err(|issues| {
         issues.first().map_or_else(
             || Problem::bug("rules that are wrong in no way"),

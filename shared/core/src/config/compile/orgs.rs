@@ -47,14 +47,14 @@ pub(super) fn compile(
     orgs
 }
 
+/// The rules of one key, and how long its requests wait for some of them.
+pub type KeyRules = (Vec<Rule>, Vec<(Rule, Span)>);
+
 /// The rules of one key, as the admin API takes them, and which of them its requests wait for, how long.
 ///
 /// # Errors
 /// Everything that is wrong with them, never nothing.
-pub fn rules(
-    limits: &[LimitDocument],
-    budgets: &[BudgetDocument],
-) -> Result<(Vec<Rule>, Vec<(Rule, Span)>), Vec<Issue>> {
+pub fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<KeyRules, Vec<Issue>> {
     let mut check = Check::default();
     let rules = check.rules(&Path::root(), limits, budgets);
     let queues = check.queues(&Path::root(), limits);
