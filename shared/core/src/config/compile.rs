@@ -2,7 +2,7 @@
 //!
 //! Decides every default and every bound. Goes on after a problem with a harmless value, so that all are found at once.
 
-pub use orgs::rules;
+pub use orgs::{KeyRules, rules};
 pub(super) use prices::Prices;
 pub(super) use reach::closed;
 

@@ -320,7 +320,7 @@ fn each_form_of_a_limit_is_its_own_rule() {
         (json!({"concurrent": 20}), Rule::Concurrency { limit: 20 }),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
-        assert_eq!(rules(&[document], &[]), Ok(vec![rule]), "{limit}");
+        assert_eq!(rules(&[document], &[]), Ok((vec![rule], vec![])), "{limit}");
     }
     for limit in [
         json!({}),
