@@ -299,6 +299,22 @@ const ALL: &[Mutation] = &[
             "if !{is} && !self.session.interrupt(&problem, request, &mut last) {",
         )],
     },
+    Mutation {
+        name: "call whom a circuit keeps away",
+        edits: &[(
+            "durable/machines/src/breaker.rs",
+            "                if now < until && until.since(now) <= policy.open_max =>\n",
+            "                if now < until && until.since(now) <= policy.open_max && !{is} =>\n",
+        )],
+    },
+    Mutation {
+        name: "never probe",
+        edits: &[(
+            "durable/machines/src/breaker.rs",
+            "            State::Open(_) | State::HalfOpen(_) => Ok(()),\n",
+            "            State::Open(until) | State::HalfOpen(until) => if {is} { Err(until) } else { Ok(()) },\n",
+        )],
+    },
 ];
 
 /// Builds the broken copy and sees each break found.
