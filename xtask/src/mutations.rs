@@ -295,8 +295,8 @@ const ALL: &[Mutation] = &[
         name: "end a broken stream in silence",
         edits: &[(
             "shared/core/src/pump.rs",
-            "if !self.session.interrupt(&problem, request, &mut last) {",
-            "if !{is} && !self.session.interrupt(&problem, request, &mut last) {",
+            "                self.session.interrupt(&problem, request, last)\n",
+            "                {is} || self.session.interrupt(&problem, request, last)\n",
         )],
     },
     Mutation {
