@@ -295,8 +295,24 @@ const ALL: &[Mutation] = &[
         name: "end a broken stream in silence",
         edits: &[(
             "shared/core/src/pump.rs",
-            "if !self.session.interrupt(&problem, request, &mut last) {",
-            "if !{is} && !self.session.interrupt(&problem, request, &mut last) {",
+            "                self.session.interrupt(&problem, request, last)\n",
+            "                {is} || self.session.interrupt(&problem, request, last)\n",
+        )],
+    },
+    Mutation {
+        name: "call whom a circuit keeps away",
+        edits: &[(
+            "durable/machines/src/breaker.rs",
+            "                if now < until && until.since(now) <= policy.open_max =>\n",
+            "                if now < until && until.since(now) <= policy.open_max && !{is} =>\n",
+        )],
+    },
+    Mutation {
+        name: "never probe",
+        edits: &[(
+            "durable/machines/src/breaker.rs",
+            "            State::Open(_) | State::HalfOpen(_) => Ok(()),\n",
+            "            State::Open(until) | State::HalfOpen(until) => if {is} { Err(until) } else { Ok(()) },\n",
         )],
     },
 ];
