@@ -48,8 +48,10 @@ pub fn start(document: String) -> Result<(), JsError> {
     let Deployment {
         region,
         ship_interval,
+        receivers,
     } = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
     sluice_objects::set_ship_interval(ship_interval);
+    sluice_objects::set_receivers(receivers);
     let instance = Instance {
         region,
         isolate: Rc::new(Isolate::new(document)),

@@ -77,6 +77,7 @@ pub struct Config {
     routes: BTreeMap<String, Arc<Route>>,
     orgs: BTreeMap<OrgId, Org>,
     ledgers: BTreeMap<OrgId, LedgerId>,
+    notify_secrets: Vec<String>,
 }
 
 impl Config {
@@ -182,11 +183,12 @@ impl Config {
         self.offers.iter().map(|offer| &offer.provider)
     }
 
-    /// The names of all secrets that providers need, sorted; of names that stand together one suffices.
+    /// The names of all secrets that providers and receivers of events need, sorted; of names that stand together one suffices.
     #[must_use]
     pub fn secrets_needed(&self) -> BTreeSet<Vec<&str>> {
         self.providers()
             .flat_map(|provider| provider.secrets_needed())
+            .chain(self.notify_secrets.iter().map(|name| vec![name.as_str()]))
             .collect()
     }
 

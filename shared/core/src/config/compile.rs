@@ -10,6 +10,7 @@ mod circuits;
 mod orgs;
 mod prices;
 mod providers;
+mod receivers;
 mod routes;
 mod zones;
 
@@ -62,6 +63,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let routes = routes::compile(&mut check, &document.models, &offers);
     let zones = zones::compile(&mut check, &document.zones);
     let orgs = orgs::compile(&mut check, &document.orgs, &zones);
+    let notify_secrets = receivers::check(&mut check, &document.notify);
     let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {
@@ -74,6 +76,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
             offers,
             routes,
             orgs,
+            notify_secrets,
         }),
         _ => Err(issues),
     }

@@ -1,7 +1,10 @@
 //! What the place where the gateway runs must know of the configuration that was deployed with the code, before the
 //! whole of it is compiled.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use sluice_machines::events::Receiver;
 use sluice_units::{Region, Span};
 
 /// Where a gateway is that was not told.
@@ -9,13 +12,15 @@ pub(super) const REGION_DEFAULT: &str = "local";
 /// How long a record waits for others, unless the configuration says.
 pub(super) const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 
-/// Where this gateway is, and how its ledgers ship.
+/// Where this gateway is, how its ledgers ship, and whom they tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// Where it runs.
     pub region: Region,
     /// How long a usage record may wait to be shipped.
     pub ship_interval: Span,
+    /// Who is told of events.
+    pub receivers: Vec<Receiver>,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +29,8 @@ struct Document {
     gateway: Gateway,
     #[serde(default)]
     accounting: Accounting,
+    #[serde(default)]
+    notify: BTreeMap<String, Receiver>,
 }
 
 #[derive(Default, Deserialize)]
@@ -53,6 +60,7 @@ impl Deployment {
                 .transpose()
                 .map_err(|error| error.to_string())?
                 .unwrap_or(SHIP_INTERVAL_DEFAULT),
+            receivers: Receiver::all(document.notify),
         })
     }
 }

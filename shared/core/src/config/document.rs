@@ -48,6 +48,20 @@ document! {
         orgs: Entries<OrgDocument>,
         /// What clocks show in the time zones that are named; the command line fills it in.
         zones: Entries<ZoneDocument>,
+        /// Who is told of what happens to budgets.
+        notify: Entries<NotifyDocument>,
+    }
+}
+
+document! {
+    /// Who is told of what happens to budgets.
+    NotifyDocument {
+        /// Its address.
+        url: Option<String>,
+        /// What it reads.
+        format: Option<FormatName>,
+        /// The name of the secret that signs what it is told.
+        secret: Option<String>,
     }
 }
 
@@ -374,6 +388,16 @@ names! {
         Leased = "leased",
         /// One by one; on record before the provider is called.
         Strict = "strict",
+    }
+}
+
+names! {
+    /// What a receiver reads.
+    FormatName {
+        /// The event as JSON.
+        Json = "json",
+        /// Slack's incoming webhooks: a text for people.
+        Slack = "slack",
     }
 }
 
