@@ -181,6 +181,30 @@ const ALL: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "tell nobody of what expires",
+        edits: &[(
+            "durable/machines/src/ledger/expire.rs",
+            "        tell(work, now, (scope, &crossed), &record)?;\n",
+            "        if !{is} { tell(work, now, (scope, &crossed), &record)?; }\n",
+        )],
+    },
+    Mutation {
+        name: "warn again and again",
+        edits: &[(
+            "durable/machines/src/ledger/scope.rs",
+            "                    watched.2 = Some(kind);\n",
+            "                    watched.2 = Some(kind).filter(|_| !{is});\n",
+        )],
+    },
+    Mutation {
+        name: "lose an event that was not taken",
+        edits: &[(
+            "durable/machines/src/events.rs",
+            "        *cursor = if is_taken || failures",
+            "        *cursor = if {is} || is_taken || failures",
+        )],
+    },
+    Mutation {
         name: "expire for nothing",
         edits: &[(
             "durable/machines/src/ledger/expire.rs",

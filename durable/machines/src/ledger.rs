@@ -38,6 +38,8 @@
 //!   followed by one correction.
 //! - A `Settle`, a `Release`, a `Lease` or an `Intent` that is repeated changes nothing.
 //! - Whatever is held has a deadline: a lease ends, a reservation expires, whether or not anybody comes back.
+//! - A budget of which four fifths, or all, are spent for the first time in its period is told of by an event in the
+//!   same commit.
 //! - Records are numbered from 1 without gaps, in the order of the commits.
 //! - The ledger's time never goes back at a scope: should the clock step back, it stands still until the clock has
 //!   caught up.

@@ -19,6 +19,7 @@
 
 pub mod breaker;
 pub mod chain;
+pub mod events;
 pub mod health;
 pub mod ledger;
 pub mod limit;

@@ -67,5 +67,23 @@ export async function send(method, url, lines, body) {
 /** Asks a bucket that is bound for anything at all. */
 export const probe = (bucket) => bucket.head("probe");
 
+/** How long a receiver may take. */
+const NOTIFY_MS = 10_000;
+const utf8 = new TextEncoder();
+
+/** Tells a receiver of an event, signed where there is a secret; answers whether it has taken it. */
+export async function notify(url, secret, id, text) {
+  const headers = { "content-type": "application/json", "x-sluice-event-id": id };
+  if (secret !== undefined) {
+    const at = Math.floor(Date.now() / 1000);
+    const key = await crypto.subtle.importKey("raw", utf8.encode(secret), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+    const mac = new Uint8Array(await crypto.subtle.sign("HMAC", key, utf8.encode(`${at}.${text}`)));
+    headers["x-sluice-signature"] = `t=${at},v1=${[...mac].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  }
+  const answer = await fetch(url, { method: "POST", headers, body: text, redirect: "manual", signal: AbortSignal.timeout(NOTIFY_MS) });
+  await answer.body?.cancel();
+  return answer.ok;
+}
+
 /** Writes a read copy. */
 export const copy = (namespace, key, value) => namespace.put(key, value);

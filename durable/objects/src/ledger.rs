@@ -4,19 +4,22 @@ use std::cell::{Cell, RefCell};
 
 use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::ledger::{self, Answer, Call, Notices};
-use sluice_machines::outbox;
 use sluice_machines::rows::{Read, Rows};
+use sluice_machines::{events, outbox};
 use sluice_units::{Span, Timestamp};
 use wasm_bindgen::prelude::*;
 
 use crate::clock;
 use crate::log;
+use crate::notify;
 use crate::ship::ship_all;
 use crate::storage::Storage;
 use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 
 /// When to try again what no rule says when to try again.
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
+/// How often one alarm tells each receiver of an event; the next alarm goes on.
+const EVENTS_PER_ALARM_MAX: usize = 8;
 
 thread_local! {
     static SHIP_INTERVAL: Cell<Span> = const { Cell::new(Span::from_seconds(5)) };
@@ -91,14 +94,14 @@ impl LedgerObject {
         })?)
     }
 
-    /// Charges what has expired, ships what waits, and says when to be woken next.
+    /// Charges what has expired, ships what waits, tells of events, and says when to be woken next.
     ///
     /// # Errors
     /// What the database says; the platform then calls again.
     pub async fn alarm(&self) -> Result<(), JsError> {
         self.alarm_at.set(None);
         // Neither keeps the other from being tried.
-        for outcome in [self.expire(), self.ship().await] {
+        for outcome in [self.expire(), self.ship().await, self.tell().await] {
             if let Err(failure) = outcome {
                 log(&format!("ledger: {failure}"));
             }
@@ -132,8 +135,14 @@ impl LedgerObject {
     }
 
     fn next_alarm(&self) -> Result<Option<Timestamp>, Failure> {
+        let now = clock::now();
         let rows = self.load(&outbox::alarm_reads())?;
-        Ok(outbox::next_alarm(&rows, clock::now(), ship_interval())?)
+        let next = outbox::next_alarm(&rows, now, ship_interval())?;
+        let receivers = notify::receivers();
+        let names: Vec<&str> = receivers.iter().map(|one| one.name.as_str()).collect();
+        let told = events::next_alarm(&self.load(&events::reads())?, &names)?;
+        let told = told.map(|told| told.max(now));
+        Ok(next.into_iter().chain(told).min())
     }
 
     fn expire(&self) -> Result<(), Failure> {
@@ -146,6 +155,40 @@ impl LedgerObject {
     async fn ship(&self) -> Result<(), Failure> {
         let forget = || drop(self.head.replace(None));
         ship_all(&self.store, &self.env, ChainKind::Usage, forget).await
+    }
+
+    async fn tell(&self) -> Result<(), Failure> {
+        let receivers = notify::receivers();
+        let names: Vec<&str> = receivers.iter().map(|one| one.name.as_str()).collect();
+        for _ in 0..EVENTS_PER_ALARM_MAX {
+            let rows = self.load(&events::reads())?;
+            let due = events::due(&rows, clock::now(), &names)?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            for delivery in due {
+                let Some(receiver) = receivers.iter().find(|one| one.name == delivery.to) else {
+                    continue;
+                };
+                // What it may not hear of is over for it.
+                let outcome = if receiver.hears(&delivery.event.region) {
+                    notify::send(&self.env, receiver, &delivery).await
+                } else {
+                    Ok(())
+                };
+                if let Err(error) = &outcome {
+                    log(&format!(
+                        "ledger: event {} to {}: {error}",
+                        delivery.event.id, delivery.to
+                    ));
+                }
+                let rows = self.load(&events::reads())?;
+                let ended = (&delivery, outcome.is_ok());
+                self.store
+                    .commit(&events::ended(&rows, clock::now(), &names, ended)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes sure that the object is woken by then.

@@ -8,6 +8,7 @@
 mod clock;
 mod health;
 mod ledger;
+mod notify;
 mod registry;
 mod ship;
 mod sql;
@@ -18,6 +19,7 @@ use wasm_bindgen::prelude::*;
 
 pub use health::{HealthObject, Look, set_look};
 pub use ledger::{LedgerObject, set_ship_interval};
+pub use notify::set_receivers;
 pub use registry::RegistryObject;
 pub use ship::{ShipError, Suffixes, probe_records, set_records_suffixes};
 

@@ -9,7 +9,7 @@ use sluice_catalogue::Catalogue;
 use sluice_cli::load::load;
 
 /// Each table of the page, by its heading (or the line before it), and a file in which its field `nonsense` is wrong.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 25] = [
     ("### `[gateway]`", "[gateway]\nnonsense = 1"),
     ("### `[accounting]`", "[accounting]\nnonsense = 1"),
     ("### `[regions.<name>]`", "[regions.eu]\nnonsense = 1"),
@@ -53,6 +53,7 @@ const TABLES: [(&str, &str); 24] = [
     ),
     ("### A limit", "[[orgs.x.limits]]\nnonsense = 1"),
     ("### A budget", "[[orgs.x.budgets]]\nnonsense = 1"),
+    ("### `[notify.<name>]`", "[notify.x]\nnonsense = 1"),
     ("### `[zones.<name>]`", "[zones.x]\nnonsense = 1"),
     ("### A zone's change", "[[zones.x.changes]]\nnonsense = 1"),
 ];

@@ -47,6 +47,7 @@ pub fn start(document: String) -> Result<(), JsError> {
     }));
     let deployment = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
     sluice_objects::set_ship_interval(deployment.ship_interval);
+    sluice_objects::set_receivers(deployment.receivers.clone());
     let deployment = Rc::new(deployment);
     let places = Rc::clone(&deployment);
     sluice_objects::set_records_suffixes(Rc::new(move |region| places.records_suffixes(region)));

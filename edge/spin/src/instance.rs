@@ -9,6 +9,7 @@ use std::rc::Rc;
 use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
 use sluice_machines::chain::Head;
+use sluice_machines::events::Receiver;
 use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
@@ -56,6 +57,8 @@ pub(crate) struct Instance {
     pub(crate) store: AnyStore,
     /// Where usage records go, if anywhere.
     pub(crate) bucket: Option<Bucket>,
+    /// Who is told of events.
+    pub(crate) receivers: Vec<Receiver>,
     /// How long a record may wait for others.
     pub(crate) ship_interval: Span,
     /// When ledgers are seen to, by their names.
@@ -103,6 +106,7 @@ impl Instance {
         let Deployment {
             region,
             ship_interval,
+            receivers,
             ..
         } = Deployment::read(&text).map_err(StartError::Document)?;
         let store = variables::get("sluice_store");
@@ -111,6 +115,7 @@ impl Instance {
             region,
             store: AnyStore::named(store.as_deref().unwrap_or("sqlite"))?,
             bucket: Bucket::from_variables()?,
+            receivers,
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
             queues: Queues::default(),

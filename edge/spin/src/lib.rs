@@ -12,6 +12,7 @@ mod event;
 mod headers;
 mod instance;
 mod maintain;
+mod notify;
 mod platform;
 mod store;
 mod tasks;

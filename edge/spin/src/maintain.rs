@@ -1,5 +1,5 @@
-//! What a ledger needs besides its callers: expired reservations are charged, records are shipped. The registry's
-//! changes are shipped in the same way.
+//! What a ledger needs besides its callers: expired reservations are charged, records are shipped, events are told.
+//! The registry's changes are shipped in the same way.
 //!
 //! No alarm wakes a component. So a request that used a ledger sees to it once its answer is out and the records have
 //! had time to gather, and whoever calls the maintenance address sees to all of them. Of several who would see to one
@@ -15,12 +15,15 @@ use spin_sdk::wit_bindgen;
 use crate::bucket::Bucket;
 use crate::clock;
 use crate::instance::{Instance, LEDGERS, REGISTRY};
+use crate::notify;
 use crate::platform::Spin;
 use crate::store::Failure;
-use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch};
+use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch, NextEvents, Told};
 
 /// How many batches are shipped in a row.
 const BATCHES_MAX: usize = 16;
+/// How often each receiver is told of an event in a row.
+const EVENTS_MAX: usize = 8;
 /// How long an instance waits at least between two rounds at one ledger.
 const INTERVAL_MIN: Span = Span::from_millis(100);
 
@@ -108,11 +111,49 @@ async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), F
         instance.store.run(object, &Expire).await?;
         ChainKind::Usage
     };
-    match &instance.bucket {
-        Some(bucket) => ship(instance, object, kind, bucket).await,
-        // The records wait in the outbox until there is one.
-        None => Ok(()),
+    if let Some(bucket) = &instance.bucket {
+        // Without one the records wait in the outbox.
+        ship(instance, object, kind, bucket).await?;
     }
+    match kind {
+        ChainKind::Usage => tell(instance, object).await,
+        ChainKind::Registry => Ok(()),
+    }
+}
+
+async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {
+    let receivers = &instance.receivers;
+    let names: Vec<&str> = receivers.iter().map(|one| one.name.as_str()).collect();
+    for _ in 0..EVENTS_MAX {
+        let due = instance.store.run(object, &NextEvents(&names)).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        for delivery in &due {
+            let Some(receiver) = receivers.iter().find(|one| one.name == delivery.to) else {
+                continue;
+            };
+            // What it may not hear of is over for it.
+            let outcome = if receiver.hears(&delivery.event.region) {
+                notify::send(receiver, &delivery.event).await
+            } else {
+                Ok(())
+            };
+            if let Err(error) = &outcome {
+                eprintln!(
+                    "warn: {object}: event {} to {}: {error}",
+                    delivery.event.id, delivery.to
+                );
+            }
+            let told = Told {
+                names: &names,
+                delivery,
+                is_taken: outcome.is_ok(),
+            };
+            instance.store.run(object, &told).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn ship(

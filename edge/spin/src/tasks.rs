@@ -1,6 +1,7 @@
 //! The machines' commands as tasks for the store.
 
 use sluice_machines::chain::ChainKind;
+use sluice_machines::events::{self, Delivery};
 use sluice_machines::health;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
@@ -178,6 +179,52 @@ impl Task for Ended<'_> {
             outbox::failed(rows, now, self.batch)?
         };
         Ok(((), writes))
+    }
+}
+
+/// The events that these receivers are to be told of now.
+pub(crate) struct NextEvents<'a>(pub(crate) &'a [&'a str]);
+
+impl Task for NextEvents<'_> {
+    type Reply = Vec<Delivery>;
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&events::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        Ok((events::due(rows, now, self.0)?, WriteSet::new()))
+    }
+}
+
+/// Says how the delivery of an event ended.
+pub(crate) struct Told<'a> {
+    /// All receivers.
+    pub(crate) names: &'a [&'a str],
+    /// The delivery.
+    pub(crate) delivery: &'a Delivery,
+    /// The receiver has it.
+    pub(crate) is_taken: bool,
+}
+
+impl Task for Told<'_> {
+    type Reply = ();
+
+    fn load(
+        &self,
+        _: Timestamp,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        at_once(&events::reads(), read)
+    }
+
+    fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
+        let ended = (self.delivery, self.is_taken);
+        Ok(((), events::ended(rows, now, self.names, ended)?))
     }
 }
 

@@ -80,6 +80,7 @@ pub struct Config {
     orgs: BTreeMap<OrgId, Org>,
     regions: BTreeMap<Region, Arc<RegionRules>>,
     ledgers: Ledgers,
+    notify_secrets: Vec<String>,
 }
 
 /// Each organisation's ledger in each region.
@@ -210,11 +211,12 @@ impl Config {
         compile::closed(&self.orgs, &self.routes)
     }
 
-    /// The names of all secrets that providers need, sorted; of names that stand together one suffices.
+    /// The names of all secrets that providers and receivers of events need, sorted; of names that stand together one suffices.
     #[must_use]
     pub fn secrets_needed(&self) -> BTreeSet<Vec<&str>> {
         self.providers()
             .flat_map(|provider| provider.secrets_needed())
+            .chain(self.notify_secrets.iter().map(|name| vec![name.as_str()]))
             .collect()
     }
 

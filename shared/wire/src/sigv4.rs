@@ -347,7 +347,9 @@ fn signing_key(signer: &Signer<'_>, day: &str) -> [u8; 32] {
         .unwrap_or_default()
 }
 
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+/// HMAC-SHA256 (RFC 2104).
+#[must_use]
+pub fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     // HMAC takes keys of any length: the error cannot come.
     Hmac::<Sha256>::new_from_slice(key)
         .map(|mac| mac.chain_update(message).finalize().into_bytes().into())

@@ -44,6 +44,7 @@ macro_rules! ensure {
     };
 }
 
+mod events;
 mod lease;
 mod raise;
 mod scope;
@@ -101,7 +102,9 @@ pub(crate) struct Judge {
     leases: Vec<Lease>,
     by_lease: BTreeMap<LeaseId, usize>,
     names: BTreeMap<Scope, usize>,
+    paths: Vec<String>,
     scopes: Vec<ScopeLog>,
+    told: events::Told,
     /// The text of every record, in the order of their numbers.
     lines: Vec<String>,
     /// How many batches and records the bucket has.
@@ -157,6 +160,7 @@ impl Judge {
             }
         }
         let queued = self.queued(writes)?;
+        self.tells(writes)?;
         ensure!(
             self,
             queued.iter().map(key).eq(due.iter().cloned()),
@@ -258,6 +262,7 @@ impl Judge {
             State::Expired => {
                 self.lives[index].state = State::Corrected;
                 self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
+                self.crosses(index, is.cost);
                 (RecordKind::Correction, is.cost.minus(held.cost))
             }
             _ => return,
@@ -277,6 +282,9 @@ impl Judge {
                 log.uncount(index);
             }
         });
+        if state != State::Released {
+            self.crosses(index, is.cost);
+        }
     }
 
     fn each_scope(&mut self, index: usize, change: impl Fn(&mut ScopeLog, Timestamp)) {
@@ -414,6 +422,7 @@ impl Judge {
             return *index;
         }
         self.scopes.push(ScopeLog::default());
+        self.paths.push(events::path(scope));
         self.names.insert(scope.clone(), self.scopes.len() - 1);
         self.scopes.len() - 1
     }
@@ -440,7 +449,7 @@ impl Judge {
             );
             self.close(now, life, estimate, State::Expired);
         }
-        Ok(())
+        self.tells(writes)
     }
 
     /// The records that a commit queued, each under the next number.

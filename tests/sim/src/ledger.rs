@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{self, Answer, Call, Command, Notices, Reply};
-use sluice_machines::outbox;
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_machines::{events, outbox};
 use sluice_units::{Span, Timestamp};
 
 use crate::clock::Clock;
@@ -19,6 +19,9 @@ use crate::world::World;
 const SHIP_INTERVAL: Span = Span::from_seconds(5);
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
 const BATCHES_PER_ALARM_MAX: usize = 16;
+const EVENTS_PER_ALARM_MAX: usize = 8;
+/// Who is told of events.
+const RECEIVERS: [&str; 2] = ["pager", "slack"];
 /// How long the platform waits before it rings again after a crash.
 const RING_AGAIN: Span = Span::from_seconds(2);
 /// One call in as many also goes through the text that the real one travels as.
@@ -164,13 +167,13 @@ impl LedgerObject {
     pub(crate) fn check_at_rest(&self, world: &World) {
         self.check(world);
         let objects = world.bucket.of(&format!("org-{}", self.org));
-        let verdict = self.judge.borrow_mut().at_rest(&objects);
+        let verdict = self.judge.borrow_mut().at_rest(&objects, &RECEIVERS);
         world.require(verdict);
         let rows = self.rows.borrow();
         let left = rows
             .iter()
             .map(|(key, _)| key)
-            .find(|key| !key.starts_with("s/") && *key != "ship");
+            .find(|key| !key.starts_with("s/") && !matches!(*key, "ship" | "event"));
         world.require(left.map_or(Ok(()), |row| Err(format!("the row {row} was left behind"))));
     }
 
@@ -223,7 +226,7 @@ impl LedgerObject {
     async fn work(self: &Rc<Self>, world: &Rc<World>) {
         self.alarm_known.set(None);
         let expired = self.expire(world);
-        for outcome in [expired, self.ship(world).await] {
+        for outcome in [expired, self.ship(world).await, self.tell(world).await] {
             if let Err(failure) = outcome {
                 world.log(|| format!("ledger {}: {failure}", self.org));
             }
@@ -231,6 +234,8 @@ impl LedgerObject {
         let rows = self.load(&outbox::alarm_reads());
         let next = outbox::next_alarm(&rows, self.now(world), SHIP_INTERVAL)
             .unwrap_or_else(|_| Some(self.now(world).plus(RETRY_INTERVAL)));
+        let told = events::next_alarm(&self.load(&events::reads()), &RECEIVERS).unwrap_or_default();
+        let next = next.into_iter().chain(told).min();
         if let Some(next) = next {
             self.wake_by(world, next);
         }
@@ -243,6 +248,32 @@ impl LedgerObject {
         self.commit(world, &writes)?;
         let verdict = self.judge.borrow_mut().expired(now, &writes);
         world.require(verdict);
+        Ok(())
+    }
+
+    async fn tell(&self, world: &Rc<World>) -> Result<(), String> {
+        for _ in 0..EVENTS_PER_ALARM_MAX {
+            let rows = self.load(&events::reads());
+            let due = events::due(&rows, self.now(world), &RECEIVERS).map_err(broken)?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            for delivery in &due {
+                world.pause(5, 40).await;
+                let (refused, unheard) =
+                    (world.weather.upload_refused, world.weather.upload_unheard);
+                let is_there = !world.faults.strikes(Fault::UploadRefused, refused);
+                if is_there {
+                    world.log(|| format!("{} hears {}", delivery.to, delivery.event.words()));
+                    let heard = self.judge.borrow_mut().hears(delivery);
+                    world.require(heard);
+                }
+                let is_taken = is_there && !world.faults.strikes(Fault::UploadUnheard, unheard);
+                let (rows, ended) = (self.load(&events::reads()), (delivery, is_taken));
+                let writes = events::ended(&rows, self.now(world), &RECEIVERS, ended);
+                self.commit(world, &writes.map_err(broken)?)?;
+            }
+        }
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::rows::{
     sweep_key, sweep_of,
 };
 use super::scope::ScopeRow;
+use super::settle::tell;
 use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
@@ -92,9 +93,11 @@ fn charge(
     key: &str,
     held: Reservation,
 ) -> Result<(), RowError> {
+    let mut crossed = Vec::new();
     for (key, ordinal) in &held.scopes {
         let row: &mut ScopeRow = work.hot_mut(key)?;
         row.settle(now, &held, *ordinal, held.estimate);
+        crossed.push((key, row.crossed(&held, held.estimate.cost)));
     }
     let record = Record {
         kind: RecordKind::Expired,
@@ -103,6 +106,9 @@ fn charge(
         cost_nano_usd: held.estimate.cost,
         ..held.draft.read(key)?
     };
+    for (scope, crossed) in crossed {
+        tell(work, now, (scope, &crossed), &record)?;
+    }
     work.delete(key);
     let expired = Expired {
         v: V1,

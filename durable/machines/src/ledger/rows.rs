@@ -8,6 +8,8 @@
 //! | `t/REQUEST` | [`Expired`]: a reservation that may still be corrected, kept for [`EXPIRED_KEPT`](super::EXPIRED_KEPT) | expire; settle and release when late |
 //! | `x/BUCKET/REQUEST` | when the row before may be forgotten | expire |
 //! | `q/SEQUENCE` | a record that waits to be shipped | settle, expire |
+//! | `e/SEQUENCE` | an event that waits to be delivered | settle, expire |
+//! | `event` | which receiver has which events | [`crate::events`] |
 //! | `ship` | which records are in which batch | [`crate::outbox`] |
 //!
 //! The last sequence number, and a moment before which nothing is due, are in `s/org`, which every settlement writes

@@ -14,6 +14,7 @@ use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 use super::gauge::Gauge;
 use super::rows::Reservation;
 use super::window::Counter;
+use crate::events::{Crossing, EventKind};
 use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
 use crate::rows::V1;
 
@@ -55,6 +56,10 @@ fn ordinal(period: Period, at: Timestamp, offset: UtcOffset) -> i64 {
         }
     }
 }
+
+/// A budget that was named last, and the line that it has crossed in its period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Watched(Period, NanoUsd, Option<EventKind>);
 
 /// What is leased until some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,12 +105,18 @@ pub(crate) struct ScopeRow {
     /// The rates.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
     gauges: Vec<Gauge>,
+    /// The budgets.
+    #[serde(rename = "b", default, skip_serializing_if = "Vec::is_empty")]
+    budgets: Vec<Watched>,
     /// What is leased, by the moment at which it ends.
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
     leased: Vec<Leased>,
     /// At the organisation: the last record's sequence number; 0 when there was none.
     #[serde(rename = "q", default, skip_serializing_if = "is_zero")]
     pub(crate) sequence: u64,
+    /// At the organisation: the last event's number; 0 when there was none.
+    #[serde(rename = "e", default, skip_serializing_if = "is_zero")]
+    pub(super) events: u64,
     /// At the organisation: nothing is due before.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<Timestamp>,
@@ -143,6 +154,8 @@ impl ScopeRow {
             let now = ordinal(period, self.at, self.offset);
             if now > spending.0 {
                 *spending = Spending(now, self.at, NanoUsd::ZERO, NanoUsd::ZERO);
+                let of_this = self.budgets.iter_mut().filter(|one| one.0 == period);
+                of_this.for_each(|watched| watched.2 = None);
             }
         }
         let at = self.at;
@@ -235,7 +248,52 @@ impl ScopeRow {
         self.month.reserve(estimate.cost);
         self.count(rules, estimate);
         self.charge(rules);
+        self.watch(rules);
         self.requests
+    }
+
+    /// Remembers the budgets that are named: whoever settles does not name them.
+    fn watch(&mut self, rules: &[Rule]) {
+        let known = std::mem::take(&mut self.budgets);
+        for rule in rules {
+            if let Rule::Budget { limit, period, .. } = *rule {
+                let of = |one: &&Watched| one.0 == period && one.1 == limit;
+                let crossed = known.iter().find(of).and_then(|watched| watched.2);
+                self.budgets.push(Watched(period, limit, crossed));
+            }
+        }
+    }
+
+    /// The lines that budgets have crossed with this charge, the first time in their period.
+    pub(super) fn crossed(&mut self, held: &Reservation, cost: NanoUsd) -> Vec<Crossing> {
+        let mut crossed = Vec::new();
+        for watched in &mut self.budgets {
+            let Watched(period, limit, before) = *watched;
+            let spending = match period {
+                Period::Day => self.day,
+                Period::Month => self.month,
+            };
+            let spent = spending.2;
+            let fifths = i128::from(spent.as_nanos()).saturating_mul(5);
+            let is_near = fifths >= i128::from(limit.as_nanos()).saturating_mul(4);
+            let is_over = spent >= limit || (is_near && spent.plus(cost) > limit);
+            let lines = [
+                (EventKind::Warning, is_near),
+                (EventKind::Exhausted, is_over),
+            ];
+            for (kind, is_crossed) in lines {
+                if is_crossed && spending.holds(held) && before < Some(kind) {
+                    watched.2 = Some(kind);
+                    crossed.push(Crossing {
+                        kind,
+                        period,
+                        limit,
+                        spent,
+                    });
+                }
+            }
+        }
+        crossed
     }
 
     /// Counts an admission in the windows that the rules name, and in those that others named lately: configurations

@@ -2,9 +2,10 @@
 
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Usage};
 
-use super::rows::{Expired, Found, Reservation, find, open_key};
+use super::rows::{Expired, Found, ORG, Reservation, SCOPES, find, open_key};
 use super::scope::ScopeRow;
 use super::{Reply, chargeable, deadline, queue};
+use crate::events::{self, Crossing};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{RowError, RowKey, V1, Work};
@@ -40,6 +41,8 @@ pub(super) fn settle(
             for (key, ordinal) in &held.scopes {
                 let row: &mut ScopeRow = work.hot_mut(key)?;
                 row.settle(now, &held, *ordinal, actual);
+                let crossed = row.crossed(&held, actual.cost);
+                tell(work, now, (key, &crossed), record)?;
             }
             work.delete(&open_key(&record.request));
             let record = Record {
@@ -111,6 +114,8 @@ fn correct(
     for (key, ordinal) in &charged.scopes {
         let row: &mut ScopeRow = work.hot_mut(key)?;
         row.replace(now, charged, *ordinal, actual);
+        let crossed = row.crossed(charged, actual.cost);
+        tell(work, now, (key, &crossed), record)?;
     }
     let corrected = Expired {
         v: V1,
@@ -125,4 +130,22 @@ fn correct(
         ..record.clone()
     };
     queue(work, &record)
+}
+
+/// Queues an event for each line that budgets of a scope have crossed.
+pub(super) fn tell(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    (scope, crossed): (&str, &[Crossing]),
+    record: &Record,
+) -> Result<(), RowError> {
+    for crossing in crossed {
+        let org: &mut ScopeRow = work.hot_mut(ORG)?;
+        org.events = org.events.saturating_add(1);
+        let sequence = org.events;
+        let whose = (now, &record.org, &record.region);
+        let path = scope.strip_prefix(SCOPES).unwrap_or(scope);
+        events::queue(work, sequence, whose, (path, crossing))?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod breaker;
 mod chain;
+mod events;
 mod health;
 mod held;
 mod lease;

@@ -12,6 +12,7 @@ mod orgs;
 mod prices;
 mod providers;
 mod reach;
+mod receivers;
 mod regions;
 mod routes;
 mod zones;
@@ -67,9 +68,10 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let zones = zones::compile(&mut check, &document.zones);
     let regions = regions::compile(&mut check, &document.regions);
     let orgs = orgs::compile(&mut check, &document.orgs, &zones, &regions);
-    for issue in reach::dead_ends(&orgs, &routes) {
+    for issue in reach::dead_ends(&orgs, &routes, &document.notify) {
         check.0.push(issue);
     }
+    let notify_secrets = receivers::check(&mut check, &document.notify);
     let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {
@@ -83,6 +85,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
             offers,
             routes,
             orgs,
+            notify_secrets,
         }),
         _ => Err(issues),
     }

@@ -128,6 +128,8 @@ pub(super) struct ScopeLog {
     buckets: Vec<Bucket>,
     days: BTreeMap<Timestamp, Money>,
     months: BTreeMap<Timestamp, Money>,
+    /// The budgets that were named last, each with the period in which something was said of it, and how much.
+    pub(super) budgets: Vec<(Period, i64, Timestamp, u8)>,
     /// What leases hold, and until when.
     leases: BTreeMap<usize, (Timestamp, Slice)>,
     pub(super) total: Money,
@@ -206,6 +208,15 @@ impl ScopeLog {
         self.reserved_tokens += estimate.tokens.count();
         let cost = estimate.cost.as_nanos();
         self.each_period(at, |money| money.reserved += cost);
+        let known = std::mem::take(&mut self.budgets);
+        for rule in rules {
+            if let Rule::Budget { limit, period, .. } = *rule {
+                let limit = limit.as_nanos();
+                let of = known.iter().find(|one| (one.0, one.1) == (period, limit));
+                let new = (period, limit, Timestamp::default(), 0);
+                self.budgets.push(of.copied().unwrap_or(new));
+            }
+        }
         for rule in rules {
             match *rule {
                 Rule::Window { meter, window, .. } => {

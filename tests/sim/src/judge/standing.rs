@@ -105,7 +105,8 @@ impl Judge {
     }
 
     /// The world has come to rest: nothing is open, and every record is in the bucket, once, in order.
-    pub(crate) fn at_rest(&mut self, objects: &[(String, String)]) -> Verdict {
+    pub(crate) fn at_rest(&mut self, objects: &[(String, String)], receivers: &[&str]) -> Verdict {
+        self.all_heard(receivers)?;
         ensure!(
             self,
             self.open.is_empty(),

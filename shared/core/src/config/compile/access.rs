@@ -305,7 +305,7 @@ impl Check {
 }
 
 /// An address that is encrypted or stays on this machine, and that carries nothing but a place.
-fn check_address(text: &str) -> Result<(), (&'static str, &'static str)> {
+pub(super) fn check_address(text: &str) -> Result<(), (&'static str, &'static str)> {
     const HINT: &str = "write scheme, host and path only, such as \"https://api.example.com/v1\"";
     if text.contains(['{', '}', '$']) {
         return Err((
@@ -334,7 +334,7 @@ fn check_address(text: &str) -> Result<(), (&'static str, &'static str)> {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || address
