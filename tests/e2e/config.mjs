@@ -12,6 +12,9 @@ export const SECRETS = {
 /** What the identifiers of files and batches are sealed with. */
 export const ID_KEY = 'identifiers-of-the-tests-0123456789abcdef';
 
+/** What signs receipts: every scenario and every client meets them. */
+export const RECEIPT_KEY = 'e2e:mOrY2XAG0TYWqYlxq76ZLOF-FF5fl7ehvgjgzYCXLP0:iY5fM2ZwgZOiV_Zxt8AYL2O50NTqhDzneLlAQ-yV9Ok';
+
 const PROVIDERS = {
   'mock-openai': { dialect: 'openai', path: '/openai/v1', key: 'MOCK_OPENAI_KEY', quirks: { max_completion_tokens: true, developer_role: true } },
   'mock-backup': { dialect: 'openai', path: '/backup/v1', key: 'MOCK_BACKUP_KEY', quirks: { max_completion_tokens: true, developer_role: true } },

@@ -15,7 +15,7 @@ import { gunzipSync } from 'node:zlib';
 import { Response as MiniflareResponse } from 'miniflare';
 
 import { start as startWorkerd } from '../../edge/cloudflare/dev/gateway.mjs';
-import { ID_KEY, SECRETS, configDocument } from './config.mjs';
+import { ID_KEY, RECEIPT_KEY, SECRETS, configDocument } from './config.mjs';
 import { json, until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
@@ -106,10 +106,10 @@ export class Gateway {
     return until(() => this.standing(org), standing => standing.open === 0 && standing.outbox === 0, waitMs);
   }
 
-  /** Every usage record in the bucket, in the order of the objects' names. A batch's first line is its header. */
+  /** Every usage record in the bucket, in the order of the objects' names; refusals and changes are none. A batch's first line is its header. */
   async records() {
     const objects = (await this.objects()).sort((a, b) => (a.name < b.name ? -1 : 1));
-    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').slice(1, -1).map(line => ({ ...JSON.parse(line), object: name })));
+    return objects.flatMap(({ name, bytes }) => gunzipSync(bytes).toString('utf8').split('\n').slice(1, -1).map(line => ({ ...JSON.parse(line), object: name }))).filter(record => record.cost_nano_usd !== undefined);
   }
 
   /** The records by request, once they satisfy (or the time is up). */
@@ -180,7 +180,7 @@ class WorkerdGateway extends Gateway {
     } : {};
     const { gateway, url } = await startWorkerd({
       build: path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build')), state: folder, document, log: Boolean(process.env.SLUICE_E2E_LOG),
-      bindings: { ...SECRETS, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY }, isolates, ...flaky,
+      bindings: { ...SECRETS, SLUICE_RECEIPT_KEY: RECEIPT_KEY, ...secrets, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY }, isolates, ...flaky,
     });
     this.#miniflare = gateway;
     this.url = url;

@@ -12,7 +12,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 import { startBucket } from './bucket.mjs';
-import { SECRETS, configDocument } from './config.mjs';
+import { ID_KEY, RECEIPT_KEY, SECRETS, configDocument } from './config.mjs';
 import { Gateway } from './gateway.mjs';
 import { send, until } from './http.mjs';
 
@@ -119,7 +119,7 @@ class SpinGateway extends Gateway {
     const { folder, manifest, redis, bucket, retention } = this.#options;
     const port = await freePort();
     const variables = {
-      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
+      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY, SLUICE_RECEIPT_KEY: RECEIPT_KEY, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
       SLUICE_RECORDS_URL: bucket.url, SLUICE_RECORDS_HOST: bucket.host, SLUICE_RECORDS_REGION: CREDENTIALS.region, SLUICE_RECORDS_RETENTION: retention,
       SLUICE_RECORDS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
     };

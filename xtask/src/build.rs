@@ -52,9 +52,9 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
     } else {
         // What is half done must not pass for done.
         fs::write(&stamp_path, "").map_err(doing(OUT))?;
-        step("wasm-bindgen", || bind(&wasm))?;
+        step("wasm-bindgen", || bind(&wasm, Path::new(OUT)))?;
         if release {
-            step("wasm-opt", optimize)?;
+            step("wasm-opt", || optimize(Path::new(OUT)))?;
         }
         fs::write(&stamp_path, stamp).map_err(doing(OUT))?;
     }
@@ -144,21 +144,65 @@ fn javascript_string(text: &str) -> String {
 
 /// Compiles the worker and returns where its wasm is.
 fn compile(release: bool) -> Result<PathBuf, Failure> {
+    let root = std::env::current_dir().map_err(doing("this folder"))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    compile_at(&root, Path::new(&target), release)
+}
+
+/// Compiles the worker of the source at `root`.
+pub(crate) fn compile_at(root: &Path, target: &Path, release: bool) -> Result<PathBuf, Failure> {
     let profile = if release { "release" } else { "edge-dev" };
     let mut cargo = tools::cargo();
-    cargo.args([
-        "build",
-        "--package",
-        "sluice-cloudflare",
-        "--profile",
-        profile,
-    ]);
-    step::run(cargo.args(["--target", tools::WASM_TARGET]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(Path::new(&target)
+    cargo
+        .current_dir(root)
+        .args(["build", "--locked", "--package", "sluice-cloudflare"])
+        .args(["--profile", profile, "--target", tools::WASM_TARGET])
+        .arg("--target-dir")
+        .arg(target);
+    if release {
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped(root).join("\x1f"));
+        cargo.env_remove("RUSTFLAGS");
+    }
+    step::run(&mut cargo)?;
+    Ok(target
         .join(tools::WASM_TARGET)
         .join(profile)
         .join("sluice_cloudflare.wasm"))
+}
+
+/// Flags that keep this machine's paths out of what is built, so that the same source gives the same bytes anywhere.
+fn remapped(root: &Path) -> Vec<String> {
+    let mut flags: Vec<String> = std::env::var("RUSTFLAGS")
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let mut remap = |from: &Path, to: &str| {
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    };
+    remap(root, "/sluice");
+    if let Some(home) = cargo_home() {
+        remap(&home, "/cargo");
+    }
+    // Where the standard library's source is installed, the compiler writes its path.
+    let sysroot = step::output(Command::new("rustc").args(["--print", "sysroot"]));
+    let version = step::output(Command::new("rustc").arg("-vV")).unwrap_or_default();
+    let commit = version
+        .lines()
+        .find_map(|line| line.strip_prefix("commit-hash: "));
+    if let (Some(sysroot), Some(commit)) = (sysroot, commit) {
+        let source = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");
+        remap(&source, &format!("/rustc/{commit}"));
+    }
+    flags
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"));
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| home.map(|home| Path::new(&home).join(".cargo")))
 }
 
 /// Wrangler builds through this too, and says what for.
@@ -184,7 +228,7 @@ fn stamp(wasm: &Path, release: bool) -> Result<String, Failure> {
 }
 
 /// Makes the wasm's JavaScript side.
-fn bind(wasm: &Path) -> Result<(), Failure> {
+pub(crate) fn bind(wasm: &Path, out: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("wasm-bindgen: {error:#}"));
     let mut output = Bindgen::new()
         .input_path(wasm)
@@ -199,8 +243,8 @@ fn bind(wasm: &Path) -> Result<(), Failure> {
     // The bundlers at hand do not know the source phase of imports; the platform's plain import means the same.
     let javascript = one_import_each(&output.js().replace("import source ", "import "));
     let binary = output.wasm_mut().emit_wasm();
-    write_if_changed(&Path::new(OUT).join("index.js"), javascript.as_bytes())?;
-    write_if_changed(&Path::new(OUT).join("index_bg.wasm"), &binary)
+    write_if_changed(&out.join("index.js"), javascript.as_bytes())?;
+    write_if_changed(&out.join("index_bg.wasm"), &binary)
 }
 
 /// Leaves out what a module's further `import * as importN` lines repeat: bundlers warn of the repeated keys.
@@ -230,8 +274,8 @@ fn one_import_each(javascript: &str) -> String {
 }
 
 /// Makes the wasm smaller and quicker.
-fn optimize() -> Result<(), Failure> {
-    let wasm = format!("{OUT}/index_bg.wasm");
+pub(crate) fn optimize(out: &Path) -> Result<(), Failure> {
+    let wasm = out.join("index_bg.wasm").display().to_string();
     step::run(
         Command::new("node")
             .arg("node_modules/binaryen/bin/wasm-opt")

@@ -9,6 +9,7 @@ mod fuzz;
 mod manifest;
 mod mutations;
 mod options;
+mod reproduce;
 mod sim;
 mod spin;
 mod step;
@@ -31,6 +32,8 @@ commands:
           build/spin/ and write its manifest
   dev     build and serve the gateway           [--release] [--config FILE] [--port N] [--host ADDRESS]
                                                 [--state DIR] [--ready-file FILE]
+  reproduce
+          build the worker's wasm at two paths and compare the bytes
   bench   compare the gateway with a bare       [--seconds N] [--connections 1,16,64] [--kinds chat,burst,paced]
           pass-through worker                   [--state DIR] [--json FILE] [--subject gateway|floor]
                                                 the translation alone, also in wasm: --kinds wire
@@ -80,6 +83,7 @@ fn run() -> Result<(), Failure> {
         "dev" => dev::serve(&Options::parse(&rest, options::ALL)?),
         "bench" => bench::run(&rest),
         "bless" => Options::parse(&rest, &[]).and_then(|_| bless::run()),
+        "reproduce" => Options::parse(&rest, &[]).and_then(|_| reproduce::run()),
         "sim" => sim::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "check" => Options::parse(&rest, &[]).and_then(|_| check::run()),

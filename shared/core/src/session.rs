@@ -70,9 +70,10 @@ impl Session {
     #[must_use]
     pub fn through(downstream: Downstream, include_usage: bool) -> Self {
         let mode = match downstream {
-            Downstream::ChatCompletions | Downstream::Completions => {
-                Mode::Chat(Box::new(StreamTap::new(include_usage)))
+            Downstream::ChatCompletions => {
+                Mode::Chat(Box::new(StreamTap::new(include_usage).mending()))
             }
+            Downstream::Completions => Mode::Chat(Box::new(StreamTap::new(include_usage))),
             Downstream::Responses => Mode::Responses(Box::default()),
             Downstream::Messages | Downstream::GenerateContent(_) => {
                 let tap = EventTap::new(downstream.dialect());

@@ -376,8 +376,12 @@ impl Chat {
     ) -> Result<Translated, DecodeError> {
         if self.passes(target) {
             let seen = self.look(target, body)?;
+            let body = match self.downstream {
+                Downstream::ChatCompletions => passthrough::mended(body),
+                _ => body.clone(),
+            };
             return Ok(Translated {
-                body: body.clone(),
+                body,
                 usage: seen.usage,
                 units: Units::default(),
                 finish: seen.finish,

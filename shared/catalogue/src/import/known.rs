@@ -87,7 +87,9 @@ const NO_SCHEMA: Quirks = Quirks {
     json_schema: Some(false),
     ..PLAIN
 };
-/// What the provider is known to answer with a 400 or 422 (not verified).
+/// What the request types of Mistral's own SDK do not have (2026-11); the API refuses fields that it does not know.
+/// They have `service_tier` with other words, and `logprobs`, `top_logprobs` and `top_k`, which <https://docs.mistral.ai/api>
+/// does not describe: these are left out and named rather than risked.
 const MISTRAL_REFUSES: &[&str] = &[
     "logit_bias",
     "logprobs",
@@ -101,7 +103,9 @@ const MISTRAL_REFUSES: &[&str] = &[
     "verbosity",
     "web_search_options",
 ];
+/// What <https://console.groq.com/docs/openai> lists as answered with a 400; no recorded exchange shows it.
 const GROQ_REFUSES: &[&str] = &["logit_bias", "logprobs", "top_logprobs"];
+/// What <https://inference-docs.cerebras.ai/resources/openai> lists as answered with a 400; no recorded exchange shows it.
 const CEREBRAS_REFUSES: &[&str] = &["frequency_penalty", "logit_bias", "presence_penalty"];
 
 const fn openai(id: &'static str, base_url: &'static str) -> Known {

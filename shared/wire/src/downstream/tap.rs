@@ -3,7 +3,7 @@
 use crate::dialect::{Dialect, StreamDecoder};
 use crate::error::DecodeError;
 use crate::model::Event;
-use crate::openai::passthrough::split::Splitter;
+use crate::openai::passthrough::split::{Forward, Splitter};
 use crate::sse;
 
 /// The empty line that ends an event, in bytes.
@@ -46,7 +46,7 @@ impl EventTap {
         } = self;
         splitter.push(bytes, out, |data| {
             if data.is_empty() {
-                return Ok(true);
+                return Ok(Forward::As);
             }
             let before = events.len();
             frame.clear();
@@ -58,7 +58,8 @@ impl EventTap {
             }
             decoder.push(frame, events)?;
             let mut new = events.iter().skip(before);
-            Ok(!new.any(|event| matches!(event, Event::Failed(_))))
+            let failed = new.any(|event| matches!(event, Event::Failed(_)));
+            Ok((!failed).into())
         })
     }
 

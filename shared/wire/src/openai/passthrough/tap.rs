@@ -12,7 +12,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 use sluice_units::Usage;
 
-use super::split::Splitter;
+use super::mend;
+use super::split::{Forward, Splitter};
 use crate::error::{DecodeError, UpstreamError};
 use crate::openai::{NAME, error, usage};
 use crate::sse;
@@ -21,6 +22,7 @@ use crate::sse;
 #[derive(Debug, Default)]
 pub struct StreamTap {
     include_usage: bool,
+    mends: bool,
     splitter: Splitter,
     seen: Seen,
 }
@@ -35,6 +37,8 @@ struct Seen {
     done: bool,
     error: Option<UpstreamError>,
     failed: bool,
+    /// The chunk at hand is not quite what OpenAI's description says.
+    departs: bool,
 }
 
 /// What all chunks of a stream have in common.
@@ -74,17 +78,31 @@ impl StreamTap {
         }
     }
 
+    /// Puts right in what chunks of a chat depart from OpenAI's description.
+    #[must_use]
+    pub fn mending(self) -> Self {
+        Self {
+            mends: true,
+            ..self
+        }
+    }
+
     /// Takes the provider's next bytes and appends those that the caller gets.
     ///
     /// # Errors
     /// [`DecodeError`] when an event is too large or no chunk; the stream is over then.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let (seen, include_usage) = (&mut self.seen, self.include_usage);
+        let (seen, include_usage, mends) = (&mut self.seen, self.include_usage, self.mends);
         self.splitter.push(bytes, out, |data| {
             if seen.failed {
-                return Ok(false);
+                return Ok(Forward::Not);
             }
-            seen.look(data, include_usage)
+            let forward = seen.look(data, include_usage)?;
+            let departs = std::mem::take(&mut seen.departs);
+            if !(forward && mends && departs) {
+                return Ok(forward.into());
+            }
+            Ok(mend::chunk(data).map_or(Forward::As, Forward::With))
         })
     }
 
@@ -189,7 +207,9 @@ impl Seen {
                 dialect: NAME,
                 detail: error.to_string(),
             })?;
+        self.departs = chunk.system_fingerprint || chunk.object.as_deref() != Some(mend::CHUNK);
         let choices = chunk.choices.unwrap_or_default();
+        self.departs |= choices.iter().any(|choice| choice.finish_reason.is_none());
         let suspicious = chunk.error.is_some()
             || chunk.object.as_deref() == Some(error::FLAT)
             || choices.iter().any(Choice::failed)
@@ -218,7 +238,7 @@ impl Seen {
     fn choice(&mut self, choice: &Choice<'_>) {
         let bit = 1_u128.checked_shl(choice.index).unwrap_or(0);
         self.unfinished.begun |= bit;
-        if let Some(word) = choice.finish_reason.as_deref() {
+        if let Some(word) = choice.word() {
             self.unfinished.ended |= bit;
             if self.finish.as_deref() != Some(word) {
                 self.finish = Some(word.to_owned());
@@ -247,8 +267,21 @@ struct Chunk<'a> {
     error: Option<IgnoredAny>,
     #[serde(borrow, default)]
     object: Option<Cow<'a, str>>,
+    /// Whether it is there, and `null`.
+    #[serde(default, deserialize_with = "is_null")]
+    system_fingerprint: bool,
     #[serde(default)]
     x_groq: Option<Groq>,
+}
+
+fn there<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<Cow<'a, str>>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+fn is_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::<IgnoredAny>::deserialize(deserializer).map(|some| some.is_none())
 }
 
 #[derive(Deserialize)]
@@ -263,8 +296,9 @@ struct Groq {
 struct Choice<'a> {
     #[serde(default)]
     index: u32,
-    #[serde(borrow, default)]
-    finish_reason: Option<Cow<'a, str>>,
+    /// Absent, `null`, or a word.
+    #[serde(borrow, default, deserialize_with = "there")]
+    finish_reason: Option<Option<Cow<'a, str>>>,
     #[serde(default)]
     delta: Option<Written>,
     #[serde(default)]
@@ -272,8 +306,13 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// Why it ended.
+    fn word(&self) -> Option<&str> {
+        self.finish_reason.as_ref()?.as_deref()
+    }
+
     fn failed(&self) -> bool {
-        self.error.is_some() || self.finish_reason.as_deref() == Some("error")
+        self.error.is_some() || self.word() == Some("error")
     }
 }
 

@@ -11,7 +11,7 @@ use sluice_units::Usage;
 use super::{Look, Outside};
 use crate::error::{DecodeError, UpstreamError};
 use crate::openai::error;
-use crate::openai::passthrough::split::Splitter;
+use crate::openai::passthrough::split::{Forward, Splitter};
 use crate::responses::NAME;
 use crate::responses::frames::write_error;
 
@@ -59,7 +59,8 @@ impl StreamTap {
     /// [`DecodeError`] when an event is too large or none of this dialect's; the stream is over then.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let seen = &mut self.seen;
-        self.splitter.push(bytes, out, |data| seen.look(data))
+        self.splitter
+            .push(bytes, out, |data| seen.look(data).map(Forward::from))
     }
 
     /// Says that no more bytes come. A last event without its empty line is forwarded if it is whole.
