@@ -78,9 +78,9 @@ pub struct Config {
     offers: Vec<Offer>,
     routes: BTreeMap<String, Arc<Route>>,
     orgs: BTreeMap<OrgId, Org>,
-    notify_secrets: Vec<String>,
     regions: BTreeMap<Region, Arc<RegionRules>>,
     ledgers: Ledgers,
+    notify_secrets: Vec<String>,
 }
 
 /// Each organisation's ledger in each region.

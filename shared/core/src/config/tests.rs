@@ -609,6 +609,12 @@ fn a_pinned_caller_who_could_reach_one_unpinned_hop_is_refused_by_its_path() {
             ],
         ),
         (
+            |config| {
+                config["notify"] = json!({"a": {"url": "https://a.example"}, "b": {"url": "https://b.example", "country": "US"}});
+            },
+            &["orgs.acme.teams.eu.region: → notify.a (place: unknown)"],
+        ),
+        (
             |config| config["regions"]["eu"]["countries"] = json!(["DE", "eu"]),
             &[
                 "regions.eu.countries[1]: \"eu\" is not a country",
