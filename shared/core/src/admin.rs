@@ -5,8 +5,8 @@
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sluice_machines::ledger;
 use sluice_machines::registry::{Actor, Command, ConfigVersion, KeyRecord, Reply};
-use sluice_machines::{ledger, limit::Rule};
 use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
 
 use crate::address::{self, allow};
