@@ -13,7 +13,7 @@
 //! [`then_reads`]. [`load`] does both.
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{AppId, KeyId, OrgId, TeamId, Timestamp, UserId};
+use sluice_units::{AppId, KeyId, OrgId, Region, TeamId, Timestamp, UserId};
 
 use crate::limit::Rule;
 
@@ -65,6 +65,15 @@ pub struct KeyRecord {
     /// Each of its requests is on record before its provider is called.
     #[serde(default, skip_serializing_if = "is_false")]
     pub accounting_strict: bool,
+    /// The region that its requests are held to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// The regions that its requests may ask for, among those that the levels above allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Vec<Region>>,
+    /// Its requests hold health data of persons.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub phi: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is refused.

@@ -21,7 +21,7 @@ pub use health::{HealthObject, Look, set_look};
 pub use ledger::{LedgerObject, set_ship_interval};
 pub use notify::set_receivers;
 pub use registry::RegistryObject;
-pub use ship::{ShipError, probe_records};
+pub use ship::{ShipError, Suffixes, probe_records, set_records_suffixes};
 
 #[wasm_bindgen]
 extern "C" {

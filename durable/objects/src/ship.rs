@@ -1,8 +1,11 @@
 //! Ships a batch of records to the store of its region: compressed, under its own name, once.
 //!
 //! The store is a bucket that speaks S3 where the environment names one, with Object Lock where a retention is set;
-//! otherwise the bucket that is bound. A name with the region behind it (`RECORDS_EU`, `SLUICE_RECORDS_URL_EU`) goes
-//! before the plain one, so each region has its own. The same variables open the bucket on Spin.
+//! otherwise the bucket that is bound. What the names end in tells the region (`RECORDS_EU`, `SLUICE_RECORDS_URL_EU`);
+//! which endings a region may have is not decided here. The same variables open the bucket on Spin.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use sluice_machines::chain::ChainKind;
@@ -42,7 +45,9 @@ extern "C" {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ShipError {
     /// There is no store.
-    #[error("there is no store of records: bind a bucket as RECORDS, or set SLUICE_RECORDS_URL")]
+    #[error(
+        "there is no store of the region's records: bind a bucket as RECORDS, or as the configuration names it, or set SLUICE_RECORDS_URL"
+    )]
     None,
     /// What the environment says of the store cannot be used.
     #[error("{name}: {detail}")]
@@ -77,16 +82,25 @@ enum Store {
     S3(Box<Bucket>, Option<Retention>),
 }
 
-/// Looks a name up in the environment, the region's own before the plain one.
+/// What the names of a region's store may end in, in the order in which they are looked for.
+pub type Suffixes = Rc<dyn Fn(Option<&Region>) -> Vec<String>>;
+
+thread_local! {
+    static SUFFIXES: RefCell<Option<Suffixes>> = const { RefCell::new(None) };
+}
+
+/// Says where the records of each region may go.
+pub fn set_records_suffixes(suffixes: Suffixes) {
+    SUFFIXES.set(Some(suffixes));
+}
+
+/// Looks a name up in the environment, with each of the endings that the region's store may have.
 fn found(env: &JsValue, name: &str, region: Option<&Region>) -> JsValue {
-    let own = region.map(|region| {
-        let suffix = region.as_str().to_ascii_uppercase().replace('-', "_");
-        format!("{name}_{suffix}")
-    });
-    own.as_deref()
+    let suffixes = SUFFIXES.with_borrow(|suffixes| suffixes.as_ref().map(|of| of(region)));
+    suffixes
+        .unwrap_or_default()
         .into_iter()
-        .chain([name])
-        .filter_map(|name| Reflect::get(env, &name.into()).ok())
+        .filter_map(|suffix| Reflect::get(env, &format!("{name}{suffix}").into()).ok())
         .find(|value| !value.is_undefined())
         .unwrap_or_default()
 }

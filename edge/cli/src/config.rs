@@ -7,6 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 use sluice_catalogue::Catalogue;
 use sluice_core::config::Config;
+use sluice_core::residency::KnownBy;
 
 use crate::admin::Admin;
 use crate::load::{Loaded, load};
@@ -101,6 +102,7 @@ fn summary(file: &str, loaded: &Loaded) -> String {
     if !secrets.is_empty() {
         let _infallible = writeln!(text, "secrets that must be set: {}", secrets.join(", "));
     }
+    text.push_str(&places(config));
     let unpriced = unpriced(loaded, config);
     if !unpriced.is_empty() {
         let shown: Vec<&str> = unpriced
@@ -118,6 +120,31 @@ fn summary(file: &str, loaded: &Loaded) -> String {
             text,
             "no price is known, so refused wherever a budget stands (write [prices.\"provider/model\"]): {}{more}",
             shown.join(", ")
+        );
+    }
+    text
+}
+
+/// What pinned callers never reach, and which places nobody has confirmed.
+fn places(config: &Config) -> String {
+    let mut text = String::new();
+    for notice in config.closed_to_pinned() {
+        let _infallible = writeln!(text, "{notice}");
+    }
+    let unconfirmed: Vec<String> = config
+        .providers()
+        .filter_map(|provider| {
+            let place = provider
+                .place
+                .filter(|place| place.by == KnownBy::Endpoint)?;
+            Some(format!("{} in {}", provider.id, place.country))
+        })
+        .collect();
+    if config.regions().next().is_some() && !unconfirmed.is_empty() {
+        let _infallible = writeln!(
+            text,
+            "places that only the address says (confirm each, and write country and country_by): {}",
+            unconfirmed.join(", ")
         );
     }
     text

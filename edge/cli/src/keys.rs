@@ -15,7 +15,7 @@ const PAGES_MAX: usize = 1_000;
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a virtual key and show it, once
-    Create(Create),
+    Create(Box<Create>),
     /// List virtual keys; never their secrets
     List {
         /// Only this organisation's
@@ -80,6 +80,15 @@ pub(crate) struct Create {
     /// Put each of its requests on record before its provider is called, which costs a round trip to the ledger
     #[arg(long)]
     accounting_strict: bool,
+    /// Hold its requests to this region
+    #[arg(long)]
+    region: Option<String>,
+    /// A region that its requests may ask for; may be repeated
+    #[arg(long = "may-ask", value_name = "REGION")]
+    regions: Vec<String>,
+    /// Its requests hold health data of persons: only providers with an agreement on record get them
+    #[arg(long)]
+    phi: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -121,6 +130,7 @@ fn creation(create: &Create) -> Value {
         ("user", create.user.as_ref()),
         ("name", create.name.as_ref()),
         ("expires_after", create.expires.as_ref()),
+        ("region", create.region.as_ref()),
     ];
     let said = said
         .into_iter()
@@ -128,6 +138,12 @@ fn creation(create: &Create) -> Value {
     let mut fields: Map<String, Value> = said.collect();
     if !create.models.is_empty() {
         fields.insert("models".to_owned(), json!(create.models));
+    }
+    if !create.regions.is_empty() {
+        fields.insert("regions".to_owned(), json!(create.regions));
+    }
+    if create.phi {
+        fields.insert("data".to_owned(), json!("phi"));
     }
     if create.accounting_strict {
         fields.insert("accounting".to_owned(), json!("strict"));

@@ -8,6 +8,7 @@ mod admin;
 mod audit;
 mod catalogue;
 mod config;
+mod explain;
 mod keys;
 pub mod load;
 mod receipt;
@@ -59,6 +60,8 @@ enum Command {
     /// Change the configuration of a running gateway
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Say what a request by a key would do at a running gateway, without sending it
+    Explain(explain::Explain),
     /// Look into the built-in catalogue of providers and models, or build it anew
     #[command(subcommand)]
     Catalogue(catalogue::CatalogueCommand),
@@ -103,6 +106,13 @@ pub enum Failure {
     Admin(admin::AdminError),
     /// What should be a key's identifier cannot be one. Not shown: it may be the secret.
     NotAnIdentifier,
+    /// A request's file holds no JSON.
+    Request {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: serde_json::Error,
+    },
     /// A declared key cannot be brought about.
     Declared {
         /// Which, or the file where it is not known.
@@ -168,6 +178,7 @@ impl fmt::Display for Failure {
                 f,
                 "that is not a key's identifier; `sluice key list` shows them (never give the secret itself)"
             ),
+            Self::Request { path, error } => writeln!(f, "{}: {error}", path.display()),
             Self::Declared { key, problem } => writeln!(f, "{key}: {problem}"),
             Self::NotInCatalogue(name) => writeln!(
                 f,
@@ -210,6 +221,7 @@ pub fn run(arguments: Arguments) -> Result<String, Failure> {
         Command::Compile { file, out } => config::compile(&file, &out),
         Command::Key(command) => keys::run(command),
         Command::Config(command) => config::run(command),
+        Command::Explain(explain) => explain::run(&explain),
         Command::Catalogue(command) => catalogue::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Receipt(command) => receipt::run(command),

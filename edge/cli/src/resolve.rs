@@ -9,6 +9,8 @@ use sluice_core::config::{
 
 use crate::similar::similar;
 
+mod place;
+
 /// What stands for the region in the catalogue's addresses.
 const REGION: &str = "${REGION}";
 /// What stands for the account's own name in Azure's.
@@ -29,6 +31,7 @@ pub(crate) fn resolve(document: &mut Document, catalogue: &Catalogue) -> Vec<Iss
                 let models = catalogue.models(facts);
                 complete_models(name, provider, prices, models);
                 complete(provider, facts);
+                issues.extend(place::complete(name, provider, facts));
             }
             None if wanted.is_some() => {
                 issues.push(unknown(name, wanted_name, catalogue));
@@ -192,6 +195,8 @@ fn model_document(facts: &ModelFacts) -> ModelDocument {
         output_tokens_max: facts.output,
         capabilities: Some(capabilities.collect()),
         deployment: None,
+        country: None,
+        country_by: None,
         quirks,
     }
 }

@@ -346,3 +346,43 @@ fn the_catalogue_is_shown() {
         "the catalogue knows no \"gpt-99\"; `sluice catalogue list` shows the providers\n"
     );
 }
+
+#[test]
+fn a_request_is_explained_as_the_gateway_tells_it() {
+    let folder = folder("explain");
+    let file = folder.join("request.json");
+    fs::write(&file, r#"{"model": "smart"}"#).unwrap();
+    let answer = r#"{"key": "key_1", "caller": {"org": "acme", "team": "eu", "app": null, "user": null},
+        "residency": {"region": "eu", "data": null, "ledger": "eu/acme", "jurisdiction": "eu", "bucket": "RECORDS_EU"},
+        "targets": [{"provider": "frankfurt", "model": "gpt", "place": "DE", "place_by": "contract", "usd_at_most": "0.001", "dropped": ["seed"]}],
+        "closed": [{"provider": "ohio", "model": "gpt", "because": "provider ohio (place: US, declared)"}],
+        "reservation": {"input_tokens": 10, "output_tokens": 50, "usd": "0.001"},
+        "would": {"be_refused": {"status": 429, "code": "rate_limit_exceeded", "message": "Too many."}}}"#;
+    let arguments = [
+        "explain",
+        file.to_str().unwrap(),
+        "--key",
+        "key_1",
+        "--header",
+        "X-Gateway-Region: eu",
+    ];
+    let (asked, output) = run(&arguments, vec![(200, answer)]);
+    let body = r#"{"key":"key_1","request":{"model":"smart"},"path":"/v1/chat/completions","headers":{"X-Gateway-Region":"eu"}}"#;
+    assert_eq!(asked, [format!("POST /admin/explain {body}")]);
+    let expected = "the request would be refused: 429 rate_limit_exceeded: Too many.
+org, team, app, user: acme, eu, -, -
+region: eu; ledger: eu/acme; jurisdiction: eu; records: RECORDS_EU; data: -
+reserves at most 10 input tokens, 50 output tokens, 0.001 USD
+target         place        USD at most  dropped
+frankfurt/gpt  DE contract  0.001        seed
+ohio/gpt       never        -            provider ohio (place: US, declared)
+";
+    assert_eq!(out(&output), expected);
+    fs::write(&file, "no json").unwrap();
+    let output = sluice(&arguments).output().unwrap();
+    assert!(
+        err(&output).contains("request.json: expected"),
+        "{}",
+        err(&output)
+    );
+}

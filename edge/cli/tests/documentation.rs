@@ -9,9 +9,10 @@ use sluice_catalogue::Catalogue;
 use sluice_cli::load::load;
 
 /// Each table of the page, by its heading (or the line before it), and a file in which its field `nonsense` is wrong.
-const TABLES: [(&str, &str); 24] = [
+const TABLES: [(&str, &str); 25] = [
     ("### `[gateway]`", "[gateway]\nnonsense = 1"),
     ("### `[accounting]`", "[accounting]\nnonsense = 1"),
+    ("### `[regions.<name>]`", "[regions.eu]\nnonsense = 1"),
     (
         "### `[providers.<name>]`",
         "[providers.openai]\nnonsense = 1",

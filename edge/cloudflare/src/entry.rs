@@ -14,7 +14,7 @@ use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
-use sluice_units::{ProviderId, Region};
+use sluice_units::ProviderId;
 use wasm_bindgen::prelude::*;
 
 use crate::answer::PipeSink;
@@ -25,7 +25,7 @@ use crate::{glue, headers};
 /// What this instance was started with.
 struct Instance {
     isolate: Rc<Isolate>,
-    region: Region,
+    deployment: Rc<Deployment>,
 }
 
 thread_local! {
@@ -45,15 +45,14 @@ pub fn start(document: String) -> Result<(), JsError> {
             glue::died();
         }
     }));
-    let Deployment {
-        region,
-        ship_interval,
-        receivers,
-    } = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
-    sluice_objects::set_ship_interval(ship_interval);
-    sluice_objects::set_receivers(receivers);
+    let deployment = Deployment::read(&document).map_err(|error| JsError::new(&error))?;
+    sluice_objects::set_ship_interval(deployment.ship_interval);
+    sluice_objects::set_receivers(deployment.receivers.clone());
+    let deployment = Rc::new(deployment);
+    let places = Rc::clone(&deployment);
+    sluice_objects::set_records_suffixes(Rc::new(move |region| places.records_suffixes(region)));
     let instance = Instance {
-        region,
+        deployment,
         isolate: Rc::new(Isolate::new(document)),
     };
     INSTANCE.set(Some(Rc::new(instance)));
@@ -70,8 +69,8 @@ fn look(
     let (env, context) = (env.clone(), context.clone());
     Box::pin(async move {
         let instance = INSTANCE.with_borrow(Clone::clone)?;
-        let region = instance.region.clone();
-        let worker = Worker::new(JsValue::UNDEFINED, env, context, region);
+        let deployment = Rc::clone(&instance.deployment);
+        let worker = Worker::new(JsValue::UNDEFINED, env, context, deployment);
         look::look(&worker, &instance.isolate, &provider).await
     })
 }
@@ -94,7 +93,12 @@ async fn serve(
         return Err(JsError::new("the instance was not started").into());
     };
     let head = headers::request(&glue::head(&request));
-    let worker = Worker::new(request.clone(), env, context, instance.region.clone());
+    let worker = Worker::new(
+        request.clone(),
+        env,
+        context,
+        Rc::clone(&instance.deployment),
+    );
     let answer = match head {
         Some(head) => gateway::handle(&worker, &instance.isolate, head).await,
         None => Answer::unreadable(),

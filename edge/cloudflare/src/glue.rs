@@ -98,6 +98,13 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub(crate) fn ask(namespace: &JsValue, name: &str, text: &str) -> Result<Promise, JsValue>;
 
+    #[wasm_bindgen(catch)]
+    pub(crate) fn under(
+        namespace: &JsValue,
+        jurisdiction: &str,
+        is_own_machine: bool,
+    ) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = lookUp)]
     pub(crate) fn look_up(namespace: &JsValue, key: &str) -> Result<Promise, JsValue>;
 

@@ -6,13 +6,15 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use js_sys::{Promise, Reflect, Uint8Array};
+use sluice_core::config::Deployment;
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
+use sluice_core::residency::Permitted;
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{health, ledger, registry};
-use sluice_units::{LedgerId, Region, Secret, Span, Timestamp};
+use sluice_units::{Jurisdiction, LedgerId, Secret, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 
 use crate::body::{self, Body};
@@ -29,6 +31,11 @@ const REGISTRY: &str = "REGISTRY";
 const REGISTRY_NAME: &str = "registry";
 /// The namespace with the read copy of the keys.
 const KEYS: &str = "KEYS";
+/// Who runs the machines. The operator's word where they are not Cloudflare's: they are in the regions that the
+/// configuration names, since the runtime itself knows no jurisdictions.
+const MACHINES: &str = "SLUICE_MACHINES";
+/// The operator does.
+const MACHINES_OWN: &str = "own";
 /// The longest wait that the platform's timers take, in milliseconds.
 const TIMER_MILLIS_MAX: i64 = i32::MAX as i64;
 
@@ -40,19 +47,24 @@ struct Inner {
     request: JsValue,
     env: JsValue,
     context: JsValue,
-    region: Region,
+    deployment: Rc<Deployment>,
     upload: OnceCell<glue::Upload>,
     now: Cell<Timestamp>,
 }
 
 impl Worker {
     /// The platform for one request.
-    pub(crate) fn new(request: JsValue, env: JsValue, context: JsValue, region: Region) -> Self {
+    pub(crate) fn new(
+        request: JsValue,
+        env: JsValue,
+        context: JsValue,
+        deployment: Rc<Deployment>,
+    ) -> Self {
         Self(Rc::new(Inner {
             request,
             env,
             context,
-            region,
+            deployment,
             upload: OnceCell::new(),
             now: Cell::new(Timestamp::default()),
         }))
@@ -75,18 +87,42 @@ impl Worker {
             })
     }
 
+    /// A namespace's objects under a jurisdiction: where the platform keeps none, there are none.
+    fn under(
+        &self,
+        name: &'static str,
+        jurisdiction: Option<Jurisdiction>,
+    ) -> Result<JsValue, StoreError> {
+        let namespace = self.binding(name)?;
+        let Some(jurisdiction) = jurisdiction else {
+            return Ok(namespace);
+        };
+        let said = Reflect::get(&self.0.env, &MACHINES.into()).unwrap_or_default();
+        let is_own = said.as_string().as_deref() == Some(MACHINES_OWN);
+        glue::under(&namespace, jurisdiction.as_str(), is_own).map_err(|error| {
+            StoreError::Unavailable {
+                store: name,
+                detail: format!(
+                    "no objects under the jurisdiction {}: {}",
+                    jurisdiction.as_str(),
+                    glue::message(&error)
+                ),
+            }
+        })
+    }
+
     /// Asks an object and reads its answer.
     async fn ask<R: serde::de::DeserializeOwned>(
         &self,
         store: &'static str,
-        namespace: &'static str,
+        namespace: &JsValue,
         name: &str,
         command: &impl serde::Serialize,
     ) -> Result<R, StoreError> {
         let unavailable = |detail: String| StoreError::Unavailable { store, detail };
         let text =
             serde_json::to_string(command).map_err(|error| unavailable(error.to_string()))?;
-        let answer = answer(store, glue::ask(&self.binding(namespace)?, name, &text)).await?;
+        let answer = answer(store, glue::ask(namespace, name, &text)).await?;
         let answer = answer.as_string().unwrap_or_default();
         serde_json::from_slice(answer.as_bytes()).map_err(|error| unavailable(error.to_string()))
     }
@@ -206,25 +242,37 @@ impl Platform for Worker {
         glue::outlive(&self.0.context, work);
     }
 
-    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
-        body::fetch(call).await
+    async fn fetch(
+        &self,
+        call: Permitted<UpstreamCall>,
+    ) -> Result<UpstreamAnswer<Body>, FetchError> {
+        body::fetch(call.into_inner()).await
     }
 
     async fn ledger(
         &self,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         call: &ledger::Call,
     ) -> Result<ledger::Answer, StoreError> {
-        self.ask("ledger", LEDGER, ledger.name(), call).await
+        let namespace = self.under(LEDGER, ledger.jurisdiction())?;
+        self.ask("ledger", &namespace, ledger.name(), call).await
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
-        self.ask("registry", REGISTRY, REGISTRY_NAME, command).await
+        let namespace = self.binding(REGISTRY)?;
+        self.ask("registry", &namespace, REGISTRY_NAME, command)
+            .await
     }
 
     async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
-        let name = self.0.region.as_str();
-        self.ask("health", HEALTH, name, command).await
+        let Deployment {
+            region,
+            jurisdiction,
+            ..
+        } = &*self.0.deployment;
+        let namespace = self.under(HEALTH, *jurisdiction)?;
+        self.ask("health", &namespace, region.as_str(), command)
+            .await
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

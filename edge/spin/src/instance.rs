@@ -69,6 +69,7 @@ pub(crate) struct Instance {
     pub(crate) heads: RefCell<BTreeMap<String, Head>>,
     /// The SHA-256 of the component, where the build has written it down.
     pub(crate) code_hash: Option<String>,
+    /// The region that its machines are in, as the configuration declares.
     region: Region,
     warmth: RefCell<Warmth>,
 }
@@ -106,6 +107,7 @@ impl Instance {
             region,
             ship_interval,
             receivers,
+            ..
         } = Deployment::read(&text).map_err(StartError::Document)?;
         let store = variables::get("sluice_store");
         Ok(Self {
@@ -158,9 +160,11 @@ impl Instance {
     pub(crate) fn health(&self) -> String {
         format!("health/{}", self.region)
     }
-}
 
-/// A ledger's name in the store.
-pub(crate) fn ledger(id: &LedgerId) -> String {
-    format!("{LEDGERS}{}", id.name())
+    /// A ledger's name in the store. None for one that must stay in a region, unless this component and its stores are
+    /// there: nothing here knows jurisdictions.
+    pub(crate) fn ledger(&self, id: &LedgerId) -> Option<String> {
+        let is_here = self.region == *id.region();
+        (id.jurisdiction().is_none() || is_here).then(|| format!("{LEDGERS}{}", id.name()))
+    }
 }

@@ -11,6 +11,7 @@ use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
 use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
+use sluice_core::residency::Permitted;
 use sluice_machines::registry::KeyRecord;
 use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp, base64url};
@@ -20,7 +21,7 @@ use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::answer::Presence;
 use crate::event::event;
-use crate::instance::{self, Instance, REGISTRY};
+use crate::instance::{Instance, REGISTRY};
 use crate::store::Failure;
 use crate::tasks::{Asked, Measured};
 use crate::upstream::{self, Body};
@@ -202,18 +203,29 @@ impl Platform for Spin {
         wit_bindgen::spawn(work);
     }
 
-    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
-        upstream::fetch(call).await
+    async fn fetch(
+        &self,
+        call: Permitted<UpstreamCall>,
+    ) -> Result<UpstreamAnswer<Body>, FetchError> {
+        upstream::fetch(call.into_inner()).await
     }
 
     /// The registry is next door and is asked for its own news: nothing rides on what is said to a ledger.
     async fn ledger(
         &self,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         call: &ledger::Call,
     ) -> Result<ledger::Answer, StoreError> {
         let instance = &self.0.instance;
-        let object = instance::ledger(ledger);
+        let object = instance
+            .ledger(ledger)
+            .ok_or_else(|| StoreError::Unavailable {
+                store: "ledger",
+                detail: format!(
+                    "{} is pinned, and this component is in another region",
+                    ledger.name()
+                ),
+            })?;
         let replies = combine::run(instance, &object, &call.commands)
             .await
             .map_err(unavailable("ledger"))?;

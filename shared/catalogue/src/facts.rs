@@ -44,6 +44,8 @@ line! {
         fields_refused: Vec<String>,
         /// Its addresses by region.
         endpoints: BTreeMap<String, String>,
+        /// The country of each of its regions: two letters, or `EU`.
+        countries: BTreeMap<String, String>,
         /// Whether it can serve from within the EU. A default to be confirmed, never a proof.
         eu: Option<String>,
         /// Whether it signs a business associate agreement (HIPAA). A default to be confirmed, never a proof.

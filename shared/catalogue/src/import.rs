@@ -7,6 +7,7 @@
 
 mod known;
 mod models_dev;
+mod places;
 mod price_file;
 mod regions;
 
@@ -73,6 +74,7 @@ pub fn import(models_dev: &str, prices: &str, regions: &str) -> Result<Imported,
         table: "table of regions",
         problem,
     })?;
+    places::add(&mut gathered);
     let write = |problem| ImportError {
         table: "result",
         problem,

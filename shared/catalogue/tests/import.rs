@@ -259,7 +259,7 @@ fn regions_are_taken_by_alias_and_by_list() {
     assert!(google.contains(r#""aliases":["gemini"]"#));
     assert!(
         google.ends_with(
-            r#""endpoints":{"eu":"https://eu"},"eu":"yes","baa":"no","confidence":"doc"}"#
+            r#""endpoints":{"eu":"https://eu"},"countries":{"eu":"EU"},"eu":"yes","baa":"no","confidence":"doc"}"#
         )
     );
     assert!(imported.providers.contains(r#""eu":"to be confirmed""#));

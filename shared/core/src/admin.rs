@@ -2,28 +2,26 @@
 //!
 //! Everything here goes to the authorities, never to copies.
 
+mod explain;
+mod keys;
+
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_machines::registry::{Actor, Command, ConfigVersion, KeyRecord, Reply};
-use sluice_machines::{ledger, limit::Rule};
-use sluice_units::{AppId, KeyId, OrgId, Span, TeamId, Timestamp, UserId};
+use sluice_machines::ledger;
+use sluice_machines::registry::{Actor, Command, ConfigVersion, Reply};
+use sluice_units::{OrgId, Region, Span};
 
 use crate::address::{self, allow};
-use crate::config::{AccountingName, BudgetDocument, Config, Document, Issue, LimitDocument};
+use crate::config::{Config, Document, Issue};
 use crate::gateway::{Answer, Context};
-use crate::hash::{same_secret, sha256_hex};
+use crate::hash::same_secret;
 use crate::platform::Platform;
 use crate::problem::Problem;
-use crate::secret_key;
+use crate::residency;
 
 /// The secret that holds the admin token.
 pub const TOKEN_SECRET: &str = "SLUICE_ADMIN_TOKEN";
-const PAGE_MAX: u32 = 500;
-const NAME_BYTES_MAX: usize = 200;
-const PATTERNS_MAX: usize = 64;
-const LIFE_DEFAULT: Span = Span::from_seconds(90 * 86_400);
-const LIFE_MAX: Span = Span::from_seconds(10 * 365 * 86_400);
 const TEXT_BYTES_MAX: usize = 500;
 /// A version is one row of at most 2 MB, in which quotes are escaped.
 const DOCUMENT_BYTES_MAX: usize = 1_000_000;
@@ -36,9 +34,9 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
         "/admin/keys" => {
             allow(context.head, &[Method::GET, Method::POST])?;
             if context.head.method == Method::POST {
-                create_key(context).await?
+                keys::create_key(context).await?
             } else {
-                list_keys(context).await?
+                keys::list_keys(context).await?
             }
         }
         "/admin/config" => {
@@ -48,6 +46,10 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
             } else {
                 show_config(context).await?
             }
+        }
+        "/admin/explain" => {
+            allow(context.head, &[Method::POST])?;
+            explain::explain(context).await?
         }
         "/admin/ledger" => {
             allow(context.head, &[Method::GET])?;
@@ -63,13 +65,13 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
         {
             Some(id) => {
                 allow(context.head, &[Method::POST])?;
-                revoke_key(context, id).await?
+                keys::revoke_key(context, id).await?
             }
             None => {
                 return Err(Problem::invalid(
                     StatusCode::NOT_FOUND,
                     "unknown_url",
-                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config, /admin/health and /admin/ledger.",
+                    "Unknown admin URL. There are /admin/keys, /admin/keys/{id}/revoke, /admin/config, /admin/explain, /admin/health and /admin/ledger.",
                 ));
             }
         },
@@ -146,235 +148,6 @@ fn actor<P: Platform>(context: &Context<'_, P>) -> Result<Actor, Problem> {
 
 fn invalid(param: &str, message: String) -> Problem {
     Problem::invalid(StatusCode::BAD_REQUEST, "invalid_value", message).with_param(param)
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct NewKey {
-    name: String,
-    org: Option<OrgId>,
-    team: Option<TeamId>,
-    app: Option<AppId>,
-    user: Option<UserId>,
-    models: Vec<String>,
-    strict: bool,
-    accounting: Option<AccountingName>,
-    limits: Vec<LimitDocument>,
-    budgets: Vec<BudgetDocument>,
-    expires_after: Option<String>,
-}
-
-async fn create_key<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
-    let asked: NewKey = read(context).await?;
-    let random = [context.p.random(), context.p.random(), context.p.random()];
-    let secret = secret_key::mint(&random);
-    let id = KeyId::new(&secret_key::identifier("key_", context.p.random()))
-        .map_err(|_| Problem::bug("a key's identifier"))?;
-    let key = key_record(
-        &context.config,
-        asked,
-        id,
-        sha256_hex(secret.expose().as_bytes()),
-        context.at,
-    )?;
-    let mut shown = key_json(&key, context.at);
-    let command = Command::CreateKey {
-        key: Box::new(key),
-        by: actor(context)?,
-    };
-    match context.p.registry(&command).await? {
-        Reply::Key { .. } => {}
-        _ => return Err(Problem::bug("the registry's answer to CreateKey")),
-    }
-    if let Some(fields) = shown.as_object_mut() {
-        fields.insert("key".to_owned(), Value::String(secret.expose().to_owned()));
-    }
-    Ok(Answer::json(
-        StatusCode::CREATED,
-        shown.to_string().into_bytes(),
-    ))
-}
-
-fn key_record(
-    config: &Config,
-    asked: NewKey,
-    id: KeyId,
-    hash: String,
-    now: Timestamp,
-) -> Result<KeyRecord, Problem> {
-    let org = asked.org.ok_or_else(|| {
-        let known: Vec<&str> = config.orgs().map(OrgId::as_str).collect();
-        Problem::invalid(
-            StatusCode::BAD_REQUEST,
-            "missing_required_parameter",
-            format!(
-                "A key belongs to an organisation: set 'org' to one of {}.",
-                known.join(", ")
-            ),
-        )
-        .with_param("org")
-    })?;
-    if asked.app.is_some() && asked.team.is_none() {
-        return Err(invalid(
-            "app",
-            "An app belongs to a team: set 'team' too.".to_owned(),
-        ));
-    }
-    if asked.name.len() > NAME_BYTES_MAX {
-        return Err(invalid(
-            "name",
-            format!("The name is longer than {NAME_BYTES_MAX} bytes."),
-        ));
-    }
-    if asked.models.len() > PATTERNS_MAX
-        || asked
-            .models
-            .iter()
-            .any(|pattern| pattern.len() > NAME_BYTES_MAX)
-    {
-        return Err(invalid(
-            "models",
-            format!("At most {PATTERNS_MAX} patterns of {NAME_BYTES_MAX} bytes are taken."),
-        ));
-    }
-    let rules = rules(&asked.limits, &asked.budgets)?;
-    let life = life(config, &org, asked.expires_after.as_deref())?;
-    let key = KeyRecord {
-        id,
-        hash,
-        name: asked.name,
-        org,
-        team: asked.team,
-        app: asked.app,
-        user: asked.user,
-        models: asked.models,
-        rules,
-        strict: asked.strict,
-        accounting_strict: asked.accounting == Some(AccountingName::Strict),
-        created_at: now,
-        expires_at: now.plus(life),
-        revoked_at: None,
-    };
-    config.place_of(&key, now).map_err(|gone| {
-        invalid(
-            "org",
-            format!("The configuration does not name this: {gone}."),
-        )
-    })?;
-    Ok(key)
-}
-
-fn life(config: &Config, org: &OrgId, asked: Option<&str>) -> Result<Span, Problem> {
-    match asked {
-        Some(text) => Span::parse(text)
-            .ok()
-            .filter(|life| *life > Span::ZERO && *life <= LIFE_MAX)
-            .ok_or_else(|| {
-                invalid(
-                    "expires_after",
-                    "'expires_after' is a duration of at most ten years, such as \"90d\"."
-                        .to_owned(),
-                )
-            }),
-        None => Ok(config
-            .key_defaults(org)
-            .map_or(LIFE_DEFAULT, |defaults| defaults.expires_after)),
-    }
-}
-
-fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<Vec<Rule>, Problem> {
-    crate::config::rules(limits, budgets).map_err(|issues| {
-        issues.first().map_or_else(
-            || Problem::bug("rules that are wrong in no way"),
-            |issue| invalid(&issue.path.to_string(), issue.to_string()),
-        )
-    })
-}
-
-fn key_json(key: &KeyRecord, now: Timestamp) -> Value {
-    let state = if key.revoked_at.is_some() {
-        "revoked"
-    } else if key.expires_at <= now {
-        "expired"
-    } else {
-        "active"
-    };
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "org": key.org,
-        "team": key.team,
-        "app": key.app,
-        "user": key.user,
-        "models": key.models,
-        "rules": key.rules,
-        "strict": key.strict,
-        "accounting": if key.accounting_strict { "strict" } else { "leased" },
-        "state": state,
-        "created_at": key.created_at.to_string(),
-        "expires_at": key.expires_at.to_string(),
-        "revoked_at": key.revoked_at.map(|at| at.to_string()),
-    })
-}
-
-async fn list_keys<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
-    let org = address::query(context.head, "org")
-        .map(OrgId::new)
-        .transpose()
-        .map_err(|error| invalid("org", format!("'org' {error}.")))?;
-    let after = address::query(context.head, "after")
-        .map(KeyId::new)
-        .transpose()
-        .map_err(|error| invalid("after", format!("'after' {error}.")))?;
-    let limit = match address::query(context.head, "limit") {
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=PAGE_MAX).contains(limit))
-            .ok_or_else(|| {
-                invalid(
-                    "limit",
-                    format!("'limit' is a whole number from 1 to {PAGE_MAX}."),
-                )
-            })?,
-        None => PAGE_MAX,
-    };
-    match context
-        .p
-        .registry(&Command::ListKeys { org, after, limit })
-        .await?
-    {
-        Reply::Keys { keys, next } => {
-            let keys: Vec<Value> = keys.iter().map(|key| key_json(key, context.at)).collect();
-            let body = json!({"object": "list", "data": keys, "next": next});
-            Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
-        }
-        _ => Err(Problem::bug("the registry's answer to ListKeys")),
-    }
-}
-
-async fn revoke_key<P: Platform>(context: &Context<'_, P>, id: &str) -> Result<Answer<P>, Problem> {
-    let unknown = || {
-        Problem::invalid(
-            StatusCode::NOT_FOUND,
-            "key_not_found",
-            "There is no key with this identifier.",
-        )
-    };
-    let id = KeyId::new(id).map_err(|_| unknown())?;
-    let by = actor(context)?;
-    match context.p.registry(&Command::RevokeKey { id, by }).await? {
-        Reply::Key { key } => {
-            // This isolate need not wait for its next refresh.
-            context.isolate.distrust();
-            Ok(Answer::json(
-                StatusCode::OK,
-                key_json(&key, context.at).to_string().into_bytes(),
-            ))
-        }
-        Reply::NotFound => Err(unknown()),
-        _ => Err(Problem::bug("the registry's answer to RevokeKey")),
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -472,7 +245,14 @@ async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Pr
         )
     })?;
     let org = OrgId::new(org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
-    let ledger = context.config.ledger_of(&org);
+    let region = match address::query(context.head, "region") {
+        None => None,
+        Some(name) => Some(
+            Region::new(name).map_err(|error| invalid("region", format!("'region' {error}.")))?,
+        ),
+    };
+    let ledger = context.config.ledger(&org, region.as_ref());
+    let ledger = residency::of_operator(ledger);
     let mut replies = context
         .isolate
         .ask_ledger(context.p, &ledger, vec![ledger::Command::Standing])

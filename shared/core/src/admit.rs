@@ -13,11 +13,12 @@ use sluice_wire::openai::direct::Units;
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
-use crate::config::{Config, Route};
+use crate::config::{Config, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
 use crate::problem::Problem;
+use crate::residency::{Course, Permitted};
 use crate::secret_key;
 use crate::wait::Wait;
 
@@ -48,7 +49,7 @@ pub struct Ask<'a> {
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// Where it leads.
-    pub route: &'a Route,
+    pub course: &'a Course,
     /// What it will use at most, by target; empty where it uses nothing that is paid for.
     pub bounds: Vec<Bound>,
     /// How many answers it wants at once.
@@ -61,7 +62,7 @@ pub struct Ask<'a> {
 #[derive(Debug)]
 pub struct Admitted {
     draft: Record,
-    ledger: LedgerId,
+    ledger: Permitted<LedgerId>,
     headroom: Headroom,
     bound: Bound,
     estimate: Amount,
@@ -81,7 +82,7 @@ impl Admitted {
 
     /// Where it is counted.
     #[must_use]
-    pub const fn ledger(&self) -> &LedgerId {
+    pub const fn ledger(&self) -> &Permitted<LedgerId> {
         &self.ledger
     }
 
@@ -180,6 +181,57 @@ pub async fn reserve<P: Platform>(
     Ok(admitted)
 }
 
+/// What would become of a request: what it would reserve at most, and what the ledger says to it.
+#[derive(Debug)]
+pub struct Weighed {
+    /// What it would use at most, at the dearest target.
+    pub bound: Bound,
+    /// What it would reserve.
+    pub estimate: Amount,
+    /// What would be left, or why it would be refused.
+    pub outcome: Result<Headroom, Denial>,
+}
+
+/// Decides as [`reserve`] does and undoes it in the same commit: nothing of it remains.
+///
+/// # Errors
+/// A 403 when a budget stands and no price is known, a 503 when the ledger does not answer.
+pub async fn weigh<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    config: &Config,
+    caller: &Caller,
+    ask: Ask<'_>,
+) -> Result<Weighed, Problem> {
+    let Estimate {
+        bound,
+        amount,
+        part,
+    } = estimate(config, caller.scopes(), &ask)?;
+    let admission = ledger::Command::Admit(Box::new(Admission {
+        scopes: caller.scopes().to_vec(),
+        estimate: amount,
+        part,
+        ttl: config.accounting.reservation_ttl,
+        draft: draft(caller, &ask, bound, amount),
+    }));
+    let release = ledger::Command::Release {
+        request: ask.request,
+    };
+    let commands = vec![admission, release];
+    let replies = isolate.ask_ledger(p, caller.ledger(), commands).await?;
+    let outcome = match replies.into_iter().next() {
+        Some(ledger::Reply::Admitted(headroom) | ledger::Reply::Cut(_, headroom)) => Ok(headroom),
+        Some(ledger::Reply::Denied(denial)) => Err(denial),
+        _ => return Err(Problem::bug("the ledger's answer to an admission")),
+    };
+    Ok(Weighed {
+        bound,
+        estimate: amount,
+        outcome,
+    })
+}
+
 /// Tries until the request is let in, or is refused for good. Says what of it was, where not all of it.
 async fn let_in<P: Platform>(
     p: &P,
@@ -246,7 +298,7 @@ fn draw<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &mut Admitted) -> b
 }
 
 /// Renews the key's slice behind everything that was drawn from it, if it is time to.
-fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, key: &KeyId) {
+fn renew<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &Permitted<LedgerId>, key: &KeyId) {
     let request = isolate.leases.borrow_mut().renew(p.now(), (ledger, key));
     let Some(request) = request else { return };
     let (lease, number) = (request.lease.clone(), request.number);
@@ -315,6 +367,12 @@ async fn ask_ledger<P: Platform>(
     }
 }
 
+/// How much a target would write at most.
+pub(crate) fn output(config: &Config, target: &TargetRef, bound: Bound) -> Tokens {
+    let output = bound.output.or(target.output_tokens_max);
+    output.unwrap_or(config.accounting.output_tokens)
+}
+
 /// What a request will use at most, and how it can do with less.
 struct Estimate {
     bound: Bound,
@@ -342,11 +400,8 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         each: NanoUsd::ZERO,
         tokens: Tokens::ZERO,
     };
-    for (target, bound) in ask.route.targets.iter().zip(&ask.bounds) {
-        let output = bound
-            .output
-            .or(target.output_tokens_max)
-            .unwrap_or(config.accounting.output_tokens);
+    for (target, bound) in ask.course.targets().zip(&ask.bounds) {
+        let output = output(config, target.get(), *bound);
         let least = ask.least.map_or(output, |least| {
             output.min(Tokens::new(least.count().saturating_mul(ask.choices)))
         });

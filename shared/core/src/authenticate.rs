@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::request::Parts;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{KeyId, LedgerId, Span, Timestamp};
@@ -14,6 +14,7 @@ use crate::hash::sha256_hex;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::problem::Problem;
+use crate::residency::{self, Permitted, Residency};
 use crate::secret_key;
 
 /// A caller whose key is good. Only this module makes one.
@@ -21,6 +22,8 @@ use crate::secret_key;
 pub struct Caller {
     key: Rc<KeyRecord>,
     place: Place,
+    residency: Residency,
+    ledger: Permitted<LedgerId>,
 }
 
 impl Caller {
@@ -44,14 +47,20 @@ impl Caller {
 
     /// The ledger that counts its requests.
     #[must_use]
-    pub const fn ledger(&self) -> &LedgerId {
-        &self.place.ledger
+    pub const fn ledger(&self) -> &Permitted<LedgerId> {
+        &self.ledger
+    }
+
+    /// Where its request's data may go.
+    #[must_use]
+    pub const fn residency(&self) -> &Residency {
+        &self.residency
     }
 
     /// What slices of the allowance are held under: the ledger that grants them, and the key.
     #[must_use]
     pub fn account(&self) -> (&LedgerId, &KeyId) {
-        (&self.place.ledger, &self.key.id)
+        (&self.ledger, &self.key.id)
     }
 
     /// Whether its requests must be on record before their provider is called.
@@ -83,11 +92,16 @@ pub async fn key<P: Platform>(
         .ok_or_else(incorrect)
 }
 
-/// The caller whose key this is.
+/// The caller whose key this is, and who sends these headers.
 ///
 /// # Errors
-/// A 401 when the key is not good any more, a 403 when its place is gone.
-pub fn caller(config: &Config, key: Rc<KeyRecord>, now: Timestamp) -> Result<Caller, Problem> {
+/// A 401 when the key is not good any more, a 403 when its place is gone or it asks for a region that it may not ask for.
+pub fn caller(
+    config: &Config,
+    key: Rc<KeyRecord>,
+    now: Timestamp,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
     if key.revoked_at.is_some() {
         return Err(unauthorized(
             "key_revoked",
@@ -101,7 +115,17 @@ pub fn caller(config: &Config, key: Rc<KeyRecord>, now: Timestamp) -> Result<Cal
         ));
     }
     let place = config.place_of(&key, now).map_err(|gone| removed(&gone))?;
-    Ok(Caller { key, place })
+    let residency = residency::asked(config, &place, headers)?;
+    let region = residency.pin().map(|pin| &pin.region);
+    let ledger = residency
+        .ledger(&config.ledger(&key.org, region))
+        .map_err(|_| Problem::bug("a region's own ledger"))?;
+    Ok(Caller {
+        key,
+        place,
+        residency,
+        ledger,
+    })
 }
 
 /// The key's place is gone from the configuration.

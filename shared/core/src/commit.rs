@@ -21,6 +21,7 @@ use sluice_units::{KeyId, LeaseId, LedgerId, Span, Timestamp};
 
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, Wake};
+use crate::residency::Permitted;
 
 /// How many commands may wait for one ledger; a further one is not taken.
 pub const WAITING_MAX: usize = 4_096;
@@ -105,12 +106,12 @@ impl Ticket {
 
 /// All that waits to be sent, by ledger; there are no more of those than the configuration names.
 #[derive(Debug, Default)]
-pub struct Outgoing(RefCell<BTreeMap<LedgerId, Queue>>);
+pub struct Outgoing(RefCell<BTreeMap<Permitted<LedgerId>, Queue>>);
 
 impl Outgoing {
     /// Whether one more command is taken.
     #[must_use]
-    pub fn has_room(&self, ledger: &LedgerId) -> bool {
+    pub fn has_room(&self, ledger: &Permitted<LedgerId>) -> bool {
         self.0
             .borrow()
             .get(ledger)
@@ -119,7 +120,7 @@ impl Outgoing {
 
     /// Whether there is room for what others must not lose theirs to.
     #[must_use]
-    pub fn is_half_empty(&self, ledger: &LedgerId) -> bool {
+    pub fn is_half_empty(&self, ledger: &Permitted<LedgerId>) -> bool {
         let queues = self.0.borrow();
         queues
             .get(ledger)
@@ -253,7 +254,7 @@ const fn is_urgent(listener: &Listener) -> bool {
 pub fn send<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
-    ledger: &LedgerId,
+    ledger: &Permitted<LedgerId>,
     command: Command,
     listener: Listener,
 ) -> bool {
@@ -292,7 +293,7 @@ pub fn send<P: Platform>(
 }
 
 /// Returns when this successor is to drive; when it is not needed, it finds that it does not.
-async fn succeed<P: Platform>(p: &P, isolate: &Isolate, ledger: &LedgerId, number: u64) {
+async fn succeed<P: Platform>(p: &P, isolate: &Isolate, ledger: &Permitted<LedgerId>, number: u64) {
     let registered = |wake: Wake| {
         let mut queues = isolate.outgoing.0.borrow_mut();
         let driver = queues
@@ -340,7 +341,12 @@ impl Driver {
 }
 
 /// Sends group after group until nothing is left or somebody else drives.
-async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, number: u64) {
+async fn drive<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    ledger: &Permitted<LedgerId>,
+    number: u64,
+) {
     let mut tries = 0_u32;
     loop {
         let Some(group) = begin(p, isolate, ledger, number) else {
@@ -360,7 +366,10 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, num
                 tries = tries.saturating_add(1);
                 p.log(
                     Level::Warn,
-                    &format!("the ledger {ledger} was not reached, try {tries}: {error}"),
+                    &format!(
+                        "the ledger {} was not reached, try {tries}: {error}",
+                        ledger.name()
+                    ),
                 );
                 if tries >= TRIES_MAX {
                     give_up(isolate, ledger, number, &group);
@@ -379,7 +388,7 @@ async fn drive<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, num
 fn begin<P: Platform>(
     p: &P,
     isolate: &Isolate,
-    ledger: &LedgerId,
+    ledger: &Permitted<LedgerId>,
     number: u64,
 ) -> Option<Rc<Group>> {
     let now = p.now();
@@ -401,7 +410,12 @@ fn begin<P: Platform>(
 }
 
 /// A call is back: how long to wait before the next, or nothing when somebody else goes on.
-fn end<P: Platform>(p: &P, isolate: &Isolate, ledger: &LedgerId, number: u64) -> Option<Span> {
+fn end<P: Platform>(
+    p: &P,
+    isolate: &Isolate,
+    ledger: &Permitted<LedgerId>,
+    number: u64,
+) -> Option<Span> {
     let now = p.now();
     let mut queues = isolate.outgoing.0.borrow_mut();
     let queue = queues.get_mut(ledger)?;
@@ -423,7 +437,7 @@ fn end<P: Platform>(p: &P, isolate: &Isolate, ledger: &LedgerId, number: u64) ->
     Some(pause)
 }
 
-fn tell(isolate: &Isolate, ledger: &LedgerId, group: &Group, replies: Vec<Reply>) {
+fn tell(isolate: &Isolate, ledger: &Permitted<LedgerId>, group: &Group, replies: Vec<Reply>) {
     for (listener, reply) in group.listeners.iter().zip(replies) {
         match (listener, reply) {
             (Listener::Nobody, _) => {}
@@ -442,7 +456,7 @@ fn tell(isolate: &Isolate, ledger: &LedgerId, group: &Group, replies: Vec<Reply>
 }
 
 /// Nobody is kept waiting any longer; the group stays to be sent by whoever comes next.
-fn give_up(isolate: &Isolate, ledger: &LedgerId, number: u64, group: &Group) {
+fn give_up(isolate: &Isolate, ledger: &Permitted<LedgerId>, number: u64, group: &Group) {
     {
         let mut queues = isolate.outgoing.0.borrow_mut();
         if let Some(queue) = queues.get_mut(ledger)

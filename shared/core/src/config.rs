@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{LedgerId, ModelId, OrgId, Timestamp};
+use sluice_units::{LedgerId, ModelId, OrgId, Region, Timestamp};
 
 pub use compile::rules;
 pub use compiled::{
@@ -32,11 +32,11 @@ pub use compiled::{
 pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
-    CapabilityName, CircuitDocument, DialectName, Document, FailureName, FallbackReason,
-    GatewayDocument, GoogleDocument, KeyDefaultsDocument, KeyDocument, LimitDocument,
-    MemberDocument, ModelDocument, OrgDocument, PeriodName, PriceDocument, PricesDocument,
-    ProviderDocument, QuirksDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument,
-    TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
+    CapabilityName, CircuitDocument, DataName, DialectName, Document, FailureName, FallbackReason,
+    GatewayDocument, GoogleDocument, JurisdictionName, KeyDefaultsDocument, KeyDocument,
+    LimitDocument, MemberDocument, ModelDocument, OrgDocument, PeriodName, PlaceBy, PriceDocument,
+    PricesDocument, ProviderDocument, QuirksDocument, RegionDocument, RetryDocument, RouteDocument,
+    TargetDocument, TeamDocument, TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
@@ -47,6 +47,8 @@ pub use secrets::without_values;
 
 use offer::Offer;
 use scopes::Org;
+
+use crate::residency::RegionRules;
 
 impl Document {
     /// Reads a resolved document.
@@ -76,9 +78,13 @@ pub struct Config {
     offers: Vec<Offer>,
     routes: BTreeMap<String, Arc<Route>>,
     orgs: BTreeMap<OrgId, Org>,
-    ledgers: BTreeMap<OrgId, LedgerId>,
     notify_secrets: Vec<String>,
+    regions: BTreeMap<Region, Arc<RegionRules>>,
+    ledgers: Ledgers,
 }
+
+/// Each organisation's ledger in each region.
+type Ledgers = BTreeMap<OrgId, BTreeMap<Region, LedgerId>>;
 
 impl Config {
     /// Checks a resolved document and makes it ready for use.
@@ -155,16 +161,32 @@ impl Config {
     /// # Errors
     /// [`ScopeError`] when the key names something that the configuration does not hold.
     pub fn place_of(&self, key: &KeyRecord, at: Timestamp) -> Result<Place, ScopeError> {
-        let ledger = self.ledgers.get(&key.org);
-        let ledger = ledger.ok_or_else(|| ScopeError::Org(key.org.clone()))?;
-        scopes::place(&self.orgs, key, at, ledger.clone())
+        scopes::place(&self.orgs, key, at, &self.regions)
     }
 
-    /// An organisation's ledger, whether or not the configuration names the organisation (any more).
+    /// A region that requests can be held to.
     #[must_use]
-    pub fn ledger_of(&self, org: &OrgId) -> LedgerId {
-        let known = self.ledgers.get(org).cloned();
-        known.unwrap_or_else(|| LedgerId::new(org.clone(), self.gateway.region.clone(), None))
+    pub fn region(&self, name: &str) -> Option<&Arc<RegionRules>> {
+        let region = Region::new(name).ok()?;
+        self.regions.get(&region).filter(|rules| rules.can_hold())
+    }
+
+    /// Every region, in the order of their names.
+    pub fn regions(&self) -> impl Iterator<Item = &Arc<RegionRules>> {
+        self.regions.values()
+    }
+
+    /// An organisation's ledger in a region, or where the gateway is, whether or not the configuration names the
+    /// organisation (any more).
+    #[must_use]
+    pub fn ledger(&self, org: &OrgId, region: Option<&Region>) -> LedgerId {
+        let region = region.unwrap_or(&self.gateway.region);
+        let known = self.ledgers.get(org).and_then(|all| all.get(region));
+        known.cloned().unwrap_or_else(|| {
+            let rules = self.regions.get(region);
+            let jurisdiction = rules.and_then(|rules| rules.jurisdiction);
+            LedgerId::new(org.clone(), region.clone(), jurisdiction)
+        })
     }
 
     /// What a new key of this organisation gets; none where there is no such organisation.
@@ -181,6 +203,12 @@ impl Config {
     /// Every provider, in the order in which they are asked for a bare model name.
     pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.offers.iter().map(|offer| &offer.provider)
+    }
+
+    /// The targets that pinned callers never reach, though their routes name them: what an operator should know.
+    #[must_use]
+    pub fn closed_to_pinned(&self) -> Vec<Issue> {
+        compile::closed(&self.orgs, &self.routes)
     }
 
     /// The names of all secrets that providers and receivers of events need, sorted; of names that stand together one suffices.

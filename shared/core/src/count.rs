@@ -18,12 +18,13 @@ use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 
 use crate::address::Named;
 use crate::admit::{self, Admitted, Ask};
-use crate::config::{ProviderDialect, Route, TargetRef};
+use crate::config::{ProviderDialect, TargetRef};
 use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
 use crate::plan::Failure;
 use crate::platform::{Platform, StoreError};
 use crate::problem::Problem;
 use crate::receipt;
+use crate::residency::{Course, Permitted};
 use crate::settle::{self, Ending};
 use crate::{estimate, headers, translate, upstream};
 
@@ -41,14 +42,14 @@ pub(crate) async fn count<P: Platform>(
         Some(model) => gemini::downstream::decode_count_tokens(model, &body)?,
         None => anthropic::decode_count_tokens(&body)?,
     };
-    let (route, model) = context.route(&caller, &chat.model)?;
+    let (course, model) = context.route(&caller, &chat.model)?;
     let ask = Ask {
         request: context.request.clone(),
         at: context.at,
         operation: Operation::CountTokens,
         model,
         stream: false,
-        route: &route,
+        course: &course,
         bounds: Vec::new(),
         choices: 1,
         least: None,
@@ -57,7 +58,7 @@ pub(crate) async fn count<P: Platform>(
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
     context.asked.is_admitted.set(true);
     // Who has failed lately is not asked for what can be estimated.
-    let asked = native(context.downstream, &route, &chat, &body)
+    let asked = native(context.downstream, &course, &chat, &body)
         .filter(|(target, _)| isolate.circuits.borrow_mut().is_closed(target));
     let mut attempts = Vec::new();
     let counted = match asked {
@@ -71,7 +72,8 @@ pub(crate) async fn count<P: Platform>(
             }
         }
     };
-    let target = route.targets.first().filter(|_| !attempts.is_empty());
+    let target = course.target(0).filter(|_| !attempts.is_empty());
+    let target = target.map(Permitted::get);
     let Some(counted) = counted else {
         let ending = ending(target, attempts, Some("downstream_left".to_owned()));
         let ending = Ending {
@@ -104,35 +106,37 @@ pub(crate) async fn count<P: Platform>(
 /// The provider that counts in the caller's dialect, and what it is asked.
 fn native<'a>(
     downstream: Downstream,
-    route: &'a Route,
+    course: &'a Course,
     chat: &ChatRequest,
     body: &Bytes,
-) -> Option<(&'a TargetRef, UpstreamRequest)> {
-    let target = route.targets.first()?;
+) -> Option<(Permitted<&'a TargetRef>, UpstreamRequest)> {
+    let permitted = course.target(0)?;
+    let target = permitted.get();
     let is_own = target.provider.dialect != ProviderDialect::Sandbox
         && downstream.passes(translate::dialect(target), chat, &target.wire);
     if !is_own {
         return None;
     }
     let request = downstream.count_request(chat, &target.wire, body);
-    Some((target, request.ok().flatten()?))
+    Some((permitted, request.ok().flatten()?))
 }
 
 /// The provider's answer; `None` when it has none.
 async fn call<P: Platform>(
     context: &Context<'_, P>,
     admitted: &Admitted,
-    target: &TargetRef,
+    permitted: Permitted<&TargetRef>,
     mut request: UpstreamRequest,
     attempts: &mut Vec<Attempt>,
 ) -> Option<Bytes> {
     let (p, isolate) = (context.p, context.isolate);
+    let target = permitted.get();
     let started_at = p.now();
     let forwarded = headers::forwarded(&context.head.headers, context.downstream);
     request.headers.extend(forwarded);
     let work = async {
         let trace = trace(&context.head.headers);
-        let mut answer = upstream::call(p, isolate, target, request, None, &trace).await?;
+        let mut answer = upstream::call(p, isolate, permitted, request, None, &trace).await?;
         let body = upstream::read_whole(&mut answer.body, COUNT_BYTES_MAX, true).await?;
         if !answer.status.is_success() {
             let (dialect, status) = (translate::dialect(target), answer.status.as_u16());

@@ -17,6 +17,7 @@ use crate::config::{Auth, AwsKeys, Provider};
 use crate::isolate::Isolate;
 use crate::plan::Failure;
 use crate::platform::{Level, Platform, UpstreamCall};
+use crate::residency;
 use crate::upstream::{self, Body};
 
 /// A token with less life than this is renewed beside the request that uses it.
@@ -270,6 +271,7 @@ async fn buy<P: Platform>(
     file: &Secret,
     claim: &Claim<'_>,
 ) -> Result<Secret, Failure> {
+    let server = residency::own(provider).map_err(|refusal| bad(provider, refusal.to_string()))?;
     let account = ServiceAccount::read(file).map_err(|error| bad(provider, error.to_string()))?;
     let url = destination(provider, &account)?;
     let asked_at = p.now();
@@ -287,7 +289,8 @@ async fn buy<P: Platform>(
     };
     let deadline = Cell::new(asked_at.plus(PURCHASE_MAX));
     let answer = async {
-        let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
+        let answer = p.fetch(server.call(call)).await;
+        let answer = answer.map_err(Failure::Unreachable)?;
         let mut body: Body<P> = Body::Real(answer.body);
         let body = upstream::read_whole(&mut body, TOKEN_BYTES_MAX, true).await?;
         Ok((answer.status.as_u16(), body))

@@ -2,32 +2,28 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use sluice_machines::record::Operation;
-use sluice_units::{ModelId, RequestId, Timestamp, Tokens};
-use sluice_wire::model::ChatRequest;
-use sluice_wire::openai::direct::{self, Units};
-use sluice_wire::responses::Echo;
-use sluice_wire::{Downstream, Drops, Malformed, gemini, openai};
+use sluice_units::{RequestId, Timestamp};
+use sluice_wire::Downstream;
+use sluice_wire::openai::direct;
 
 use crate::address::{self, Endpoint, Named};
-use crate::admit::{self, Ask, Bound};
+use crate::admit;
 use crate::authenticate::{self, Caller};
-use crate::config::{Config, ProviderDialect, Route, TargetRef};
-use crate::files::{self, Held, Ids};
+use crate::config::Config;
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
+use crate::prepare::Prepared;
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::refused::{self, Asked};
 use crate::serve::Run;
-use crate::translate::{Chat, Direct, Embeddings, Task, Work};
+use crate::translate::Direct;
 use crate::upload::{self, Upload};
-use crate::{admin, count, estimate, headers, health, sandbox, secret_key};
+use crate::{admin, count, headers, health, secret_key};
 
 /// The status in the record of a request whose caller went away; nobody ever sees it.
 pub const LEFT_STATUS: u16 = 499;
@@ -178,7 +174,7 @@ impl<P: Platform> Context<'_, P> {
     pub(crate) async fn caller(&self) -> Result<Caller, Problem> {
         let key = authenticate::key(self.p, self.isolate, self.head).await?;
         self.asked.key.replace(Some(Rc::clone(&key)));
-        authenticate::caller(&self.config, key, self.p.now())
+        authenticate::caller(&self.config, key, self.p.now(), &self.head.headers)
     }
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
@@ -196,65 +192,15 @@ impl<P: Platform> Context<'_, P> {
     async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (body, held) = self.held(&caller, body)?;
-        let (mut chat, unread) = self.decode_chat(named, &body)?;
-        let (route, model) = self.route(&caller, &chat.model)?;
-        // The name that the caller used is ours; what goes upstream is in the target.
-        chat.model = route.name.as_str().to_owned();
-        let echo = (self.downstream == Downstream::Responses).then(|| Echo::of(&chat));
-        let work = Work {
-            task: Task::Chat(Box::new(Chat {
-                downstream: self.downstream,
-                request: chat,
-                echo,
-                cut: None,
-                held,
-            })),
-            unread,
-            strict: self.is_strict(&caller)?,
-        };
-        self.serve(&caller, route, model, work, body).await
-    }
-
-    /// The body with the provider's names of the files that it refers to. Other dialects' files are not kept here.
-    fn held(&self, caller: &Caller, body: Bytes) -> Result<(Bytes, Option<Held>), Problem> {
-        match self.downstream {
-            Downstream::ChatCompletions | Downstream::Responses | Downstream::Completions => {
-                files::held(body, || Ids::of(self.p, &caller.key().org))
-            }
-            Downstream::Messages | Downstream::GenerateContent(_) => Ok((body, None)),
-        }
-    }
-
-    fn decode_chat(
-        &self,
-        named: &Named<'_>,
-        body: &[u8],
-    ) -> Result<(ChatRequest, Drops), Malformed> {
-        match &named.model {
-            Some(model) => gemini::downstream::decode_request(model, named.stream, body),
-            None => self.downstream.decode_request(body),
-        }
+        let prepared = self.prepare_chat(&caller, named, body)?;
+        self.serve(&caller, prepared).await
     }
 
     async fn embeddings(&self, named: &Named<'_>, is_many: bool) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
         let body = self.body().await?;
-        let (request, unread) = match &named.model {
-            Some(model) => gemini::downstream::decode_embeddings(model, is_many, &body)?,
-            None => openai::embeddings::decode_request(&body)?,
-        };
-        let (route, model) = self.route(&caller, &request.model)?;
-        let work = Work {
-            task: Task::Embeddings(Box::new(Embeddings {
-                downstream: self.downstream,
-                is_many,
-                request,
-            })),
-            unread,
-            strict: self.is_strict(&caller)?,
-        };
-        self.serve(&caller, route, model, work, body).await
+        let prepared = self.prepare_embeddings(&caller, named, is_many, body)?;
+        self.serve(&caller, prepared).await
     }
 
     async fn direct(&self, endpoint: direct::Endpoint) -> Result<Answer<P>, Problem> {
@@ -272,68 +218,29 @@ impl<P: Platform> Context<'_, P> {
             let body = self.body().await?;
             (endpoint.read(&body)?, None, body)
         };
-        let (route, model) = self.route(&caller, &facts.model)?;
-        let work = Work {
-            task: Task::Direct(Box::new(Direct {
-                endpoint,
-                facts,
-                upload,
-            })),
-            unread: Drops::new(),
-            strict: self.is_strict(&caller)?,
+        let asked = Direct {
+            endpoint,
+            facts,
+            upload,
         };
-        self.serve(&caller, route, model, work, body).await
-    }
-
-    /// Whether the caller would rather have an error than a loss: the key's word, or the request's.
-    fn is_strict(&self, caller: &Caller) -> Result<bool, Problem> {
-        let name = headers::STRICT;
-        match self.head.headers.get(name).map(HeaderValue::as_bytes) {
-            None => Ok(caller.key().strict),
-            Some(b"true") => Ok(true),
-            Some(b"false") if !caller.key().strict => Ok(false),
-            Some(b"false") => Err(Problem::invalid(
-                StatusCode::FORBIDDEN,
-                "strict_translation_required",
-                format!("This API key allows strict translation only. Leave out {name}: false."),
-            )
-            .with_param(name)),
-            Some(_) => Err(Problem::invalid(
-                StatusCode::BAD_REQUEST,
-                "invalid_header",
-                format!("{name} is neither true nor false."),
-            )
-            .with_param(name)),
-        }
+        let prepared = self.prepare_direct(&caller, asked, body)?;
+        self.serve(&caller, prepared).await
     }
 
     pub(crate) async fn serve(
         &self,
         caller: &Caller,
-        route: Arc<Route>,
-        model: ModelId,
-        mut work: Work,
-        body: Bytes,
+        prepared: Prepared,
     ) -> Result<Answer<P>, Problem> {
-        let bounds = bounds(&route, &work, &body);
-        let choices = match &work.task {
-            Task::Chat(chat) => u64::from(chat.request.choices.unwrap_or(1)),
-            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => 1,
-        };
-        let least = least_output(&self.config, &route, &work);
-        let ask = Ask {
-            request: self.request.clone(),
-            at: self.at,
-            operation: operation(&work.task),
-            model,
-            stream: work.streams(),
-            route: &route,
-            bounds,
-            choices,
-            least,
-        };
+        let ask = self.ask(&prepared);
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
         self.asked.is_admitted.set(true);
+        let Prepared {
+            course,
+            mut work,
+            body,
+            ..
+        } = prepared;
         if let Some(tokens) = admitted.cut() {
             work.cut(tokens);
         }
@@ -342,7 +249,7 @@ impl<P: Platform> Context<'_, P> {
             isolate: Rc::clone(self.isolate),
             config: Rc::clone(&self.config),
             admitted,
-            route,
+            course,
             work,
             body,
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
@@ -352,122 +259,6 @@ impl<P: Platform> Context<'_, P> {
         };
         run.serve().await
     }
-
-    pub(crate) fn route(
-        &self,
-        caller: &Caller,
-        name: &str,
-    ) -> Result<(Arc<Route>, ModelId), Problem> {
-        let unknown = || {
-            Problem::invalid(
-                StatusCode::NOT_FOUND,
-                "model_not_found",
-                "The model does not exist here or you do not have access to it. GET /v1/models lists those that you may use.",
-            )
-            .with_param("model")
-        };
-        let model = ModelId::new(name).map_err(|_| unknown())?;
-        self.asked.model.replace(Some(model.clone()));
-        let route = self.config.resolve_model(name).ok_or_else(unknown)?;
-        let allowed = self
-            .config
-            .allows_model(caller.key(), &route)
-            .map_err(|gone| authenticate::removed(&gone))?;
-        if allowed {
-            Ok((route, model))
-        } else {
-            Err(unknown())
-        }
-    }
-}
-
-const fn operation(task: &Task) -> Operation {
-    match task {
-        Task::Chat(_) => Operation::Chat,
-        Task::Embeddings(_) => Operation::Embeddings,
-        Task::Direct(direct) => match direct.endpoint {
-            direct::Endpoint::Images
-            | direct::Endpoint::ImageEdits
-            | direct::Endpoint::ImageVariations => Operation::Images,
-            direct::Endpoint::Speech => Operation::Speech,
-            direct::Endpoint::Transcriptions | direct::Endpoint::Translations => {
-                Operation::Transcription
-            }
-            direct::Endpoint::Moderations => Operation::Moderation,
-            direct::Endpoint::Rerank => Operation::Rerank,
-        },
-        Task::Files(files) => files.operation(),
-    }
-}
-
-/// The least output of a choice that makes sense, where the request can do with less than it asks for. A model that
-/// thinks must have room for more than its thoughts.
-fn least_output(config: &Config, route: &Route, work: &Work) -> Option<Tokens> {
-    let Task::Chat(chat) = &work.task else {
-        return None;
-    };
-    let is_sandbox = |target: &TargetRef| target.provider.dialect == ProviderDialect::Sandbox;
-    if route.targets.iter().any(is_sandbox) {
-        return None;
-    }
-    let thinking = chat.request.reasoning.as_ref();
-    let thoughts = thinking.and_then(|reasoning| reasoning.budget_tokens);
-    let least = config.accounting.output_tokens_min;
-    Some(least.plus(Tokens::new(thoughts.unwrap_or(0))))
-}
-
-/// What the request will use at most, by target.
-fn bounds(route: &Route, work: &Work, body: &Bytes) -> Vec<Bound> {
-    let own = match &work.task {
-        Task::Chat(chat) => estimate::chat_input(&chat.request),
-        Task::Embeddings(embeddings) => estimate::embeddings_input(&embeddings.request),
-        Task::Direct(direct) => direct.facts.input,
-        // Nothing of it is paid for, or nobody counts it.
-        Task::Files(_) => return Vec::new(),
-    };
-    let units = match &work.task {
-        Task::Direct(direct) => direct.facts.units,
-        _ => Units::default(),
-    };
-    let likely = estimate::likely_input(own);
-    let bound = |target: &TargetRef| {
-        let input = match &work.task {
-            Task::Chat(chat) => own.plus(estimate::around(&chat.request, work.dialect(target))),
-            Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => own,
-        };
-        if target.provider.dialect == ProviderDialect::Sandbox
-            && let Ok((request, _)) = work.request(target, body)
-        {
-            let (input, output) = sandbox::count(target.model.as_str(), &request.body);
-            return Bound {
-                input,
-                likely: estimate::likely_input(input),
-                output: Some(output),
-                units: Units::default(),
-            };
-        }
-        let output = match &work.task {
-            Task::Chat(chat) => {
-                let asked = chat.request.output_tokens_max;
-                let own = target.output_tokens_max.map(Tokens::count);
-                let most = match (asked, own) {
-                    (Some(asked), Some(own)) => Some(asked.min(own)),
-                    (asked, own) => asked.or(own),
-                };
-                let choices = u64::from(chat.request.choices.unwrap_or(1));
-                most.map(|most| Tokens::new(most.saturating_mul(choices)))
-            }
-            Task::Embeddings(_) | Task::Files(_) => Some(Tokens::ZERO),
-            Task::Direct(direct) => direct.facts.output.or(target.output_tokens_max),
-        };
-        Bound {
-            input,
-            likely,
-            output,
-            units,
-        }
-    };
-    route.targets.iter().map(bound).collect()
 }
 
 /// The caller's W3C trace context, passed on as it came when it is well-formed.

@@ -15,6 +15,7 @@ use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 use crate::receipt::{self, Signer};
+use crate::residency;
 
 /// The ledger that is asked whether ledgers answer. No key belongs to it.
 const PROBE_ORG: &str = "_health";
@@ -83,7 +84,11 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
     let started = p.now();
     if let (Some(config), Ok(org)) = (&config, OrgId::new(PROBE_ORG)) {
         let outcome = isolate
-            .ask_ledger(p, &config.ledger_of(&org), vec![ledger::Command::Standing])
+            .ask_ledger(
+                p,
+                &residency::of_operator(config.ledger(&org, None)),
+                vec![ledger::Command::Standing],
+            )
             .await;
         report.note("ledger", started, outcome.map(|_| ()), State::Down);
     }

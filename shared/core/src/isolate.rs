@@ -24,6 +24,7 @@ use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 use crate::refused::Counted;
+use crate::residency::Permitted;
 
 /// A copy younger than this is used as it is.
 pub const COPY_AGE_FRESH: Span = Span::from_seconds(2);
@@ -299,7 +300,7 @@ impl Isolate {
     pub async fn ask_ledger<P: Platform>(
         &self,
         p: &P,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         commands: Vec<ledger::Command>,
     ) -> Result<Vec<ledger::Reply>, StoreError> {
         let call = self.call(ledger, commands);
@@ -352,12 +353,18 @@ impl Isolate {
 
     /// Sends a command to a ledger in company; nobody waits for it. If it is lost with the isolate, the
     /// reservation's expiry makes good for it.
-    pub fn defer<P: Platform>(self: &Rc<Self>, p: &P, ledger: &LedgerId, command: ledger::Command) {
+    pub fn defer<P: Platform>(
+        self: &Rc<Self>,
+        p: &P,
+        ledger: &Permitted<LedgerId>,
+        command: ledger::Command,
+    ) {
         if !commit::send(p, self, ledger, command, Listener::Nobody) {
             p.log(
                 Level::Error,
                 &format!(
-                    "the queue for the ledger {ledger} is full: a settlement is left to expiry"
+                    "the queue for the ledger {} is full: a settlement is left to expiry",
+                    ledger.name()
                 ),
             );
         }

@@ -41,6 +41,7 @@ pub mod problem;
 pub mod pump;
 pub mod receipt;
 pub mod refused;
+pub mod residency;
 pub mod sandbox;
 pub mod secret_key;
 pub mod serve;
@@ -53,6 +54,7 @@ pub mod upstream;
 mod admin;
 mod count;
 mod models;
+mod prepare;
 mod wait;
 
 pub use admin::TOKEN_SECRET;

@@ -13,10 +13,14 @@ use crate::problem::Problem;
 impl<P: Platform> Context<'_, P> {
     pub(crate) async fn models(&self) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
-        let names = self
+        let mut names = self
             .config
             .models_for(caller.key())
             .map_err(|gone| authenticate::removed(&gone))?;
+        names.retain(|name| {
+            let route = self.config.resolve_model(name);
+            route.is_some_and(|route| caller.residency().course(route).is_ok())
+        });
         Ok(Answer::json(StatusCode::OK, self.list(&names)))
     }
 
@@ -39,13 +43,11 @@ impl<P: Platform> Context<'_, P> {
 
     pub(crate) async fn model(&self, name: &str) -> Result<Answer<P>, Problem> {
         let caller = self.caller().await?;
-        let (route, _) = self.route(&caller, name)?;
+        let (course, _) = self.route(&caller, name)?;
         let body = match self.downstream {
             Downstream::ChatCompletions | Downstream::Completions | Downstream::Responses => {
-                let owned_by = route
-                    .targets
-                    .first()
-                    .map_or("sluice", |target| target.provider.id.as_str());
+                let target = course.target(0);
+                let owned_by = target.map_or("sluice", |target| target.get().provider.id.as_str());
                 openai::models::encode(&openai::models::Model {
                     owned_by,
                     ..openai_model(name)

@@ -17,6 +17,7 @@ use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
 
 use crate::receipt::{SIGNATURE_BYTES, SigningKey};
+use crate::residency::Permitted;
 
 /// The place where the core runs: a worker's isolate, a Spin component, a simulated machine.
 ///
@@ -94,13 +95,16 @@ pub trait Platform: Clone + 'static {
 
     /// Calls a provider: sends the whole request, returns when the answer's headers are there.
     /// Dropping the future, or the body, aborts the call. Redirects are not followed.
-    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
+    async fn fetch(
+        &self,
+        call: Permitted<UpstreamCall>,
+    ) -> Result<UpstreamAnswer<Self::Body>, FetchError>;
 
     /// Commits commands to a ledger, together, and returns a reply for each. A ledger that must stay under a
     /// jurisdiction is reached there or not at all.
     async fn ledger(
         &self,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         call: &ledger::Call,
     ) -> Result<ledger::Answer, StoreError>;
 

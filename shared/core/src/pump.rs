@@ -18,6 +18,7 @@ use crate::credentials;
 use crate::plan::Failure;
 use crate::platform::{Platform, Sink};
 use crate::receipt;
+use crate::residency::Permitted;
 use crate::serve::Run;
 use crate::session::Session;
 use crate::settle::{self, Ending};
@@ -69,7 +70,7 @@ impl<P: Platform> Pump<P> {
                 Err(()) => Stop::Left,
             },
             Stop::Failed(mut failure) => {
-                if let Some(target) = self.run.route.targets.get(self.index) {
+                if let Some(target) = self.run.course.target(self.index) {
                     let run = &self.run;
                     credentials::scrub(&run.p, &run.isolate, &target.provider, &mut failure);
                     run.work.reword(&mut failure);
@@ -154,9 +155,8 @@ impl<P: Platform> Pump<P> {
     fn total_left(&self, p: &P) -> Span {
         let total = self
             .run
-            .route
-            .targets
-            .get(self.index)
+            .course
+            .target(self.index)
             .map_or(Span::ZERO, |target| target.provider.timeouts.total);
         self.started_at.plus(total).since(p.now())
     }
@@ -179,7 +179,7 @@ impl<P: Platform> Pump<P> {
 
     /// What ends a stream before the provider does. `false`: there is no word for it.
     fn close(&mut self, stop: &Stop, last: &mut Vec<u8>) -> bool {
-        match (stop, self.run.route.targets.get(self.index)) {
+        match (stop, self.run.course.target(self.index).map(Permitted::get)) {
             (Stop::Spent, _) => {
                 let input = self.run.admitted.bound().likely;
                 let (usage, _) = self.session.seen().usage_or_estimate(input);
@@ -235,7 +235,7 @@ impl<P: Platform> Pump<P> {
         let ending = Ending {
             outcome,
             status,
-            target: self.run.route.targets.get(self.index),
+            target: self.run.course.target(self.index).map(Permitted::get),
             usage,
             // What a stream has made of it, nobody counts.
             units: self.run.admitted.bound().units,

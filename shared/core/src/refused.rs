@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::problem::Problem;
+use crate::residency::{self, Permitted};
 
 /// Whose ledger counts the refusals of nobody's. No key belongs to it.
 pub const GATEWAY_ORG: &str = "_gateway";
@@ -65,7 +66,11 @@ pub(crate) fn note<P: Platform>(
         }
         return;
     };
-    let ledger = config.ledger_of(&key.org);
+    // Whose place is not known is not named anywhere: it might be pinned.
+    let Some(ledger) = residency::of_key(config, &key, at_us) else {
+        count(p, isolate, config, request, (status, error));
+        return;
+    };
     let refusal = Refusal {
         team: key.team.clone(),
         app: key.app.clone(),
@@ -111,7 +116,12 @@ fn refusal(
 }
 
 /// Refusals never take the room that settlements need.
-fn send<P: Platform>(p: &P, isolate: &Rc<Isolate>, ledger: &LedgerId, refusal: Refusal) -> bool {
+fn send<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    ledger: &Permitted<LedgerId>,
+    refusal: Refusal,
+) -> bool {
     let command = Command::Refuse(Box::new(refusal));
     isolate.outgoing.is_half_empty(ledger)
         && commit::send(p, isolate, ledger, command, Listener::Nobody)
@@ -142,7 +152,7 @@ fn count<P: Platform>(
     let Ok(org) = OrgId::new(GATEWAY_ORG) else {
         return;
     };
-    let ledger = config.ledger_of(&org);
+    let ledger = residency::of_operator(config.ledger(&org, None));
     let (platform, isolate, request) = (p.clone(), Rc::clone(isolate), request.clone());
     p.spawn(async move {
         platform.sleep(WINDOW).await;

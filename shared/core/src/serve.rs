@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
@@ -17,7 +16,7 @@ use sluice_wire::{Drops, UpstreamRequest};
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
 use crate::circuit::{End, Permit};
-use crate::config::{Config, Route, TargetRef};
+use crate::config::{Config, TargetRef};
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -26,6 +25,7 @@ use crate::platform::{FetchError, Platform, StoreError};
 use crate::problem::Problem;
 use crate::pump::Pump;
 use crate::receipt;
+use crate::residency::{Course, Permitted};
 use crate::session::Session;
 use crate::settle::{self, Ending};
 use crate::translate::{Task, Translated, Work};
@@ -49,8 +49,8 @@ pub struct Run<P: Platform> {
     pub config: Rc<Config>,
     /// Its reservation.
     pub admitted: Admitted,
-    /// Where its model leads.
-    pub route: Arc<Route>,
+    /// Where its model leads, as far as its data may go.
+    pub course: Course,
     /// What is asked.
     pub work: Work,
     /// The body as it came.
@@ -113,9 +113,10 @@ impl<P: Platform> Run<P> {
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
     async fn attempt(
         &self,
-        target: &TargetRef,
+        permitted: Permitted<&TargetRef>,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
+        let target = permitted.get();
         let (request, drops) = self.work.request(target, &self.body)?;
         let timeouts = target.provider.timeouts;
         let every = Span::from_micros(
@@ -127,7 +128,7 @@ impl<P: Platform> Run<P> {
         let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
-            let answer = self.call(target, request).await?;
+            let answer = self.call(permitted, request).await?;
             if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
@@ -148,7 +149,7 @@ impl<P: Platform> Run<P> {
             }
             let first_byte_at = self.p.now();
             deadline.set(started_at.plus(timeouts.total));
-            self.take_whole(target, answer.body, drops, first_byte_at)
+            self.take_whole(permitted, answer.body, drops, first_byte_at)
                 .await
         };
         if self.work.upload().is_some() {
@@ -163,9 +164,10 @@ impl<P: Platform> Run<P> {
     /// Calls a target, and returns its answer when it is none of an error.
     pub(crate) async fn call(
         &self,
-        target: &TargetRef,
+        permitted: Permitted<&TargetRef>,
         mut request: UpstreamRequest,
     ) -> Result<upstream::Answer<P>, Failure> {
+        let target = permitted.get();
         if self.work.dialect(target) == self.work.downstream().dialect() {
             request.headers.extend(self.forwarded.clone());
         }
@@ -177,8 +179,15 @@ impl<P: Platform> Run<P> {
             request.body = head;
             rest = Some(more);
         }
-        let called =
-            upstream::call(&self.p, &self.isolate, target, request, rest, &self.trace).await;
+        let called = upstream::call(
+            &self.p,
+            &self.isolate,
+            permitted,
+            request,
+            rest,
+            &self.trace,
+        )
+        .await;
         if let Some(wrong) = self.work.upload().and_then(Upload::wrong) {
             return Err(Failure::Refused(wrong));
         }
@@ -197,16 +206,17 @@ impl<P: Platform> Run<P> {
 
     async fn take_whole(
         &self,
-        target: &TargetRef,
+        permitted: Permitted<&TargetRef>,
         mut body: Body<P>,
         drops: Drops,
         first_byte_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
+        let target = permitted.get();
         let mut body = upstream::read_whole(&mut body, upstream::ANSWER_BYTES_MAX, false).await?;
         if let Task::Files(files) = &self.work.task
             && let Some(listing) = files.listing()
         {
-            body = self.pages(target, files, listing, body).await?;
+            body = self.pages(permitted, files, listing, body).await?;
         }
         let input = self.admitted.bound().likely;
         let answer = self.work.answer(target, &body, &self.answered(), input)?;
@@ -255,8 +265,8 @@ impl<P: Platform> Run<P> {
     }
 
     async fn answer(self, index: usize, accepted: Accepted<P>) -> Answer<P> {
-        let route = Arc::clone(&self.route);
-        let Some(target) = route.targets.get(index) else {
+        let course = self.course.clone();
+        let Some(target) = course.target(index).map(Permitted::get) else {
             let problem = Problem::bug("the target that served");
             let request = &self.admitted.draft().request;
             return Answer::problem(&problem, self.work.downstream(), Some(request));

@@ -20,6 +20,7 @@ use crate::credentials;
 use crate::isolate::Isolate;
 use crate::plan::Failure;
 use crate::platform::{FetchError, Platform, Rest, UpstreamBody, UpstreamCall};
+use crate::residency::{self, Permitted};
 use crate::sandbox::{self, SandboxAnswer, Step};
 
 /// The largest answer that is read whole, in bytes.
@@ -108,7 +109,7 @@ pub async fn within<P: Platform, T>(
 pub async fn call<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
-    target: &TargetRef,
+    target: Permitted<&TargetRef>,
     request: UpstreamRequest,
     mut rest: Option<Rest>,
     trace: &HeaderMap,
@@ -136,7 +137,10 @@ pub async fn call<P: Platform>(
             rest: rest.take(),
         };
         credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
-        let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
+        let answer = p
+            .fetch(target.call(call))
+            .await
+            .map_err(Failure::Unreachable)?;
         let refused = matches!(
             answer.status,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -163,6 +167,7 @@ pub async fn list_models<P: Platform>(
     isolate: &Rc<Isolate>,
     provider: &Arc<Provider>,
 ) -> Result<StatusCode, Failure> {
+    let own = residency::own(provider).map_err(|_| Failure::Unreachable(FetchError::Connect))?;
     let keys = credentials::keys(p, provider)?;
     let mut call = UpstreamCall {
         method: Method::GET,
@@ -174,8 +179,8 @@ pub async fn list_models<P: Platform>(
     call.headers.remove(header::CONTENT_TYPE);
     let key = keys.into_iter().next().flatten();
     credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
-    let answer = p.fetch(call).await.map_err(Failure::Unreachable)?;
-    Ok(answer.status)
+    let answer = p.fetch(own.call(call)).await;
+    Ok(answer.map_err(Failure::Unreachable)?.status)
 }
 
 /// The headers of a call, built from nothing, but for what the provider knows the gateway by.

@@ -60,7 +60,7 @@ impl<'a, P: Platform> Wait<'a, P> {
     pub(crate) async fn behind_others(&mut self) -> Result<(), Problem> {
         let caller = self.caller;
         for (scope, rule, wait) in caller.queues() {
-            let gate = (caller.ledger().clone(), scope.clone(), *rule);
+            let gate = ((**caller.ledger()).clone(), scope.clone(), *rule);
             if self.isolate.lines.borrow().stands(&gate) {
                 return match self.join(gate, *wait) {
                     true => self.be_head().await.map(drop),
@@ -96,7 +96,7 @@ impl<'a, P: Platform> Wait<'a, P> {
                 .map(|(.., wait)| *wait)
                 .next();
             let gate = (
-                self.caller.ledger().clone(),
+                (**self.caller.ledger()).clone(),
                 denial.scope.clone(),
                 denial.rule,
             );

@@ -17,6 +17,8 @@ pub enum Jurisdiction {
     Us,
     /// Data centres with a FedRAMP Moderate authorisation.
     Fedramp,
+    /// No platform's: the gateway's own machines, of which the operator says where they are.
+    Own,
 }
 
 impl Jurisdiction {
@@ -27,6 +29,7 @@ impl Jurisdiction {
             Self::Eu => "eu",
             Self::Us => "us",
             Self::Fedramp => "fedramp",
+            Self::Own => "own",
         }
     }
 }

@@ -10,6 +10,7 @@ use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer, UpstreamCall,
 };
 use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
+use sluice_core::residency::Permitted;
 use sluice_core::secret_key;
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::{health, ledger};
@@ -153,7 +154,10 @@ impl Platform for Port {
         self.0.world.executor.spawn(self.0.place.group, work);
     }
 
-    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+    async fn fetch(
+        &self,
+        call: Permitted<UpstreamCall>,
+    ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let world = &self.0.world;
         world.asked_upstream(&self.0.place, self.0.number);
         provider::react(world, &self.0.place, self.0.number, &call).await
@@ -161,12 +165,15 @@ impl Platform for Port {
 
     async fn ledger(
         &self,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         call: &ledger::Call,
     ) -> Result<ledger::Answer, StoreError> {
         let world = &self.0.world;
         let Some(object) = world.ledger(ledger) else {
-            return Err(unavailable("ledger", format!("no ledger {ledger}")));
+            return Err(unavailable(
+                "ledger",
+                format!("no ledger {}", ledger.name()),
+            ));
         };
         let mut admits = false;
         for command in &call.commands {

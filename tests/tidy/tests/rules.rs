@@ -273,3 +273,39 @@ fn every_error_code_is_documented() {
         .collect();
     check("every error code stands in docs/errors.md", offenders);
 }
+
+#[test]
+fn what_is_claimed_of_residency_is_shown_by_a_test() {
+    let page = files()
+        .into_iter()
+        .find(|file| file.path == "docs/residency.md")
+        .expect("docs/residency.md exists")
+        .text;
+    let sources: Vec<String> = files()
+        .into_iter()
+        .filter(|file| file.path.ends_with(".rs") || file.path.ends_with(".test.mjs"))
+        .map(|file| file.text)
+        .collect();
+    let is_test = |name: &str| {
+        let (rust, script) = (format!("fn {name}()"), format!("test('{name}'"));
+        let mut sources = sources.iter();
+        sources.any(|text| text.contains(&rust) || text.contains(&script))
+    };
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let claims = rows.filter(|row| !row.starts_with("| claim ")).map(|row| {
+        let shown = row.trim_end_matches('|').rsplit('|').next();
+        let names = shown.unwrap_or_default().split('`').skip(1).step_by(2);
+        (row, names.collect::<Vec<_>>())
+    });
+    let claims: Vec<_> = claims.collect();
+    assert!(claims.len() >= 10, "the page makes claims");
+    let offenders = claims
+        .into_iter()
+        .filter(|(_, names)| names.is_empty() || !names.iter().all(|name| is_test(name)))
+        .map(|(row, _)| row.to_owned())
+        .collect();
+    check(
+        "every claim in docs/residency.md names its tests",
+        offenders,
+    );
+}

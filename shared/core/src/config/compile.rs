@@ -4,13 +4,16 @@
 
 pub use orgs::rules;
 pub(super) use prices::Prices;
+pub(super) use reach::closed;
 
 mod access;
 mod circuits;
 mod orgs;
 mod prices;
 mod providers;
+mod reach;
 mod receivers;
+mod regions;
 mod routes;
 mod zones;
 
@@ -26,9 +29,10 @@ use super::document::{
 };
 use super::issue::{Issue, Issues, Path};
 use super::scopes::Org;
-use super::{Config, secrets};
+use super::{Config, Ledgers, secrets};
 use crate::hash::sha256_hex;
 use circuits::CIRCUIT_DEFAULT;
+use regions::Regions;
 
 const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
 const REQUEST_BYTES_ALLOWED: RangeInclusive<u64> = 1_024..=64 * 1024 * 1024;
@@ -62,15 +66,20 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let offers = providers::compile(&mut check, document, &defaults, prices);
     let routes = routes::compile(&mut check, &document.models, &offers);
     let zones = zones::compile(&mut check, &document.zones);
-    let orgs = orgs::compile(&mut check, &document.orgs, &zones);
     let notify_secrets = receivers::check(&mut check, &document.notify);
+    let regions = regions::compile(&mut check, &document.regions);
+    let orgs = orgs::compile(&mut check, &document.orgs, &zones, &regions);
+    for issue in reach::dead_ends(&orgs, &routes) {
+        check.0.push(issue);
+    }
     let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {
         Some(gateway) if issues.is_empty() => Ok(Config {
             version: 0,
             hash,
-            ledgers: ledgers(&orgs, &gateway.region),
+            ledgers: ledgers(&orgs, &gateway.region, &regions),
+            regions,
             gateway,
             accounting,
             offers,
@@ -83,10 +92,17 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
 }
 
 /// Where each organisation's requests are counted.
-fn ledgers(orgs: &BTreeMap<OrgId, Org>, region: &Region) -> BTreeMap<OrgId, LedgerId> {
-    let ids = orgs.keys().cloned();
-    ids.map(|org| (org.clone(), LedgerId::new(org, region.clone(), None)))
-        .collect()
+fn ledgers(orgs: &BTreeMap<OrgId, Org>, home: &Region, regions: &Regions) -> Ledgers {
+    let of_org = |org: &OrgId| {
+        let of_region = |region: &Region| {
+            let jurisdiction = regions.get(region).and_then(|rules| rules.jurisdiction);
+            LedgerId::new(org.clone(), region.clone(), jurisdiction)
+        };
+        let all = regions.keys().chain([home]);
+        all.map(|region| (region.clone(), of_region(region)))
+            .collect()
+    };
+    orgs.keys().map(|org| (org.clone(), of_org(org))).collect()
 }
 
 /// What holds for providers that do not say otherwise.

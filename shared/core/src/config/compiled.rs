@@ -10,6 +10,7 @@ use sluice_wire::{Dialect, Hosting, Target};
 
 use super::document::{CapabilityName, FailureName};
 use crate::price::PriceTable;
+use crate::residency::Place;
 
 /// The gateway itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,8 +170,10 @@ pub struct Provider {
     pub circuit: Circuit,
     /// The region that it serves from, as declared.
     pub region: Option<Region>,
-    /// The country that it serves from, as declared: two capitals.
-    pub country: Option<String>,
+    /// Where it processes requests, where that is known.
+    pub place: Option<Place>,
+    /// A business associate agreement with it is on record.
+    pub has_baa: bool,
 }
 
 impl Provider {
@@ -238,6 +241,8 @@ pub struct TargetRef {
     pub provider: Arc<Provider>,
     /// The model's name there.
     pub model: ModelId,
+    /// Where requests to it are processed, where that is known.
+    pub place: Option<Place>,
     /// What an encoder must know.
     pub wire: Target,
     /// What it costs; absent when nobody said, and then no budget can be kept.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use sluice_machines::events::Receiver;
-use sluice_units::{Region, Span};
+use sluice_units::{Jurisdiction, Region, Span};
+
+use super::document::RegionDocument;
+use super::entries::Entries;
 
 /// Where a gateway is that was not told.
 pub(super) const REGION_DEFAULT: &str = "local";
@@ -17,10 +20,14 @@ pub(super) const SHIP_INTERVAL_DEFAULT: Span = Span::from_seconds(5);
 pub struct Deployment {
     /// Where it runs.
     pub region: Region,
+    /// Where the platform keeps that region's objects.
+    pub jurisdiction: Option<Jurisdiction>,
     /// How long a usage record may wait to be shipped.
     pub ship_interval: Span,
     /// Who is told of events.
     pub receivers: Vec<Receiver>,
+    /// What the names of each region's own store of records end in: it is open only where that is.
+    suffixes: BTreeMap<Region, String>,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +38,8 @@ struct Document {
     accounting: Accounting,
     #[serde(default)]
     notify: BTreeMap<String, Receiver>,
+    #[serde(default)]
+    regions: Entries<RegionDocument>,
 }
 
 #[derive(Default, Deserialize)]
@@ -53,7 +62,15 @@ impl Deployment {
             serde_json::from_slice(document.as_bytes()).map_err(|error| error.to_string())?;
         let region = document.gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
         let interval = document.accounting.ship_interval.as_deref();
+        let rules = document.regions.find(region);
+        let declared = document.regions.iter().filter_map(|(name, rules)| {
+            let suffix = suffix(rules.bucket.as_deref()?)?;
+            Some((Region::new(name).ok()?, suffix.to_owned()))
+        });
+        let suffixes = declared.collect();
         Ok(Self {
+            suffixes,
+            jurisdiction: rules.and_then(|rules| rules.jurisdiction(region)),
             region: Region::new(region).map_err(|error| error.to_string())?,
             ship_interval: interval
                 .map(Span::parse)
@@ -63,6 +80,35 @@ impl Deployment {
             receivers: Receiver::all(document.notify),
         })
     }
+}
+
+impl Deployment {
+    /// What the names of a region's store of records may end in, in the order in which they are looked for. Where the
+    /// configuration names the store there is no other; and what belongs to another region than the gateway's never
+    /// goes to the gateway's own.
+    #[must_use]
+    pub fn records_suffixes(&self, region: Option<&Region>) -> Vec<String> {
+        let Some(region) = region else {
+            return vec![String::new()];
+        };
+        if let Some(suffix) = self.suffixes.get(region) {
+            return vec![suffix.clone()];
+        }
+        let own = region.as_str().to_ascii_uppercase().replace('-', "_");
+        let mut suffixes = vec![format!("_{own}")];
+        if *region == self.region {
+            suffixes.push(String::new());
+        }
+        suffixes
+    }
+}
+
+/// What a store's name ends in, behind what all such names begin with.
+pub(super) fn suffix(bucket: &str) -> Option<&str> {
+    let rest = bucket
+        .strip_prefix("RECORDS")
+        .or_else(|| bucket.strip_prefix("SLUICE_RECORDS_URL"))?;
+    (rest.is_empty() || rest.starts_with('_')).then_some(rest)
 }
 
 #[cfg(test)]
@@ -76,8 +122,24 @@ mod tests {
         assert_eq!(read.ship_interval, SHIP_INTERVAL_DEFAULT);
         let document = r#"{"gateway": {"region": "eu"}, "accounting": {"ship_interval": "2m"}}"#;
         let read = Deployment::read(document).unwrap();
-        assert_eq!(read.region.as_str(), "eu");
+        assert_eq!((read.region.as_str(), read.jurisdiction), ("eu", None));
         assert_eq!(read.ship_interval, Span::from_seconds(120));
+        let document = r#"{"gateway": {"region": "eu"}, "regions": {"eu": {}, "us": {}}}"#;
+        let read = Deployment::read(document).unwrap();
+        assert_eq!(read.jurisdiction, Some(Jurisdiction::Eu));
+    }
+
+    #[test]
+    fn records_of_a_region_go_to_its_own_store_or_nowhere() {
+        let document = r#"{"gateway": {"region": "us"},
+            "regions": {"eu": {"bucket": "RECORDS_UNION"}, "de": {"bucket": "SLUICE_RECORDS_URL"}}}"#;
+        let read = Deployment::read(document).unwrap();
+        let suffixes = |region: &str| read.records_suffixes(Some(&Region::new(region).unwrap()));
+        assert_eq!(suffixes("eu"), ["_UNION"]);
+        assert_eq!(suffixes("de"), [""]);
+        assert_eq!(suffixes("ap-1"), ["_AP_1"]);
+        assert_eq!(suffixes("us"), ["_US", ""]);
+        assert_eq!(read.records_suffixes(None), [""]);
     }
 
     #[test]

@@ -22,14 +22,38 @@ macro_rules! document {
     };
 }
 
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(expecting = "a name in quotes")]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name in a document.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
 mod prices;
 mod provider;
+mod region;
 
 pub use prices::{PriceDocument, PricesDocument, TierDocument};
 pub use provider::{
     AuthDocument, AwsDocument, AzureDocument, GoogleDocument, KeyDocument, ModelDocument,
     ProviderDocument, QuirksDocument,
 };
+pub use region::{DataName, JurisdictionName, PlaceBy, RegionDocument};
 
 document! {
     /// A whole configuration.
@@ -38,6 +62,8 @@ document! {
         gateway: GatewayDocument,
         /// Reservations and records.
         accounting: AccountingDocument,
+        /// Regions that callers can be pinned to, or ask for.
+        regions: Entries<RegionDocument>,
         /// Who serves models, in the order in which they are asked for a bare model name.
         providers: Entries<ProviderDocument>,
         /// Names that callers may use, and where they lead.
@@ -208,6 +234,12 @@ document! {
         time_zone: Option<String>,
         /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
         accounting: Option<AccountingName>,
+        /// The region that its requests are held to.
+        region: Option<String>,
+        /// The regions that its requests may ask for.
+        regions: Option<Vec<String>>,
+        /// What its requests hold.
+        data: Option<DataName>,
     }
 }
 
@@ -226,6 +258,12 @@ document! {
         time_zone: Option<String>,
         /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
         accounting: Option<AccountingName>,
+        /// The region that its requests are held to.
+        region: Option<String>,
+        /// The regions that its requests may ask for.
+        regions: Option<Vec<String>>,
+        /// What its requests hold.
+        data: Option<DataName>,
     }
 }
 
@@ -240,6 +278,12 @@ document! {
         models: Vec<String>,
         /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
         accounting: Option<AccountingName>,
+        /// The region that its requests are held to.
+        region: Option<String>,
+        /// The regions that its requests may ask for.
+        regions: Option<Vec<String>>,
+        /// What its requests hold.
+        data: Option<DataName>,
     }
 }
 
@@ -281,28 +325,6 @@ document! {
         /// `day` or `month`.
         per: Option<PeriodName>,
     }
-}
-
-macro_rules! names {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(expecting = "a name in quotes")]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
-        }
-
-        impl $name {
-            /// Every one.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The name in a document.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-    };
 }
 
 names! {

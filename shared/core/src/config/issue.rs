@@ -131,6 +131,10 @@ impl Issues {
         });
     }
 
+    pub(super) fn push(&mut self, issue: Issue) {
+        self.0.push(issue);
+    }
+
     pub(super) fn finish(self) -> Vec<Issue> {
         self.0
     }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_units::{ModelId, Tokens};
-use sluice_wire::{Hosting, Target};
+use sluice_wire::{Dialect, Hosting, Target};
 
 use super::compile::Prices;
-use super::compiled::{Capabilities, Provider, TargetRef};
-use super::document::{CapabilityName, ModelDocument, QuirksDocument};
+use super::compiled::{Capabilities, Provider, ProviderDialect, TargetRef};
+use super::document::{CapabilityName, ModelDocument, PlaceBy, QuirksDocument};
 use super::pattern::Pattern;
+use crate::residency::{Country, Place, of_bedrock};
 
 /// A provider and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,7 @@ impl Offer {
         Some(TargetRef {
             provider: Arc::clone(&self.provider),
             model: id,
+            place: self.place(model, facts),
             wire: self.wire(model, facts, capabilities),
             price: self.prices.find(model).cloned(),
             context_tokens: context_tokens.map(Tokens::new),
@@ -70,6 +72,28 @@ impl Offer {
             retry: self.provider.retry,
             circuit: self.provider.circuit,
         })
+    }
+
+    /// Where a model is served: the operator's word for it, then what its name says, then its provider's place.
+    fn place(&self, model: &str, facts: Option<&ModelDocument>) -> Option<Place> {
+        let own = facts.and_then(|facts| {
+            let country = Country::new(facts.country.as_deref()?)?;
+            let by = facts.country_by.unwrap_or(PlaceBy::Declared);
+            Some(Place {
+                country,
+                by: by.into(),
+            })
+        });
+        if own.is_some() {
+            return own;
+        }
+        let called = facts.and_then(|facts| facts.deployment.as_deref());
+        match self.provider.dialect {
+            ProviderDialect::Wire(Dialect::Bedrock) => {
+                of_bedrock(called.unwrap_or(model), self.provider.place)
+            }
+            _ => self.provider.place,
+        }
     }
 
     /// What an encoder must know: the model's word, then the provider's, then what is usual.

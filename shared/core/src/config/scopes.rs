@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{AppId, LedgerId, OrgId, Span, TeamId, Timestamp, UserId};
+use sluice_units::{AppId, OrgId, Region, Span, TeamId, Timestamp, UserId};
 use thiserror::Error;
 
 use super::compiled::KeyDefaults;
 use super::pattern::{self, Pattern};
 use super::zone::Zone;
+use crate::residency::{self, RegionRules};
 
 /// A level's rules and models.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,18 @@ pub(super) struct Level {
     pub(super) zone: Arc<Zone>,
     /// Each request is on record before its provider is called.
     pub(super) is_strict: bool,
+    pub(super) held: Held,
+}
+
+/// How a level's requests are held to places.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    /// To this region.
+    pub(super) pin: Option<Arc<RegionRules>>,
+    /// They may ask for these.
+    pub(super) regions: Option<Vec<Region>>,
+    /// They hold health data of persons.
+    pub(super) is_phi: bool,
 }
 
 /// An organisation.
@@ -65,6 +78,19 @@ pub enum ScopeError {
         team: TeamId,
         /// The application.
         app: AppId,
+    },
+    /// The key's region.
+    #[error("the configuration has no region {0} that requests can be held to")]
+    Region(Region),
+    /// Two levels that the key belongs to are held to different regions.
+    #[error(
+        "it is held to the regions {outer} and {inner}, neither of which lies within the other"
+    )]
+    Regions {
+        /// The outer level's.
+        outer: Region,
+        /// The inner level's.
+        inner: Region,
     },
     /// The key has an application but no team.
     #[error("the key has app {0} but no team")]
@@ -130,8 +156,12 @@ pub(super) fn levels<'a>(
 /// A key's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The ledger that counts its requests.
-    pub ledger: LedgerId,
+    /// The region that its requests are held to.
+    pub pin: Option<Arc<RegionRules>>,
+    /// The regions that its requests may ask for.
+    pub regions: Vec<Region>,
+    /// Its requests hold health data of persons.
+    pub is_phi: bool,
     /// Every scope that applies with its rules as they are at this moment, outermost first and the key itself last.
     pub scopes: Vec<ScopeRules>,
     /// Each of its requests must be on record before its provider is called.
@@ -145,9 +175,10 @@ pub(super) fn place(
     orgs: &BTreeMap<OrgId, Org>,
     key: &KeyRecord,
     at: Timestamp,
-    ledger: LedgerId,
+    regions: &BTreeMap<Region, Arc<RegionRules>>,
 ) -> Result<Place, ScopeError> {
     let (levels, defaults) = levels(orgs, key)?;
+    let held = held(&levels, key, regions)?;
     let is_strict = key.accounting_strict || levels.iter().any(|(_, level)| level.is_strict);
     // A key's days are those of its team, or of its organisation where it has none.
     let zone = levels
@@ -176,10 +207,47 @@ pub(super) fn place(
         rules: zone.apply(own, at),
     });
     Ok(Place {
-        ledger,
+        pin: held.pin,
+        regions: held.regions.unwrap_or_default(),
+        is_phi: held.is_phi,
         scopes,
         is_strict,
         queues,
+    })
+}
+
+/// How a key's requests are held to places: to the innermost region, which lies within all others.
+fn held(
+    levels: &[(Scope, &Level)],
+    key: &KeyRecord,
+    regions: &BTreeMap<Region, Arc<RegionRules>>,
+) -> Result<Held, ScopeError> {
+    let own = match &key.region {
+        None => None,
+        Some(region) => {
+            let rules = regions.get(region).filter(|rules| rules.can_hold());
+            Some(rules.ok_or_else(|| ScopeError::Region(region.clone()))?)
+        }
+    };
+    let pins = levels
+        .iter()
+        .filter_map(|(_, level)| level.held.pin.as_ref());
+    let pin = residency::innermost(pins.chain(own).cloned())
+        .map_err(|(outer, inner)| ScopeError::Regions { outer, inner })?;
+    let listed = levels
+        .iter()
+        .filter_map(|(_, level)| level.held.regions.as_ref());
+    let mut open: Option<Vec<Region>> = None;
+    for list in listed.chain(key.regions.as_ref()) {
+        open = Some(match open {
+            None => list.clone(),
+            Some(outer) => outer.into_iter().filter(|one| list.contains(one)).collect(),
+        });
+    }
+    Ok(Held {
+        pin,
+        regions: open,
+        is_phi: key.phi || levels.iter().any(|(_, level)| level.held.is_phi),
     })
 }
 

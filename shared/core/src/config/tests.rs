@@ -481,7 +481,7 @@ fn json_that_is_no_document_is_refused_with_its_place() {
         ),
         (
             r#"{"modles": {}}"#,
-            "unknown field `modles`, expected one of `gateway`, `accounting`, `providers`, `models`, `prices`, `orgs`, `zones`, `notify` at line 1 column 9",
+            "unknown field `modles`, expected one of `gateway`, `accounting`, `regions`, `providers`, `models`, `prices`, `orgs`, `zones` at line 1 column 9",
         ),
         (
             r#"{"providers": {"a": "hunter2"}}"#,
@@ -520,4 +520,173 @@ fn of_a_circuit_the_nearest_word_holds_field_by_field() {
     let sandbox = config.resolve_model("sandbox/echo").unwrap();
     let sandbox = sandbox.targets.first().unwrap();
     assert_eq!(sandbox.circuit.failures, Failures::NONE);
+}
+
+/// A configuration with regions, over which `change` goes.
+fn regional(change: impl FnOnce(&mut serde_json::Value)) -> Result<Config, Vec<Issue>> {
+    let provider = |more: serde_json::Value| {
+        let mut provider = json!({"dialect": "openai", "base_url": "https://p.example/v1", "key": "KEY", "models": {"gpt": {}}});
+        for (name, value) in more.as_object().unwrap() {
+            provider[name] = value.clone();
+        }
+        provider
+    };
+    let mut value = json!({
+        "regions": {
+            "eu": {"bucket": "RECORDS_EU"},
+            "de": {"countries": ["DE"], "jurisdiction": "eu", "bucket": "RECORDS_EU"},
+            "us": {"bucket": "RECORDS_US"},
+        },
+        "providers": {
+            "paris": provider(json!({"country": "FR"})),
+            "ohio": provider(json!({"country": "US", "country_by": "contract", "baa": true})),
+            "unknown": provider(json!({})),
+        },
+        "models": {"smart": {"targets": [
+            {"provider": "paris", "model": "gpt"},
+            {"provider": "ohio", "model": "gpt"},
+            {"provider": "unknown", "model": "gpt"},
+        ]}},
+        "orgs": {"acme": {"teams": {"eu": {"region": "eu", "apps": {"web": {}}}}, "users": {"ada": {}}}},
+    });
+    change(&mut value);
+    Config::compile(&document(&value))
+}
+
+fn shown(issues: &[Issue]) -> Vec<String> {
+    let shown = issues
+        .iter()
+        .map(|issue| format!("{}: {}", issue.path, issue.problem));
+    shown.collect()
+}
+
+#[test]
+fn targets_that_a_pinned_caller_never_reaches_are_named() {
+    let config = regional(|_| ()).unwrap();
+    assert_eq!(
+        shown(&config.closed_to_pinned()),
+        [
+            "orgs.acme.teams.eu.region: → models.smart → targets[1] provider ohio (place: US, contract)",
+            "orgs.acme.teams.eu.region: → models.smart → targets[2] provider unknown (place: unknown)",
+        ]
+    );
+}
+
+type Change = fn(&mut serde_json::Value);
+
+fn check_refused(cases: &[(Change, &[&str])]) {
+    for (change, problems) in cases {
+        assert_eq!(shown(&regional(change).unwrap_err()), *problems);
+    }
+}
+
+#[test]
+fn a_pinned_caller_who_could_reach_one_unpinned_hop_is_refused_by_its_path() {
+    check_refused(&[
+        (
+            |config| config["orgs"]["acme"]["teams"]["eu"]["region"] = json!("mars"),
+            &["orgs.acme.teams.eu.region: no region is named \"mars\""],
+        ),
+        (
+            |config| config["regions"]["eu"] = json!({}),
+            &["orgs.acme.teams.eu.region: → regions.eu → records (place: unknown)"],
+        ),
+        (
+            |config| {
+                config["regions"]["eu"] = json!({"countries": ["EU"], "bucket": "RECORDS"});
+                config["regions"]["alps"] = json!({"countries": ["CH"], "bucket": "RECORDS"});
+                config["orgs"]["acme"]["users"]["ada"]["region"] = json!("alps");
+                config["models"]["smart"]["targets"] =
+                    json!([{"provider": "sandbox", "model": "echo"}]);
+            },
+            &["orgs.acme.users.ada.region: → regions.alps → ledger (place: unknown)"],
+        ),
+        (
+            |config| config["regions"]["alps"] = json!({"bucket": "PICTURES"}),
+            &[
+                "regions.alps.countries: names no country",
+                "regions.alps.bucket: is not the name of a store of records",
+            ],
+        ),
+        (
+            |config| config["regions"]["eu"]["countries"] = json!(["DE", "eu"]),
+            &[
+                "regions.eu.countries[1]: \"eu\" is not a country",
+                "orgs.acme.teams.eu.region: → models.smart → targets[0] provider paris (place: FR, declared)",
+                "orgs.acme.teams.eu.region: → models.smart → targets[1] provider ohio (place: US, contract)",
+                "orgs.acme.teams.eu.region: → models.smart → targets[2] provider unknown (place: unknown)",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn levels_that_contradict_each_other_or_what_is_known_are_refused() {
+    check_refused(&[
+        (
+            |config| config["orgs"]["acme"]["teams"]["eu"]["apps"]["web"]["region"] = json!("us"),
+            &["orgs.acme.teams.eu.apps.web.region: us does not lie within eu, which holds above"],
+        ),
+        (
+            |config| config["orgs"]["acme"]["region"] = json!("de"),
+            &[
+                "orgs.acme.teams.eu.region: eu does not lie within de, which holds above",
+                "orgs.acme.region: → models.smart → targets[0] provider paris (place: FR, declared)",
+                "orgs.acme.region: → models.smart → targets[1] provider ohio (place: US, contract)",
+                "orgs.acme.region: → models.smart → targets[2] provider unknown (place: unknown)",
+            ],
+        ),
+        (
+            |config| config["orgs"]["acme"]["teams"]["eu"]["regions"] = json!(["de", "us"]),
+            &["orgs.acme.teams.eu.regions[1]: us does not lie within eu, which holds above"],
+        ),
+        (
+            |config| config["orgs"]["acme"]["teams"]["eu"]["apps"]["web"]["data"] = json!("phi"),
+            &[
+                "orgs.acme.teams.eu.apps.web.data: → models.smart → targets[0] provider paris (no BAA on record)",
+                "orgs.acme.teams.eu.apps.web.data: → models.smart → targets[1] provider ohio (place: US, contract)",
+                "orgs.acme.teams.eu.apps.web.data: → models.smart → targets[2] provider unknown (place: unknown)",
+            ],
+        ),
+        (
+            |config| config["providers"]["unknown"]["country_by"] = json!("contract"),
+            &["providers.unknown.country_by: says how a country is known that is not written"],
+        ),
+        (
+            |config| {
+                config["providers"]["unknown"]["base_url"] =
+                    json!("https://p.example/v1/projects/p/locations/global/endpoints");
+                config["providers"]["unknown"]["country"] = json!("DE");
+            },
+            &[
+                "providers.unknown.country: is declared for the location \"global\", which serves from anywhere",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn what_a_pinned_level_may_not_ask_for_does_not_hold_it_up() {
+    regional(|config| {
+        config["models"]["american"] = json!({"targets": [{"provider": "ohio", "model": "gpt"}]});
+        config["orgs"]["acme"]["teams"]["eu"]["models"] = json!(["smart"]);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_models_own_country_holds_over_its_providers() {
+    let config = regional(|config| {
+        config["providers"]["paris"]["models"] =
+            json!({"gpt": {"country": "SE", "country_by": "contract"}, "other": {}});
+    })
+    .unwrap();
+    let place = |name: &str| {
+        config.resolve_model(name).unwrap().targets[0]
+            .place
+            .map(|place| place.to_string())
+    };
+    assert_eq!(place("paris/gpt").as_deref(), Some("SE, contract"));
+    assert_eq!(place("paris/other").as_deref(), Some("FR, declared"));
+    assert_eq!(place("unknown/gpt"), None);
 }

@@ -17,6 +17,7 @@ use crate::authenticate::{self, Caller};
 use crate::config::{Capabilities, Config, FallbackOn, Provider, Retry, Route, TargetRef};
 use crate::gateway::{Answer, Context};
 use crate::platform::Platform;
+use crate::prepare::Prepared;
 use crate::problem::Problem;
 use crate::translate::{Task, Work};
 use crate::upload::Upload;
@@ -46,12 +47,19 @@ impl<P: Platform> Context<'_, P> {
         let model = ModelId::new(files.kind.place());
         let model = model.map_err(|_| Problem::bug("the name of an endpoint"))?;
         let route = Arc::new(route(Arc::clone(provider), &model, begins));
+        let course = self.permitted(&caller, route, &model)?;
         let work = Work {
             task: Task::Files(Box::new(files)),
             unread: Drops::new(),
             strict: false,
         };
-        self.serve(&caller, route, model, work, body).await
+        let prepared = Prepared {
+            course,
+            model,
+            work,
+            body,
+        };
+        self.serve(&caller, prepared).await
     }
 }
 
@@ -71,7 +79,8 @@ struct Desk<'a> {
 impl<'a> Desk<'a> {
     fn open<P: Platform>(context: &'a Context<'_, P>, caller: &'a Caller) -> Result<Self, Problem> {
         let keepers = context.config.keepers(caller.key());
-        let keepers = keepers.map_err(|gone| authenticate::removed(&gone))?;
+        let mut keepers = keepers.map_err(|gone| authenticate::removed(&gone))?;
+        keepers.retain(|keeper| may_keep(caller, keeper));
         let named = context.head.headers.get(PROVIDER);
         let first = match named {
             None => keepers.first(),
@@ -194,6 +203,13 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// Whether the caller's data may be kept there.
+fn may_keep(caller: &Caller, provider: &Arc<Provider>) -> bool {
+    let route =
+        ModelId::new(Kind::File.place()).map(|model| route(Arc::clone(provider), &model, true));
+    route.is_ok_and(|route| caller.residency().course(Arc::new(route)).is_ok())
+}
+
 /// Where nothing is chosen: one provider, which is asked again only where that begins nothing anew.
 fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
     let retry = if begins {
@@ -208,6 +224,7 @@ fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
         name: model.clone(),
         targets: vec![TargetRef {
             circuit: provider.circuit,
+            place: provider.place,
             provider,
             model: model.clone(),
             wire: Target::default(),

@@ -19,6 +19,7 @@ use crate::config::TargetRef;
 use crate::plan::Failure;
 use crate::platform::Platform;
 use crate::problem::Problem;
+use crate::residency::Permitted;
 use crate::serve::Run;
 use crate::upstream;
 
@@ -165,7 +166,7 @@ impl<P: Platform> Run<P> {
     /// Reads on after the first page, until the list is whole.
     pub(crate) async fn pages(
         &self,
-        target: &TargetRef,
+        target: Permitted<&TargetRef>,
         files: &Files,
         listing: &Listing,
         first: Bytes,

@@ -10,23 +10,19 @@ use crate::config::TargetRef;
 use crate::credentials;
 use crate::plan::{Failure, Next, Plan};
 use crate::platform::Platform;
+use crate::residency::Permitted;
 use crate::upload::Upload;
 
 impl<P: Platform> Run<P> {
     pub(super) async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
-        let retries = self
-            .route
-            .targets
-            .iter()
-            .map(|target| target.retry)
-            .collect();
+        let retries = self.course.targets().map(|target| target.retry).collect();
         let [a, b, c, d, e, f, g, h, ..] = self.p.random();
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let mut plan = Plan::new(retries, self.route.fallback_on, seed);
+        let mut plan = Plan::new(retries, self.course.fallback_on(), seed);
         let mut index = 0;
         let mut told = None;
         loop {
-            let Some(target) = self.route.targets.get(index) else {
+            let Some(target) = self.course.target(index) else {
                 return Err((index, Failure::NoKey("no target".to_owned())));
             };
             let failure = match self.try_target(index, target).await {
@@ -51,10 +47,15 @@ impl<P: Platform> Run<P> {
     }
 
     /// Calls a target, if its circuit lets the call through.
-    async fn try_target(&self, index: usize, target: &TargetRef) -> Result<Accepted<P>, Failure> {
+    async fn try_target(
+        &self,
+        index: usize,
+        permitted: Permitted<&TargetRef>,
+    ) -> Result<Accepted<P>, Failure> {
+        let target = permitted.get();
         let started_at = self.p.now();
         let mut outcome = match self.may_call(index, target).await {
-            Ok(()) => self.attempt(target, started_at).await,
+            Ok(()) => self.attempt(permitted, started_at).await,
             Err(left) => {
                 circuit::exchange(&self.p, &self.isolate);
                 Err(Failure::CircuitOpen(left))
@@ -109,7 +110,7 @@ impl<P: Platform> Run<P> {
 
     /// Waits before the next call, unless it is clear by now that there will be none.
     async fn back_off(&self, index: usize, wait: Span) {
-        let Some(target) = self.route.targets.get(index) else {
+        let Some(target) = self.course.target(index).map(Permitted::get) else {
             return;
         };
         let at = self.p.now().plus(wait);
@@ -135,7 +136,7 @@ impl<P: Platform> Run<P> {
         let Some((index, mut permit)) = self.permit.take() else {
             return;
         };
-        let Some(target) = self.route.targets.get(index) else {
+        let Some(target) = self.course.target(index).map(Permitted::get) else {
             return;
         };
         let circuits = &self.isolate.circuits;

@@ -4,13 +4,13 @@ use super::*;
 
 impl<P: Platform> Run<P> {
     pub(super) async fn fail(self, index: usize, failure: &Failure) -> Problem {
-        let target = self.route.targets.get(index);
-        let problem = target
-            .map_or_else(
-                || Problem::bug("the target that failed"),
-                |target| self.work.problem(failure, &target.provider.id),
-            )
-            .with_headroom(self.admitted.headroom());
+        let target = self.course.target(index);
+        let problem = target.map_or_else(
+            || Problem::bug("the target that failed"),
+            |target| self.work.problem(failure, &target.provider.id),
+        );
+        let problem = self.course.residency().unserved(problem);
+        let problem = problem.with_headroom(self.admitted.headroom());
         let used = (Usage::default(), UsageSource::None);
         let (status, code) = (problem.status().as_u16(), failure.code());
         let unserved = self.unserved(Outcome::Failed, status, index, used, code);
@@ -70,7 +70,7 @@ impl<P: Platform> Run<P> {
         let ending = Ending {
             outcome,
             status,
-            target: self.route.targets.get(target),
+            target: self.course.target(target).map(Permitted::get),
             usage,
             usage_source,
             units,

@@ -11,6 +11,7 @@ mod leases;
 mod receipts;
 mod refusals;
 mod reservations;
+mod residency;
 mod streams;
 mod upstreams;
 mod world;

@@ -24,6 +24,7 @@ use sluice_core::platform::{
     UpstreamBody, UpstreamCall,
 };
 use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
+use sluice_core::residency::Permitted;
 use sluice_core::sandbox::Step;
 use sluice_machines::chain::ChainKind;
 use sluice_machines::outbox::Line;
@@ -374,8 +375,18 @@ impl World {
 
     /// Every record that an organisation's ledger has queued, in order.
     pub(crate) fn records(&self, org: &str) -> Vec<Record> {
+        self.records_in(&ledger_id(org))
+    }
+
+    /// Every ledger that was ever asked anything.
+    pub(crate) fn ledgers(&self) -> Vec<LedgerId> {
+        self.shared.ledgers.borrow().keys().cloned().collect()
+    }
+
+    /// Every record that a ledger has queued, in order.
+    pub(crate) fn records_in(&self, ledger: &LedgerId) -> Vec<Record> {
         let ledgers = self.shared.ledgers.borrow();
-        let Some(rows) = ledgers.get(&ledger_id(org)) else {
+        let Some(rows) = ledgers.get(ledger) else {
             return vec![];
         };
         let mut rows = rows.clone();
@@ -645,7 +656,11 @@ impl Platform for Port {
         self.spawner.spawn_local(work).expect("the pool runs");
     }
 
-    async fn fetch(&self, call: UpstreamCall) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+    async fn fetch(
+        &self,
+        call: Permitted<UpstreamCall>,
+    ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
+        let call = call.into_inner();
         let mut body = call.body.to_vec();
         if let Some(mut rest) = call.rest {
             while let Some(piece) = rest.next().await {
@@ -692,7 +707,7 @@ impl Platform for Port {
 
     async fn ledger(
         &self,
-        ledger: &LedgerId,
+        ledger: &Permitted<LedgerId>,
         call: &ledger::Call,
     ) -> Result<ledger::Answer, StoreError> {
         let commands = &call.commands;
@@ -717,7 +732,7 @@ impl Platform for Port {
         let replies = {
             let now = self.now();
             let mut ledgers = self.shared.ledgers.borrow_mut();
-            let store = ledgers.entry(ledger.clone()).or_default();
+            let store = ledgers.entry((**ledger).clone()).or_default();
             let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
                 .expect("readable rows");
             let (replies, writes) =

@@ -8,17 +8,19 @@ use sluice_machines::limit::{Meter, Period, Rule, UtcOffset};
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
 use super::Check;
+use super::regions::Regions;
 use super::zones::Zones;
 use crate::config::Entries;
 use crate::config::compiled::KeyDefaults;
 use crate::config::document::{
-    AccountingName, BudgetDocument, KeyDefaultsDocument, LimitDocument, OrgDocument, PeriodName,
-    TeamDocument,
+    AccountingName, BudgetDocument, DataName, KeyDefaultsDocument, LimitDocument, OrgDocument,
+    PeriodName, TeamDocument,
 };
 use crate::config::issue::{Issue, Path};
 use crate::config::pattern::Pattern;
-use crate::config::scopes::{Level, Org, Team};
+use crate::config::scopes::{Held, Level, Org, Team};
 use crate::config::zone::Zone;
+use crate::residency::RegionRules;
 
 const RULES_MAX: usize = 16;
 const WINDOW_DEFAULT: Span = Span::from_seconds(60);
@@ -34,12 +36,13 @@ pub(super) fn compile(
     check: &mut Check,
     documents: &Entries<OrgDocument>,
     zones: &Zones,
+    regions: &Regions,
 ) -> BTreeMap<OrgId, Org> {
     let root = Path::root().name("orgs");
     let mut orgs = BTreeMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
-        let org = check.org(&path, document, zones);
+        let org = check.org(&path, document, zones, regions);
         if let Some(id) = check.id(&path, name, OrgId::new) {
             orgs.insert(id, org);
         }
@@ -66,19 +69,45 @@ pub fn rules(
     }
 }
 
+/// What a level says of places, whatever kind of level it is.
+macro_rules! held {
+    ($document:expr) => {
+        Holding {
+            region: $document.region.as_deref(),
+            regions: $document.regions.as_deref(),
+            data: $document.data,
+        }
+    };
+}
+
+/// What a level says of places.
+struct Holding<'a> {
+    region: Option<&'a str>,
+    regions: Option<&'a [String]>,
+    data: Option<DataName>,
+}
+
 /// On which terms a level's rules hold.
 struct Terms {
     zone: Arc<Zone>,
     accounting: Option<AccountingName>,
+    held: Held,
 }
 
 impl Check {
-    fn org(&mut self, path: &Path, document: &OrgDocument, zones: &Zones) -> Org {
+    fn org(
+        &mut self,
+        path: &Path,
+        document: &OrgDocument,
+        zones: &Zones,
+        regions: &Regions,
+    ) -> Org {
         let zone = path.name("time_zone");
         let zone = self.zone_named(&zone, document.time_zone.as_deref(), zones);
         let terms = Terms {
             zone: zone.unwrap_or_default(),
             accounting: document.accounting,
+            held: self.held(path, held!(document), None, regions),
         };
         let level = self.level(
             path,
@@ -90,7 +119,7 @@ impl Check {
         let mut teams = BTreeMap::new();
         for (name, document) in document.teams.iter() {
             let path = path.name("teams").name(name);
-            let team = self.team(&path, document, &terms.zone, zones);
+            let team = self.team(&path, document, &terms, (zones, regions));
             if let Some(id) = self.id(&path, name, TeamId::new) {
                 teams.insert(id, team);
             }
@@ -101,6 +130,7 @@ impl Check {
             let terms = Terms {
                 zone: Arc::clone(&terms.zone),
                 accounting: user.accounting,
+                held: self.held(&path, held!(user), terms.held.pin.as_ref(), regions),
             };
             let level = self.level(&path, &user.limits, &user.budgets, &user.models, &terms);
             if let Some(id) = self.id(&path, name, UserId::new) {
@@ -119,14 +149,15 @@ impl Check {
         &mut self,
         path: &Path,
         document: &TeamDocument,
-        above: &Arc<Zone>,
-        zones: &Zones,
+        above: &Terms,
+        (zones, regions): (&Zones, &Regions),
     ) -> Team {
         let zone = path.name("time_zone");
         let zone = self.zone_named(&zone, document.time_zone.as_deref(), zones);
         let terms = Terms {
-            zone: zone.unwrap_or_else(|| Arc::clone(above)),
+            zone: zone.unwrap_or_else(|| Arc::clone(&above.zone)),
             accounting: document.accounting,
+            held: self.held(path, held!(document), above.held.pin.as_ref(), regions),
         };
         let level = self.level(
             path,
@@ -135,12 +166,14 @@ impl Check {
             &document.models,
             &terms,
         );
+        let outer = terms.held.pin.as_ref().or(above.held.pin.as_ref());
         let mut apps = BTreeMap::new();
         for (name, app) in document.apps.iter() {
             let path = path.name("apps").name(name);
             let terms = Terms {
                 zone: Arc::clone(&terms.zone),
                 accounting: app.accounting,
+                held: self.held(&path, held!(app), outer, regions),
             };
             let level = self.level(&path, &app.limits, &app.budgets, &app.models, &terms);
             if let Some(id) = self.id(&path, name, AppId::new) {
@@ -164,6 +197,53 @@ impl Check {
             queues: self.queues(path, limits),
             zone: Arc::clone(&terms.zone),
             is_strict: terms.accounting == Some(AccountingName::Strict),
+            held: terms.held.clone(),
+        }
+    }
+
+    fn held(
+        &mut self,
+        path: &Path,
+        written: Holding<'_>,
+        outer: Option<&Arc<RegionRules>>,
+        regions: &Regions,
+    ) -> Held {
+        let place = path.name("region");
+        let pin = self.pin(&place, written.region, regions);
+        self.within(&place, pin.as_ref(), outer);
+        let inner = pin.as_ref().or(outer);
+        let listed = written.regions.map(|names| {
+            let place = path.name("regions");
+            let mut listed = Vec::new();
+            for (index, name) in names.iter().enumerate() {
+                let place = place.index(index);
+                let rules = self.pin(&place, Some(name), regions);
+                self.within(&place, rules.as_ref(), inner);
+                listed.extend(rules.map(|rules| rules.region.clone()));
+            }
+            listed
+        });
+        Held {
+            pin,
+            regions: listed,
+            is_phi: written.data == Some(DataName::Phi),
+        }
+    }
+
+    fn within(
+        &mut self,
+        path: &Path,
+        inner: Option<&Arc<RegionRules>>,
+        outer: Option<&Arc<RegionRules>>,
+    ) {
+        if let (Some(inner), Some(outer)) = (inner, outer)
+            && !inner.is_within(outer)
+        {
+            let (inner, outer) = (&inner.region, &outer.region);
+            let problem = format!("{inner} does not lie within {outer}, which holds above");
+            let hint =
+                "a deeper level can only narrow: fewer countries under the same jurisdiction";
+            self.0.add(path, problem, hint);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::config::issue::Path;
 use crate::config::offer::Offer;
 use crate::config::pattern::Pattern;
 use crate::config::{Entries, SANDBOX, sandbox, secrets};
+use crate::residency::Place;
 
 /// Headers that belong to HTTP, and never to a configuration.
 pub(super) const HEADERS_OF_HTTP: [&str; 10] = [
@@ -85,6 +86,7 @@ impl Check {
         let region = document.region.as_deref();
         let region = region.and_then(|text| self.id(&path.name("region"), text, Region::new));
         let access = self.access(path, document, dialect);
+        let is_global = access.base_url.contains("/locations/global/");
         let provider = Provider {
             id: id?,
             dialect: compiled_dialect(dialect),
@@ -101,7 +103,8 @@ impl Check {
             retry: self.retry(&path.name("retry"), &document.retry, &defaults.retry),
             circuit: self.circuit(&path.name("circuit"), &document.circuit, &defaults.circuit),
             region,
-            country: self.country(&path.name("country"), document.country.as_deref()),
+            place: self.provider_place(path, document, is_global),
+            has_baa: document.baa.unwrap_or_default(),
         };
         let mut models = document.models.clone();
         if dialect == DialectName::Sandbox {
@@ -117,6 +120,21 @@ impl Check {
         };
         self.models(path, &mut offer, &models);
         Some(offer)
+    }
+
+    fn provider_place(
+        &mut self,
+        path: &Path,
+        document: &ProviderDocument,
+        is_global: bool,
+    ) -> Option<Place> {
+        let place = self.declared_place(path, document.country.as_deref(), document.country_by);
+        if is_global && place.is_some() {
+            let problem = "is declared for the location \"global\", which serves from anywhere";
+            let hint = "name a location, such as \"europe-west4\"";
+            self.0.add(&path.name("country"), problem, hint);
+        }
+        place
     }
 
     fn provider_name(&mut self, path: &Path, name: &str, dialect: DialectName) {
@@ -135,6 +153,10 @@ impl Check {
         all.extend(models.iter().map(|(name, facts)| (name, Some(facts))));
         let mut known = BTreeMap::new();
         for (name, facts) in all {
+            if let Some(facts) = facts {
+                let path = path.name("models").name(name);
+                self.declared_place(&path, facts.country.as_deref(), facts.country_by);
+            }
             match offer.build(name, facts) {
                 Some(target) if offer.allows(name) => {
                     known.insert(name.to_owned(), target);
@@ -187,17 +209,6 @@ impl Check {
             }
         }
         headers
-    }
-
-    fn country(&mut self, path: &Path, written: Option<&str>) -> Option<String> {
-        let text = written?;
-        if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Some(text.to_owned());
-        }
-        let problem = format!("{} is not a country", secrets::shown(text));
-        self.0
-            .add(path, problem, "write its two letters, such as \"DE\"");
-        None
     }
 
     fn percent(&mut self, path: &Path, written: Option<u32>) {

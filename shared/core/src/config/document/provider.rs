@@ -7,7 +7,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    CapabilityName, CircuitDocument, DialectName, RetryDocument, TimeoutsDocument, is_default,
+    CapabilityName, CircuitDocument, DialectName, PlaceBy, RetryDocument, TimeoutsDocument,
+    is_default,
 };
 use crate::config::Entries;
 
@@ -34,8 +35,12 @@ document! {
         headers: Entries<String>,
         /// The region that it serves from, as declared by the operator.
         region: Option<String>,
-        /// The country that it serves from, as declared by the operator: two letters.
+        /// The country that it serves from: two letters, or `EU`.
         country: Option<String>,
+        /// How that is known.
+        country_by: Option<PlaceBy>,
+        /// A business associate agreement (HIPAA) with it is on record.
+        baa: Option<bool>,
         /// How long to wait.
         timeouts: TimeoutsDocument,
         /// How often to try.
@@ -166,6 +171,10 @@ document! {
         capabilities: Option<Vec<CapabilityName>>,
         /// What calls name it, where that is not its name: an Azure deployment, a Bedrock inference profile.
         deployment: Option<String>,
+        /// The country that serves it, where that is not its provider's: two letters, or `EU`.
+        country: Option<String>,
+        /// How that is known.
+        country_by: Option<PlaceBy>,
         /// Where it departs from its dialect, over what holds for its provider.
         quirks: QuirksDocument,
     }

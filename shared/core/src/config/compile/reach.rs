@@ -1,0 +1,109 @@
+//! What pinned callers can reach: no route may lead them nowhere, and none leads them out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_units::OrgId;
+
+use crate::config::compiled::Route;
+use crate::config::issue::{Issue, Path};
+use crate::config::pattern;
+use crate::config::scopes::{Level, Org};
+use crate::residency::{Refusal, Residency};
+
+type Routes = BTreeMap<String, Arc<Route>>;
+
+/// Every route that a pinned caller could ask for and none of whose targets it may reach.
+pub(super) fn dead_ends(orgs: &BTreeMap<OrgId, Org>, routes: &Routes) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    each_pin(orgs, |path, residency, levels| {
+        for (name, route) in reachable(routes, levels) {
+            let Err(refusals) = residency.course(Arc::clone(route)) else {
+                continue;
+            };
+            for (index, refusal) in refusals.iter().enumerate() {
+                issues.push(Issue {
+                    path: path.clone(),
+                    problem: way(name, index, refusal),
+                    hint: format!(
+                        "add a target that is in the region, or leave {name} out of its models"
+                    ),
+                });
+            }
+        }
+    });
+    issues
+}
+
+/// The targets that pinned callers never reach, though their routes name them: what an operator should know.
+pub(in crate::config) fn closed(orgs: &BTreeMap<OrgId, Org>, routes: &Routes) -> Vec<Issue> {
+    let mut notices = Vec::new();
+    each_pin(orgs, |path, residency, levels| {
+        for (name, route) in reachable(routes, levels) {
+            let Ok(course) = residency.course(Arc::clone(route)) else {
+                continue;
+            };
+            for (index, _, refusal) in course.closed() {
+                notices.push(Issue {
+                    path: path.clone(),
+                    problem: way(name, index, &refusal),
+                    hint: "its requests never go there".to_owned(),
+                });
+            }
+        }
+    });
+    notices
+}
+
+fn way(name: &str, index: usize, refusal: &Refusal) -> String {
+    format!("→ models.{name} → targets[{index}] {refusal}")
+}
+
+/// Calls `see` for each level that is pinned or whose requests hold health data: where that is written, what holds
+/// there, and the levels, outermost first.
+fn each_pin(orgs: &BTreeMap<OrgId, Org>, mut see: impl FnMut(&Path, &Residency, &[&Level])) {
+    let root = Path::root().name("orgs");
+    for (id, org) in orgs {
+        let path = root.name(id.as_str());
+        note(&path, &[&org.level], &mut see);
+        for (id, team) in &org.teams {
+            let path = path.name("teams").name(id.as_str());
+            note(&path, &[&org.level, &team.level], &mut see);
+            for (id, app) in &team.apps {
+                let path = path.name("apps").name(id.as_str());
+                note(&path, &[&org.level, &team.level, app], &mut see);
+            }
+        }
+        for (id, user) in &org.users {
+            let path = path.name("users").name(id.as_str());
+            note(&path, &[&org.level, user], &mut see);
+        }
+    }
+}
+
+/// What is inherited was seen above.
+fn note(path: &Path, levels: &[&Level], see: &mut impl FnMut(&Path, &Residency, &[&Level])) {
+    let Some(own) = levels.last().map(|level| &level.held) else {
+        return;
+    };
+    if own.pin.is_none() && !own.is_phi {
+        return;
+    }
+    let pin = levels.iter().rev().find_map(|level| level.held.pin.clone());
+    let is_phi = levels.iter().any(|level| level.held.is_phi);
+    let name = if own.pin.is_some() { "region" } else { "data" };
+    see(&path.name(name), &Residency::new(pin, is_phi), levels);
+}
+
+/// The routes that every one of these levels lets through.
+fn reachable<'a>(
+    routes: &'a Routes,
+    levels: &[&Level],
+) -> impl Iterator<Item = (&'a String, &'a Arc<Route>)> {
+    routes.iter().filter(move |(name, _)| {
+        levels.iter().all(|level| {
+            let mut patterns = level.models.iter();
+            level.models.is_empty() || patterns.any(|found| pattern::matches(found.as_str(), name))
+        })
+    })
+}
