@@ -481,7 +481,7 @@ fn json_that_is_no_document_is_refused_with_its_place() {
         ),
         (
             r#"{"modles": {}}"#,
-            "unknown field `modles`, expected one of `gateway`, `accounting`, `regions`, `providers`, `models`, `prices`, `orgs`, `zones` at line 1 column 9",
+            "unknown field `modles`, expected one of `gateway`, `accounting`, `regions`, `providers`, `models`, `prices`, `orgs`, `zones`, `notify` at line 1 column 9",
         ),
         (
             r#"{"providers": {"a": "hunter2"}}"#,
