@@ -3,7 +3,7 @@
 // `SLUICE_AUDIT_REQUESTS=100000 SLUICE_AUDIT_KILLS=10 node tests/e2e/run.mjs audit` is the long run; by default it is short.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -31,12 +31,14 @@ let world;
 let folder;
 let receiptKey;
 
-/** Runs `sluice`. */
+/** Runs `sluice`, without holding up what else goes on here. */
 function sluice(...words) {
   const built = path.join(PROJECT, 'target/debug/sluice');
   const [command, ...first] = fs.existsSync(built) ? [built] : ['cargo', 'run', '--quiet', '--package', 'sluice-cli', '--'];
-  const { status, stdout, stderr } = spawnSync(command, [...first, ...words], { cwd: PROJECT, encoding: 'utf8', env: { ...process.env, ...store.environment() }, maxBuffer: 1 << 28 });
-  return { status, out: stdout, err: stderr };
+  const options = { cwd: PROJECT, env: { ...process.env, ...store.environment() }, maxBuffer: 1 << 28 };
+  return new Promise(resolve => {
+    execFile(command, [...first, ...words], options, (error, out, err) => resolve({ status: error ? error.code : 0, out, err }));
+  });
 }
 
 before(async () => {
@@ -44,7 +46,7 @@ before(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-audit-'));
   store = await startVersity(program);
   proxy = await startFaultyProxy(store, 5);
-  [receiptKey] = sluice('receipt', 'key', '--id', 'e2e').out.split('\n');
+  [receiptKey] = (await sluice('receipt', 'key', '--id', 'e2e')).out.split('\n');
   const secrets = {
     SLUICE_RECORDS_URL: proxy.url, SLUICE_RECORDS_REGION: store.region, SLUICE_RECORDS_ACCESS_KEY_ID: store.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: store.secretAccessKey,
     SLUICE_RECORDS_RETENTION: 'compliance 1d', SLUICE_RECEIPT_KEY: receiptKey,
@@ -64,9 +66,9 @@ const chat = (key, more = {}) => send(`${world.gateway.url}/v1/chat/completions`
 });
 
 /** Everything in the bucket, as an auditor gets it: proven on the way. */
-function exported() {
+async function exported() {
   const file = path.join(folder, 'export.ndjson');
-  const { status, err } = sluice('audit', 'export', `s3://${store.bucket}`, '--out', file);
+  const { status, err } = await sluice('audit', 'export', `s3://${store.bucket}`, '--out', file);
   assert.equal(status, 0, err);
   return fs.readFileSync(file, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line));
 }
@@ -111,11 +113,11 @@ test(`of ${REQUESTS} requests every answered one is in the bucket exactly once, 
   assert.deepEqual({ open, outbox }, { open: 0, outbox: 0 });
   assert.ok(Object.values(proxy.faults).every(count => count > 0) || REQUESTS < 2_000, JSON.stringify(proxy.faults));
 
-  const verified = sluice('audit', 'verify', `s3://${store.bucket}`);
+  const verified = await sluice('audit', 'verify', `s3://${store.bucket}`);
   assert.equal(verified.status, 0, verified.err);
   assert.match(verified.out, /usage\/region=local\/org=crash: \d+ records in \d+ batches/);
   const found = new Map();
-  for (const record of exported()) if (record.org === 'crash' && ['settled', 'expired'].includes(record.kind)) found.set(record.request, (found.get(record.request) ?? 0) + 1);
+  for (const record of await exported()) if (record.org === 'crash' && ['settled', 'expired'].includes(record.kind)) found.set(record.request, (found.get(record.request) ?? 0) + 1);
   const wrong = [...answered].filter(id => found.get(id) !== 1);
   assert.deepEqual(wrong, [], `${wrong.length} of ${answered.size} are not there exactly once`);
 
@@ -123,7 +125,7 @@ test(`of ${REQUESTS} requests every answered one is in the bucket exactly once, 
   const published = await send(`${world.gateway.url}/.well-known/sluice-receipts.json`);
   fs.writeFileSync(keys, await published.text());
   fs.writeFileSync(file, receipts.join('\n'));
-  const checked = sluice('receipt', 'verify', file, '--keys', keys);
+  const checked = await sluice('receipt', 'verify', file, '--keys', keys);
   assert.equal(checked.status, 0, checked.err);
 });
 
@@ -141,7 +143,7 @@ test('receipts are joined to the records of the bucket', { skip }, async () => {
   const [keys, file] = ['keys.json', 'receipts'].map(name => path.join(folder, name));
   fs.writeFileSync(keys, await (await send(`${world.gateway.url}/.well-known/sluice-receipts.json`)).text());
   fs.writeFileSync(file, receipts.join('\n'));
-  const joined = sluice('audit', 'verify', `s3://${store.bucket}`, '--receipts', file, '--keys', keys);
+  const joined = await sluice('audit', 'verify', `s3://${store.bucket}`, '--receipts', file, '--keys', keys);
   assert.equal(joined.status, 0, joined.err);
   assert.match(joined.out, /6 receipts: each has its record/);
   const last = JSON.parse(Buffer.from(receipts.at(-1).split('.')[1], 'base64url'));
@@ -189,7 +191,7 @@ test('the store keeps what is locked, and the verifier finds what was put in its
   const text = gunzipSync(whole.body).toString('utf8');
   const forged = gzipSync(text.replace('"status":200', '"status":201'));
   const written = await store.ask('PUT', name, {}, forged);
-  const verified = sluice('audit', 'verify', `s3://${store.bucket}`, '--only', 'usage/region=local/org=sdk');
+  const verified = await sluice('audit', 'verify', `s3://${store.bucket}`, '--only', 'usage/region=local/org=sdk');
   if (written.status === 200) {
     // A bucket with versions takes a new version over the locked one: the verifier sees it, and the old one is still there.
     assert.equal(verified.status, 1);

@@ -64,6 +64,12 @@ export async function send(method, url, lines, body) {
   return [answer.status, hash, answer.ok ? undefined : text.slice(0, REFUSAL_CHARS_MAX)];
 }
 
+/** Asks a bucket that speaks S3 for anything at all; rejected when it does not answer well. */
+export async function reach(method, url, lines) {
+  const [status, , refusal] = await send(method, url, lines);
+  if (refusal !== undefined) throw new Error(`the bucket answered ${status}`);
+}
+
 /** Asks a bucket that is bound for anything at all. */
 export const probe = (bucket) => bucket.head("probe");
 

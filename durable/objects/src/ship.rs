@@ -37,6 +37,8 @@ extern "C" {
 
     fn send(method: &str, url: &str, headers: &str, body: &JsValue) -> Promise;
 
+    fn reach(method: &str, url: &str, headers: &str) -> Promise;
+
     #[wasm_bindgen(catch)]
     fn probe(bucket: &JsValue) -> Result<Promise, JsValue>;
 }
@@ -213,26 +215,32 @@ async fn ship(env: &JsValue, batch: &Batch) -> Result<(), ShipError> {
     })
 }
 
-/// The store of the plain names answers.
+/// Asks the store of the plain names for anything at all: a promise that is rejected when it does not answer.
 ///
 /// # Errors
-/// [`ShipError`], also when there is none.
-pub async fn probe_records(env: &JsValue) -> Result<(), ShipError> {
-    let name = "its head";
+/// [`ShipError`] when there is none, or it cannot be asked.
+pub fn probe_records(env: &JsValue) -> Result<Promise, ShipError> {
+    let unconfirmed = |error: JsValue| ShipError::Unconfirmed {
+        name: "its head".to_owned(),
+        detail: message(&error),
+    };
     match Store::of(env, None)? {
-        Store::Bound(bucket) => {
-            let unconfirmed = |error: JsValue| ShipError::Unconfirmed {
-                name: name.to_owned(),
-                detail: message(&error),
-            };
-            let probed = probe(&bucket).map_err(unconfirmed)?;
-            JsFuture::from(probed).await.map(drop).map_err(unconfirmed)
-        }
+        Store::Bound(bucket) => probe(&bucket).map_err(unconfirmed),
         Store::S3(bucket, _) => {
             let call = bucket.head("", clock::now())?;
-            asked(call, &JsValue::UNDEFINED, name).await.map(drop)
+            Ok(reach(call.method.as_str(), &call.url, &lines(&call)))
         }
     }
+}
+
+/// A request's headers, a name or a value to a line.
+fn lines(call: &Call) -> String {
+    let cells: Vec<&str> = call
+        .headers
+        .iter()
+        .flat_map(|(name, value)| [name.as_str(), value.to_str().unwrap_or_default()])
+        .collect();
+    cells.join("\n")
 }
 
 /// Sends a request: a good status or 412, and the hash that the object carries.
@@ -241,14 +249,7 @@ async fn asked(call: Call, body: &JsValue, name: &str) -> Result<(u16, Option<St
         name: name.to_owned(),
         detail,
     };
-    let mut headers = String::new();
-    for (name, value) in &call.headers {
-        headers.push_str(name.as_str());
-        headers.push('\n');
-        headers.push_str(value.to_str().unwrap_or_default());
-        headers.push('\n');
-    }
-    let sent = send(call.method.as_str(), &call.url, headers.trim_end(), body);
+    let sent = send(call.method.as_str(), &call.url, &lines(&call), body);
     let answer = JsFuture::from(sent).await;
     let answer: Array = answer
         .map_err(|error| unconfirmed(message(&error)))?

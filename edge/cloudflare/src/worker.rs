@@ -293,12 +293,13 @@ impl Platform for Worker {
     }
 
     async fn probe_records(&self) -> Result<(), StoreError> {
-        sluice_objects::probe_records(&self.0.env)
-            .await
-            .map_err(|error| StoreError::Unavailable {
-                store: "records",
-                detail: error.to_string(),
-            })
+        let store = "records";
+        let asked = sluice_objects::probe_records(&self.0.env);
+        let asked = asked.map_err(|error| StoreError::Unavailable {
+            store,
+            detail: error.to_string(),
+        })?;
+        answer(store, Ok(asked)).await.map(drop)
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -27,7 +27,7 @@ use sluice_machines::record::{Record, RecordKind};
 use sluice_machines::rows::WriteSet;
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use scope::ScopeLog;
+use scope::{ScopeLog, asked};
 
 /// What is wrong, in words.
 pub(crate) type Verdict = Result<(), String>;
@@ -490,13 +490,5 @@ fn limit(rule: &Rule) -> u64 {
         Rule::Window { limit, .. } | Rule::Concurrency { limit } => limit,
         Rule::Gcra { burst, .. } => burst,
         Rule::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
-    }
-}
-
-fn asked(rule: &Rule, estimate: Amount) -> u64 {
-    match *rule {
-        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => scope::quantity(meter, estimate),
-        Rule::Concurrency { .. } => 1,
-        Rule::Budget { .. } => u64::try_from(estimate.cost.as_nanos()).unwrap_or(0),
     }
 }
