@@ -101,10 +101,10 @@ fn config(drawn: &Drawn) -> Value {
 
 /// Whether a provider in this country is in the region.
 fn is_in(region: &str, country: Option<&str>) -> bool {
-    match (region, country) {
-        ("eu", Some("DE" | "FR" | "EU")) | ("us", Some("US")) | ("de", Some("DE")) => true,
-        _ => false,
-    }
+    matches!(
+        (region, country),
+        ("eu", Some("DE" | "FR" | "EU")) | ("us", Some("US")) | ("de", Some("DE"))
+    )
 }
 
 /// The region that a request is held to: the narrowest word that was said, its own only where it was taken in.
