@@ -3,11 +3,14 @@
 //! The copy stands below `target`; every break is built into it at once, behind a switch that the environment names, so
 //! that one build serves for all. Nothing of this is in the code that ships.
 
+mod leaks;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use self::leaks::LEAKS;
 use crate::step::{self, Failure, doing, step};
 use crate::tools;
 
@@ -295,8 +298,24 @@ const ALL: &[Mutation] = &[
         name: "end a broken stream in silence",
         edits: &[(
             "shared/core/src/pump.rs",
-            "if !self.session.interrupt(&problem, request, &mut last) {",
-            "if !{is} && !self.session.interrupt(&problem, request, &mut last) {",
+            "                self.session.interrupt(&problem, request, last)\n",
+            "                {is} || self.session.interrupt(&problem, request, last)\n",
+        )],
+    },
+    Mutation {
+        name: "call whom a circuit keeps away",
+        edits: &[(
+            "durable/machines/src/breaker.rs",
+            "                if now < until && until.since(now) <= policy.open_max =>\n",
+            "                if now < until && until.since(now) <= policy.open_max && !{is} =>\n",
+        )],
+    },
+    Mutation {
+        name: "never probe",
+        edits: &[(
+            "durable/machines/src/breaker.rs",
+            "            State::Open(_) | State::HalfOpen(_) => Ok(()),\n",
+            "            State::Open(until) | State::HalfOpen(until) => if {is} { Err(until) } else { Ok(()) },\n",
         )],
     },
 ];
@@ -309,10 +328,19 @@ pub(crate) fn run() -> Result<(), Failure> {
     if let Some(what) = unbroken {
         return Err(Failure::new(format!("unbroken, the copy fails: {what}")));
     }
+    step("cargo test --no-run (the copy)", leaks::build)?;
+    if let Some(what) = leaks::look("")? {
+        return Err(Failure::new(format!("unbroken, the copy leaks: {what}")));
+    }
     let mut survivors = Vec::new();
-    for Mutation { name, .. } in ALL {
+    for Mutation { name, .. } in all() {
         let begun = Instant::now();
-        let found = simulate(&program, name, REQUESTS)?;
+        let is_leak = LEAKS.iter().any(|leak| leak.name == *name);
+        let found = if is_leak {
+            leaks::look(name)?
+        } else {
+            simulate(&program, name, REQUESTS)?
+        };
         let seconds = begun.elapsed().as_secs_f64();
         match found {
             Some(what) => println!("found     {name} ({seconds:.1} s): {what}"),
@@ -323,13 +351,18 @@ pub(crate) fn run() -> Result<(), Failure> {
         }
     }
     if survivors.is_empty() {
-        println!("mutations: {} breaks, all found", ALL.len());
+        println!("mutations: {} breaks, all found", all().count());
         return Ok(());
     }
     Err(Failure::new(format!(
-        "the simulator did not find: {}",
+        "nobody found: {}",
         survivors.join(", ")
     )))
+}
+
+/// Every break.
+fn all() -> impl Iterator<Item = &'static Mutation> {
+    ALL.iter().chain(LEAKS)
 }
 
 fn copy() -> Result<(), Failure> {
@@ -392,7 +425,7 @@ fn broken(path: &Path, mut text: String) -> Result<String, Failure> {
     if path == "shared/units/src/lib.rs" {
         text.push_str(SWITCH);
     }
-    for Mutation { name, edits } in ALL {
+    for Mutation { name, edits } in all() {
         for (_, old, new) in edits.iter().filter(|(file, ..)| *file == path) {
             if text.matches(old).count() != 1 {
                 return Err(Failure::new(format!(
@@ -449,7 +482,7 @@ mod tests {
     #[test]
     fn every_break_has_its_place() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        for Mutation { edits, .. } in ALL {
+        for Mutation { edits, .. } in all() {
             for (file, ..) in *edits {
                 let text = fs::read_to_string(root.join(file)).unwrap();
                 broken(Path::new(file), text).map(drop).unwrap();

@@ -156,16 +156,16 @@ fn manifest(document: &Value) -> String {
     )
 }
 
-fn providers(document: &Value) -> impl Iterator<Item = &Value> {
-    let providers = document.get("providers").and_then(Value::as_object);
-    providers
-        .into_iter()
-        .flat_map(|providers| providers.values())
+/// The entries of a table.
+fn entries<'a>(document: &'a Value, table: &str) -> impl Iterator<Item = &'a Value> {
+    let entries = document.get(table).and_then(Value::as_object);
+    entries.into_iter().flat_map(|entries| entries.values())
 }
 
-/// The names of the providers' secrets, as Spin wants them.
+/// The names of the secrets of providers and receivers of events, as Spin wants them.
 fn secrets(document: &Value) -> BTreeSet<String> {
-    providers(document)
+    let receivers = entries(document, "notify");
+    entries(document, "providers")
         .flat_map(|provider| {
             let aws = provider.get("aws").and_then(Value::as_object);
             let aws = aws.into_iter().flatten();
@@ -178,20 +178,23 @@ fn secrets(document: &Value) -> BTreeSet<String> {
             });
             keys.chain(aws.map(|(_, name)| name))
         })
+        .chain(receivers.filter_map(|receiver| receiver.get("secret")))
         .filter_map(Value::as_str)
         .map(str::to_ascii_lowercase)
         .collect()
 }
 
-/// The addresses that the providers are called at, without their paths.
+/// The addresses that providers and receivers of events are called at, without their paths.
 fn origins(document: &Value) -> BTreeSet<String> {
-    providers(document)
+    let receivers = entries(document, "notify");
+    entries(document, "providers")
         .flat_map(|provider| {
             [
                 provider.get("base_url"),
                 provider.pointer("/google/token_url"),
             ]
         })
+        .chain(receivers.map(|receiver| receiver.get("url")))
         .flatten()
         .filter_map(|address| origin(address.as_str()?))
         .collect()
@@ -209,7 +212,9 @@ mod tests {
 
     #[test]
     fn the_manifest_grants_what_the_configuration_names() {
-        let document = serde_json::json!({"providers": {
+        let notify =
+            serde_json::json!({"n": {"url": "https://hook.example/x", "secret": "N_SECRET"}});
+        let document = serde_json::json!({"notify": notify, "providers": {
             "a": {"base_url": "https://api.a.example/v1", "key": "A_KEY"},
             "b": {"base_url": "http://127.0.0.1:1/v1?x", "key": "A_KEY"},
             "c": {"dialect": "openai", "key": ["C_KEY", "C_KEY_BEFORE"]},
@@ -224,6 +229,8 @@ mod tests {
             "c_key_before = { default = \"\", secret = true }\n",
             "aws_id = { default = \"\", secret = true }\n",
             "    \"https://token.example\",\n",
+            "    \"https://hook.example\",\n",
+            "n_secret = { default = \"\", secret = true }\n",
             "sluice_admin_token = { required = true, secret = true }\n",
         ] {
             let is_there = text.contains(wanted)

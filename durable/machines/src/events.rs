@@ -82,6 +82,12 @@ pub struct Receiver {
     /// The name of the secret that signs what it is told.
     #[serde(default)]
     pub secret: Option<String>,
+    /// The country that it is in.
+    #[serde(default)]
+    pub country: Option<String>,
+    /// The regions whose events it may hear of; none means all.
+    #[serde(skip)]
+    pub regions: Option<Vec<Region>>,
 }
 
 /// What a receiver reads.
@@ -103,6 +109,14 @@ impl Receiver {
         named
             .map(|(name, receiver)| Self { name, ..receiver })
             .collect()
+    }
+
+    /// Whether it may hear of what happens in a region.
+    #[must_use]
+    pub fn hears(&self, region: &Region) -> bool {
+        self.regions
+            .as_ref()
+            .is_none_or(|regions| regions.contains(region))
     }
 
     /// What it is sent.

@@ -41,8 +41,14 @@ pub struct Record {
     /// The model's name there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub provider_model: Option<ModelId>,
-    /// The gateway's region.
+    /// The region whose ledger counted it.
     pub region: Region,
+    /// The region that it was held to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pin: Option<Region>,
+    /// The country where the provider processed it, as the configuration has it: two letters, or `EU`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Tokens by kind.
     pub usage: Usage,
     /// Where the numbers come from.

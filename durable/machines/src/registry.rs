@@ -13,7 +13,7 @@
 //! [`then_reads`]. [`load`] does both.
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{AppId, KeyId, OrgId, Region, TeamId, Timestamp, UserId};
+use sluice_units::{AppId, KeyId, OrgId, Region, Span, TeamId, Timestamp, UserId};
 
 use crate::limit::Rule;
 
@@ -59,6 +59,9 @@ pub struct KeyRecord {
     /// Its own rules, beside those of its scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// Those of its rules that its requests wait for, and how long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<(Rule, Span)>,
     /// Its requests are refused where a translation would lose something.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,

@@ -170,7 +170,12 @@ impl LedgerObject {
                 let Some(receiver) = receivers.iter().find(|one| one.name == delivery.to) else {
                     continue;
                 };
-                let outcome = notify::send(&self.env, receiver, &delivery).await;
+                // What it may not hear of is over for it.
+                let outcome = if receiver.hears(&delivery.event.region) {
+                    notify::send(&self.env, receiver, &delivery).await
+                } else {
+                    Ok(())
+                };
                 if let Err(error) = &outcome {
                     log(&format!(
                         "ledger: event {} to {}: {error}",

@@ -133,7 +133,12 @@ async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {
             let Some(receiver) = receivers.iter().find(|one| one.name == delivery.to) else {
                 continue;
             };
-            let outcome = notify::send(receiver, &delivery.event).await;
+            // What it may not hear of is over for it.
+            let outcome = if receiver.hears(&delivery.event.region) {
+                notify::send(receiver, &delivery.event).await
+            } else {
+                Ok(())
+            };
             if let Err(error) = &outcome {
                 eprintln!(
                     "warn: {object}: event {} to {}: {error}",

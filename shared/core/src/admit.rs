@@ -464,6 +464,8 @@ fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Reco
         provider: None,
         provider_model: None,
         region: caller.ledger().region().clone(),
+        pin: caller.residency().pin().map(|pin| pin.region.clone()),
+        place: None,
         usage: Usage {
             input: bound.input,
             output: bound.output.unwrap_or_default(),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{LedgerId, ModelId, OrgId, Region, Timestamp};
 
-pub use compile::rules;
+pub use compile::{KeyRules, rules};
 pub use compiled::{
     Accounting, Auth, AwsKeys, Capabilities, Circuit, Failures, FallbackOn, Gateway, KeyDefaults,
     Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
@@ -78,9 +78,9 @@ pub struct Config {
     offers: Vec<Offer>,
     routes: BTreeMap<String, Arc<Route>>,
     orgs: BTreeMap<OrgId, Org>,
-    notify_secrets: Vec<String>,
     regions: BTreeMap<Region, Arc<RegionRules>>,
     ledgers: Ledgers,
+    notify_secrets: Vec<String>,
 }
 
 /// Each organisation's ledger in each region.

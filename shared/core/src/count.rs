@@ -196,7 +196,7 @@ fn answer<P: Platform>(
     headers::limits(&mut head, admitted.headroom());
     let body = match (counted, target) {
         (Some(body), Some(target)) => {
-            headers::served_by(&mut head, target, context.config.gateway.region.as_str());
+            headers::served_by(&mut head, target, admitted.draft());
             body.to_vec()
         }
         _ => {

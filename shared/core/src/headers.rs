@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 use sluice_machines::ledger::{Headroom, WindowState};
 use sluice_machines::limit::{Period, Rule};
+use sluice_machines::record::Record;
 use sluice_units::{NanoUsd, RequestId, Span};
 use sluice_wire::{Downstream, Drops};
 
@@ -190,10 +191,16 @@ fn bounded(mut text: String) -> String {
 }
 
 /// Who served.
-pub fn served_by(headers: &mut HeaderMap, target: &TargetRef, region: &str) {
+pub fn served_by(headers: &mut HeaderMap, target: &TargetRef, draft: &Record) {
     put(headers, "x-sluice-provider", target.provider.id.as_str());
     put(headers, "x-sluice-model", target.model.as_str());
-    put(headers, "x-sluice-region", region);
+    put(headers, "x-sluice-region", draft.region.as_str());
+    if let Some(place) = target.place {
+        put(headers, "x-sluice-place", &place.country.to_string());
+    }
+    if let Some(pin) = &draft.pin {
+        put(headers, "x-sluice-pin", pin.as_str());
+    }
 }
 
 /// A budget left less output than was asked for: so many tokens for each choice.

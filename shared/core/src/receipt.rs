@@ -67,8 +67,14 @@ pub struct Receipt {
     /// The model's name there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub provider_model: Option<ModelId>,
-    /// The gateway's region.
+    /// The region whose ledger counted it.
     pub region: Region,
+    /// The region that it was held to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pin: Option<Region>,
+    /// The country where the provider processed it, as the configuration has it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<String>,
     /// Whether a cache answered.
     pub cache: CacheState,
     /// How it ended.
@@ -169,6 +175,8 @@ pub async fn of<P: Platform>(
         provider: record.provider,
         provider_model: record.provider_model,
         region: record.region,
+        pin: record.pin,
+        place: record.place,
         cache: record.cache,
         outcome: record.outcome,
         status: record.status,

@@ -274,7 +274,7 @@ impl<P: Platform> Run<P> {
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
         headers::cut(&mut head, self.admitted.cut());
-        headers::served_by(&mut head, target, self.config.gateway.region.as_str());
+        headers::served_by(&mut head, target, self.admitted.draft());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),

@@ -70,6 +70,9 @@ pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record
         kind: RecordKind::Settled,
         provider: ending.target.map(|target| target.provider.id.clone()),
         provider_model: ending.target.map(|target| target.model.clone()),
+        place: ending
+            .target
+            .and_then(|target| Some(target.place?.country.to_string())),
         usage: ending.usage,
         usage_source,
         cost_nano_usd: cost,

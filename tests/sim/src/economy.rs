@@ -61,6 +61,7 @@ impl Key {
             region: None,
             regions: None,
             phi: false,
+            queues: Vec::new(),
             created_at: now,
             expires_at: now.plus(Span::from_seconds(90 * 86_400)),
             revoked_at: None,

@@ -287,7 +287,7 @@ fn what_is_claimed_of_residency_is_shown_by_a_test() {
         .map(|file| file.text)
         .collect();
     let is_test = |name: &str| {
-        let (rust, script) = (format!("fn {name}()"), format!("test('{name}'"));
+        let (rust, script) = (format!("fn {name}("), format!("test('{name}'"));
         let mut sources = sources.iter();
         sources.any(|text| text.contains(&rust) || text.contains(&script))
     };

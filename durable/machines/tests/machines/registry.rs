@@ -29,6 +29,7 @@ fn key(number: u32, org: &str) -> KeyRecord {
         user: None,
         models: Vec::new(),
         rules: Vec::new(),
+        queues: Vec::new(),
         strict: false,
         accounting_strict: false,
         region: None,

@@ -86,6 +86,8 @@ pub(crate) fn record(number: u32, at: Timestamp) -> Record {
         provider: None,
         provider_model: None,
         region: Region::new("eu").unwrap(),
+        pin: None,
+        place: None,
         usage: Usage::default(),
         usage_source: UsageSource::Estimated,
         cost_nano_usd: NanoUsd::ZERO,

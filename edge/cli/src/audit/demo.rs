@@ -119,6 +119,8 @@ fn record(sequence: u64) -> Result<Record, IdError> {
         provider: Some(provider.clone()),
         provider_model: Some(model.clone()),
         region: Region::new(REGION)?,
+        pin: None,
+        place: None,
         usage,
         usage_source: UsageSource::Provider,
         cost_nano_usd: NanoUsd::from_nanos(i64::try_from(input * 150 + output * 600).unwrap_or(0)),

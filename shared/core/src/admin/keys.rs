@@ -3,13 +3,14 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_machines::limit::Rule;
 use sluice_machines::registry::{Command, KeyRecord, Reply};
 use sluice_units::{AppId, KeyId, OrgId, Region, Span, TeamId, Timestamp, UserId};
 
 use super::{actor, invalid, read};
 use crate::address;
-use crate::config::{AccountingName, BudgetDocument, Config, DataName, LimitDocument, ScopeError};
+use crate::config::{
+    AccountingName, BudgetDocument, Config, DataName, KeyRules, LimitDocument, ScopeError,
+};
 use crate::gateway::{Answer, Context};
 use crate::hash::sha256_hex;
 use crate::platform::Platform;
@@ -116,7 +117,7 @@ fn key_record(
             format!("At most {PATTERNS_MAX} patterns of {NAME_BYTES_MAX} bytes are taken."),
         ));
     }
-    let rules = rules(&asked.limits, &asked.budgets)?;
+    let (rules, queues) = rules(&asked.limits, &asked.budgets)?;
     let life = life(config, &org, asked.expires_after.as_deref())?;
     let key = KeyRecord {
         id,
@@ -128,6 +129,7 @@ fn key_record(
         user: asked.user,
         models: asked.models,
         rules,
+        queues,
         strict: asked.strict,
         accounting_strict: asked.accounting == Some(AccountingName::Strict),
         region: asked.region,
@@ -181,7 +183,7 @@ fn life(config: &Config, org: &OrgId, asked: Option<&str>) -> Result<Span, Probl
     }
 }
 
-fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<Vec<Rule>, Problem> {
+fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<KeyRules, Problem> {
     crate::config::rules(limits, budgets).map_err(|issues| {
         issues.first().map_or_else(
             || Problem::bug("rules that are wrong in no way"),
@@ -207,6 +209,7 @@ fn key_json(key: &KeyRecord, now: Timestamp) -> Value {
         "user": key.user,
         "models": key.models,
         "rules": key.rules,
+        "queues": key.queues,
         "strict": key.strict,
         "region": key.region,
         "regions": key.regions,

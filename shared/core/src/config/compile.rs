@@ -2,7 +2,7 @@
 //!
 //! Decides every default and every bound. Goes on after a problem with a harmless value, so that all are found at once.
 
-pub use orgs::rules;
+pub use orgs::{KeyRules, rules};
 pub(super) use prices::Prices;
 pub(super) use reach::closed;
 
@@ -66,12 +66,12 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let offers = providers::compile(&mut check, document, &defaults, prices);
     let routes = routes::compile(&mut check, &document.models, &offers);
     let zones = zones::compile(&mut check, &document.zones);
-    let notify_secrets = receivers::check(&mut check, &document.notify);
     let regions = regions::compile(&mut check, &document.regions);
     let orgs = orgs::compile(&mut check, &document.orgs, &zones, &regions);
-    for issue in reach::dead_ends(&orgs, &routes) {
+    for issue in reach::dead_ends(&orgs, &routes, &document.notify) {
         check.0.push(issue);
     }
+    let notify_secrets = receivers::check(&mut check, &document.notify);
     let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {

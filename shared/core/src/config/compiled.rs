@@ -300,6 +300,8 @@ pub struct Route {
 pub struct KeyDefaults {
     /// For keys that have no rules of their own.
     pub rules: Vec<Rule>,
+    /// Those of them that requests wait for, and how long.
+    pub queues: Vec<(Rule, Span)>,
     /// How long a new key lives.
     pub expires_after: Span,
 }

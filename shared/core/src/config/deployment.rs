@@ -9,6 +9,7 @@ use sluice_units::{Jurisdiction, Region, Span};
 
 use super::document::RegionDocument;
 use super::entries::Entries;
+use crate::residency::{Countries, Country};
 
 /// Where a gateway is that was not told.
 pub(super) const REGION_DEFAULT: &str = "local";
@@ -37,9 +38,9 @@ struct Document {
     #[serde(default)]
     accounting: Accounting,
     #[serde(default)]
-    notify: BTreeMap<String, Receiver>,
-    #[serde(default)]
     regions: Entries<RegionDocument>,
+    #[serde(default)]
+    notify: BTreeMap<String, Receiver>,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,6 +63,10 @@ impl Deployment {
             serde_json::from_slice(document.as_bytes()).map_err(|error| error.to_string())?;
         let region = document.gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
         let interval = document.accounting.ship_interval.as_deref();
+        let mut receivers = Receiver::all(document.notify);
+        for receiver in &mut receivers {
+            receiver.regions = heard(receiver.country.as_deref(), region, &document.regions);
+        }
         let rules = document.regions.find(region);
         let declared = document.regions.iter().filter_map(|(name, rules)| {
             let suffix = suffix(rules.bucket.as_deref()?)?;
@@ -77,7 +82,7 @@ impl Deployment {
                 .transpose()
                 .map_err(|error| error.to_string())?
                 .unwrap_or(SHIP_INTERVAL_DEFAULT),
-            receivers: Receiver::all(document.notify),
+            receivers,
         })
     }
 }
@@ -101,6 +106,34 @@ impl Deployment {
         }
         suffixes
     }
+}
+
+/// The regions whose events a receiver in this country may hear of: all where none is configured.
+fn heard(
+    country: Option<&str>,
+    home: &str,
+    regions: &Entries<RegionDocument>,
+) -> Option<Vec<Region>> {
+    if regions.is_empty() {
+        return None;
+    }
+    let country = country.and_then(Country::new);
+    let is_open = |name: &str, rules: &RegionDocument| {
+        let countries = rules.countries(name).unwrap_or_default();
+        country.is_some_and(|country| Countries::new(countries).hold(country))
+    };
+    let mut names: Vec<&str> = Vec::new();
+    if regions.find(home).is_none() {
+        names.push(home);
+    }
+    let within = regions.iter().filter(|(name, rules)| is_open(name, rules));
+    names.extend(within.map(|(name, _)| name));
+    Some(
+        names
+            .into_iter()
+            .filter_map(|name| Region::new(name).ok())
+            .collect(),
+    )
 }
 
 /// What a store's name ends in, behind what all such names begin with.
@@ -140,6 +173,24 @@ mod tests {
         assert_eq!(suffixes("ap-1"), ["_AP_1"]);
         assert_eq!(suffixes("us"), ["_US", ""]);
         assert_eq!(read.records_suffixes(None), [""]);
+    }
+
+    #[test]
+    fn a_receiver_hears_of_the_regions_that_it_is_in_and_of_no_other_pinned_one() {
+        let document = r#"{"gateway": {"region": "us-1"},
+            "regions": {"eu": {}, "us": {}, "alps": {"countries": ["CH"]}},
+            "notify": {"a": {"url": "https://a"}, "b": {"url": "https://b", "country": "DE"}, "c": {"url": "https://c", "country": "CH"}}}"#;
+        let read = Deployment::read(document).unwrap();
+        let hears = |receiver: &Receiver| {
+            let all = ["us-1", "eu", "us", "alps", "mars"].into_iter();
+            let heard = all.filter(|name| receiver.hears(&Region::new(name).unwrap()));
+            heard.collect::<Vec<_>>().join(" ")
+        };
+        let heard: Vec<String> = read.receivers.iter().map(hears).collect();
+        assert_eq!(heard, ["us-1", "us-1 eu", "us-1 alps"]);
+        let alone = r#"{"notify": {"a": {"url": "https://a"}}}"#;
+        let read = Deployment::read(alone).unwrap();
+        assert!(read.receivers.iter().all(|one| one.hears(&read.region)));
     }
 
     #[test]

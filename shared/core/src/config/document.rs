@@ -44,9 +44,14 @@ macro_rules! names {
     };
 }
 
+mod org;
 mod prices;
 mod provider;
 mod region;
+
+pub use org::{
+    BudgetDocument, KeyDefaultsDocument, LimitDocument, MemberDocument, OrgDocument, TeamDocument,
+};
 
 pub use prices::{PriceDocument, PricesDocument, TierDocument};
 pub use provider::{
@@ -88,6 +93,8 @@ document! {
         format: Option<FormatName>,
         /// The name of the secret that signs what it is told.
         secret: Option<String>,
+        /// The country that it is in: two letters, or `EU`.
+        country: Option<String>,
     }
 }
 
@@ -212,118 +219,6 @@ document! {
         retry: RetryDocument,
         /// When not to call it for a while.
         circuit: CircuitDocument,
-    }
-}
-
-document! {
-    /// An organisation.
-    OrgDocument {
-        /// Requests or tokens within a time.
-        limits: Vec<LimitDocument>,
-        /// Money within a calendar period.
-        budgets: Vec<BudgetDocument>,
-        /// Only these models, `*` standing for anything; empty means all.
-        models: Vec<String>,
-        /// Its teams.
-        teams: Entries<TeamDocument>,
-        /// Its people and service accounts.
-        users: Entries<MemberDocument>,
-        /// For keys that do not say otherwise.
-        key_defaults: KeyDefaultsDocument,
-        /// Where its budgets' days and months begin; an IANA name.
-        time_zone: Option<String>,
-        /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
-        accounting: Option<AccountingName>,
-        /// The region that its requests are held to.
-        region: Option<String>,
-        /// The regions that its requests may ask for.
-        regions: Option<Vec<String>>,
-        /// What its requests hold.
-        data: Option<DataName>,
-    }
-}
-
-document! {
-    /// A team.
-    TeamDocument {
-        /// Requests or tokens within a time.
-        limits: Vec<LimitDocument>,
-        /// Money within a calendar period.
-        budgets: Vec<BudgetDocument>,
-        /// Only these models, `*` standing for anything; empty means all.
-        models: Vec<String>,
-        /// Its applications.
-        apps: Entries<MemberDocument>,
-        /// Where its budgets' days and months begin; an IANA name.
-        time_zone: Option<String>,
-        /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
-        accounting: Option<AccountingName>,
-        /// The region that its requests are held to.
-        region: Option<String>,
-        /// The regions that its requests may ask for.
-        regions: Option<Vec<String>>,
-        /// What its requests hold.
-        data: Option<DataName>,
-    }
-}
-
-document! {
-    /// An application or a user.
-    MemberDocument {
-        /// Requests or tokens within a time.
-        limits: Vec<LimitDocument>,
-        /// Money within a calendar period.
-        budgets: Vec<BudgetDocument>,
-        /// Only these models, `*` standing for anything; empty means all.
-        models: Vec<String>,
-        /// Whether requests are let in out of leased slices, or each is on record before its provider is called.
-        accounting: Option<AccountingName>,
-        /// The region that its requests are held to.
-        region: Option<String>,
-        /// The regions that its requests may ask for.
-        regions: Option<Vec<String>>,
-        /// What its requests hold.
-        data: Option<DataName>,
-    }
-}
-
-document! {
-    /// What holds for a key that does not say otherwise.
-    KeyDefaultsDocument {
-        /// Requests or tokens within a time.
-        limits: Vec<LimitDocument>,
-        /// Money within a calendar period.
-        budgets: Vec<BudgetDocument>,
-        /// How long a new key lives.
-        expires_after: Option<String>,
-    }
-}
-
-document! {
-    /// So many requests, or so many tokens, within a time; or so many requests at once.
-    LimitDocument {
-        /// How many requests.
-        requests: Option<u64>,
-        /// How many tokens, input and output together.
-        tokens: Option<u64>,
-        /// Within how long: any stretch of it, unless `burst` makes it a steady rate.
-        per: Option<String>,
-        /// A steady rate, and so many at once after a rest.
-        burst: Option<u64>,
-        /// How many requests at once.
-        concurrent: Option<u64>,
-        /// How long a request waits to be let in, instead of being refused.
-        queue: Option<String>,
-    }
-}
-
-document! {
-    /// So much money within a calendar period.
-    BudgetDocument {
-        /// Dollars, as decimal text.
-        usd: Option<String>,
-        /// `day` or `month`.
-        per: Option<PeriodName>,
     }
 }
 

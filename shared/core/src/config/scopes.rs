@@ -197,13 +197,16 @@ pub(super) fn place(
             rules: level.zone.apply(&level.rules, at),
         });
     }
-    let own = if key.rules.is_empty() {
-        &defaults.rules
+    let (own, waits) = if key.rules.is_empty() {
+        (&defaults.rules, &defaults.queues)
     } else {
-        &key.rules
+        (&key.rules, &key.queues)
     };
+    let scope = Scope::Key(key.id.clone());
+    let waits = waits.iter();
+    queues.extend(waits.map(|(rule, wait)| (scope.clone(), *rule, *wait)));
     scopes.push(ScopeRules {
-        scope: Scope::Key(key.id.clone()),
+        scope,
         rules: zone.apply(own, at),
     });
     Ok(Place {

@@ -320,7 +320,7 @@ fn each_form_of_a_limit_is_its_own_rule() {
         (json!({"concurrent": 20}), Rule::Concurrency { limit: 20 }),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
-        assert_eq!(rules(&[document], &[]), Ok(vec![rule]), "{limit}");
+        assert_eq!(rules(&[document], &[]), Ok((vec![rule], vec![])), "{limit}");
     }
     for limit in [
         json!({}),
@@ -481,7 +481,7 @@ fn json_that_is_no_document_is_refused_with_its_place() {
         ),
         (
             r#"{"modles": {}}"#,
-            "unknown field `modles`, expected one of `gateway`, `accounting`, `regions`, `providers`, `models`, `prices`, `orgs`, `zones` at line 1 column 9",
+            "unknown field `modles`, expected one of `gateway`, `accounting`, `regions`, `providers`, `models`, `prices`, `orgs`, `zones`, `notify` at line 1 column 9",
         ),
         (
             r#"{"providers": {"a": "hunter2"}}"#,
@@ -607,6 +607,12 @@ fn a_pinned_caller_who_could_reach_one_unpinned_hop_is_refused_by_its_path() {
                 "regions.alps.countries: names no country",
                 "regions.alps.bucket: is not the name of a store of records",
             ],
+        ),
+        (
+            |config| {
+                config["notify"] = json!({"a": {"url": "https://a.example"}, "b": {"url": "https://b.example", "country": "US"}});
+            },
+            &["orgs.acme.teams.eu.region: → notify.a (place: unknown)"],
         ),
         (
             |config| config["regions"]["eu"]["countries"] = json!(["DE", "eu"]),

@@ -331,6 +331,35 @@ fn requests_wait_for_a_limit_that_lets_them_and_teams_take_turns() {
 }
 
 #[test]
+fn requests_wait_for_a_limit_of_their_own_key() {
+    let limits = json!([{"concurrent": 1, "queue": "5s"}]);
+    for own in [true, false] {
+        let mut world = with(|config| {
+            if !own {
+                config["orgs"]["acme"]["key_defaults"] = json!({"limits": limits});
+            }
+        });
+        let mut body = json!({"org": "acme", "team": "search"});
+        if own {
+            body["limits"] = limits.clone();
+        }
+        let key = world.key(&body);
+        world.script(vec![slow(), slow()]);
+        let waiting: Vec<_> = (0..2)
+            .map(|_| {
+                let slot = start(&mut world, &key, &chat("fast"));
+                world.wait(Span::from_millis(1));
+                slot
+            })
+            .collect();
+        world.settle();
+        for slot in waiting {
+            assert_eq!(slot.borrow().as_ref().unwrap().status, 200);
+        }
+    }
+}
+
+#[test]
 fn a_caller_who_leaves_the_line_makes_room_and_leaves_nothing_behind() {
     let mut world = queueing();
     let key = key(&mut world);

@@ -7,6 +7,7 @@ mod estimate;
 mod failures;
 mod files;
 mod keys;
+mod leaks;
 mod leases;
 mod receipts;
 mod refusals;

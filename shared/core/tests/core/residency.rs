@@ -488,3 +488,27 @@ fn a_refusal_is_explained_as_the_caller_would_hear_it() {
     }
     assert!(world.seen().is_empty());
 }
+
+#[test]
+fn an_answer_and_its_record_say_where_it_was_processed() {
+    let mut world = World::new(&config());
+    let key = world.key(&json!({"org": "acme", "team": "eu"}));
+    world.script(vec![
+        answer(500, SERVER_ERROR),
+        answer(200, ANTHROPIC_ANSWER),
+    ]);
+    let got = ask(&mut world, &key, "smart", &[]);
+    let said = ["x-sluice-region", "x-sluice-pin", "x-sluice-place"].map(|name| got.header(name));
+    assert_eq!(said, [Some("eu"), Some("eu"), Some("IE")]);
+    let record = world.records_in(&world.ledgers()[0]).remove(0);
+    assert_eq!(record.pin.as_ref().map(|pin| pin.as_str()), Some("eu"));
+    assert_eq!(record.place.as_deref(), Some("IE"));
+    let free = world.key(&json!({"org": "acme", "team": "open"}));
+    world.script(vec![answer(200, OPENAI_ANSWER)]);
+    let got = ask(&mut world, &free, "anywhere/gpt", &[]);
+    assert_eq!(got.header("x-sluice-region"), Some("local"));
+    assert_eq!(
+        (got.header("x-sluice-pin"), got.header("x-sluice-place")),
+        (None, None)
+    );
+}

@@ -381,3 +381,12 @@ pub(super) const fn quantity(meter: Meter, amount: Amount) -> u64 {
         Meter::Tokens => amount.tokens.count(),
     }
 }
+
+/// What an amount is to a rule.
+pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
+    match *rule {
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => quantity(meter, estimate),
+        Rule::Concurrency { .. } => 1,
+        Rule::Budget { .. } => u64::try_from(estimate.cost.as_nanos()).unwrap_or(0),
+    }
+}

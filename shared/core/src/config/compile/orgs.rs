@@ -50,20 +50,20 @@ pub(super) fn compile(
     orgs
 }
 
-/// The rules of one key, as the admin API takes them.
+/// The rules of one key, and how long its requests wait for some of them.
+pub type KeyRules = (Vec<Rule>, Vec<(Rule, Span)>);
+
+/// The rules of one key, as the admin API takes them, and which of them its requests wait for, how long.
 ///
 /// # Errors
 /// Everything that is wrong with them, never nothing.
-pub fn rules(
-    limits: &[LimitDocument],
-    budgets: &[BudgetDocument],
-) -> Result<Vec<Rule>, Vec<Issue>> {
+pub fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<KeyRules, Vec<Issue>> {
     let mut check = Check::default();
     let rules = check.rules(&Path::root(), limits, budgets);
-    check.refuse_queues(&Path::root(), limits);
+    let queues = check.queues(&Path::root(), limits);
     let issues = check.0.finish();
     if issues.is_empty() {
-        Ok(rules)
+        Ok((rules, queues))
     } else {
         Err(issues)
     }
@@ -248,28 +248,15 @@ impl Check {
     }
 
     fn key_defaults(&mut self, path: &Path, document: &KeyDefaultsDocument) -> KeyDefaults {
-        self.refuse_queues(path, &document.limits);
         KeyDefaults {
             rules: self.rules(path, &document.limits, &document.budgets),
+            queues: self.queues(path, &document.limits),
             expires_after: self.span(
                 &path.name("expires_after"),
                 document.expires_after.as_deref(),
                 EXPIRY_DEFAULT,
                 &EXPIRY_ALLOWED,
             ),
-        }
-    }
-
-    /// A key's own limits refuse: others would have to wait behind a single key.
-    fn refuse_queues(&mut self, path: &Path, limits: &[LimitDocument]) {
-        for (index, limit) in limits.iter().enumerate() {
-            if limit.queue.is_some() {
-                self.0.add(
-                    &path.name("limits").index(index).name("queue"),
-                    "stands at a key's own limit",
-                    "limits of organisations, teams, apps and users can queue",
-                );
-            }
         }
     }
 

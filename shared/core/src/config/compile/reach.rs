@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use sluice_units::OrgId;
 
+use crate::config::Entries;
 use crate::config::compiled::Route;
+use crate::config::document::NotifyDocument;
 use crate::config::issue::{Issue, Path};
 use crate::config::pattern;
 use crate::config::scopes::{Level, Org};
@@ -13,10 +15,25 @@ use crate::residency::{Refusal, Residency};
 
 type Routes = BTreeMap<String, Arc<Route>>;
 
-/// Every route that a pinned caller could ask for and none of whose targets it may reach.
-pub(super) fn dead_ends(orgs: &BTreeMap<OrgId, Org>, routes: &Routes) -> Vec<Issue> {
+/// Every route that a pinned caller could ask for and none of whose targets it may reach, and every receiver of its
+/// events of whom nobody says where it is.
+pub(super) fn dead_ends(
+    orgs: &BTreeMap<OrgId, Org>,
+    routes: &Routes,
+    receivers: &Entries<NotifyDocument>,
+) -> Vec<Issue> {
     let mut issues = Vec::new();
     each_pin(orgs, |path, residency, levels| {
+        let unknown = receivers.iter().filter(|(_, one)| one.country.is_none());
+        for (name, _) in unknown.filter(|_| residency.pin().is_some()) {
+            issues.push(Issue {
+                path: path.clone(),
+                problem: format!("→ notify.{name} (place: unknown)"),
+                hint: format!(
+                    "write notify.{name}.country; it then hears of the regions that it is in"
+                ),
+            });
+        }
         for (name, route) in reachable(routes, levels) {
             let Err(refusals) = residency.course(Arc::clone(route)) else {
                 continue;

@@ -24,6 +24,9 @@ pub(super) fn check(check: &mut Check, receivers: &Entries<NotifyDocument>) -> V
     }
     for (name, receiver) in receivers.iter() {
         let path = path.name(name);
+        if let Some(text) = &receiver.country {
+            check.country(&path.name("country"), text);
+        }
         let url = path.name("url");
         match &receiver.url {
             None => check

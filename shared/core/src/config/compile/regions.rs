@@ -36,22 +36,10 @@ impl Check {
         document: &RegionDocument,
     ) -> Option<RegionRules> {
         let region = self.id(path, name, Region::new);
-        let country = match name {
-            "eu" => Some(Country::EU),
-            "us" => Some(Country::US),
-            _ => None,
-        };
-        let countries = match &document.countries {
-            Some(written) => {
-                let path = path.name("countries");
-                let mut countries = Vec::new();
-                for (index, text) in written.iter().enumerate() {
-                    countries.extend(self.country(&path.index(index), text));
-                }
-                Countries::new(countries)
-            }
-            None => Countries::new(country),
-        };
+        for (index, text) in document.countries.iter().flatten().enumerate() {
+            self.country(&path.name("countries").index(index), text);
+        }
+        let countries = Countries::new(document.countries(name).unwrap_or_default());
         if countries.is_empty() {
             let hint = "write countries = [\"CH\"]; \"EU\" stands for all member states";
             self.0
@@ -76,7 +64,7 @@ impl Check {
         })
     }
 
-    fn country(&mut self, path: &Path, text: &str) -> Option<Country> {
+    pub(super) fn country(&mut self, path: &Path, text: &str) -> Option<Country> {
         let country = Country::new(text);
         if country.is_none() {
             let problem = format!("{} is not a country", secrets::shown(text));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sluice_units::Jurisdiction;
 
 use super::is_default;
+use crate::residency::Country;
 
 document! {
     /// A region that callers can be pinned to, or ask for.
@@ -54,6 +55,22 @@ names! {
 }
 
 impl RegionDocument {
+    /// The countries of the region of this name, as far as they are right. None where neither says any.
+    #[must_use]
+    pub fn countries(&self, name: &str) -> Option<Vec<Country>> {
+        match (&self.countries, name) {
+            (Some(written), _) => Some(
+                written
+                    .iter()
+                    .filter_map(|text| Country::new(text))
+                    .collect(),
+            ),
+            (None, "eu") => Some(vec![Country::EU]),
+            (None, "us") => Some(vec![Country::US]),
+            (None, _) => None,
+        }
+    }
+
     /// Where the platform keeps the objects of the region of this name. Two names say it by themselves.
     #[must_use]
     pub fn jurisdiction(&self, name: &str) -> Option<Jurisdiction> {

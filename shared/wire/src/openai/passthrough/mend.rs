@@ -74,6 +74,31 @@ impl Edits {
     }
 }
 
+/// A chunk with what a blank one before it said, such as Azure's `prompt_filter_results`: so that all chunks have one
+/// name. `None` where that said nothing.
+pub(super) fn with_blank(blank: &[u8], json: &[u8]) -> Option<Vec<u8>> {
+    const OF_A_HEAD: [&str; 7] = [
+        "choices",
+        "created",
+        "id",
+        "model",
+        "object",
+        "system_fingerprint",
+        "usage",
+    ];
+    let inside = scan::inside(json, 0)?;
+    let mut out = json.get(..inside)?.to_vec();
+    for member in scan::members(blank, 0)? {
+        if !OF_A_HEAD.contains(&&*member.key) {
+            out.extend_from_slice(blank.get(member.name.start..member.value.end)?);
+            out.push(b',');
+        }
+    }
+    let says_something = out.len() > inside;
+    out.extend_from_slice(json.get(inside..)?);
+    says_something.then_some(out)
+}
+
 /// A chunk that says what it is, and has no fingerprint that is `null`; `None` where it is right already.
 pub(super) fn chunk(json: &[u8]) -> Option<Vec<u8>> {
     let members = scan::members(json, 0)?;

@@ -39,6 +39,10 @@ struct Seen {
     failed: bool,
     /// The chunk at hand is not quite what OpenAI's description says.
     departs: bool,
+    /// The chunk at hand has neither a name nor choices.
+    is_blank: bool,
+    /// One that had not, until the next one comes.
+    blank: Option<Vec<u8>>,
 }
 
 /// What all chunks of a stream have in common.
@@ -98,11 +102,10 @@ impl StreamTap {
                 return Ok(Forward::Not);
             }
             let forward = seen.look(data, include_usage)?;
-            let departs = std::mem::take(&mut seen.departs);
-            if !(forward && mends && departs) {
+            if !(forward && mends) {
                 return Ok(forward.into());
             }
-            Ok(mend::chunk(data).map_or(Forward::As, Forward::With))
+            Ok(seen.mend(data))
         })
     }
 
@@ -217,6 +220,7 @@ impl Seen {
                 .x_groq
                 .as_ref()
                 .is_some_and(|groq| groq.error.is_some());
+        self.is_blank = choices.is_empty() && chunk.object.as_deref() == Some("");
         if suspicious && let Some(failed) = full_error(data) {
             self.failed = true;
             self.error = Some(failed);
@@ -233,6 +237,22 @@ impl Seen {
         self.usage = used.or(self.usage);
         // The chunk that `include_usage` adds; one with a choice, or Azure's with none and no usage, is the caller's.
         Ok(include_usage || used.is_none() || !choices.is_empty())
+    }
+
+    /// What becomes of the chunk at hand.
+    fn mend(&mut self, data: &[u8]) -> Forward {
+        if std::mem::take(&mut self.is_blank) {
+            self.blank = Some(data.to_vec());
+            return Forward::Not;
+        }
+        let blank = self.blank.take();
+        let joined = blank.and_then(|blank| mend::with_blank(&blank, data));
+        let departs = std::mem::take(&mut self.departs);
+        let mended = departs.then(|| mend::chunk(joined.as_deref().unwrap_or(data)));
+        mended
+            .flatten()
+            .or(joined)
+            .map_or(Forward::As, Forward::With)
     }
 
     fn choice(&mut self, choice: &Choice<'_>) {

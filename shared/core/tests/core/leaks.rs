@@ -1,0 +1,200 @@
+//! No leak: over random configurations, requests and failures nothing of a request reaches a hop outside the region that
+//! it is held to. What is allowed is decided here anew, from what was drawn, by the most naive means.
+//!
+//! `cargo xtask sim --mutations` breaks the check of each hop and sees that this finds it.
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use serde_json::{Value, json};
+use sluice_core::config::{Config, Document};
+use sluice_core::platform::FetchError;
+
+use crate::world::{Reaction, World, answer};
+use crate::{OPENAI_ANSWER, SERVER_ERROR, chat};
+
+const COUNTRIES: [Option<&str>; 6] = [
+    None,
+    Some("DE"),
+    Some("FR"),
+    Some("US"),
+    Some("GB"),
+    Some("EU"),
+];
+const REGIONS: [Option<&str>; 4] = [None, Some("eu"), Some("us"), Some("de")];
+
+/// Everything that is drawn.
+#[derive(Debug, Clone)]
+struct Drawn {
+    /// Of each provider: its country, and whether an agreement is on record.
+    providers: Vec<(Option<&'static str>, bool)>,
+    /// The route's targets.
+    targets: Vec<usize>,
+    /// The pins of the organisation, the team, the user and the key.
+    pins: [Option<&'static str>; 4],
+    /// What the team may ask for.
+    listed: Vec<&'static str>,
+    team_is_phi: bool,
+    asked: Option<&'static str>,
+    is_phi: bool,
+    /// What the providers do.
+    troubles: Vec<u8>,
+    path: u8,
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    let provider = (select(&COUNTRIES[..]), any::<bool>());
+    let pin = || prop_oneof![3 => Just(None), 1 => select(&REGIONS[..])];
+    (
+        proptest::collection::vec(provider, 4),
+        subsequence(vec![0_usize, 1, 2, 3], 1..=4).prop_shuffle(),
+        [pin(), pin(), pin(), pin()],
+        subsequence(vec!["eu", "us", "de"], 0..=3),
+        proptest::bool::weighted(0.1),
+        pin(),
+        proptest::bool::weighted(0.1),
+        proptest::collection::vec(0_u8..4, 12),
+        0_u8..4,
+    )
+        .prop_map(
+            |(providers, targets, pins, listed, team_is_phi, asked, is_phi, troubles, path)| {
+                Drawn {
+                    providers,
+                    targets,
+                    pins,
+                    listed,
+                    team_is_phi,
+                    asked,
+                    is_phi,
+                    troubles,
+                    path,
+                }
+            },
+        )
+}
+
+fn config(drawn: &Drawn) -> Value {
+    let mut providers = json!({});
+    for (number, (country, baa)) in drawn.providers.iter().enumerate() {
+        providers[format!("p{number}")] = json!({
+            "dialect": "openai", "base_url": format!("https://p{number}.example/v1"), "key": "OPENAI_API_KEY", "auth": "bearer",
+            "country": country, "baa": baa, "retry": {"attempts_max": 1}, "models": {format!("m{number}"): {"output_tokens_max": 10}},
+        });
+    }
+    let targets: Vec<Value> = drawn
+        .targets
+        .iter()
+        .map(|number| json!({"provider": format!("p{number}"), "model": format!("m{number}")}))
+        .collect();
+    let [org, team, user, _] = drawn.pins;
+    let phi = drawn.team_is_phi.then_some("phi");
+    json!({
+        "regions": {
+            "eu": {"bucket": "RECORDS_EU"},
+            "us": {"bucket": "RECORDS_US"},
+            "de": {"countries": ["DE"], "jurisdiction": "eu", "bucket": "RECORDS_DE"},
+        },
+        "providers": providers,
+        "models": {"smart": {"targets": targets, "fallback_on": ["error", "rate_limit", "context_length", "content_policy"]}},
+        "orgs": {"acme": {"region": org, "teams": {"t": {"region": team, "regions": drawn.listed, "data": phi}}, "users": {"u": {"region": user}}}},
+    })
+}
+
+/// Whether a provider in this country is in the region.
+fn is_in(region: &str, country: Option<&str>) -> bool {
+    matches!(
+        (region, country),
+        ("eu", Some("DE" | "FR" | "EU")) | ("us", Some("US")) | ("de", Some("DE"))
+    )
+}
+
+/// The region that a request is held to: the narrowest word that was said, its own only where it was taken in.
+fn held(drawn: &Drawn, is_refused: bool) -> Option<&str> {
+    let own = if is_refused { &None } else { &drawn.asked };
+    let said = drawn.pins.iter().chain([own]).flatten();
+    said.copied().max_by_key(|region| *region == "de")
+}
+
+fn reactions(troubles: &[u8]) -> Vec<Reaction> {
+    let reaction = |trouble: &u8| match trouble {
+        0 => answer(200, OPENAI_ANSWER),
+        1 => answer(500, SERVER_ERROR),
+        2 => answer(429, "{}"),
+        _ => Reaction::Refuse(FetchError::Connect),
+    };
+    troubles.iter().map(reaction).collect()
+}
+
+fn check(drawn: &Drawn) -> Result<(), TestCaseError> {
+    let config = config(drawn);
+    let document = Document::from_json(config.to_string().as_bytes()).expect("a document");
+    if Config::compile(&document).is_err() {
+        // What contradicts itself never starts.
+        return Ok(());
+    }
+    let mut world = World::new(&config);
+    let key = json!({"org": "acme", "team": "t", "user": "u", "region": drawn.pins[3]}).to_string();
+    let made = world.send(
+        "POST",
+        "/admin/keys",
+        crate::world::ADMIN_TOKEN,
+        key.as_bytes(),
+    );
+    if made.status != 201 {
+        return Ok(());
+    }
+    let key = format!("Bearer {}", made.json()["key"].as_str().expect("a key"));
+    let mut headers = vec![("authorization", key.as_str())];
+    headers.extend(drawn.asked.map(|region| ("x-gateway-region", region)));
+    headers.extend(drawn.is_phi.then_some(("x-sluice-data", "phi")));
+    world.script(reactions(&drawn.troubles));
+    let mut is_refused = true;
+    for _ in 0..3 {
+        let (path, body) = match drawn.path {
+            0 => ("/v1/messages/count_tokens", chat("smart")),
+            1 => ("/v1/chat/completions", chat("p0/m0")),
+            2 => ("/v1/chat/completions", chat("m1")),
+            _ => ("/v1/chat/completions", chat("smart")),
+        };
+        let got = world.send_with("POST", path, &headers, &body);
+        is_refused &= got.status == 403;
+    }
+    for seen in world.seen() {
+        let number: usize = seen.url["https://p".len()..]["".len()..1]
+            .parse()
+            .expect("a number");
+        let (country, baa) = drawn.providers[number];
+        if let Some(region) = held(drawn, false) {
+            prop_assert!(
+                is_in(region, country),
+                "held to {region}, sent to {country:?}"
+            );
+        }
+        prop_assert!(
+            baa || !(drawn.is_phi || drawn.team_is_phi),
+            "health data without an agreement"
+        );
+    }
+    for ledger in world.ledgers() {
+        if let Some(region) = held(drawn, is_refused) {
+            let jurisdiction = if region == "us" { "us" } else { "eu" };
+            let found = ledger.jurisdiction().map(|found| found.as_str());
+            let found = (ledger.region().as_str(), found);
+            prop_assert_eq!(
+                found,
+                (region, Some(jurisdiction)),
+                "held to {}, counted elsewhere",
+                region
+            );
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_of_a_pinned_request_reaches_an_unpinned_hop(drawn in drawn()) {
+        check(&drawn)?;
+    }
+}
