@@ -1,8 +1,4 @@
-// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step, and what
-// comes later is told under a key.
-import { tell } from "./index.js";
-import { enter, generation } from "./instance.js";
-import wasm from "./wasm.js";
+// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step.
 
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
@@ -15,23 +11,6 @@ const SHORT_BYTES_MAX = 1 << 16;
 const PULSE_MILLIS = 400;
 /** How much of an unwanted body is read, at most. */
 const DRAIN_BYTES_MAX = 32 << 20;
-
-/** A way to tell the instance that is there now, and no later one. */
-function teller(key) {
-  const born = generation();
-  return (isGood, value) => {
-    if (born === generation()) enter(() => tell(key, isGood, value));
-  };
-}
-
-/** Tells what becomes of a promise. */
-export function watch(promise, key) {
-  const say = teller(key);
-  promise.then(
-    (value) => say(true, value),
-    (error) => say(false, error),
-  );
-}
 
 /** A request's method, address and headers, one to a line. */
 export function head(request) {
@@ -84,18 +63,17 @@ export async function drain(request) {
 }
 
 /**
- * Tells when the caller has gone away.
+ * Resolves when the caller has gone away.
  *
  * A workerd that callers reach without Cloudflare before it hears of a caller's end (FIN) only when it next writes;
  * of a reset at once.
  */
-export function left(request, key) {
+export function left(request) {
   const { signal } = request;
-  const gone = new Promise((resolve) => {
+  return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  watch(gone, key);
 }
 
 function pairs(lines) {
@@ -132,7 +110,7 @@ export class Upload {
   }
 }
 
-/** A call to a provider; the body is bytes or a stream. Tells when the answer's head is there. */
+/** A call to a provider; the body is bytes or a stream. */
 export class Call {
   #controller = new AbortController();
   #response;
@@ -142,8 +120,10 @@ export class Call {
   head;
   /** The answer's body, where it is short. */
   short;
+  /** Resolves when both are there. */
+  answered;
 
-  constructor(method, url, headers, body, key) {
+  constructor(method, url, headers, body) {
     const sent = fetch(url, {
       method,
       headers: pairs(headers),
@@ -151,10 +131,10 @@ export class Call {
       redirect: "manual",
       signal: this.#controller.signal,
     });
-    watch(this.#answered(sent), key);
+    this.answered = this.#take(sent);
   }
 
-  async #answered(sent) {
+  async #take(sent) {
     const response = await sent;
     let head = `${response.status}`;
     for (const [name, value] of response.headers) head += `\n${name}\n${value}`;
@@ -244,10 +224,19 @@ export class Pipe {
   }
 }
 
-/** Tells after a while; answers what `clearTimeout` takes. */
-export function sleep(milliseconds, key) {
-  const say = teller(key);
-  return setTimeout(() => say(true), milliseconds);
+/** A wait that can be given up. */
+export class Timer {
+  #id;
+
+  constructor(milliseconds) {
+    this.done = new Promise((resolve) => {
+      this.#id = setTimeout(resolve, milliseconds);
+    });
+  }
+
+  cancel() {
+    clearTimeout(this.#id);
+  }
 }
 
 /** A promise that any request may settle; whoever waits for it goes on in its own request's context. */
