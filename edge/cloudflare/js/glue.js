@@ -1,4 +1,8 @@
-// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step.
+// What the gateway's Rust side asks of the platform. Crossings cost, so each of these does a whole step, and what
+// comes later is told under a key.
+import { tell } from "./index.js";
+import { enter, generation } from "./instance.js";
+import wasm from "./wasm.js";
 
 const EMPTY = new Uint8Array(0);
 /** How much one read of an upstream body brings, at most. */
@@ -11,6 +15,23 @@ const SHORT_BYTES_MAX = 1 << 16;
 const PULSE_MILLIS = 400;
 /** How much of an unwanted body is read, at most. */
 const DRAIN_BYTES_MAX = 32 << 20;
+
+/** A way to tell the instance that is there now, and no later one. */
+function teller(key) {
+  const born = generation();
+  return (isGood, value) => {
+    if (born === generation()) enter(() => tell(key, isGood, value));
+  };
+}
+
+/** Tells what becomes of a promise. */
+export function watch(promise, key) {
+  const say = teller(key);
+  promise.then(
+    (value) => say(true, value),
+    (error) => say(false, error),
+  );
+}
 
 /** A request's method, address and headers, one to a line. */
 export function head(request) {
@@ -63,17 +84,18 @@ export async function drain(request) {
 }
 
 /**
- * Resolves when the caller has gone away.
+ * Tells when the caller has gone away.
  *
  * A workerd that callers reach without Cloudflare before it hears of a caller's end (FIN) only when it next writes;
  * of a reset at once.
  */
-export function left(request) {
+export function left(request, key) {
   const { signal } = request;
-  return new Promise((resolve) => {
+  const gone = new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  watch(gone, key);
 }
 
 function pairs(lines) {
@@ -110,7 +132,7 @@ export class Upload {
   }
 }
 
-/** A call to a provider; the body is bytes or a stream. */
+/** A call to a provider; the body is bytes or a stream. Tells when the answer's head is there. */
 export class Call {
   #controller = new AbortController();
   #response;
@@ -120,10 +142,8 @@ export class Call {
   head;
   /** The answer's body, where it is short. */
   short;
-  /** Resolves when both are there. */
-  answered;
 
-  constructor(method, url, headers, body) {
+  constructor(method, url, headers, body, key) {
     const sent = fetch(url, {
       method,
       headers: pairs(headers),
@@ -131,10 +151,10 @@ export class Call {
       redirect: "manual",
       signal: this.#controller.signal,
     });
-    this.answered = this.#take(sent);
+    watch(this.#answered(sent), key);
   }
 
-  async #take(sent) {
+  async #answered(sent) {
     const response = await sent;
     let head = `${response.status}`;
     for (const [name, value] of response.headers) head += `\n${name}\n${value}`;
@@ -224,19 +244,10 @@ export class Pipe {
   }
 }
 
-/** A wait that can be given up. */
-export class Timer {
-  #id;
-
-  constructor(milliseconds) {
-    this.done = new Promise((resolve) => {
-      this.#id = setTimeout(resolve, milliseconds);
-    });
-  }
-
-  cancel() {
-    clearTimeout(this.#id);
-  }
+/** Tells after a while; answers what `clearTimeout` takes. */
+export function sleep(milliseconds, key) {
+  const say = teller(key);
+  return setTimeout(() => say(true), milliseconds);
 }
 
 /** A promise that any request may settle; whoever waits for it goes on in its own request's context. */

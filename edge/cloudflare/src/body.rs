@@ -10,7 +10,7 @@ use sluice_core::platform::{FetchError, Rest, Sink, UpstreamAnswer, UpstreamBody
 use wasm_bindgen::prelude::*;
 
 use crate::answer::PipeSink;
-use crate::task::settled;
+use crate::task::{Awaited, settled};
 use crate::{glue, headers};
 
 /// A call that is aborted unless it came to its end.
@@ -37,27 +37,32 @@ pub(crate) struct Body {
 /// Calls a provider and waits for the answer's head, and for a short body too.
 pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
     let headers = headers::lines(&call.headers);
+    let answered = Awaited::new();
     let begin = |body: &JsValue| {
-        glue::Call::new(call.method.as_str(), &call.url, &headers, body)
-            .map(|call| Call {
-                call,
-                is_over: false,
-            })
-            // The address or a header is none that the platform takes: nothing was sent.
-            .map_err(|_| FetchError::Connect)
+        glue::Call::new(
+            call.method.as_str(),
+            &call.url,
+            &headers,
+            body,
+            answered.key(),
+        )
+        .map(|call| Call {
+            call,
+            is_over: false,
+        })
+        // The address or a header is none that the platform takes: nothing was sent.
+        .map_err(|_| FetchError::Connect)
     };
     let (mut guard, outcome) = match call.rest {
         None => {
             let guard = begin(&Uint8Array::from(call.body.as_ref()))?;
             drop(call.body);
-            let outcome = settled(&guard.call.answered()).await;
-            (guard, outcome)
+            (guard, answered.await)
         }
         Some(rest) => {
             let pipe = glue::Pipe::new("");
             let guard = begin(&pipe.readable())?;
             let sent = pin!(send(PipeSink::new(pipe), call.body, rest));
-            let answered = settled(&guard.call.answered());
             let outcome = match select(answered, sent).await {
                 Either::Left((outcome, _)) => outcome,
                 Either::Right((Ok(()), answered)) => answered.await,

@@ -11,18 +11,14 @@ extern "C" {
 
     pub(crate) fn drain(request: &JsValue) -> Promise;
 
-    pub(crate) fn left(request: &JsValue) -> Promise;
+    /// Tells under the key when the caller has gone away.
+    pub(crate) fn left(request: &JsValue, key: f64);
 
-    pub(crate) type Timer;
+    /// Tells under the key what becomes of the promise.
+    pub(crate) fn watch(promise: &Promise, key: f64);
 
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new(milliseconds: f64) -> Timer;
-
-    #[wasm_bindgen(method, getter)]
-    pub(crate) fn done(this: &Timer) -> Promise;
-
-    #[wasm_bindgen(method)]
-    pub(crate) fn cancel(this: &Timer);
+    /// Tells under the key after a while.
+    pub(crate) fn sleep(milliseconds: f64, key: f64) -> f64;
 
     #[wasm_bindgen(catch)]
     pub(crate) fn respond(
@@ -45,16 +41,15 @@ extern "C" {
 
     pub(crate) type Call;
 
+    /// Tells under the key when the answer's head is there.
     #[wasm_bindgen(constructor, catch)]
     pub(crate) fn new(
         method: &str,
         url: &str,
         headers: &str,
         body: &JsValue,
+        key: f64,
     ) -> Result<Call, JsValue>;
-
-    #[wasm_bindgen(method, getter)]
-    pub(crate) fn answered(this: &Call) -> Promise;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn head(this: &Call) -> String;
@@ -131,6 +126,9 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub(crate) fn clear_timeout(id: f64);
+
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     pub(crate) fn log_info(line: &str);
 

@@ -13,3 +13,4 @@ mod worker;
 
 pub use entry::{handle, start};
 pub use sluice_objects::{LedgerObject, RegistryObject};
+pub use task::tell;

@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::body::{self, Body};
 use crate::glue;
-use crate::task::{self, settled};
+use crate::task::{self, Awaited, settled};
 
 /// The Durable Objects of ledgers.
 const LEDGER: &str = "LEDGER";
@@ -141,11 +141,11 @@ async fn answer(
 }
 
 /// A wait that is given up when it is dropped.
-struct Timer(glue::Timer);
+struct Timer(f64);
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.0.cancel();
+        glue::clear_timeout(self.0);
     }
 }
 
@@ -211,14 +211,17 @@ impl Platform for Worker {
 
     async fn sleep(&self, span: Span) {
         let millis = span.as_millis_ceil().clamp(0, TIMER_MILLIS_MAX);
-        let timer = Timer(glue::Timer::new(millis as f64));
-        // A timer's promise is never rejected.
-        let _ = settled(&timer.0.done()).await;
+        let over = Awaited::new();
+        let _timer = Timer(glue::sleep(millis as f64, over.key()));
+        // A timer never fails.
+        let _ = over.await;
     }
 
     async fn left(&self) {
-        // Nor is this.
-        let _ = settled(&glue::left(&self.0.request)).await;
+        let left = Awaited::new();
+        glue::left(&self.0.request, left.key());
+        // Nor does this.
+        let _ = left.await;
     }
 
     /// The platform ties a task to the request whose event it wakes in: so a wait goes through a promise, which
