@@ -31,11 +31,14 @@ pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 /// Whether two texts are the same, in a time that does not tell where they differ.
 #[must_use]
 pub fn same_secret(one: &str, other: &str) -> bool {
-    let difference = sha256(one.as_bytes())
-        .iter()
-        .zip(sha256(other.as_bytes()))
-        .fold(0_u8, |difference, (one, other)| difference | (one ^ other));
-    difference == 0
+    same(&sha256(one.as_bytes()), &sha256(other.as_bytes()))
+}
+
+/// Whether two tags are the same, in a time that does not tell where they differ.
+#[must_use]
+pub fn same<const N: usize>(one: &[u8; N], other: &[u8; N]) -> bool {
+    let pairs = one.iter().zip(other);
+    pairs.fold(0, |difference, (one, other)| difference | (one ^ other)) == 0
 }
 
 #[cfg(test)]

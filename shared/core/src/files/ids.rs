@@ -8,7 +8,7 @@
 use sluice_units::{OrgId, ProviderId, Secret, hex};
 
 use super::Kind;
-use crate::hash::hmac_sha256;
+use crate::hash::{hmac_sha256, same};
 use crate::platform::Platform;
 
 /// The secret that seals.
@@ -106,12 +106,6 @@ fn cipher(key: &Secret, tag: &[u8; TAG_BYTES], text: &mut [u8]) {
             .zip(stream)
             .for_each(|(byte, hiding)| *byte ^= hiding);
     }
-}
-
-/// Compares in a time that does not tell where two tags differ.
-fn same(one: &[u8; TAG_BYTES], other: &[u8; TAG_BYTES]) -> bool {
-    let pairs = one.iter().zip(other);
-    pairs.fold(0, |difference, (one, other)| difference | (one ^ other)) == 0
 }
 
 /// Lower-case hex to bytes.
