@@ -9,6 +9,7 @@ mod audit;
 mod catalogue;
 mod config;
 mod explain;
+mod grants;
 mod keys;
 pub mod load;
 mod receipt;
@@ -53,6 +54,12 @@ enum Command {
         /// Where to write
         #[arg(long, default_value = "build/config.json")]
         out: PathBuf,
+    },
+    /// List the addresses that a compiled configuration calls and the secrets that it reads
+    Grants {
+        /// The configuration as `compile` has written it
+        #[arg(default_value = "build/config.json")]
+        file: PathBuf,
     },
     /// Make, list and revoke virtual keys
     #[command(subcommand)]
@@ -219,6 +226,7 @@ pub fn run(arguments: Arguments) -> Result<String, Failure> {
     match arguments.command {
         Command::Check { file } => config::check(&file),
         Command::Compile { file, out } => config::compile(&file, &out),
+        Command::Grants { file } => grants::run(&file),
         Command::Key(command) => keys::run(command),
         Command::Config(command) => config::run(command),
         Command::Explain(explain) => explain::run(&explain),
