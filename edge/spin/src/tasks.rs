@@ -25,6 +25,16 @@ impl Task for Commands<'_> {
         ledger::load(self.0, read)
     }
 
+    fn writes(&self) -> bool {
+        let only_asks = |command: &ledger::Command| {
+            matches!(
+                command,
+                ledger::Command::Admit(_) | ledger::Command::Standing
+            )
+        };
+        !self.0.iter().any(only_asks)
+    }
+
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
         ledger::decide_batch(rows, now, self.0)
     }
@@ -44,6 +54,10 @@ impl Task for Asked<'_> {
         registry::load(self.0, read)
     }
 
+    fn writes(&self) -> bool {
+        self.0.changes()
+    }
+
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
         registry::decide(rows, now, self.0)
     }
@@ -55,12 +69,8 @@ pub(crate) struct Measured<'a>(pub(crate) &'a health::Command);
 impl Task for Measured<'_> {
     type Reply = health::Reply;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&health::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        health::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -74,12 +84,8 @@ pub(crate) struct Due;
 impl Task for Due {
     type Reply = Vec<ProviderId>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&health::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        health::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -98,12 +104,8 @@ pub(crate) struct Looked<'a> {
 impl Task for Looked<'_> {
     type Reply = ();
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&health::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        health::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -137,12 +139,8 @@ pub(crate) struct NextBatch(pub(crate) ChainKind);
 impl Task for NextBatch {
     type Reply = Option<Batch>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&outbox::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        outbox::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -164,12 +162,12 @@ pub(crate) struct Ended<'a> {
 impl Task for Ended<'_> {
     type Reply = ();
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&outbox::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        outbox::head_reads()
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -188,12 +186,8 @@ pub(crate) struct NextEvents<'a>(pub(crate) &'a [&'a str]);
 impl Task for NextEvents<'_> {
     type Reply = Vec<Delivery>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&events::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        events::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -214,12 +208,12 @@ pub(crate) struct Told<'a> {
 impl Task for Told<'_> {
     type Reply = ();
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&events::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        events::reads()
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -253,12 +247,8 @@ const CLAIM: &str = "claim";
 impl Task for Claim {
     type Reply = Claimed;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&[Read::Row(CLAIM.to_owned())], read)
+    fn reads(&self) -> Vec<Read> {
+        vec![Read::Row(CLAIM.to_owned())]
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -277,14 +267,4 @@ impl Task for Claim {
         writes.put(CLAIM.to_owned(), now.as_micros().to_string());
         Ok((Claimed::Own, writes))
     }
-}
-
-/// Rows that are known to be needed from the beginning.
-fn at_once(
-    reads: &[Read],
-    mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-) -> Result<Rows, Stop> {
-    let mut rows = Rows::new();
-    rows.extend(read(reads)?);
-    Ok(rows)
 }

@@ -44,6 +44,8 @@ pub(crate) struct RedisTry<'a> {
     object: &'a str,
     /// Who takes the turn; empty when none is needed.
     token: String,
+    /// None is needed either where nobody else is at it.
+    is_polite: bool,
 }
 
 impl Redis {
@@ -127,12 +129,13 @@ impl Store for Redis {
     async fn begin<'a>(&'a self, object: &'a str, manner: Manner) -> Result<RedisTry<'a>, Failure> {
         let token = match manner {
             Manner::Straight => String::new(),
-            Manner::InTurn => sluice_units::hex(&clock::random()),
+            Manner::Polite | Manner::InTurn => sluice_units::hex(&clock::random()),
         };
         Ok(RedisTry {
             redis: self,
             object,
             token,
+            is_polite: manner == Manner::Polite,
         })
     }
 
@@ -177,6 +180,7 @@ impl Try for RedisTry<'_> {
         }
         let mut arguments = vec![
             binary(&self.token),
+            RedisParameter::Int64(i64::from(self.is_polite)),
             RedisParameter::Int64(TURN_MILLIS_MAX),
             RedisParameter::Int64(HANDOVER_MILLIS_MAX),
             RedisParameter::Int64(i64::try_from(keys.len()).unwrap_or(i64::MAX)),
