@@ -77,7 +77,11 @@ async fn commit(
         all.append(&mut waiting.commands);
     }
     let outcome = instance.store.run(object, &Commands(&all)).await;
-    let mut replies = outcome.map(Vec::into_iter);
+    let mut replies = outcome.map(|(replies, head)| {
+        let mut heads = instance.heads.borrow_mut();
+        heads.insert(object.to_owned(), head);
+        replies.into_iter()
+    });
     let mut next = |count: usize| match &mut replies {
         Ok(replies) => Ok(replies.by_ref().take(count).collect()),
         Err(failure) => Err(failure.clone()),

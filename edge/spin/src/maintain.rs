@@ -188,10 +188,6 @@ async fn ship(
         };
         let outcome = bucket.ship(&batch).await;
         let is_shipped = outcome.is_ok();
-        if is_shipped {
-            let mut heads = instance.heads.borrow_mut();
-            heads.insert(object.to_owned(), batch.head());
-        }
         let ended = Ended {
             batch: &batch,
             is_shipped,

@@ -1,6 +1,6 @@
 //! The machines' commands as tasks for the store.
 
-use sluice_machines::chain::ChainKind;
+use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
 use sluice_machines::health;
 use sluice_machines::ledger;
@@ -11,18 +11,24 @@ use sluice_units::{ProviderId, Span, Timestamp};
 
 use crate::store::{Found, Stop, Task};
 
-/// Commands of a ledger, decided together.
+/// Commands of a ledger, decided together; the answer says besides where its chain stands.
 pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
 
 impl Task for Commands<'_> {
-    type Reply = Vec<ledger::Reply>;
+    type Reply = (Vec<ledger::Reply>, Head);
 
     fn load(
         &self,
         _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+        mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
     ) -> Result<Rows, Stop> {
-        ledger::load(self.0, read)
+        let mut head = outbox::head_reads();
+        // With the first round.
+        ledger::load(self.0, |reads| {
+            let reads = [reads, head.as_slice()].concat();
+            head = Vec::new();
+            read(&reads)
+        })
     }
 
     fn writes(&self) -> bool {
@@ -36,7 +42,8 @@ impl Task for Commands<'_> {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        ledger::decide_batch(rows, now, self.0)
+        let (replies, writes) = ledger::decide_batch(rows, now, self.0)?;
+        Ok(((replies, outbox::head(rows)?), writes))
     }
 }
 

@@ -15,14 +15,14 @@ use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use super::{Failure, Manner, Seen, Store, Try, Version};
 use crate::clock;
 
-const READ: &str = include_str!("read.lua");
-const WRITE: &str = include_str!("write.lua");
-const TURN: &str = include_str!("turn.lua");
+const READ: &str = concat!(include_str!("queue.lua"), include_str!("read.lua"));
+const WRITE: &str = concat!(include_str!("queue.lua"), include_str!("write.lua"));
+const TURN: &str = concat!(include_str!("queue.lua"), include_str!("turn.lua"));
 /// The set of all objects' names.
 const OBJECTS: &str = "sluice:objects";
 /// How long a turn is held by somebody who does not come back.
-const TURN_MILLIS_MAX: i64 = 5_000;
-/// How long a turn waits for its next holder to notice.
+const TURN_MILLIS_MAX: i64 = 2_000;
+/// How long a turn waits for its next holder to notice, and how lately that one must have been seen.
 const HANDOVER_MILLIS_MAX: i64 = 1_000;
 
 /// The store of a cluster.
@@ -154,7 +154,7 @@ impl RedisTry<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        ["rows", "names", "turn", "queue"]
+        ["rows", "names", "turn", "queue", "seen"]
             .map(|what| self.key(what))
             .to_vec()
     }
@@ -233,11 +233,14 @@ impl Try for RedisTry<'_> {
         if self.token.is_empty() {
             return Ok(());
         }
-        let keys = vec![self.key("turn"), self.key("queue")];
+        let keys = ["turn", "queue", "seen"].map(|what| self.key(what));
         let arguments = vec![
             binary(&self.token),
             RedisParameter::Int64(HANDOVER_MILLIS_MAX),
         ];
-        self.redis.eval(TURN, keys, arguments).await.map(drop)
+        self.redis
+            .eval(TURN, keys.to_vec(), arguments)
+            .await
+            .map(drop)
     }
 }
