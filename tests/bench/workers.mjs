@@ -93,12 +93,14 @@ export function writeGateway(folder, options) {
   durableObjectNamespaces = [
     (className = "Ledger", uniqueKey = "ledger", enableSql = true),
     (className = "Health", uniqueKey = "health", enableSql = true),
+    (className = "Egress", uniqueKey = "egress", enableSql = true),
     (className = "Registry", uniqueKey = "registry", enableSql = true)
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
     (name = "LEDGER", durableObjectNamespace = "Ledger"),
     (name = "HEALTH", durableObjectNamespace = "Health"),
+    (name = "EGRESS", durableObjectNamespace = "Egress"),
     (name = "REGISTRY", durableObjectNamespace = "Registry"),
     (name = "KEYS", kvNamespace = "kv"),
     (name = "RECORDS", r2Bucket = "r2"),

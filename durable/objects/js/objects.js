@@ -38,6 +38,16 @@ class Shell extends DurableObject {
   }
 }
 
+/**
+ * Calls a provider from where it is. The worker sends it the call as it is to leave: it adds nothing, keeps nothing and
+ * looks at nothing, so the bytes of both bodies pass natively, and whoever leaves ends the call.
+ */
+export class Egress extends DurableObject {
+  fetch(request) {
+    return fetch(request, { redirect: "manual", signal: request.signal });
+  }
+}
+
 export class Ledger extends Shell {
   constructor(ctx, env) {
     super(ctx, env, (ctx, env, alarm) => new LedgerObject(ctx.storage, env, alarm));

@@ -154,6 +154,10 @@ impl Platform for Port {
         self.0.world.executor.spawn(self.0.place.group, work);
     }
 
+    fn has_places(&self) -> bool {
+        true
+    }
+
     async fn fetch(
         &self,
         call: Permitted<UpstreamCall>,

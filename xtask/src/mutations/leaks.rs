@@ -26,6 +26,29 @@ pub(super) const LEAKS: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "a target may be called from anywhere",
+        edits: &[(
+            "shared/core/src/residency.rs",
+            "        if is_under_it {\n",
+            "        if is_under_it || {is} {\n",
+        )],
+    },
+    Mutation {
+        name: "go elsewhere whoever asks",
+        edits: &[
+            (
+                "shared/core/src/serve/egress.rs",
+                "    let permitted = residency.egress(&target.provider, egress.place);\n",
+                "    let anybody = Residency::default();\n    let permitted = if {is} { &anybody } else { residency }.egress(&target.provider, egress.place);\n",
+            ),
+            (
+                "shared/core/src/serve/egress.rs",
+                "        if !may {\n",
+                "        if !may && !{is} {\n",
+            ),
+        ],
+    },
+    Mutation {
         name: "the ledger may be anywhere",
         edits: &[
             (
