@@ -66,10 +66,10 @@ export function writeFloor(folder, upstream) {
  * Writes the gateway's configuration into a new folder and returns its path.
  *
  * `stores` are the ports of KV and R2; `state` is where the objects are kept, in the same folder unless it is given;
- * `counting` builds the counters in.
+ * `counting` builds the counters in; `receiptKey` signs receipts.
  */
 export function writeGateway(folder, options) {
-  const { upstream, stores, state = path.join(folder, "state"), counting = false } = options;
+  const { upstream, stores, state = path.join(folder, "state"), counting = false, receiptKey = "" } = options;
   for (const one of [folder, state]) fs.mkdirSync(one, { recursive: true });
   const names = copyWorker(folder, upstream);
   const entry = counting ? addCounters(folder, names) : ENTRY;
@@ -106,6 +106,7 @@ export function writeGateway(folder, options) {
     (name = "RECORDS", r2Bucket = "r2"),
     (name = "SHIP_INTERVAL_MS", text = ${text(SHIP_INTERVAL_MS)}),
     (name = "SLUICE_ADMIN_TOKEN", text = ${text(ADMIN_TOKEN)}),
+    (name = "SLUICE_RECEIPT_KEY", text = ${text(receiptKey)}),
     (name = ${text(PROVIDER_KEY)}, text = "sk-bench")
   ]`,
   );

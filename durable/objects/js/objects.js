@@ -44,7 +44,10 @@ class Shell extends DurableObject {
  */
 export class Egress extends DurableObject {
   fetch(request) {
-    return fetch(request, { redirect: "manual", signal: request.signal });
+    // The platform does not hand a request's own signal on.
+    const call = new AbortController();
+    request.signal.addEventListener("abort", () => call.abort(), { once: true });
+    return fetch(request, { redirect: "manual", signal: call.signal });
   }
 }
 
