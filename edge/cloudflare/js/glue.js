@@ -91,11 +91,10 @@ export async function drain(request) {
  */
 export function left(request, key) {
   const { signal } = request;
-  const gone = new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-  watch(gone, key);
+  const gone = deferred();
+  if (signal.aborted) gone.resolve();
+  else signal.addEventListener("abort", () => gone.resolve(), { once: true });
+  watch(gone.promise, key);
 }
 
 function pairs(lines) {
@@ -253,15 +252,13 @@ export function sleep(milliseconds, key) {
   return setTimeout(() => say(true), milliseconds);
 }
 
-/** A promise that any request may settle; whoever waits for it goes on in its own request's context. */
-export class Deferred {
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-}
+/**
+ * A promise that any request may settle; whoever waits for it goes on in its own request's context.
+ *
+ * Never by `new Promise`: the platform marks a promise with the request that made it, but not where its compiler has
+ * optimised that expression, and then whoever waits goes on in the context of whoever settles.
+ */
+export const deferred = () => Promise.withResolvers();
 
 /** Asks a Durable Object by its name. */
 export const ask = (namespace, name, text) => namespace.get(namespace.idFromName(name)).call(text);
