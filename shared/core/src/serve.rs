@@ -33,6 +33,7 @@ use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
 mod attempts;
+mod cited;
 mod unsaid;
 mod unserved;
 
@@ -142,9 +143,12 @@ impl<P: Platform> Run<P> {
             }
             if self.work.streams() {
                 let session = self.work.session(target, &self.answered());
-                let stream = self
+                let mut stream = self
                     .begin_stream(answer.body, session, drops, started_at)
                     .await?;
+                if let Some(named) = self.naming_files(target, &stream.first) {
+                    stream.first = named.into();
+                }
                 return Ok(Accepted::Stream(Box::new(stream)));
             }
             let first_byte_at = self.p.now();
@@ -219,9 +223,12 @@ impl<P: Platform> Run<P> {
             body = self.pages(permitted, files, listing, body).await?;
         }
         let input = self.admitted.bound().likely;
-        let answer = self.work.answer(target, &body, &self.answered(), input)?;
+        let mut answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
             return Err(Failure::LossyAnswer(answer.drops));
+        }
+        if let Some(named) = self.naming_files(target, &answer.body) {
+            answer.body = named;
         }
         Ok(Accepted::Whole(Box::new(Whole {
             answer,

@@ -184,7 +184,7 @@ fn reasoning(
     drops: &mut Drops,
 ) -> Result<Option<Reasoning>, Malformed> {
     let effort = match config {
-        Some(config) => effort(config, drops)?,
+        Some(config) => effort(config)?,
         None => None,
     };
     let thinking = object.take_object("thinking")?;
@@ -227,7 +227,7 @@ fn reasoning(
     }))
 }
 
-fn effort(config: &mut Object, drops: &mut Drops) -> Result<Option<Effort>, Malformed> {
+fn effort(config: &mut Object) -> Result<Option<Effort>, Malformed> {
     let Some(word) = config.take_string("effort")? else {
         return Ok(None);
     };
@@ -236,10 +236,7 @@ fn effort(config: &mut Object, drops: &mut Drops) -> Result<Option<Effort>, Malf
         "medium" => Effort::Medium,
         "high" => Effort::High,
         "xhigh" => Effort::XHigh,
-        "max" => {
-            drops.push("output_config.effort", "max is taken as xhigh");
-            Effort::XHigh
-        }
+        "max" => Effort::Max,
         _ => {
             let allowed = "one of 'low', 'medium', 'high', 'xhigh', 'max'";
             return Err(config.invalid("effort", allowed));

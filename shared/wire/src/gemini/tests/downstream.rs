@@ -635,3 +635,23 @@ fn answers_come_there_and_back() {
         }
     });
 }
+
+#[test]
+fn one_word_of_several_is_for_gemini_alone() {
+    let config =
+        r#"{"responseMimeType":"text/x.enum","responseSchema":{"type":"STRING","enum":["A","B"]}}"#;
+    let body =
+        format!(r#"{{"contents":[{{"parts":[{{"text":"?"}}]}}],"generationConfig":{config}}}"#);
+    let (mut request, drops) = decode_request("m", false, body.as_bytes()).unwrap();
+    assert!(drops.is_empty() && request.format.is_none());
+    let target = Target {
+        model: "gemini-2.5-flash".to_owned(),
+        ..Target::default()
+    };
+    let (written, _) = encode_request(&request, &target).unwrap();
+    let written: Value = serde_json::from_slice(&written.body).unwrap();
+    let config: Value = serde_json::from_str(config).unwrap();
+    assert_eq!(written["generationConfig"], config);
+    let left = crate::Downstream::GenerateContent(Framing::Sse).leave(&mut request);
+    assert_eq!(left.unwrap().as_slice()[0].field, "generationConfig");
+}
