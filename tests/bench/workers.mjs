@@ -31,7 +31,7 @@ function compatibility() {
 }
 
 /** Everything around a worker: one socket on a free port, and a way out to this machine alone. */
-function surround(services, worker) {
+function surround(services, worker, v8Flags = []) {
   return `using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
@@ -40,7 +40,8 @@ const config :Workerd.Config = (
     (name = "internet", network = (allow = ["local", "private"])),
     ${services.join(",\n    ")}
   ],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")]
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+  v8Flags = [${v8Flags.map(text).join(", ")}]
 );
 
 const main :Workerd.Worker = (
@@ -66,10 +67,10 @@ export function writeFloor(folder, upstream) {
  * Writes the gateway's configuration into a new folder and returns its path.
  *
  * `stores` are the ports of KV and R2; `state` is where the objects are kept, in the same folder unless it is given;
- * `counting` builds the counters in.
+ * `counting` builds the counters in; `v8Flags` go to the JavaScript engine.
  */
 export function writeGateway(folder, options) {
-  const { upstream, stores, state = path.join(folder, "state"), counting = false } = options;
+  const { upstream, stores, state = path.join(folder, "state"), counting = false, v8Flags } = options;
   for (const one of [folder, state]) fs.mkdirSync(one, { recursive: true });
   const names = copyWorker(folder, upstream);
   const entry = counting ? addCounters(folder, names) : ENTRY;
@@ -106,6 +107,7 @@ export function writeGateway(folder, options) {
     (name = "SLUICE_ADMIN_TOKEN", text = ${text(ADMIN_TOKEN)}),
     (name = ${text(PROVIDER_KEY)}, text = "sk-bench")
   ]`,
+    v8Flags,
   );
   return write(folder, config);
 }

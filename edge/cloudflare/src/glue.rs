@@ -83,8 +83,7 @@ extern "C" {
     #[derive(Clone)]
     pub(crate) type Deferred;
 
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> Deferred;
+    pub(crate) fn deferred() -> Deferred;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn promise(this: &Deferred) -> Promise;

@@ -227,7 +227,7 @@ impl Platform for Worker {
     /// The platform ties a task to the request whose event it wakes in: so a wait goes through a promise, which
     /// brings it back to its own.
     async fn woken(&self, hand_out: impl FnOnce(Wake)) {
-        let signal = glue::Deferred::new();
+        let signal = glue::deferred();
         let woken = settled(&signal.promise());
         hand_out(Box::new(move || signal.resolve()));
         // Never rejected.
