@@ -171,14 +171,18 @@ pub fn encode_chat(
     request: &ChatRequest,
     target: &Target,
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
-    match dialect {
-        Dialect::OpenAi => openai::chat::encode_request(request, target),
+    let mut drops = Drops::new();
+    let mut lowered = || openai::strict::lowered(request, &mut drops);
+    let (request, more) = match dialect {
+        Dialect::OpenAi => openai::chat::encode_request(&lowered(), target),
+        Dialect::Responses => responses::encode_request(&lowered(), target),
         Dialect::Anthropic => anthropic::encode_request(request, target),
         Dialect::Gemini => gemini::encode_request(request, target),
-        Dialect::Responses => responses::encode_request(request, target),
         Dialect::Bedrock => bedrock::encode_request(request, target),
         Dialect::Cohere => cohere::encode_request(request, target),
-    }
+    }?;
+    drops.append(more);
+    Ok((request, drops))
 }
 
 /// Reads a provider's whole answer (a 2xx).

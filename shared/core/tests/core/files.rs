@@ -481,40 +481,47 @@ fn cited(value: &Value) -> Vec<String> {
     found
 }
 
-#[test]
-fn what_an_answer_cites_is_named_for_its_caller() {
-    let mut world = world();
-    let key = world.key(&json!({"org": "acme"}));
-    let other = world.key(&json!({"org": "other"}));
+/// A conversation that refers to a file, whose last answer has these annotations.
+fn citing(id: &str, annotations: &Value) -> Value {
+    json!({"model": "openai/gpt-4o-mini", "metadata": {"file_id": "label"}, "messages": [
+        {"role": "user", "content": [{"type": "file", "file": {"file_id": id}}]},
+        {"role": "assistant", "content": "So.", "annotations": annotations},
+        {"role": "user", "content": "And?"},
+    ]})
+}
+
+fn chat(world: &mut World, key: &str, body: &Value) -> Got {
+    ask(world, key, "POST", "/v1/chat/completions", body)
+}
+
+/// Has an answer cite a file of the request, one with the organisation's mark, and one that may be anybody's: what the
+/// caller calls the first, and the answer.
+fn cites(world: &mut World, key: &str) -> (String, Got) {
     world.script(vec![answer(200, &file("file-own1", "x"))]);
-    let sent = upload(&mut world, &key, &[("x-sluice-provider", "openai")]);
-    let id = sent.json()["id"].as_str().unwrap().to_owned();
+    let sent = upload(world, key, &[("x-sluice-provider", "openai")]);
+    let id = sent.json()["id"]
+        .as_str()
+        .expect("an identifier")
+        .to_owned();
     let marked = name_of(&world.seen()[0]);
-    let annotations = json!([
+    let mut whole: Value = serde_json::from_str(OPENAI_ANSWER).expect("an answer");
+    let message = &mut whole["choices"][0]["message"];
+    message["annotations"] = json!([
         {"type": "file_citation", "file_id": "file-own1", "filename": "x", "index": 1},
         {"type": "file_citation", "file_id": "file-own9", "filename": marked, "index": 1},
         {"type": "container_file_citation", "file_id": "cfile_1", "container_id": "cntr_1", "filename": "plot.png", "start_index": 0, "end_index": 1},
     ]);
-
-    // Chat Completions: a file of the request, one with the mark, one that may be anybody's.
-    let mut whole: Value = serde_json::from_str(OPENAI_ANSWER).unwrap();
-    whole["choices"][0]["message"]["annotations"] = annotations.clone();
-    whole["choices"][0]["message"]["tool_calls"] = json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"file_id\":\"mine\"}"}}]);
+    message["tool_calls"] = json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"file_id\":\"mine\"}"}}]);
     world.script(vec![answer(200, &whole.to_string())]);
-    let ask_for = |annotations: &Value| {
-        json!({"model": "openai/gpt-4o-mini", "metadata": {"file_id": "label"}, "messages": [
-            {"role": "user", "content": [{"type": "file", "file": {"file_id": id}}]},
-            {"role": "assistant", "content": "So.", "annotations": annotations},
-            {"role": "user", "content": "And?"},
-        ]})
-    };
-    let got = ask(
-        &mut world,
-        &key,
-        "POST",
-        "/v1/chat/completions",
-        &ask_for(&json!([])),
-    );
+    let got = chat(world, key, &citing(&id, &json!([])));
+    (id, got)
+}
+
+#[test]
+fn what_an_answer_cites_is_named_for_its_caller() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
+    let (id, got) = cites(&mut world, &key);
     assert_eq!(got.status, 200, "{}", got.text());
     let said = got.json()["choices"][0]["message"]["annotations"].clone();
     let names = cited(&said);
@@ -527,33 +534,7 @@ fn what_an_answer_cites_is_named_for_its_caller() {
     }
     assert!(got.text().contains("mine"));
 
-    // They can be said again where they were cited, and are the provider's there; another's are left alone.
-    world.script(vec![answer(200, OPENAI_ANSWER)]);
-    let got = ask(
-        &mut world,
-        &key,
-        "POST",
-        "/v1/chat/completions",
-        &ask_for(&said),
-    );
-    assert_eq!(got.status, 200, "{}", got.text());
-    let back = world.seen().last().unwrap().body_json();
-    assert_eq!(
-        cited(&back["messages"]),
-        ["file-own1", "file-own1", "file-own9", "cfile_1"]
-    );
-    assert_eq!(back["metadata"]["file_id"], "label");
-    let mut foreign = ask_for(&said);
-    foreign["messages"][0]["content"] = "Hi".into();
-    world.script(vec![answer(200, OPENAI_ANSWER)]);
-    let got = ask(&mut world, &other, "POST", "/v1/chat/completions", &foreign);
-    assert_eq!(got.status, 200, "{}", got.text());
-    assert_eq!(
-        cited(&world.seen().last().unwrap().body_json()["messages"]),
-        names
-    );
-
-    // And nowhere else.
+    // What may be anybody's is good for nothing but being said again.
     let calls = world.seen().len();
     for (method, path) in [("GET", ""), ("GET", "/content"), ("DELETE", "")] {
         let got = call(
@@ -564,10 +545,32 @@ fn what_an_answer_cites_is_named_for_its_caller() {
         );
         assert_eq!(code(&got), (404, "not_found".to_owned()));
     }
-    let chat = json!({"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": names[2]}}]}]});
-    let got = ask(&mut world, &key, "POST", "/v1/chat/completions", &chat);
-    assert_eq!(got.status, 404);
-    assert_eq!(world.seen().len(), calls);
+    let got = chat(&mut world, &key, &citing(&names[2], &json!([])));
+    assert_eq!(code(&got), (404, "not_found".to_owned()));
+    assert_eq!(world.seen().len(), calls, "nobody was asked");
+}
+
+#[test]
+fn what_was_cited_is_the_providers_own_again_when_it_is_said_again() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
+    let other = world.key(&json!({"org": "other"}));
+    let (id, got) = cites(&mut world, &key);
+    let said = got.json()["choices"][0]["message"]["annotations"].clone();
+    world.script(vec![answer(200, OPENAI_ANSWER), answer(200, OPENAI_ANSWER)]);
+    assert_eq!(chat(&mut world, &key, &citing(&id, &said)).status, 200);
+    let back = world.seen().last().unwrap().body_json();
+    assert_eq!(
+        cited(&back["messages"]),
+        ["file-own1", "file-own1", "file-own9", "cfile_1"]
+    );
+    assert_eq!(back["metadata"]["file_id"], "label");
+    // Another organisation's is a name without a meaning.
+    let mut foreign = citing(&id, &said);
+    foreign["messages"][0]["content"] = "Hi".into();
+    assert_eq!(chat(&mut world, &other, &foreign).status, 200);
+    let sent = world.seen().last().unwrap().body_json();
+    assert_eq!(cited(&sent["messages"]), cited(&said));
 }
 
 #[test]
@@ -598,8 +601,13 @@ fn what_a_stream_cites_is_named_for_its_caller() {
         !text.contains("file-x") && text.matches("file-cited-").count() == 5,
         "{text}"
     );
+}
 
-    // Anthropic's callers get theirs back in the conversation, and may know files of their own.
+/// And they may know files of their own there.
+#[test]
+fn what_anthropic_cites_can_be_said_wherever_a_file_can() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
     let block = json!({"type": "code_execution_tool_result", "tool_use_id": "srvtoolu_1", "content": {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0, "content": [{"type": "code_execution_output", "file_id": "file_011"}]}});
     let used =
         json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"file_id": "mine"}});

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::UNSUPPORTED;
 use super::content::{cache, content, text_or_blocks};
 use crate::Drops;
+use crate::anthropic::error::THREAD_UNSUPPORTED;
 use crate::error::Malformed;
 use crate::json::{Object, parse_object};
 use crate::model::{
@@ -38,6 +39,13 @@ pub fn decode_count_tokens(body: &[u8]) -> Result<(ChatRequest, Drops), Malforme
 }
 
 fn decode(mut object: Object) -> Result<(ChatRequest, Drops), Malformed> {
+    if object.take_object("thread")?.is_some() {
+        return Err(Malformed {
+            code: THREAD_UNSUPPORTED,
+            message: "The gateway keeps no threads. Send the whole conversation in 'messages' and leave out 'thread'.".to_owned(),
+            param: Some("thread".to_owned()),
+        });
+    }
     let mut drops = Drops::new();
     let mut request = ChatRequest {
         model: object.need_string("model")?,

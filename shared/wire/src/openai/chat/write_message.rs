@@ -16,7 +16,7 @@ use crate::openai::NAME;
 use crate::openai::ids;
 use crate::{Drops, Target};
 
-/// What the model says between results and the user's next words, where a provider lets nobody else speak (Mistral).
+/// What the model says between results and what it is told next, where a provider lets nobody else speak (Mistral).
 const BETWEEN: &str = "I have read the results.";
 
 struct Writer<'a> {
@@ -118,7 +118,8 @@ impl Writer<'_> {
 
     fn push(&mut self, role: &str, name: Option<&str>, fields: Vec<(&str, Value)>) {
         let last = self.messages.last().and_then(|last| last.get("role"));
-        if self.target.strict_fields && role == "user" && last == Some(&"tool".into()) {
+        let is_asking = role == "user" || role == "system";
+        if self.target.strict_fields && is_asking && last == Some(&"tool".into()) {
             let between = json!({"role": "assistant", "content": BETWEEN});
             self.messages.push(between);
         }

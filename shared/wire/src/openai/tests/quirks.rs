@@ -185,6 +185,7 @@ fn mistral_gets_what_it_asks_for_beyond_openai() {
             {"role": "assistant", "content": ""},
             {"role": "assistant", "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "PO2sD0KPX", "content": "1"},
+            {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "So?"},
         ]}),
         &mistral(),
@@ -200,6 +201,7 @@ fn mistral_gets_what_it_asks_for_beyond_openai() {
             {"role": "assistant", "content": null, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "PO2sD0KPX", "content": "1"},
             {"role": "assistant", "content": "I have read the results."},
+            {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "So?"},
         ])
     );

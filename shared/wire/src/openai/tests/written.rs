@@ -335,7 +335,7 @@ fn nothing_stands_between_the_results_of_one_turn() {
         name: None,
     };
     let shown = json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}});
-    let results = vec![
+    let results = [
         result("b", vec![picture, Part::text("2".to_owned())]),
         result("a", vec![Part::text("1".to_owned())]),
     ];
