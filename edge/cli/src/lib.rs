@@ -45,6 +45,9 @@ enum Command {
         /// The configuration
         #[arg(default_value = "sluice.toml")]
         file: PathBuf,
+        /// Where it is to run
+        #[arg(long, value_enum, default_value_t)]
+        on: load::Runtime,
     },
     /// Check a configuration, fill in the catalogue's facts and write it as the worker reads it
     Compile {
@@ -54,6 +57,9 @@ enum Command {
         /// Where to write
         #[arg(long, default_value = "build/config.json")]
         out: PathBuf,
+        /// Where it is to run
+        #[arg(long, value_enum, default_value_t)]
+        on: load::Runtime,
     },
     /// List the addresses that a compiled configuration calls and the secrets that it reads
     Grants {
@@ -224,8 +230,8 @@ impl std::error::Error for Failure {}
 /// [`Failure`], to be printed; nothing else has been printed then.
 pub fn run(arguments: Arguments) -> Result<String, Failure> {
     match arguments.command {
-        Command::Check { file } => config::check(&file),
-        Command::Compile { file, out } => config::compile(&file, &out),
+        Command::Check { file, on } => config::check(&file, on),
+        Command::Compile { file, out, on } => config::compile(&file, &out, on),
         Command::Grants { file } => grants::run(&file),
         Command::Key(command) => keys::run(command),
         Command::Config(command) => config::run(command),
