@@ -19,7 +19,7 @@ mod sqlite;
 /// How often a command is decided before its caller is told that the store is too busy.
 const TRIES_MAX: u32 = 5;
 /// How long one try waits for its turn.
-const TURN_WAIT_MAX: Span = Span::from_seconds(15);
+const TURN_WAIT_MAX: Span = Span::from_seconds(30);
 /// How long a turn takes where nothing is known of how the queue moves.
 const TURN_TYPICAL: Span = Span::from_millis(2);
 /// How long somebody in the queue goes without looking, at most: far less than a turn waits for its next holder.
