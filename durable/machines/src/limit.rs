@@ -226,4 +226,12 @@ impl Slice {
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands a reference to it"
+    )]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.is_none()
+    }
 }
