@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use sluice_units::Span;
 
 use crate::callers;
-use crate::economy::Version;
+use crate::economy::{ORGS, Version};
 use crate::executor::{Group, Step};
 use crate::faults::{Counts, Weather};
 use crate::nature;
@@ -46,7 +46,8 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let rng = Rng::new(seed, 0);
     let weather = Weather::new(&rng);
     let rate = *rng.pick(&[15, 60, 250]);
-    let world = World::new(seed, weather, Version::new(&rng, rate), has_log);
+    let has_homes = rng.chance(500_000);
+    let world = World::new(seed, weather, Version::new(&rng, rate, has_homes), has_log);
     nature::begin(&world, rate);
     let crowded = Rc::clone(&world);
     world.executor.spawn(Group::WORLD, async move {
@@ -94,6 +95,9 @@ fn to_rest(world: &Rc<World>) {
     });
     for ledger in &world.ledgers {
         ledger.check_at_rest(world);
+    }
+    for org in 0..ORGS {
+        world.is_told(org);
     }
 }
 

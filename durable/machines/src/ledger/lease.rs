@@ -73,7 +73,7 @@ pub(super) fn lease(
     } else {
         end(at).min(pool.until)
     };
-    if let Some(key) = pool.key.as_ref().filter(|_| pool.room.is_some())
+    if let Some(key) = pool.key.as_ref().filter(|_| pool.has_rules)
         && !more.covers(request.want)
     {
         pool::wish(work, now, key, request.want)?;
@@ -130,6 +130,8 @@ struct Pool {
     until: Timestamp,
     /// What a new one may have, where anything limits it.
     room: Option<Slice>,
+    /// The parent could grant more.
+    has_rules: bool,
 }
 
 impl Pool {
@@ -147,6 +149,7 @@ impl Pool {
             free: unlimited,
             until: Timestamp::from_micros(i64::MAX),
             room: None,
+            has_rules: false,
         };
         let Some(key) = &pool.key else {
             return Ok(pool);
@@ -161,6 +164,7 @@ impl Pool {
             let scope = scope_key(innermost);
             pool.free = pool::free(work, key, &scope, at)?;
             pool.until = until;
+            pool.has_rules = true;
             let is_long = at.plus(LEASE_GRACE).plus(LIFE_MIN) < until;
             let room = pool::room(work, (key, &scope), at)?;
             pool.room = Some(if is_long { room } else { Slice::NONE });

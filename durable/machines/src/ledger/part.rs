@@ -69,8 +69,8 @@ pub(super) fn fitting(
     if !fits(0) {
         return Ok(None);
     }
-    // The largest number that fits, found by halves: `low` always does, `high` never.
-    let (mut low, mut high) = (0_u64, part.tokens.count().saturating_add(1));
+    // The largest number that fits, found by halves: `low` always does, `high` never, since the whole does not.
+    let (mut low, mut high) = (0_u64, part.tokens.count().max(1));
     while high.saturating_sub(low) > 1 {
         let middle = low.midpoint(high);
         if fits(middle) {
