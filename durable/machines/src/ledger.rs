@@ -78,7 +78,7 @@ mod standing;
 mod window;
 
 pub use call::{Answer, Call, Notices};
-pub use climb::{Climb, climb, climbs_at, hear, load_climb};
+pub use climb::{Climb, climb, climbs_at, hear, load_climb, touches_pools};
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
 pub use parent::{NEEDS_MAX, Need, POOL_GRACE, POOL_LIFE, Parent, Upward, Used};
 pub use part::Part;

@@ -263,18 +263,7 @@ export class Deferred {
 /** Asks a Durable Object by its name. */
 export const ask = (namespace, name, text) => namespace.get(namespace.idFromName(name)).call(text);
 
-/**
- * The part of a namespace that stays under a jurisdiction. Where the platform has none by that name it throws, unless
- * whoever runs it has said that its machines are in the right place.
- */
-export function under(namespace, jurisdiction, isOwnMachine) {
-  try {
-    return namespace.jurisdiction(jurisdiction);
-  } catch (error) {
-    if (isOwnMachine) return namespace;
-    throw error;
-  }
-}
+export { under } from "./storage.js";
 
 /** Reads from the read copy. */
 export const lookUp = (namespace, key) => namespace.get(key);

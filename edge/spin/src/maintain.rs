@@ -13,6 +13,7 @@ use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
+use crate::climb;
 use crate::clock;
 use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::notify;
@@ -62,7 +63,7 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
 ///
 /// # Errors
 /// When the store does not say which there are.
-pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
+pub(crate) async fn all(instance: &Rc<Instance>) -> Result<usize, Failure> {
     let objects = instance.store.objects(LEDGERS).await?;
     for object in &objects {
         see_to(instance, object, clock::now(), Span::ZERO).await;
@@ -88,13 +89,13 @@ pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Fai
     Ok(())
 }
 
-async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: Span) {
+async fn see_to(instance: &Rc<Instance>, object: &str, since: Timestamp, interval: Span) {
     if let Err(failure) = round(instance, object, &Claim { since, interval }).await {
         eprintln!("warn: {object}: {failure}");
     }
 }
 
-async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), Failure> {
+async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<(), Failure> {
     let claims = format!("upkeep/{object}");
     loop {
         match instance.store.run_once(&claims, claim).await? {
@@ -109,6 +110,9 @@ async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<(), F
         ChainKind::Registry
     } else {
         instance.store.run(object, &Expire).await?;
+        if let Err(failure) = climb::ask_if_due(instance, object).await {
+            eprintln!("warn: {object}: {failure}");
+        }
         ChainKind::Usage
     };
     if let Some(bucket) = &instance.bucket {

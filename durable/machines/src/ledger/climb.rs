@@ -41,6 +41,12 @@ pub fn climbs_at(rows: &Rows) -> Result<Option<Timestamp>, RowError> {
     Ok(work.hot::<ScopeRow>(ORG)?.climbs_at)
 }
 
+/// Whether a commit may have changed when the parent is to be asked.
+#[must_use]
+pub fn touches_pools(writes: &WriteSet) -> bool {
+    writes.iter().any(|(key, _)| key.starts_with(POOLS))
+}
+
 /// Reads all that [`climb`] must see; `read` answers several reads at once.
 ///
 /// # Errors

@@ -98,13 +98,16 @@ impl Judge {
             request.lease
         );
         let before = self.measure(at, &request.scopes);
-        let had = Sum::of(loan.rest.plus(loan.open));
-        let mut has = drawn(&upward.used);
         // A request that was told of is counted as used and as open.
-        has.add(Sum {
+        let open = |slice| Sum {
             requests: 0,
-            ..Sum::of(upward.open)
-        });
+            ..Sum::of(slice)
+        };
+        let mut had = Sum::of(loan.rest);
+        had.add(open(loan.open));
+        let mut has = Sum::of(request.keep.min(loan.rest));
+        has.add(drawn(&upward.used));
+        has.add(open(upward.open));
         let over = has.beyond(had);
         self.over.add(over);
         self.take_over(at, &request.scopes, upward);
