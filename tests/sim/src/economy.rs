@@ -23,6 +23,8 @@ pub(crate) const LEDGER_REGIONS: [&str; 3] = ["sim", "east", "west"];
 pub(crate) const HOME: usize = 2;
 /// Teams in an organisation; each has one application.
 pub(crate) const TEAMS: usize = 2;
+/// One limit in as many is waited for.
+const QUEUED_EACH: u64 = 4;
 /// People in an organisation.
 const USERS: usize = 2;
 /// Keys that exist from the beginning.
@@ -348,6 +350,10 @@ fn limit(rule: &Rule) -> Option<Value> {
     let mut value = json!({meter: limit, "per": format!("{}s", window.as_seconds_ceil())});
     if let Some(burst) = burst {
         value["burst"] = json!(burst);
+    }
+    // Requests wait for some limits, so that what was denied is decided again.
+    if limit % QUEUED_EACH == 1 {
+        value["queue"] = json!("1s");
     }
     Some(value)
 }

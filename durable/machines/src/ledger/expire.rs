@@ -110,8 +110,9 @@ fn charge(
         cost_nano_usd: held.estimate.cost,
         ..held.draft.read(key)?
     };
+    let whose = (now, &record.org, &record.region);
     for (scope, crossed) in crossed {
-        tell(work, (now, &record.org, &record.region), (scope, &crossed))?;
+        tell(work, whose, (scope, &crossed))?;
     }
     pool::settle(work, now, &held, held.estimate)?;
     work.delete(key);
