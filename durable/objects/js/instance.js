@@ -46,10 +46,9 @@ export function enter(work) {
 
 /** Calls into the instance and waits, but not for a dead one. */
 export function outlast(work) {
-  let fail;
-  const death = new Promise((_, reject) => {
-    fail = () => reject(new Error("the instance died"));
-  });
+  // Not by `new Promise`, whose optimised form forgets whose it is; any request may be the one to find it dead.
+  const death = Promise.withResolvers();
+  const fail = () => death.reject(new Error("the instance died"));
   waiting.add(fail);
-  return Promise.race([enter(work), death]).finally(() => waiting.delete(fail));
+  return Promise.race([enter(work), death.promise]).finally(() => waiting.delete(fail));
 }

@@ -91,26 +91,34 @@ export async function drain(request) {
  */
 export function left(request, key) {
   const { signal } = request;
-  const gone = new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-  watch(gone, key);
+  const gone = deferred();
+  if (signal.aborted) gone.resolve();
+  else signal.addEventListener("abort", () => gone.resolve(), { once: true });
+  watch(gone.promise, key);
 }
 
-function pairs(lines) {
-  const headers = [];
-  if (lines !== "") {
-    const cells = lines.split("\n");
-    for (let i = 0; i + 1 < cells.length; i += 2) headers.push([cells[i], cells[i + 1]]);
+/** Names and values, one to a line, as the platform takes headers: an object costs it least, but has each name once. */
+function headersOf(lines) {
+  const headers = Object.create(null);
+  if (lines === "") return headers;
+  const cells = lines.split("\n");
+  for (let i = 0; i + 1 < cells.length; i += 2) {
+    if (cells[i] in headers) return pairs(cells);
+    headers[cells[i]] = cells[i + 1];
   }
+  return headers;
+}
+
+function pairs(cells) {
+  const headers = [];
+  for (let i = 0; i + 1 < cells.length; i += 2) headers.push([cells[i], cells[i + 1]]);
   return headers;
 }
 
 /** Answers the caller. */
 export function respond(resolve, status, headers, body) {
   const empty = status === 204 || status === 304;
-  resolve(new Response(empty ? null : body, { status, headers: pairs(headers) }));
+  resolve(new Response(empty ? null : body, { status, headers: headersOf(headers) }));
 }
 
 /** The pieces of a request's body, one after another; undefined at the end. */
@@ -132,7 +140,10 @@ export class Upload {
   }
 }
 
-/** A call to a provider; the body is bytes or a stream. Tells when the answer's head is there. */
+/**
+ * A call to a provider, from here or by an object that is where the call is to leave from; the body is bytes or a
+ * stream. Tells when the answer's head is there.
+ */
 export class Call {
   #controller = new AbortController();
   #response;
@@ -143,10 +154,10 @@ export class Call {
   /** The answer's body, where it is short. */
   short;
 
-  constructor(method, url, headers, body, key) {
-    const sent = fetch(url, {
+  constructor(method, url, headers, body, way, key) {
+    const sent = (way ?? globalThis).fetch(url, {
       method,
-      headers: pairs(headers),
+      headers: headersOf(headers),
       body: body.byteLength === 0 ? undefined : body,
       redirect: "manual",
       signal: this.#controller.signal,
@@ -250,20 +261,27 @@ export function sleep(milliseconds, key) {
   return setTimeout(() => say(true), milliseconds);
 }
 
-/** A promise that any request may settle; whoever waits for it goes on in its own request's context. */
-export class Deferred {
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-}
+/**
+ * A promise that any request may settle; whoever waits for it goes on in its own request's context.
+ *
+ * Never by `new Promise`: the platform marks a promise with the request that made it, but not where its compiler has
+ * optimised that expression, and then whoever waits goes on in the context of whoever settles.
+ */
+export const deferred = () => Promise.withResolvers();
 
 /** Asks a Durable Object by its name. */
 export const ask = (namespace, name, text) => namespace.get(namespace.idFromName(name)).call(text);
 
 export { under } from "./storage.js";
+
+/** Over how many objects the calls from one place are spread. */
+const OBJECTS_AT_A_PLACE = 4;
+
+/** An object that calls from a place: under the namespace's jurisdiction, or where the platform is asked to make it. */
+export function placed(namespace, place, isWish) {
+  const name = `${place}/${Math.floor(Math.random() * OBJECTS_AT_A_PLACE)}`;
+  return namespace.get(namespace.idFromName(name), isWish ? { locationHint: place } : undefined);
+}
 
 /** Reads from the read copy. */
 export const lookUp = (namespace, key) => namespace.get(key);

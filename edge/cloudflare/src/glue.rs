@@ -48,6 +48,7 @@ extern "C" {
         url: &str,
         headers: &str,
         body: &JsValue,
+        way: &JsValue,
         key: f64,
     ) -> Result<Call, JsValue>;
 
@@ -83,8 +84,7 @@ extern "C" {
     #[derive(Clone)]
     pub(crate) type Deferred;
 
-    #[wasm_bindgen(constructor)]
-    pub(crate) fn new() -> Deferred;
+    pub(crate) fn deferred() -> Deferred;
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn promise(this: &Deferred) -> Promise;
@@ -103,6 +103,14 @@ extern "C" {
         namespace: &JsValue,
         jurisdiction: &str,
         is_own_machine: bool,
+    ) -> Result<JsValue, JsValue>;
+
+    /// An object that calls from this place.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn placed(
+        namespace: &JsValue,
+        place: &str,
+        is_wish: bool,
     ) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch, js_name = lookUp)]

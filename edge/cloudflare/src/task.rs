@@ -120,7 +120,7 @@ pub fn tell(key: f64, is_good: bool, value: JsValue) {
 
 /// Begins a task; the promise is settled at its end.
 pub(crate) fn begin(work: impl Future<Output = Result<(), JsValue>> + 'static) -> Promise {
-    let deferred = glue::Deferred::new();
+    let deferred = glue::deferred();
     let promise = deferred.promise();
     let task = async move {
         match work.await {

@@ -13,6 +13,7 @@ use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
+use crate::borders::Borders;
 use crate::rng::Rng;
 
 /// Organisations in one world.
@@ -115,6 +116,8 @@ pub(crate) struct Version {
     pub(crate) document: String,
     /// Callers are counted in several regions, whose ledgers lease from one.
     pub(crate) has_homes: bool,
+    /// Who may go where.
+    pub(crate) borders: Rc<Borders>,
     orgs: Vec<OrgRules>,
     /// What the rules of each key come to, made when first asked for.
     scopes: RefCell<Vec<Option<Rc<Vec<ScopeRules>>>>>,
@@ -127,6 +130,7 @@ impl Version {
         Self {
             document: document(&orgs, has_homes).to_string(),
             has_homes,
+            borders: Rc::default(),
             orgs,
             scopes: RefCell::default(),
         }
@@ -143,8 +147,18 @@ impl Version {
         Self {
             document: document(&orgs, has_homes).to_string(),
             has_homes,
+            borders: Rc::default(),
             orgs,
             scopes: RefCell::default(),
+        }
+    }
+
+    /// The same within borders.
+    pub(crate) fn within(self, borders: &Rc<Borders>) -> Self {
+        Self {
+            document: borders.document(&self.document),
+            borders: Rc::clone(borders),
+            ..self
         }
     }
 

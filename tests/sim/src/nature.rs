@@ -149,7 +149,8 @@ async fn administer(world: &Rc<World>, rate: u64) {
     match world.rng.below(5) {
         0 | 1 => {
             world.faults.note(Fault::ConfigChanged);
-            let version = Rc::new(Version::new(&world.rng, rate, world.has_homes));
+            let version = Version::new(&world.rng, rate, world.has_homes).within(&world.borders);
+            let version = Rc::new(version);
             let command = Command::PutConfig {
                 document: version.document.clone(),
                 author: "somebody".to_owned(),

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sluice_units::Span;
 
+use crate::borders::Borders;
 use crate::callers;
 use crate::economy::{ORGS, Version};
 use crate::executor::{Group, Step};
@@ -46,8 +47,10 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let rng = Rng::new(seed, 0);
     let weather = Weather::new(&rng);
     let rate = *rng.pick(&[15, 60, 250]);
-    let has_homes = rng.chance(500_000);
-    let world = World::new(seed, weather, Version::new(&rng, rate, has_homes), has_log);
+    let borders = Rc::new(Borders::new(seed));
+    let has_homes = borders.are_open() && rng.chance(600_000);
+    let version = Version::new(&rng, rate, has_homes).within(&borders);
+    let world = World::new(seed, weather, version, has_log);
     nature::begin(&world, rate);
     let crowded = Rc::clone(&world);
     world.executor.spawn(Group::WORLD, async move {
