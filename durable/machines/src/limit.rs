@@ -227,10 +227,6 @@ impl Slice {
         self == Self::NONE
     }
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde hands a reference to it"
-    )]
     pub(crate) fn is_nothing(&self) -> bool {
         self.is_none()
     }

@@ -350,9 +350,7 @@ impl Judge {
                 let deadline = now.plus(admission.ttl);
                 let (rules, request) = (&admission.scopes, &admission.draft.request);
                 let is_pooled = admission.parent.is_some();
-                if rules.iter().all(|of| of.rules.is_empty()) {
-                    self.slack.add(lend::Sum::of(Slice::of(estimate)));
-                }
+                self.uncovered(false, rules, Slice::of(estimate));
                 self.admit((at, deadline, is_pooled), rules, estimate, request);
                 Ok(())
             }

@@ -82,7 +82,7 @@ pub(super) fn admit(
     }
     let (estimate, cut) = match allowed(work, &candidates, (now, at), admission)? {
         Allowed::As(estimate, cut) => (estimate, cut),
-        Allowed::Not(reply) => return Ok(reply),
+        Allowed::Not(reply) => return Ok(*reply),
     };
     let pool = match &admission.parent {
         Some(parent) => {
@@ -120,7 +120,7 @@ enum Allowed {
     /// With this reservation, of so many output tokens beyond the least where it is cut.
     As(Amount, Option<Tokens>),
     /// No: the answer.
-    Not(Reply),
+    Not(Box<Reply>),
 }
 
 /// By the rules here, and by what there is of the parent's allowance.
@@ -148,12 +148,12 @@ fn allowed(
         return Ok(Allowed::As(allowed.0, allowed.1));
     }
     let Some(denial) = pool::refusal(work, now, &pool, Slice::of(whole))? else {
-        return Ok(Allowed::Not(pool::lacking(admission, parent)));
+        return Ok(Allowed::Not(Box::new(pool::lacking(admission, parent))));
     };
     Ok(
         match smaller(work, candidates, at, (admission, &denial), Some(free))? {
             Some((tokens, amount)) => Allowed::As(amount, Some(tokens)),
-            None => Allowed::Not(Reply::Denied(denial)),
+            None => Allowed::Not(Box::new(Reply::Denied(denial))),
         },
     )
 }
@@ -165,7 +165,7 @@ fn denied(
     mut denial: Denial,
 ) -> Result<Allowed, RowError> {
     denial.headroom = headroom(work, candidates, at)?;
-    Ok(Allowed::Not(Reply::Denied(denial)))
+    Ok(Allowed::Not(Box::new(Reply::Denied(denial))))
 }
 
 /// What of a request fits that is denied as a whole, if it can do with less and leases are not what stands in its way.

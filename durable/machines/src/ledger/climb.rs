@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
-use super::parent::{NEEDS_MAX, Need, POOL_LIFE, Parent, Upward, Used};
-use super::pool::{self, Asked, Lacking, PoolRow, Refused};
+use super::parent::{NEEDS_MAX, Need, POOL_LIFE, Parent, Upward};
+use super::pool::{self, Asked, Lacking, POOL_KEPT, PoolRow, Refused};
 use super::rows::{ORG, POOLS, pool_key, scope_key};
 use super::scope::ScopeRow;
 use super::{Answer, BATCH_UP_MAX, Call, Command, Grant, LeaseRequest, Notices, Reply};
@@ -154,7 +154,14 @@ fn ask(
     if let Some(asked) = &row.asked {
         return Ok(Some(Command::Lease(asked.request.clone())));
     }
-    let Some(of) = row.of.clone() else {
+    if row.is_closed && row.is_empty() && row.wish.is_none() && needs.is_empty() {
+        work.delete(key);
+        return Ok(None);
+    }
+    if row.is_closed {
+        open_again(work, key)?;
+    }
+    let Some(of) = work.hot::<PoolRow>(key)?.of.clone() else {
         return Ok(None);
     };
     let innermost = innermost_of(&of.scopes);
@@ -293,37 +300,30 @@ fn granted(
             denial: denial.clone(),
         })
     });
-    if !row.is_empty() || !row.wish.is_none() {
-        row.ask_by(
-            asked
-                .at
-                .plus(Span::from_micros(POOL_LIFE.as_micros().div_euclid(2))),
-        );
-        return reopened(work, key, upward);
-    }
-    if upward.is_some_and(|upward| upward.closes) {
-        work.delete(key);
+    row.is_closed = upward.is_some_and(|upward| upward.closes);
+    row.ask_by(if !row.is_empty() || !row.wish.is_none() {
+        let half = POOL_LIFE.as_micros().div_euclid(2);
+        asked.at.plus(Span::from_micros(half))
+    } else if row.is_closed {
+        now.plus(POOL_KEPT)
     } else {
         // Nothing is left but to say so.
-        row.ask_by(now.plus(AGAIN));
-    }
+        now.plus(AGAIN)
+    });
     Ok(())
 }
 
-/// A pool that was closed and has been drawn from since goes on under another name.
-fn reopened(work: &mut Work<'_>, key: &RowKey, upward: Option<&Upward>) -> Result<(), RowError> {
-    let Some(upward) = upward.filter(|upward| upward.closes) else {
+/// A pool that was closed and is drawn from goes on under another name.
+fn open_again(work: &mut Work<'_>, key: &RowKey) -> Result<(), RowError> {
+    let of = work.hot::<PoolRow>(key)?.of.as_deref();
+    let Some(region) = of.map(|of| of.region.clone()) else {
         return Ok(());
     };
-    let lease = pool::name(work, key, &upward.region)?;
+    let lease = pool::name(work, key, &region)?;
     let row: &mut PoolRow = work.hot_mut(key)?;
-    row.number = 0;
+    (row.number, row.is_closed) = (0, false);
     if let Some(of) = &mut row.of {
         of.lease = lease;
     }
-    debug_assert!(
-        row.used != Used::NONE || !row.open.is_none() || !row.wish.is_none(),
-        "it was drawn from"
-    );
     Ok(())
 }

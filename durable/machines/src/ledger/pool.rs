@@ -14,7 +14,7 @@ use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Timestamp, Tokens};
 use super::parent::{Need, Parent, Used};
 use super::rows::{ORG, Reservation, pool_key};
 use super::scope::ScopeRow;
-use super::{Admission, Denial, LeaseRequest, Reply, chargeable};
+use super::{Admission, Denial, EXPIRED_BUCKET, EXPIRED_KEPT, LeaseRequest, Reply, chargeable};
 use crate::limit::{Amount, ScopeRules, Slice};
 use crate::rows::{RowError, RowKey, V1, Work};
 
@@ -24,6 +24,13 @@ const DENIAL_FRESH: Span = Span::from_millis(100);
 const TELL: Span = Span::from_millis(500);
 /// How long after a command a further one is sent, at the soonest, where nobody waits.
 pub(super) const PACE: Span = Span::from_millis(250);
+/// How long a pool that is closed is remembered: for intents that were held up, and for reservations that expired and
+/// are corrected.
+pub(super) const POOL_KEPT: Span = Span::from_seconds(7_200);
+const _: () = assert!(
+    POOL_KEPT.as_micros() > EXPIRED_KEPT.as_micros() + EXPIRED_BUCKET.as_micros(),
+    "nothing that may be corrected outlives its pool"
+);
 /// Isolates lease this part of what is free of a pool, at most.
 const ISOLATE_SHARE: u64 = 2;
 const ISOLATE_SHARE_COST: i64 = 2;
@@ -68,9 +75,20 @@ pub(crate) struct PoolRow {
     /// When the next one is due, if nobody waits.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub(super) asks_at: Option<Timestamp>,
+    /// The parent has forgotten the lease: what comes now begins another.
+    #[serde(rename = "z", default, skip_serializing_if = "is_false")]
+    pub(super) is_closed: bool,
     /// The last refusal: when, of what.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<Box<Refused>>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference to it"
+)]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Whose pool it is.

@@ -236,8 +236,6 @@ fn an_idle_child_gives_everything_back_and_is_forgotten() {
         family.pass(TOLD);
         family.ask(1, &[]);
     }
-    let rest = family.ledgers[1].store.with_prefix("p/").count();
-    assert_eq!(rest, 0, "pools");
     family.pass(seconds(700));
     assert_eq!(
         family.ledgers[HOME].store.with_prefix("l/").count(),
@@ -245,6 +243,29 @@ fn an_idle_child_gives_everything_back_and_is_forgotten() {
         "leases"
     );
     assert_eq!(family.spent_at_home(), 100);
+    family.pass(seconds(7_200));
+    family.ask(1, &[]);
+    let pools = family.ledgers[1].store.with_prefix("p/").count();
+    assert_eq!(pools, 0, "pools");
+}
+
+#[test]
+fn what_is_corrected_after_a_pool_was_closed_is_told_all_the_same() {
+    let mut family = Family::new(requests(1_000));
+    let number = family.admit(1).unwrap();
+    // Nobody settles: it expires, and its pool is closed.
+    for _ in 0..90 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    assert_eq!(family.spent_at_home(), 100, "as reserved");
+    family.pass(seconds(700));
+    family.ledgers[1].settle(number, amount(10, 70));
+    for _ in 0..3 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    assert_eq!(family.spent_at_home(), 70);
 }
 
 #[test]

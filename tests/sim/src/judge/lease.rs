@@ -135,9 +135,7 @@ impl Judge {
             return Ok(None);
         }
         let is_pooled = self.leases[index].is_pooled;
-        if is_overrun || rules.iter().all(|of| of.rules.is_empty()) {
-            self.slack.add(lend::Sum::of(drawn));
-        }
+        self.uncovered(is_overrun, &rules, drawn);
         self.admit((at, deadline, is_pooled), &rules, intent.estimate, request);
         for of in &rules {
             let scope = self.scope(&of.scope);

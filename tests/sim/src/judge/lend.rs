@@ -221,16 +221,21 @@ impl Judge {
         Ok(())
     }
 
+    /// Notes what was drawn that nothing covers: word of it came late, or no rule asks for cover.
+    pub(super) fn uncovered(&mut self, is_late: bool, rules: &[ScopeRules], drawn: Slice) {
+        if is_late || rules.iter().all(|of| of.rules.is_empty()) {
+            self.slack.add(Sum::of(drawn));
+        }
+    }
+
     /// All that was ever drawn here.
     fn truth(&self) -> Sum {
         let org = self.names.get(&Scope::Org);
-        org.map_or(Sum::default(), |index| {
-            let log = &self.scopes[*index];
-            Sum {
-                requests: log.requests as i64,
-                tokens: (log.tokens + log.reserved_tokens) as i64,
-                cost: log.total.spent + log.total.reserved,
-            }
+        let log = org.map(|index| &self.scopes[*index]);
+        log.map_or_else(Sum::default, |log| Sum {
+            requests: log.requests as i64,
+            tokens: (log.tokens + log.reserved_tokens) as i64,
+            cost: log.total.spent + log.total.reserved,
         })
     }
 
