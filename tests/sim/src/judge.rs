@@ -46,6 +46,7 @@ macro_rules! ensure {
 
 mod events;
 mod lease;
+mod lend;
 mod raise;
 mod scope;
 mod standing;
@@ -66,11 +67,14 @@ struct Life {
     at: Timestamp,
     estimate: Amount,
     state: State,
+    /// It was drawn from what a parent has granted, who tells of budgets.
+    is_pooled: bool,
 }
 
 /// What one isolate holds.
 #[derive(Debug)]
 struct Lease {
+    is_pooled: bool,
     rules: Vec<ScopeRules>,
     number: u64,
     /// The last intent.
@@ -116,6 +120,13 @@ pub(crate) struct Judge {
     /// The chain that its objects make.
     chain: Option<Follower>,
     charged: i64,
+    /// What children hold, and what they have told of.
+    loans: BTreeMap<LeaseId, lend::Loan>,
+    taken: lend::Sum,
+    /// What children told of beyond what they held.
+    over: lend::Sum,
+    /// What was drawn here that nothing covered, for a reason that is known.
+    slack: lend::Sum,
     /// Who used more than was reserved, in this batch.
     exceeded: Vec<RequestId>,
     /// How often something was looked at.
@@ -153,7 +164,10 @@ impl Judge {
         let mut drawn = Vec::new();
         for (command, reply) in commands.iter().zip(replies) {
             match command {
-                Command::Lease(request) => self.lease(now, request, reply)?,
+                Command::Lease(request) => match &request.upward {
+                    Some(upward) => self.lend(now, (request, upward), reply)?,
+                    None => self.lease(now, request, reply)?,
+                },
                 Command::Intent(intent) => drawn.extend(self.intent(now, intent, reply)?),
                 Command::Raise(wanted) => self.raise(now, wanted, reply)?,
                 command => self.command(now, command, reply, &mut due)?,
@@ -255,6 +269,8 @@ impl Judge {
             State::Open { .. } => {
                 // A stream that is ended has written one piece too many by then.
                 let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length"));
+                let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
+                self.slack.add(excess);
                 if !is_ended && !Slice::of(held).covers(Slice::of(is)) {
                     self.exceeded.push(request.clone());
                 }
@@ -263,6 +279,8 @@ impl Judge {
             }
             State::Expired => {
                 self.lives[index].state = State::Corrected;
+                let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
+                self.slack.add(excess);
                 self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
                 self.crosses(index, is.cost);
                 (RecordKind::Correction, is.cost.minus(held.cost))
@@ -284,7 +302,10 @@ impl Judge {
                 log.uncount(index);
             }
         });
-        if state != State::Released {
+        if state == State::Released {
+            // It stays counted here, and is told of only where it was told of before.
+            self.slack.requests += 1;
+        } else {
             self.crosses(index, is.cost);
         }
     }
@@ -328,9 +349,13 @@ impl Judge {
                 }
                 let deadline = now.plus(admission.ttl);
                 let (rules, request) = (&admission.scopes, &admission.draft.request);
-                self.admit((at, deadline), rules, estimate, request);
+                let is_pooled = admission.parent.is_some();
+                self.uncovered(false, rules, Slice::of(estimate));
+                self.admit((at, deadline, is_pooled), rules, estimate, request);
                 Ok(())
             }
+            // The home has its own judge.
+            Reply::Denied(_) if admission.parent.is_some() => Ok(()),
             Reply::Denied(denial) => self.denial(at, denial),
             other => Err(format!("an admission was answered {other:?}")),
         }
@@ -338,7 +363,7 @@ impl Judge {
 
     fn admit(
         &mut self,
-        (at, deadline): (Timestamp, Timestamp),
+        (at, deadline, is_pooled): (Timestamp, Timestamp, bool),
         rules: &[ScopeRules],
         estimate: Amount,
         request: &RequestId,
@@ -353,6 +378,7 @@ impl Judge {
             at,
             estimate,
             state: State::Open { deadline },
+            is_pooled,
         });
         self.open.insert(index);
         self.by_request.insert(request.clone(), index);

@@ -14,11 +14,11 @@ use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 use crate::borders::{Borders, Owner};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::economy::{self, Key, ORGS, Version};
+use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
-use crate::judge::{News, Verdict};
+use crate::judge::{Judge, News, Verdict};
 use crate::ledger::LedgerObject;
 use crate::network::Region;
 use crate::provider::CallFact;
@@ -103,6 +103,8 @@ pub(crate) struct World {
     pub(crate) regions: Vec<Rc<Region>>,
     pub(crate) places: RefCell<Vec<Rc<Place>>>,
     pub(crate) ledgers: Vec<Rc<LedgerObject>>,
+    /// Each organisation's ledgers lease from one of them.
+    pub(crate) has_homes: bool,
     pub(crate) registry: Rc<Registry>,
     pub(crate) health: Rc<HealthObject>,
     pub(crate) outages: Outages,
@@ -133,21 +135,33 @@ impl World {
         let began = Timestamp::from_millis(1_796_083_140_000 + rng.between(-20_000, 70_000));
         let executor = Rc::new(Executor::new(began, Rng::new(seed, 2)));
         let drift = |rng: &Rng| rng.between(-weather.drift_ppm_max, weather.drift_ppm_max);
-        let regions = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)]
+        let places = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)];
+        let regions = places
             .into_iter()
-            .map(|(name, low, high)| {
+            .zip(LEDGER_REGIONS)
+            .map(|((name, low, high), asked)| {
                 Rc::new(Region {
                     name,
+                    asks_for: (asked != LEDGER_REGIONS[0]).then_some(asked),
                     distance: Cell::new(Span::from_micros(rng.between(low * 500, high * 1_000))),
                     is_steady: Cell::new(false),
                     cut_until: Cell::default(),
                 })
             })
             .collect();
+        let has_homes = version.has_homes;
+        let regions: Vec<Rc<Region>> = regions;
         let ledgers = (0..ORGS)
-            .map(|org| {
+            .flat_map(|org| (0..LEDGER_REGIONS.len()).map(move |region| (org, region)))
+            .map(|(org, number)| {
                 let clock = Clock::new(began, drift(&rng));
-                Rc::new(LedgerObject::new(org, clock, executor.group()))
+                let way = Rc::clone(&regions[number]);
+                Rc::new(LedgerObject::new(
+                    (org, number),
+                    way,
+                    clock,
+                    executor.group(),
+                ))
             })
             .collect();
         let registry = Rc::new(Registry::new(Clock::new(began, drift(&rng))));
@@ -160,6 +174,7 @@ impl World {
             regions,
             places: RefCell::default(),
             ledgers,
+            has_homes,
             registry,
             health,
             outages: Outages::default(),
@@ -274,8 +289,55 @@ impl World {
     }
 
     pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
-        let number = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
-        Some(Rc::clone(&self.ledgers[number]))
+        let org = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
+        let name = ledger.region().as_str();
+        let region = LEDGER_REGIONS.iter().position(|region| *region == name)?;
+        self.of_org(org).nth(region).map(Rc::clone)
+    }
+
+    /// The ledgers of an organisation, one for each region.
+    pub(crate) fn of_org(&self, org: usize) -> impl Iterator<Item = &Rc<LedgerObject>> {
+        self.ledgers.iter().filter(move |ledger| ledger.org == org)
+    }
+
+    /// The ledger that those of an organisation's other regions lease from.
+    pub(crate) fn home(&self, org: usize) -> Option<&Rc<LedgerObject>> {
+        self.of_org(org).nth(HOME)
+    }
+
+    /// All that an organisation's ledgers have charged and reserved is known at its home, or held there.
+    pub(crate) fn is_within(&self, org: usize) {
+        let Some(home) = self.home(org).filter(|_| self.has_homes) else {
+            return;
+        };
+        let judges: Vec<_> = self
+            .of_org(org)
+            .filter(|ledger| ledger.region != HOME)
+            .map(|ledger| ledger.judge.borrow())
+            .collect();
+        let below: Vec<&Judge> = judges.iter().map(|judge| &**judge).collect();
+        let verdict = home.judge.borrow().covers(&below);
+        drop(judges);
+        self.require(verdict);
+    }
+
+    /// All is told: what the home has charged is what its own records and the other ledgers' say.
+    pub(crate) fn is_told(&self, org: usize) {
+        let Some(home) = self.home(org).filter(|_| self.has_homes) else {
+            return;
+        };
+        let spent: i64 = self
+            .of_org(org)
+            .map(|ledger| ledger.judge.borrow().charged())
+            .sum();
+        let total = home.judge.borrow().spent_total();
+        self.require(if spent == total {
+            Ok(())
+        } else {
+            Err(format!(
+                "the records of organisation {org} say {spent}, its home {total}"
+            ))
+        });
     }
 
     /// Writes a line into the log, if there is one.
@@ -449,10 +511,10 @@ impl World {
         }
         fact.delivered_at = Some(self.now());
         let org = self.holders.borrow()[fact.key].key.org;
-        let is_durable = fact
-            .name
-            .as_ref()
-            .is_some_and(|name| self.ledgers[org].judge.borrow().has_admitted(name));
+        let is_durable = fact.name.as_ref().is_some_and(|name| {
+            self.of_org(org)
+                .any(|ledger| ledger.judge.borrow().has_admitted(name))
+        });
         self.require(if is_durable {
             Ok(())
         } else {

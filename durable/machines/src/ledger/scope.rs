@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::gauge::Gauge;
+use super::parent::{POOL_GRACE, Used};
 use super::rows::Reservation;
 use super::window::Counter;
 use crate::events::{Crossing, EventKind};
@@ -20,6 +21,8 @@ use crate::rows::V1;
 
 /// How many windows and rates a scope's row remembers beside those that the present rules name.
 const IDLE_MAX: usize = 8;
+/// When to look again for what a child ledger should have given back by now.
+const LENT_SOON: Span = Span::from_seconds(1);
 
 /// A budget period at one scope: its ordinal, when its first admission was, spent, reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,10 @@ struct Watched(Period, NanoUsd, Option<EventKind>);
 /// What is leased until some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Leased(Timestamp, Slice);
+
+/// What a child ledger holds, until it is free again: what it may still draw, and what it has drawn and not settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Lent(Timestamp, Slice, Slice);
 
 /// All that is known of one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +118,15 @@ pub(crate) struct ScopeRow {
     /// What is leased, by the moment at which it ends.
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
     leased: Vec<Leased>,
+    /// What child ledgers hold, by the moment at which it is free again.
+    #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+    lent: Vec<Lent>,
+    /// At the organisation: how many pools were opened at a parent.
+    #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
+    pub(super) pools: u64,
+    /// At the organisation: no parent is to be asked before.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub(super) climbs_at: Option<Timestamp>,
     /// At the organisation: the last record's sequence number; 0 when there was none.
     #[serde(rename = "q", default, skip_serializing_if = "is_zero")]
     pub(crate) sequence: u64,
@@ -143,8 +159,13 @@ impl ScopeRow {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
+    /// At the organisation: a parent is to be asked at this moment.
+    pub(super) fn climb_by(&mut self, at: Timestamp) {
+        self.climbs_at = Some(self.climbs_at.map_or(at, |due| due.min(at)));
+    }
+
     /// Moves on to `at`: new periods begin empty, leases end.
-    fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
+    pub(super) fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
         self.offset = offset_of(rules).unwrap_or(self.offset);
         self.at = self.at.max(at);
         for (period, spending) in [
@@ -160,14 +181,25 @@ impl ScopeRow {
         }
         let at = self.at;
         self.leased.retain(|leased| leased.0 > at);
+        self.lent.retain(|lent| lent.0 > at);
     }
 
-    /// What is leased at `at`.
+    /// What is leased at `at`, to isolates and to child ledgers.
     pub(super) fn leased(&self, at: Timestamp) -> Slice {
-        self.leased
+        let leased = self.leased.iter().map(|leased| (leased.0, leased.1));
+        let lent = self.lent.iter().map(|lent| (lent.0, lent.1));
+        leased
+            .chain(lent)
+            .filter(|(until, _)| *until > at)
+            .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
+    }
+
+    /// What child ledgers have drawn and not settled.
+    pub(super) fn open_below(&self, at: Timestamp) -> Slice {
+        self.lent
             .iter()
-            .filter(|leased| leased.0 > at)
-            .fold(Slice::NONE, |sum, leased| sum.plus(leased.1))
+            .filter(|lent| lent.0 > at)
+            .fold(Slice::NONE, |sum, lent| sum.plus(lent.2))
     }
 
     /// When the first of what is leased ends.
@@ -176,10 +208,13 @@ impl ScopeRow {
     }
 
     pub(super) fn ends(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> {
-        self.leased
-            .iter()
-            .map(|leased| leased.0)
-            .filter(move |end| *end > at)
+        let leased = self.leased.iter().map(|leased| leased.0);
+        // A child gives back what it does not need when it would have to renew it.
+        let lent = self.lent.iter().filter(move |lent| lent.0 > at);
+        let lent = lent
+            .filter(|lent| !lent.1.is_none())
+            .map(move |lent| lent.0.minus(POOL_GRACE).max(at.plus(LENT_SOON)));
+        leased.filter(move |end| *end > at).chain(lent)
     }
 
     /// Leases a slice until then. The row has been rolled.
@@ -202,6 +237,51 @@ impl ScopeRow {
             }
         }
         self.leased.retain(|leased| !leased.1.is_none());
+    }
+
+    /// Lends to a child ledger until then. The row has been rolled.
+    pub(super) fn lend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
+        if rest.is_none() && open.is_none() {
+            return;
+        }
+        match self.lent.iter_mut().find(|lent| lent.0 == until) {
+            Some(lent) => (lent.1, lent.2) = (lent.1.plus(rest), lent.2.plus(open)),
+            None => self.lent.push(Lent(until, rest, open)),
+        }
+    }
+
+    /// Takes back what is lent until then. What is free meanwhile is back already.
+    pub(super) fn unlend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
+        for lent in &mut self.lent {
+            if lent.0 == until {
+                (lent.1, lent.2) = (lent.1.minus(rest), lent.2.minus(open));
+            }
+        }
+        self.lent
+            .retain(|lent| !lent.1.is_none() || !lent.2.is_none());
+    }
+
+    /// Charges at `at` what came to an end in a child ledger.
+    pub(super) fn take_over(&mut self, at: Timestamp, rules: &[Rule], used: &Used) {
+        self.roll(at, rules);
+        self.requests = self.requests.saturating_add(used.requests);
+        self.tokens = self.tokens.plus(used.tokens);
+        self.spent = self.spent.plus(used.cost).minus(used.back);
+        self.day.spend(used.cost);
+        self.month.spend(used.cost);
+        let of = |meter| match meter {
+            Meter::Requests => used.requests,
+            Meter::Tokens => used.tokens.count(),
+        };
+        self.count(rules, of);
+        self.charge(rules, used.requests);
+        self.use_tokens(at, used.tokens);
+        self.watch(rules);
+    }
+
+    /// Forgets the budgets: whoever knows all that is spent tells of them.
+    pub(super) fn unwatch(&mut self) {
+        self.budgets.clear();
     }
 
     pub(super) fn window(&self, meter: Meter, window: Span) -> Option<&Counter> {
@@ -246,8 +326,8 @@ impl ScopeRow {
         self.reserved_tokens = self.reserved_tokens.plus(estimate.tokens);
         self.day.reserve(estimate.cost);
         self.month.reserve(estimate.cost);
-        self.count(rules, estimate);
-        self.charge(rules);
+        self.count(rules, |meter| of_amount(meter, estimate));
+        self.charge(rules, 1);
         self.watch(rules);
         self.requests
     }
@@ -264,8 +344,17 @@ impl ScopeRow {
         }
     }
 
-    /// The lines that budgets have crossed with this charge, the first time in their period.
+    /// The lines that budgets have crossed with this charge of a reservation, the first time in their period.
     pub(super) fn crossed(&mut self, held: &Reservation, cost: NanoUsd) -> Vec<Crossing> {
+        self.crossed_if(|spending| spending.holds(held), cost)
+    }
+
+    /// The same with a charge of the present.
+    pub(super) fn crossed_now(&mut self, cost: NanoUsd) -> Vec<Crossing> {
+        self.crossed_if(|_| true, cost)
+    }
+
+    fn crossed_if(&mut self, holds: impl Fn(Spending) -> bool, cost: NanoUsd) -> Vec<Crossing> {
         let mut crossed = Vec::new();
         for watched in &mut self.budgets {
             let Watched(period, limit, before) = *watched;
@@ -282,7 +371,7 @@ impl ScopeRow {
                 (EventKind::Exhausted, is_over),
             ];
             for (kind, is_crossed) in lines {
-                if is_crossed && spending.holds(held) && before < Some(kind) {
+                if is_crossed && holds(spending) && before < Some(kind) {
                     watched.2 = Some(kind);
                     crossed.push(Crossing {
                         kind,
@@ -298,7 +387,7 @@ impl ScopeRow {
 
     /// Counts an admission in the windows that the rules name, and in those that others named lately: configurations
     /// change isolate by isolate, and what is taken out of a window at the end must have been counted in it.
-    fn count(&mut self, rules: &[Rule], estimate: Amount) {
+    fn count(&mut self, rules: &[Rule], quantity: impl Fn(Meter) -> u64) {
         let at = self.at;
         for rule in rules {
             let Rule::Window { meter, window, .. } = *rule else {
@@ -314,7 +403,7 @@ impl ScopeRow {
         }
         let mut idle = self.windows.iter().filter(|one| one.named_at < at).count();
         self.windows.retain_mut(|counter| {
-            counter.add(at, of_amount(counter.meter, estimate));
+            counter.add(at, quantity(counter.meter));
             if counter.named_at >= at {
                 return true;
             }
@@ -324,8 +413,8 @@ impl ScopeRow {
         });
     }
 
-    /// Charges an admission to the rates that the rules name, and forgets those that rest or are too many.
-    fn charge(&mut self, rules: &[Rule]) {
+    /// Charges admissions to the rates that the rules name, and forgets those that rest or are too many.
+    fn charge(&mut self, rules: &[Rule], requests: u64) {
         let at = self.at;
         // Two rules of one meter and window share a gauge, which goes by the slower.
         let mut named: BTreeMap<(Meter, Span), u64> = BTreeMap::new();
@@ -346,7 +435,7 @@ impl ScopeRow {
             if let Some(limit) = named.remove(&(gauge.meter, gauge.window)) {
                 gauge.follow(limit);
                 if gauge.meter == Meter::Requests {
-                    gauge.charge(at, 1);
+                    gauge.charge(at, requests);
                 }
                 return true;
             }
@@ -356,7 +445,7 @@ impl ScopeRow {
         for ((meter, window), limit) in named {
             let mut gauge = Gauge::new(meter, window, limit);
             if meter == Meter::Requests {
-                gauge.charge(at, 1);
+                gauge.charge(at, requests);
             }
             self.gauges.push(gauge);
         }
