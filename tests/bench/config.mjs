@@ -20,15 +20,18 @@ export const RULES = {
   ],
 };
 
+const PRICE = { input: "0.15", input_cached: "0.075", output: "0.6" };
+
 /** The configuration, with the mock at this address. */
 export function document(upstream) {
   const { org, team, app, user } = STRICT;
   return {
     providers: {
       mock: { dialect: "openai", base_url: `${upstream}/v1`, key: PROVIDER_KEY, models_allow: ["*"] },
+      placed: { dialect: "openai", base_url: `${upstream}/v1`, key: PROVIDER_KEY, models_allow: ["*"], egress: "wnam" },
       sandbox: { dialect: "sandbox" },
     },
-    prices: { "mock/*": { input: "0.15", input_cached: "0.075", output: "0.6" } },
+    prices: { "mock/*": PRICE, "placed/*": PRICE },
     orgs: {
       [org]: {
         ...RULES,

@@ -65,6 +65,21 @@ export function breakdownTable(rows) {
   return `Where the CPU goes (${rows[0].cell.connections} connections)\n\n${table(head, lines)}`;
 }
 
+/** Ways to do the same, beside the first of them. */
+export function ratioTable(kind, rows) {
+  const [{ cell: first }] = rows;
+  const lines = rows.map(({ title, cell }) => [
+    title,
+    cpu(cell.cpuMs),
+    cpu(cell.cpuMs - first.cpuMs),
+    ratio(cell.cpuMs, first.cpuMs),
+    ms(cell.totalMs.p50),
+    ms(cell.firstMs.p50),
+  ]);
+  const head = ["", "CPU ms", "over the first", "ratio", "p50", "first p50"];
+  return `${KINDS[kind].title} (${first.connections} connections)\n\n${table(head, lines)}`;
+}
+
 /** What a request asks of the ledger. */
 export function countsTable(found) {
   const rows = found.map((one) => [

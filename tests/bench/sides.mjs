@@ -48,7 +48,7 @@ export async function startGateway(folder, options) {
     /** Stops workerd but not what it needs, so that it can be started again. */
     pause: workerd.stop,
     name: "gateway",
-    ask: (kind) => exchange(kind, { key: strict, modelPrefix: "mock/" }),
+    ask: (kind, modelPrefix = "mock/") => exchange(kind, { key: strict, modelPrefix }),
     variants: variants(strict, loose),
     settle: async () => {
       await quiet(port, STRICT.org);

@@ -67,10 +67,10 @@ export function writeFloor(folder, upstream) {
  * Writes the gateway's configuration into a new folder and returns its path.
  *
  * `stores` are the ports of KV and R2; `state` is where the objects are kept, in the same folder unless it is given;
- * `counting` builds the counters in; `v8Flags` go to the JavaScript engine.
+ * `counting` builds the counters in; `receiptKey` signs receipts; `v8Flags` go to the JavaScript engine.
  */
 export function writeGateway(folder, options) {
-  const { upstream, stores, state = path.join(folder, "state"), counting = false, v8Flags } = options;
+  const { upstream, stores, state = path.join(folder, "state"), counting = false, receiptKey = "", v8Flags } = options;
   for (const one of [folder, state]) fs.mkdirSync(one, { recursive: true });
   const names = copyWorker(folder, upstream);
   const entry = counting ? addCounters(folder, names) : ENTRY;
@@ -94,17 +94,20 @@ export function writeGateway(folder, options) {
   durableObjectNamespaces = [
     (className = "Ledger", uniqueKey = "ledger", enableSql = true),
     (className = "Health", uniqueKey = "health", enableSql = true),
+    (className = "Egress", uniqueKey = "egress", enableSql = true),
     (className = "Registry", uniqueKey = "registry", enableSql = true)
   ],
   durableObjectStorage = (localDisk = "state"),
   bindings = [
     (name = "LEDGER", durableObjectNamespace = "Ledger"),
     (name = "HEALTH", durableObjectNamespace = "Health"),
+    (name = "EGRESS", durableObjectNamespace = "Egress"),
     (name = "REGISTRY", durableObjectNamespace = "Registry"),
     (name = "KEYS", kvNamespace = "kv"),
     (name = "RECORDS", r2Bucket = "r2"),
     (name = "SHIP_INTERVAL_MS", text = ${text(SHIP_INTERVAL_MS)}),
     (name = "SLUICE_ADMIN_TOKEN", text = ${text(ADMIN_TOKEN)}),
+    (name = "SLUICE_RECEIPT_KEY", text = ${text(receiptKey)}),
     (name = ${text(PROVIDER_KEY)}, text = "sk-bench")
   ]`,
     v8Flags,

@@ -39,7 +39,7 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
     fs::create_dir_all(OUT).map_err(doing(OUT))?;
     let json = Path::new(OUT).join("config.json");
     step("configuration", || {
-        configuration(&options.config, &json)?;
+        configuration(&options.config, &json, "workers")?;
         wrap(&json)
     })?;
     let release = options.release || is_deployment();
@@ -89,8 +89,8 @@ fn copy_modules(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Checks and compiles the configuration into a document that says everything.
-pub(crate) fn configuration(config: &Path, json: &Path) -> Result<(), Failure> {
+/// Checks and compiles the configuration into a document that says everything, for where it is to run.
+pub(crate) fn configuration(config: &Path, json: &Path, on: &str) -> Result<(), Failure> {
     let name = config.display();
     if !config.exists() {
         return Err(Failure::new(format!("no configuration at {name}")));
@@ -106,7 +106,7 @@ pub(crate) fn configuration(config: &Path, json: &Path) -> Result<(), Failure> {
     let compiled = tools::cargo()
         .args(["run", "--quiet", "--package", "sluice-cli", "--", "compile"])
         .arg(config)
-        .arg("--out")
+        .args(["--on", on, "--out"])
         .arg(json)
         .status()
         .map_err(doing("cargo run --package sluice-cli"))?;

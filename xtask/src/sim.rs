@@ -8,8 +8,10 @@ const REQUESTS_OF_A_TEST: &str = "200000";
 
 /// Builds and runs; the options are the program's.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    if arguments == ["--mutations"] {
-        return mutations::run();
+    if let Some((first, words)) = arguments.split_first()
+        && first == "--mutations"
+    {
+        return mutations::run(words);
     }
     let mut cargo = tools::cargo();
     cargo.args(["run", "--quiet", "--profile", "sim", "--package"]);

@@ -48,7 +48,7 @@ pub(crate) fn component(options: &Options) -> Result<(), Failure> {
     fs::create_dir_all(OUT).map_err(doing(OUT))?;
     let document = Path::new(OUT).join("config.json");
     step("configuration", || {
-        build::configuration(&options.config, &document)
+        build::configuration(&options.config, &document, "spin")
     })?;
     let wasm = step("cargo build (component)", || compile(options.release))?;
     let component = Path::new(OUT).join("sluice.wasm");

@@ -49,6 +49,9 @@ pub struct Record {
     /// The country where the provider processed it, as the configuration has it: two letters, or `EU`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
+    /// The place that it was called from, where that was not where the gateway served its caller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub egress: Option<String>,
     /// Tokens by kind.
     pub usage: Usage,
     /// Where the numbers come from.
@@ -231,6 +234,9 @@ pub struct Attempt {
     pub provider: ProviderId,
     /// The model's name there.
     pub model: ModelId,
+    /// The place that the call left from, where that was not where the gateway served its caller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub egress: Option<String>,
     /// The HTTP status; absent when no answer came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub status: Option<u16>,

@@ -38,6 +38,19 @@ class Shell extends DurableObject {
   }
 }
 
+/**
+ * Calls a provider from where it is. The worker sends it the call as it is to leave: it adds nothing, keeps nothing and
+ * looks at nothing, so the bytes of both bodies pass natively, and whoever leaves ends the call.
+ */
+export class Egress extends DurableObject {
+  fetch(request) {
+    // The platform does not hand a request's own signal on.
+    const call = new AbortController();
+    request.signal.addEventListener("abort", () => call.abort(), { once: true });
+    return fetch(request, { redirect: "manual", signal: call.signal });
+  }
+}
+
 export class Ledger extends Shell {
   constructor(ctx, env) {
     super(ctx, env, (ctx, env, alarm) => new LedgerObject(ctx.storage, env, alarm));

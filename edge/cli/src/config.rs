@@ -10,7 +10,7 @@ use sluice_core::config::Config;
 use sluice_core::residency::KnownBy;
 
 use crate::admin::Admin;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, Runtime, load};
 use crate::{AdminArguments, Failure, read_file, write_file};
 
 const NAMES_SHOWN_MAX: usize = 10;
@@ -40,7 +40,8 @@ pub(crate) fn run(command: ConfigCommand) -> Result<String, Failure> {
         author,
         admin,
     } = command;
-    let loaded = load_file(&file)?;
+    // The gateway itself knows where it runs.
+    let loaded = load_file(&file, Runtime::default())?;
     let author = author
         .or_else(|| std::env::var("USER").ok())
         .unwrap_or_default();
@@ -58,23 +59,23 @@ pub(crate) fn run(command: ConfigCommand) -> Result<String, Failure> {
     })
 }
 
-pub(crate) fn check(file: &Path) -> Result<String, Failure> {
-    let loaded = load_file(file)?;
+pub(crate) fn check(file: &Path, on: Runtime) -> Result<String, Failure> {
+    let loaded = load_file(file, on)?;
     Ok(summary(&file.display().to_string(), &loaded))
 }
 
-pub(crate) fn compile(file: &Path, out: &Path) -> Result<String, Failure> {
-    let loaded = load_file(file)?;
+pub(crate) fn compile(file: &Path, out: &Path, on: Runtime) -> Result<String, Failure> {
+    let loaded = load_file(file, on)?;
     let mut text = serde_json::to_string(&loaded.document).map_err(Failure::Json)?;
     text.push('\n');
     write_file(out, &text)?;
     Ok(format!("{} written\n", out.display()))
 }
 
-fn load_file(file: &Path) -> Result<Loaded, Failure> {
+fn load_file(file: &Path, on: Runtime) -> Result<Loaded, Failure> {
     let text = read_file(file)?;
     let catalogue = Catalogue::built_in().map_err(Failure::Catalogue)?;
-    load(&text, &catalogue).map_err(|faults| {
+    load(&text, &catalogue, on).map_err(|faults| {
         let name = file.display().to_string();
         Failure::Faults(faults.iter().map(|fault| fault.line(&name)).collect())
     })

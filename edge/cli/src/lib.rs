@@ -44,6 +44,9 @@ enum Command {
         /// The configuration
         #[arg(default_value = "sluice.toml")]
         file: PathBuf,
+        /// Where it is to run
+        #[arg(long, value_enum, default_value_t)]
+        on: load::Runtime,
     },
     /// Check a configuration, fill in the catalogue's facts and write it as the worker reads it
     Compile {
@@ -53,6 +56,9 @@ enum Command {
         /// Where to write
         #[arg(long, default_value = "build/config.json")]
         out: PathBuf,
+        /// Where it is to run
+        #[arg(long, value_enum, default_value_t)]
+        on: load::Runtime,
     },
     /// Make, list and revoke virtual keys
     #[command(subcommand)]
@@ -217,8 +223,8 @@ impl std::error::Error for Failure {}
 /// [`Failure`], to be printed; nothing else has been printed then.
 pub fn run(arguments: Arguments) -> Result<String, Failure> {
     match arguments.command {
-        Command::Check { file } => config::check(&file),
-        Command::Compile { file, out } => config::compile(&file, &out),
+        Command::Check { file, on } => config::check(&file, on),
+        Command::Compile { file, out, on } => config::compile(&file, &out, on),
         Command::Key(command) => keys::run(command),
         Command::Config(command) => config::run(command),
         Command::Explain(explain) => explain::run(&explain),

@@ -15,6 +15,16 @@ pub struct Loaded {
     pub config: Config,
 }
 
+/// Where a configuration is to be carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Runtime {
+    /// On Cloudflare Workers
+    #[default]
+    Workers,
+    /// In a component on Spin
+    Spin,
+}
+
 /// A fault and where it stands.
 #[derive(Debug)]
 pub struct Fault {
@@ -39,7 +49,7 @@ impl Fault {
 ///
 /// # Errors
 /// Every fault, in the order of the text.
-pub fn load(text: &str, catalogue: &Catalogue) -> Result<Loaded, Vec<Fault>> {
+pub fn load(text: &str, catalogue: &Catalogue, on: Runtime) -> Result<Loaded, Vec<Fault>> {
     let source = Source::parse(text).map_err(|error| {
         let issue = Issue {
             path: Path::root(),
@@ -55,6 +65,9 @@ pub fn load(text: &str, catalogue: &Catalogue) -> Result<Loaded, Vec<Fault>> {
     let unresolved = resolve::resolve(&mut document, catalogue);
     add_new(&mut issues, unresolved);
     add_new(&mut issues, zones::describe(&mut document));
+    if on == Runtime::Spin {
+        add_new(&mut issues, document.placed());
+    }
     let compiled = Config::compile(&document);
     let config = compiled.map_err(|found| add_new(&mut issues, found)).ok();
     match config {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use sluice_catalogue::Catalogue;
-use sluice_cli::load::load;
+use sluice_cli::load::{Runtime, load};
 
 /// Each table of the page, by its heading (or the line before it), and a file in which its field `nonsense` is wrong.
 const TABLES: [(&str, &str); 25] = [
@@ -81,7 +81,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
 
 /// The fields that the checks allow there.
 fn allowed(text: &str) -> BTreeSet<String> {
-    let faults = load(text, &Catalogue::built_in().unwrap()).unwrap_err();
+    let faults = load(text, &Catalogue::built_in().unwrap(), Runtime::Workers).unwrap_err();
     let hints = faults.iter().map(|fault| fault.issue.hint.as_str());
     let hint = hints
         .filter_map(|hint| hint.split_once("allowed are "))
@@ -119,6 +119,7 @@ fn the_page_s_examples_are_valid() {
         let faults = load(
             &format!("{providers}{example}"),
             &Catalogue::built_in().unwrap(),
+            Runtime::Workers,
         );
         assert!(faults.is_ok(), "{example}\n{faults:?}");
     }

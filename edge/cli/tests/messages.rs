@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluice_catalogue::Catalogue;
-use sluice_cli::load::{Loaded, load};
+use sluice_cli::load::{Loaded, Runtime, load};
 use sluice_core::config::{Config, Document};
 
 fn tests() -> PathBuf {
@@ -14,7 +14,7 @@ fn tests() -> PathBuf {
 
 fn check(text: &str) -> Result<Loaded, String> {
     let catalogue = Catalogue::built_in().unwrap();
-    load(text, &catalogue).map_err(|faults| {
+    load(text, &catalogue, Runtime::Workers).map_err(|faults| {
         let lines: Vec<String> = faults
             .iter()
             .map(|fault| fault.line("sluice.toml"))

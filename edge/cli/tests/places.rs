@@ -2,14 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sluice_catalogue::Catalogue;
-use sluice_cli::load::{Fault, load};
+use sluice_cli::load::{Fault, Runtime, load};
 
 /// The place of a model's provider, or what is wrong with the file.
 fn place(text: &str, model: &str) -> Result<String, String> {
-    let loaded = load(text, &Catalogue::built_in().unwrap()).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(|fault: &Fault| fault.line("f")).collect();
-        lines.join("\n")
-    })?;
+    let loaded =
+        load(text, &Catalogue::built_in().unwrap(), Runtime::Workers).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(|fault: &Fault| fault.line("f")).collect();
+            lines.join("\n")
+        })?;
     let route = loaded.config.resolve_model(model).expect(model);
     let place = route.targets[0].place;
     Ok(place.map_or_else(|| "unknown".to_owned(), |place| place.to_string()))
@@ -122,7 +123,7 @@ fn a_country_that_the_address_contradicts_is_refused() {
 fn an_agreement_is_on_record_only_where_the_operator_says_so() {
     let text =
         "[providers.amazon-bedrock]\nregion = \"eu-west-1\"\n[providers.openai]\nbaa = true\n";
-    let loaded = load(text, &Catalogue::built_in().unwrap()).unwrap();
+    let loaded = load(text, &Catalogue::built_in().unwrap(), Runtime::Workers).unwrap();
     let with: Vec<&str> = loaded
         .config
         .providers()
@@ -130,4 +131,31 @@ fn an_agreement_is_on_record_only_where_the_operator_says_so() {
         .map(|provider| provider.id.as_str())
         .collect();
     assert_eq!(with, ["openai"]);
+}
+
+#[test]
+fn a_place_to_call_from_is_refused_where_the_platform_can_place_no_calls() {
+    const TEXT: &str = "[providers.openai]\negress = \"wnam\"\negress_when = \"refused\"\n\n[models.fast]\ntargets = [{ provider = \"openai\", model = \"gpt-4o\", egress = \"eu\" }]\n";
+    let on = |runtime| load(TEXT, &Catalogue::built_in().unwrap(), runtime);
+    assert!(on(Runtime::Workers).is_ok());
+    let faults = on(Runtime::Spin).unwrap_err();
+    let lines: Vec<String> = faults.iter().map(|fault| fault.line("f")).collect();
+    let said = |line: u32, path: &str, place: &str| {
+        format!(
+            "f:{line}: {path}.egress: asks for calls that leave from {place}, and this platform can place no calls; leave it out: here calls leave from the machines that the gateway runs on"
+        )
+    };
+    let plain = |line: &String| {
+        let mut parts = line.splitn(4, ':');
+        let (file, row) = (parts.next().unwrap(), parts.next().unwrap());
+        format!("{file}:{row}:{}", parts.nth(1).unwrap())
+    };
+    let lines: Vec<String> = lines.iter().map(plain).collect();
+    assert_eq!(
+        lines,
+        [
+            said(2, "providers.openai", "wnam"),
+            said(6, "models.fast.targets[0]", "eu"),
+        ]
+    );
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sluice_catalogue::Catalogue;
-use sluice_cli::load::load;
+use sluice_cli::load::{Runtime, load};
 use sluice_core::config::{Config, QuirksDocument};
 
 /// The flags of [`sluice_wire::Target`] that the catalogue sets, those that are on.
@@ -37,7 +37,7 @@ fn flags(config: &Config, model: &str) -> Vec<&'static str> {
 }
 
 fn check(text: &str, cases: &[(&str, &str)]) {
-    let loaded = load(text, &Catalogue::built_in().unwrap()).unwrap();
+    let loaded = load(text, &Catalogue::built_in().unwrap(), Runtime::Workers).unwrap();
     for (model, expected) in cases {
         let expected: Vec<&str> = expected.split_whitespace().collect();
         assert_eq!(flags(&loaded.config, model), expected, "{model}");

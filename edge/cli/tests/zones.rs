@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use sluice_catalogue::Catalogue;
-use sluice_cli::load::load;
+use sluice_cli::load::{Runtime, load};
 
 fn faults(text: &str) -> Vec<String> {
-    match load(text, &Catalogue::built_in().unwrap()) {
+    match load(text, &Catalogue::built_in().unwrap(), Runtime::Workers) {
         Ok(_) => Vec::new(),
         Err(faults) => faults.iter().map(|fault| fault.issue.to_string()).collect(),
     }
@@ -15,7 +15,7 @@ fn faults(text: &str) -> Vec<String> {
 fn a_zone_that_is_named_is_described_for_the_coming_years() {
     let text =
         "[orgs.a]\ntime_zone = \"Europe/Berlin\"\n[orgs.a.teams.t]\ntime_zone = \"Asia/Kolkata\"\n";
-    let loaded = load(text, &Catalogue::built_in().unwrap()).unwrap();
+    let loaded = load(text, &Catalogue::built_in().unwrap(), Runtime::Workers).unwrap();
     let berlin = loaded.document.zones.find("Europe/Berlin").unwrap();
     assert_eq!(berlin.offset_minutes, Some(60));
     assert_eq!(berlin.changes.len(), 30);

@@ -72,6 +72,7 @@ export async function start(options = {}) {
     durableObjects: {
       LEDGER: { className: "Ledger", useSQLite: true },
       HEALTH: { className: "Health", useSQLite: true },
+      EGRESS: { className: "Egress", useSQLite: true },
       REGISTRY: { className: "Registry", useSQLite: true },
     },
     kvNamespaces: { KEYS: "keys" },

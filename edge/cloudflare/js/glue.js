@@ -140,7 +140,10 @@ export class Upload {
   }
 }
 
-/** A call to a provider; the body is bytes or a stream. Tells when the answer's head is there. */
+/**
+ * A call to a provider, from here or by an object that is where the call is to leave from; the body is bytes or a
+ * stream. Tells when the answer's head is there.
+ */
 export class Call {
   #controller = new AbortController();
   #response;
@@ -151,8 +154,8 @@ export class Call {
   /** The answer's body, where it is short. */
   short;
 
-  constructor(method, url, headers, body, key) {
-    const sent = fetch(url, {
+  constructor(method, url, headers, body, way, key) {
+    const sent = (way ?? globalThis).fetch(url, {
       method,
       headers: headersOf(headers),
       body: body.byteLength === 0 ? undefined : body,
@@ -280,6 +283,15 @@ export function under(namespace, jurisdiction, isOwnMachine) {
     if (isOwnMachine) return namespace;
     throw error;
   }
+}
+
+/** Over how many objects the calls from one place are spread. */
+const OBJECTS_AT_A_PLACE = 4;
+
+/** An object that calls from a place: under the namespace's jurisdiction, or where the platform is asked to make it. */
+export function placed(namespace, place, isWish) {
+  const name = `${place}/${Math.floor(Math.random() * OBJECTS_AT_A_PLACE)}`;
+  return namespace.get(namespace.idFromName(name), isWish ? { locationHint: place } : undefined);
 }
 
 /** Reads from the read copy. */

@@ -2,7 +2,7 @@
 import { handle } from "./index.js";
 import { outlast } from "./instance.js";
 
-export { Health, Ledger, Registry } from "./objects.js";
+export { Egress, Health, Ledger, Registry } from "./objects.js";
 
 const FAILURE = JSON.stringify({
   error: {

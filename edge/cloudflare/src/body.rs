@@ -34,8 +34,12 @@ pub(crate) struct Body {
     short: Option<Bytes>,
 }
 
-/// Calls a provider and waits for the answer's head, and for a short body too.
-pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, FetchError> {
+/// Calls a provider and waits for the answer's head, and for a short body too. The call leaves from here, or is handed
+/// to `way`.
+pub(crate) async fn fetch(
+    call: UpstreamCall,
+    way: &JsValue,
+) -> Result<UpstreamAnswer<Body>, FetchError> {
     let headers = headers::lines(&call.headers);
     let answered = Awaited::new();
     let begin = |body: &JsValue| {
@@ -44,6 +48,7 @@ pub(crate) async fn fetch(call: UpstreamCall) -> Result<UpstreamAnswer<Body>, Fe
             &call.url,
             &headers,
             body,
+            way,
             answered.key(),
         )
         .map(|call| Call {

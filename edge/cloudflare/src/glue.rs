@@ -48,6 +48,7 @@ extern "C" {
         url: &str,
         headers: &str,
         body: &JsValue,
+        way: &JsValue,
         key: f64,
     ) -> Result<Call, JsValue>;
 
@@ -102,6 +103,14 @@ extern "C" {
         namespace: &JsValue,
         jurisdiction: &str,
         is_own_machine: bool,
+    ) -> Result<JsValue, JsValue>;
+
+    /// An object that calls from this place.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn placed(
+        namespace: &JsValue,
+        place: &str,
+        is_wish: bool,
     ) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch, js_name = lookUp)]

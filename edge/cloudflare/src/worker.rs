@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use js_sys::{Promise, Reflect, Uint8Array};
-use sluice_core::config::Deployment;
+use sluice_core::config::{Deployment, EgressName};
 use sluice_core::platform::{
     FetchError, Level, Platform, ReceiveError, StoreError, UpstreamAnswer, UpstreamCall, Wake,
 };
@@ -25,6 +25,8 @@ use crate::task::{self, Awaited, settled};
 const LEDGER: &str = "LEDGER";
 /// The Durable Objects of what regions know of their providers.
 const HEALTH: &str = "HEALTH";
+/// The Durable Objects that call providers from where they are.
+const EGRESS: &str = "EGRESS";
 /// The Durable Object of the registry.
 const REGISTRY: &str = "REGISTRY";
 /// The one object in there.
@@ -108,6 +110,23 @@ impl Worker {
                     glue::message(&error)
                 ),
             }
+        })
+    }
+
+    /// An object that calls from this place. Where a jurisdiction is asked for and the platform has none, there is none.
+    fn way(&self, place: EgressName) -> Result<JsValue, FetchError> {
+        let jurisdiction = place.jurisdiction();
+        let placed = self.under(EGRESS, jurisdiction).and_then(|namespace| {
+            let placed = glue::placed(&namespace, place.name(), jurisdiction.is_none());
+            placed.map_err(|error| StoreError::Unavailable {
+                store: EGRESS,
+                detail: glue::message(&error),
+            })
+        });
+        placed.map_err(|error| {
+            let line = format!("no call leaves from {}: {error}", place.name());
+            self.log(Level::Error, &line);
+            FetchError::NoEgress
         })
     }
 
@@ -242,11 +261,20 @@ impl Platform for Worker {
         glue::outlive(&self.0.context, work);
     }
 
+    fn has_places(&self) -> bool {
+        true
+    }
+
     async fn fetch(
         &self,
         call: Permitted<UpstreamCall>,
     ) -> Result<UpstreamAnswer<Body>, FetchError> {
-        body::fetch(call.into_inner()).await
+        let call = call.into_inner();
+        let way = match call.egress {
+            None => JsValue::UNDEFINED,
+            Some(place) => self.way(place.into_inner())?,
+        };
+        body::fetch(call, &way).await
     }
 
     async fn ledger(

@@ -146,6 +146,7 @@ async fn send(call: Call, body: Bytes) -> Result<UpstreamAnswer<Body>, BucketErr
         headers: call.headers,
         body,
         rest: None,
+        egress: None,
     };
     Ok(upstream::fetch(call).await?)
 }

@@ -62,6 +62,7 @@ pub(crate) async fn send(receiver: &Receiver, event: &Event) -> Result<(), Notif
         headers,
         body: Bytes::from(text),
         rest: None,
+        egress: None,
     }));
     let late = pin!(clock::sleep(PATIENCE));
     match select(fetched, late).await {

@@ -203,11 +203,20 @@ impl Platform for Spin {
         wit_bindgen::spawn(work);
     }
 
+    /// A component is where its machines are.
+    fn has_places(&self) -> bool {
+        false
+    }
+
     async fn fetch(
         &self,
         call: Permitted<UpstreamCall>,
     ) -> Result<UpstreamAnswer<Body>, FetchError> {
-        upstream::fetch(call.into_inner()).await
+        let call = call.into_inner();
+        if call.egress.is_some() {
+            return Err(FetchError::NoEgress);
+        }
+        upstream::fetch(call).await
     }
 
     /// The registry is next door and is asked for its own news: nothing rides on what is said to a ledger.

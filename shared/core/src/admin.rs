@@ -13,7 +13,7 @@ use sluice_machines::registry::{Actor, Command, ConfigVersion, Reply};
 use sluice_units::{OrgId, Region, Span};
 
 use crate::address::{self, allow};
-use crate::config::{Config, Document, Issue};
+use crate::config::{self, Document, Issue};
 use crate::gateway::{Answer, Context};
 use crate::hash::same_secret;
 use crate::platform::Platform;
@@ -176,7 +176,9 @@ async fn put_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, 
         ));
     }
     let issues = match Document::from_json(text.as_bytes()) {
-        Ok(document) => Config::compile(&document).err().unwrap_or_default(),
+        Ok(document) => config::checked(context.p, &document)
+            .err()
+            .unwrap_or_default(),
         Err(issue) => vec![issue],
     };
     if !issues.is_empty() {

@@ -466,6 +466,7 @@ fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Reco
         region: caller.ledger().region().clone(),
         pin: caller.residency().pin().map(|pin| pin.region.clone()),
         place: None,
+        egress: None,
         usage: Usage {
             input: bound.input,
             output: bound.output.unwrap_or_default(),

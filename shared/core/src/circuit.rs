@@ -19,7 +19,7 @@ use sluice_wire::ErrorClass;
 use crate::config::{FailureName, Failures, TargetRef};
 use crate::isolate::Isolate;
 use crate::plan::Failure;
-use crate::platform::{Level, Platform};
+use crate::platform::{FetchError, Level, Platform};
 
 /// A report is made at least this often while calls are made; at once when a circuit has changed.
 const REPORT_EVERY: Span = Span::from_seconds(10);
@@ -423,6 +423,7 @@ const fn kind(failure: &Failure) -> Option<FailureName> {
             | ErrorClass::UnsupportedCountry
             | ErrorClass::NotFound => return None,
         },
+        Failure::Unreachable(FetchError::NoEgress) => return None,
         Failure::Unreachable(_) => FailureName::Connect,
         Failure::Timeout(_) => FailureName::Timeout,
         Failure::Garbled(_) => FailureName::Error,

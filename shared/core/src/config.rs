@@ -8,6 +8,7 @@ mod compile;
 mod compiled;
 mod deployment;
 mod document;
+mod elsewhere;
 mod entries;
 mod issue;
 mod keepers;
@@ -26,18 +27,20 @@ use sluice_units::{LedgerId, ModelId, OrgId, Region, Timestamp};
 
 pub use compile::{KeyRules, rules};
 pub use compiled::{
-    Accounting, Auth, AwsKeys, Capabilities, Circuit, Failures, FallbackOn, Gateway, KeyDefaults,
-    Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
+    Accounting, Auth, AwsKeys, Capabilities, Circuit, Egress, Failures, FallbackOn, Gateway,
+    KeyDefaults, Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
 pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
-    CapabilityName, CircuitDocument, DataName, DialectName, Document, FailureName, FallbackReason,
-    GatewayDocument, GoogleDocument, JurisdictionName, KeyDefaultsDocument, KeyDocument,
-    LimitDocument, MemberDocument, ModelDocument, OrgDocument, PeriodName, PlaceBy, PriceDocument,
-    PricesDocument, ProviderDocument, QuirksDocument, RegionDocument, RetryDocument, RouteDocument,
-    TargetDocument, TeamDocument, TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
+    CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName, EgressWhen,
+    FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
+    KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
+    PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument,
+    RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
+    TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
+pub(crate) use elsewhere::checked;
 pub use entries::Entries;
 pub use issue::{Issue, Path, Step};
 pub use pattern::matches as pattern_matches;

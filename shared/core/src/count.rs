@@ -18,13 +18,14 @@ use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 
 use crate::address::Named;
 use crate::admit::{self, Admitted, Ask};
-use crate::config::{ProviderDialect, TargetRef};
+use crate::config::{EgressName, ProviderDialect, TargetRef};
 use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
 use crate::plan::Failure;
 use crate::platform::{Platform, StoreError};
 use crate::problem::Problem;
 use crate::receipt;
 use crate::residency::{Course, Permitted};
+use crate::serve::egress;
 use crate::settle::{self, Ending};
 use crate::{estimate, headers, translate, upstream};
 
@@ -57,14 +58,14 @@ pub(crate) async fn count<P: Platform>(
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
     context.asked.is_admitted.set(true);
-    // Who has failed lately is not asked for what can be estimated.
-    let asked = native(context.downstream, &course, &chat, &body)
-        .filter(|(target, _)| isolate.circuits.borrow_mut().is_closed(target));
+    let asked = native(context, &course, &chat, &body);
+    let egress = asked.as_ref().and_then(|((_, way), _)| *way);
+    let egress = egress.map(Permitted::into_inner);
     let mut attempts = Vec::new();
     let counted = match asked {
         None => Some(None),
-        Some((target, request)) => {
-            let asking = pin!(call(context, &admitted, target, request, &mut attempts));
+        Some((called, request)) => {
+            let asking = pin!(call(context, &admitted, called, request, &mut attempts));
             let left = pin!(p.left());
             match select(asking, left).await {
                 Either::Left((counted, _)) => Some(counted),
@@ -73,20 +74,19 @@ pub(crate) async fn count<P: Platform>(
         }
     };
     let target = course.target(0).filter(|_| !attempts.is_empty());
-    let target = target.map(Permitted::get);
+    let called = (target.map(Permitted::get), egress);
     let Some(counted) = counted else {
-        let ending = ending(target, attempts, Some("downstream_left".to_owned()));
         let ending = Ending {
             outcome: Outcome::DownstreamLeft,
             status: LEFT_STATUS,
-            ..ending
+            ..ending(called, attempts, Some("downstream_left".to_owned()))
         };
         let record = settle::record(&admitted, p.now(), ending);
         settle::settle(p, isolate, &admitted, record);
         return Err(Problem::left());
     };
     let is_committed = admitted.committed(p).await;
-    let record = settle::record(&admitted, p.now(), ending(target, attempts, None));
+    let record = settle::record(&admitted, p.now(), ending(called, attempts, None));
     settle::settle(p, isolate, &admitted, record.clone());
     if !is_committed {
         return Err(Problem::from(StoreError::Unavailable {
@@ -94,7 +94,7 @@ pub(crate) async fn count<P: Platform>(
             detail: String::new(),
         }));
     }
-    let mut answer = answer(context, &admitted, target, &chat, counted);
+    let mut answer = answer(context, &admitted, called, &chat, counted);
     let version = context.config.version;
     let receipt = receipt::of(p, isolate, admitted.ledger(), version, || record).await;
     if let Some(receipt) = receipt {
@@ -103,13 +103,18 @@ pub(crate) async fn count<P: Platform>(
     Ok(answer)
 }
 
-/// The provider that counts in the caller's dialect, and what it is asked.
-fn native<'a>(
-    downstream: Downstream,
+/// Who is called, and from where.
+type Called<'a> = (Permitted<&'a TargetRef>, Option<Permitted<EgressName>>);
+
+/// The provider that counts in the caller's dialect, and what it is asked. Who has failed lately is not asked for what
+/// can be estimated.
+fn native<'a, P: Platform>(
+    context: &Context<'_, P>,
     course: &'a Course,
     chat: &ChatRequest,
     body: &Bytes,
-) -> Option<(Permitted<&'a TargetRef>, UpstreamRequest)> {
+) -> Option<(Called<'a>, UpstreamRequest)> {
+    let (p, isolate, downstream) = (context.p, context.isolate, context.downstream);
     let permitted = course.target(0)?;
     let target = permitted.get();
     let is_own = target.provider.dialect != ProviderDialect::Sandbox
@@ -118,14 +123,19 @@ fn native<'a>(
         return None;
     }
     let request = downstream.count_request(chat, &target.wire, body);
-    Some((permitted, request.ok().flatten()?))
+    let request = request.ok().flatten()?;
+    if !isolate.circuits.borrow_mut().is_closed(target) {
+        return None;
+    }
+    let way = egress::way(p, isolate, course.residency(), target).ok()?;
+    Some(((permitted, way), request))
 }
 
 /// The provider's answer; `None` when it has none.
 async fn call<P: Platform>(
     context: &Context<'_, P>,
     admitted: &Admitted,
-    permitted: Permitted<&TargetRef>,
+    (permitted, way): Called<'_>,
     mut request: UpstreamRequest,
     attempts: &mut Vec<Attempt>,
 ) -> Option<Bytes> {
@@ -136,7 +146,7 @@ async fn call<P: Platform>(
     request.headers.extend(forwarded);
     let work = async {
         let trace = trace(&context.head.headers);
-        let mut answer = upstream::call(p, isolate, permitted, request, None, &trace).await?;
+        let mut answer = upstream::call(p, isolate, permitted, request, way, None, &trace).await?;
         let body = upstream::read_whole(&mut answer.body, COUNT_BYTES_MAX, true).await?;
         if !answer.status.is_success() {
             let (dialect, status) = (translate::dialect(target), answer.status.as_u16());
@@ -161,6 +171,7 @@ async fn call<P: Platform>(
     attempts.push(Attempt {
         provider: target.provider.id.clone(),
         model: target.model.clone(),
+        egress: way.map(|place| place.name().to_owned()),
         status,
         error: done.as_ref().err().map(Failure::code),
         latency_us: p.now().since(started_at),
@@ -168,11 +179,16 @@ async fn call<P: Platform>(
     done.ok()
 }
 
-fn ending(target: Option<&TargetRef>, attempts: Vec<Attempt>, error: Option<String>) -> Ending<'_> {
+fn ending(
+    (target, egress): (Option<&TargetRef>, Option<EgressName>),
+    attempts: Vec<Attempt>,
+    error: Option<String>,
+) -> Ending<'_> {
     Ending {
         outcome: Outcome::Completed,
         status: 200,
         target,
+        egress,
         usage: Usage::default(),
         units: Units::default(),
         usage_source: UsageSource::None,
@@ -188,7 +204,7 @@ fn ending(target: Option<&TargetRef>, attempts: Vec<Attempt>, error: Option<Stri
 fn answer<P: Platform>(
     context: &Context<'_, P>,
     admitted: &Admitted,
-    target: Option<&TargetRef>,
+    (target, egress): (Option<&TargetRef>, Option<EgressName>),
     chat: &ChatRequest,
     counted: Option<Bytes>,
 ) -> Answer<P> {
@@ -196,7 +212,7 @@ fn answer<P: Platform>(
     headers::limits(&mut head, admitted.headroom());
     let body = match (counted, target) {
         (Some(body), Some(target)) => {
-            headers::served_by(&mut head, target, admitted.draft());
+            headers::served_by(&mut head, target, egress, admitted.draft());
             body.to_vec()
         }
         _ => {

@@ -286,6 +286,7 @@ async fn buy<P: Platform>(
         headers,
         body: account.form(asked_at),
         rest: None,
+        egress: None,
     };
     let deadline = Cell::new(asked_at.plus(PURCHASE_MAX));
     let answer = async {

@@ -256,6 +256,7 @@ impl<P: Platform> Context<'_, P> {
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
             permit: Cell::default(),
+            egress: Cell::default(),
         };
         run.serve().await
     }

@@ -7,7 +7,7 @@ use sluice_machines::record::Record;
 use sluice_units::{NanoUsd, RequestId, Span};
 use sluice_wire::{Downstream, Drops};
 
-use crate::config::TargetRef;
+use crate::config::{EgressName, TargetRef};
 
 /// The longest value of a header that we write, in bytes.
 const VALUE_BYTES_MAX: usize = 1_024;
@@ -191,12 +191,20 @@ fn bounded(mut text: String) -> String {
 }
 
 /// Who served.
-pub fn served_by(headers: &mut HeaderMap, target: &TargetRef, draft: &Record) {
+pub fn served_by(
+    headers: &mut HeaderMap,
+    target: &TargetRef,
+    egress: Option<EgressName>,
+    draft: &Record,
+) {
     put(headers, "x-sluice-provider", target.provider.id.as_str());
     put(headers, "x-sluice-model", target.model.as_str());
     put(headers, "x-sluice-region", draft.region.as_str());
     if let Some(place) = target.place {
         put(headers, "x-sluice-place", &place.country.to_string());
+    }
+    if let Some(egress) = egress {
+        put(headers, "x-sluice-egress", egress.name());
     }
     if let Some(pin) = &draft.pin {
         put(headers, "x-sluice-pin", pin.as_str());

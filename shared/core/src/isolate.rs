@@ -13,11 +13,11 @@ use std::rc::Rc;
 use sluice_machines::chain::Head;
 use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
-use sluice_units::{LedgerId, Span, Timestamp};
+use sluice_units::{LedgerId, ProviderId, Span, Timestamp};
 
 use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
-use crate::config::{Config, Document};
+use crate::config::{self, Config, Document};
 use crate::credentials::Tokens;
 use crate::lease::Leases;
 use crate::line::Lines;
@@ -55,6 +55,9 @@ pub struct Isolate {
     pub(crate) lines: RefCell<Lines>,
     /// Whom not to call for a while.
     pub(crate) circuits: RefCell<Circuits>,
+    /// Who refuses the country that calls from here come from, and until when that is remembered; there are no more of
+    /// those than there are providers.
+    refusing: RefCell<BTreeMap<ProviderId, Timestamp>>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
     /// Refusals of nobody's.
@@ -210,7 +213,7 @@ impl Isolate {
         let compiled = serde_json::from_slice::<Document>(stored.document.as_bytes())
             .map_err(|error| error.to_string())
             .and_then(|document| {
-                Config::compile(&document)
+                config::checked(p, &document)
                     .map_err(|issues| issues.first().map_or_else(String::new, ToString::to_string))
             });
         match compiled {
@@ -241,6 +244,17 @@ impl Isolate {
     #[must_use]
     pub const fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// A provider refuses the country that calls from here come from; that is remembered for a while.
+    pub(crate) fn refused_here(&self, until: Timestamp, provider: &ProviderId) {
+        self.refusing.borrow_mut().insert(provider.clone(), until);
+    }
+
+    /// Whether a provider refuses the country that calls from here come from, as far as is known.
+    pub(crate) fn is_refused_here(&self, now: Timestamp, provider: &ProviderId) -> bool {
+        let until = self.refusing.borrow().get(provider).copied();
+        until.is_some_and(|until| now < until)
     }
 
     /// Forgets how old the copies are: the next request asks the registry first.

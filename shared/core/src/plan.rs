@@ -66,6 +66,7 @@ impl Failure {
             },
             Self::Unreachable(FetchError::Connect) => "upstream_unreachable",
             Self::Unreachable(FetchError::Broken) => "upstream_broken",
+            Self::Unreachable(FetchError::NoEgress) => "egress_unavailable",
             Self::Timeout(_) => "upstream_timeout",
             Self::Garbled(DecodeError::Truncated) => "upstream_truncated",
             Self::Garbled(_) => "upstream_invalid_response",
@@ -123,6 +124,7 @@ impl Failure {
     const fn same_target_may_help(&self) -> bool {
         match self {
             Self::Answered(error) => error.class.retry_same_target(),
+            Self::Unreachable(FetchError::NoEgress) => false,
             Self::Unreachable(_) | Self::Garbled(DecodeError::Truncated) => true,
             // What took this long has probably been worked on, and paid for.
             Self::Timeout(_)
@@ -235,6 +237,15 @@ impl Plan {
             };
         }
         Next::GiveUp
+    }
+
+    /// The target at hand is to be called once more at once; `false` when it has been enough.
+    pub const fn again(&mut self) -> bool {
+        let may = self.tries < ATTEMPTS_MAX;
+        if may {
+            self.tries = self.tries.saturating_add(1);
+        }
+        may
     }
 
     /// Exponential backoff with full jitter over its upper half: between half of it and all of it.

@@ -16,6 +16,7 @@ use sluice_machines::{health, ledger, registry};
 use sluice_units::{LedgerId, Secret, Span, Timestamp};
 use thiserror::Error;
 
+use crate::config::EgressName;
 use crate::receipt::{SIGNATURE_BYTES, SigningKey};
 use crate::residency::Permitted;
 
@@ -93,8 +94,12 @@ pub trait Platform: Clone + 'static {
     /// Runs `work` beside the request, and after it if need be.
     fn spawn(&self, work: impl Future<Output = ()> + 'static);
 
+    /// Whether calls can be made to leave from a place.
+    fn has_places(&self) -> bool;
+
     /// Calls a provider: sends the whole request, returns when the answer's headers are there.
-    /// Dropping the future, or the body, aborts the call. Redirects are not followed.
+    /// Dropping the future, or the body, aborts the call. Redirects are not followed. A call that is to leave from a
+    /// place leaves from there or not at all.
     async fn fetch(
         &self,
         call: Permitted<UpstreamCall>,
@@ -139,6 +144,8 @@ pub struct UpstreamCall {
     pub body: Bytes,
     /// What follows the beginning, a piece at a time; an error ends the call.
     pub rest: Option<Rest>,
+    /// The place that it leaves from; from here where there is none.
+    pub egress: Option<Permitted<EgressName>>,
 }
 
 /// What follows the beginning of a body.
@@ -215,6 +222,9 @@ pub enum FetchError {
     /// The connection was lost.
     #[error("the connection to the provider broke")]
     Broken,
+    /// Nothing can be sent from the place that the call is to leave from.
+    #[error("no way out at the place that the provider is called from")]
+    NoEgress,
 }
 
 /// Why a store did not answer.

@@ -241,6 +241,7 @@ impl<P: Platform> Pump<P> {
             outcome,
             status,
             target: self.run.course.target(self.index).map(Permitted::get),
+            egress: self.run.egress.get(),
             usage,
             // What a stream has made of it, nobody counts.
             units: self.run.admitted.bound().units,

@@ -75,6 +75,9 @@ pub struct Receipt {
     /// The country where the provider processed it, as the configuration has it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<String>,
+    /// The place that the provider was called from, where that was not where the gateway served its caller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub egress: Option<String>,
     /// Whether a cache answered.
     pub cache: CacheState,
     /// How it ended.
@@ -177,6 +180,7 @@ pub async fn of<P: Platform>(
         region: record.region,
         pin: record.pin,
         place: record.place,
+        egress: record.egress,
         cache: record.cache,
         outcome: record.outcome,
         status: record.status,

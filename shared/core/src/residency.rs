@@ -20,7 +20,7 @@ pub use ask::{DATA, GATEWAY_REGION, REGION, asked};
 pub use course::Course;
 pub use place::{Countries, Country, KnownBy, Place, of_bedrock};
 
-use crate::config::{Config, Provider, ProviderDialect, TargetRef};
+use crate::config::{Config, EgressName, Provider, ProviderDialect, TargetRef};
 use crate::platform::UpstreamCall;
 
 /// A region that callers can be pinned to.
@@ -66,6 +66,8 @@ pub struct Residency {
 pub enum Hop<'a> {
     /// A provider's model, which gets the request.
     Target(&'a TargetRef),
+    /// What calls a provider from another place, and so gets all that is sent to it.
+    Egress(&'a Provider, EgressName),
     /// A provider, or who sells its access tokens, asked for the gateway's own sake. It gets nothing of a request, and
     /// no region is asked of it.
     Own(&'a Provider),
@@ -87,6 +89,14 @@ pub enum Refusal {
     /// Nobody says that there is an agreement on health data.
     #[error("provider {0} (no BAA on record)")]
     NoAgreement(ProviderId),
+    /// The platform keeps what calls from there under no jurisdiction, or not under the region's.
+    #[error("provider {provider} (called from: {}, which is no jurisdiction of the region's)", .place.name())]
+    Egress {
+        /// Who is called.
+        provider: ProviderId,
+        /// From where.
+        place: EgressName,
+    },
     /// It is another region's, or the platform may put it anywhere.
     #[error("the ledger {0}")]
     Ledger(LedgerId),
@@ -158,8 +168,13 @@ impl Residency {
         match hop {
             Hop::Target(target) => {
                 self.check_place(target)?;
-                self.check_agreement(target)
+                self.check_agreement(target)?;
+                match target.egress.filter(|egress| egress.is_always) {
+                    Some(egress) => self.check_egress(&target.provider, egress.place),
+                    None => Ok(()),
+                }
             }
+            Hop::Egress(provider, place) => self.check_egress(provider, place),
             Hop::Own(_) => Ok(()),
             Hop::Ledger(ledger) => self.check_ledger(ledger),
         }
@@ -172,6 +187,19 @@ impl Residency {
     pub fn ledger(&self, ledger: &LedgerId) -> Result<Permitted<LedgerId>, Refusal> {
         self.check(Hop::Ledger(ledger))?;
         Ok(Permitted(ledger.clone()))
+    }
+
+    /// The place that a provider is called from, if what calls it there may have the request.
+    ///
+    /// # Errors
+    /// [`Refusal::Egress`].
+    pub fn egress(
+        &self,
+        provider: &Provider,
+        place: EgressName,
+    ) -> Result<Permitted<EgressName>, Refusal> {
+        self.check(Hop::Egress(provider, place))?;
+        Ok(Permitted(place))
     }
 
     fn target<'a>(&self, target: &'a TargetRef) -> Result<Permitted<&'a TargetRef>, Refusal> {
@@ -205,6 +233,20 @@ impl Residency {
         Err(Refusal::NoAgreement(target.provider.id.clone()))
     }
 
+    fn check_egress(&self, provider: &Provider, place: EgressName) -> Result<(), Refusal> {
+        let Some(pin) = self.pin() else {
+            return Ok(());
+        };
+        let is_under_it = pin.jurisdiction.is_some() && place.jurisdiction() == pin.jurisdiction;
+        if is_under_it {
+            return Ok(());
+        }
+        Err(Refusal::Egress {
+            provider: provider.id.clone(),
+            place,
+        })
+    }
+
     fn check_ledger(&self, ledger: &LedgerId) -> Result<(), Refusal> {
         let Some(pin) = self.pin() else {
             return Ok(());
@@ -226,6 +268,12 @@ impl Residency {
 pub(crate) fn own(provider: &Provider) -> Result<Permitted<&Provider>, Refusal> {
     Residency::default().check(Hop::Own(provider))?;
     Ok(Permitted(provider))
+}
+
+/// Where a provider is called from for the gateway's own sake.
+pub(crate) fn own_egress(provider: &Provider) -> Option<Permitted<EgressName>> {
+    let egress = provider.egress.filter(|egress| egress.is_always)?;
+    Residency::default().egress(provider, egress.place).ok()
 }
 
 /// The ledger that counts a key's requests as long as they ask for nothing else; none where its place is not known.

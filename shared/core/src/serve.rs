@@ -16,7 +16,7 @@ use sluice_wire::{Drops, UpstreamRequest};
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
 use crate::circuit::{End, Permit};
-use crate::config::{Config, TargetRef};
+use crate::config::{Config, EgressName, TargetRef};
 use crate::gateway::{Answer, AnswerBody};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -34,6 +34,7 @@ use crate::upstream::{self, Body, Watch};
 
 mod attempts;
 mod cited;
+pub(crate) mod egress;
 mod unsaid;
 mod unserved;
 
@@ -64,6 +65,8 @@ pub struct Run<P: Platform> {
     pub attempts: RefCell<Vec<Attempt>>,
     /// The target that is being called, and the leave to.
     pub permit: Cell<Option<(usize, Permit)>>,
+    /// The place that the last call left from; none is from here.
+    pub egress: Cell<Option<EgressName>>,
 }
 
 /// A target's answer, judged good.
@@ -175,6 +178,9 @@ impl<P: Platform> Run<P> {
         if self.work.dialect(target) == self.work.downstream().dialect() {
             request.headers.extend(self.forwarded.clone());
         }
+        let residency = self.course.residency();
+        let egress = egress::way(&self.p, &self.isolate, residency, target)?;
+        self.egress.set(egress.map(Permitted::into_inner));
         let mut rest = None;
         if let Some(upload) = self.work.upload() {
             let (head, more) = upload
@@ -188,6 +194,7 @@ impl<P: Platform> Run<P> {
             &self.isolate,
             permitted,
             request,
+            egress,
             rest,
             &self.trace,
         )
@@ -281,7 +288,7 @@ impl<P: Platform> Run<P> {
         let mut head = HeaderMap::new();
         headers::limits(&mut head, self.admitted.headroom());
         headers::cut(&mut head, self.admitted.cut());
-        headers::served_by(&mut head, target, self.admitted.draft());
+        headers::served_by(&mut head, target, self.egress.get(), self.admitted.draft());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
@@ -309,6 +316,7 @@ impl<P: Platform> Run<P> {
             outcome: Outcome::Completed,
             status: 200,
             target: Some(target),
+            egress: self.egress.get(),
             usage,
             units: whole.answer.units,
             usage_source,

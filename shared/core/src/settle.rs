@@ -13,7 +13,7 @@ use sluice_wire::Drops;
 use sluice_wire::openai::direct::Units;
 
 use crate::admit::Admitted;
-use crate::config::TargetRef;
+use crate::config::{EgressName, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
@@ -27,6 +27,8 @@ pub struct Ending<'a> {
     pub status: u16,
     /// Who served, if anybody did.
     pub target: Option<&'a TargetRef>,
+    /// The place that the call to it left from; none is from here.
+    pub egress: Option<EgressName>,
     /// What was used.
     pub usage: Usage,
     /// What was used beside tokens.
@@ -73,6 +75,7 @@ pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record
         place: ending
             .target
             .and_then(|target| Some(target.place?.country.to_string())),
+        egress: ending.egress.map(|place| place.name().to_owned()),
         usage: ending.usage,
         usage_source,
         cost_nano_usd: cost,

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use sluice_units::{Span, Timestamp};
 use sluice_wire::UpstreamRequest;
 
-use crate::config::{Provider, ProviderDialect, TargetRef};
+use crate::config::{EgressName, Provider, ProviderDialect, TargetRef};
 use crate::credentials;
 use crate::isolate::Isolate;
 use crate::plan::Failure;
@@ -101,7 +101,7 @@ pub async fn within<P: Platform, T>(
     }
 }
 
-/// Calls a target; `rest` follows the request's body. Of several keys the next is tried where one is refused, unless
+/// Calls a target, from a place if one is given; `rest` follows the request's body. Of several keys the next is tried where one is refused, unless
 /// something has been sent that cannot be sent again.
 ///
 /// # Errors
@@ -111,6 +111,7 @@ pub async fn call<P: Platform>(
     isolate: &Rc<Isolate>,
     target: Permitted<&TargetRef>,
     request: UpstreamRequest,
+    egress: Option<Permitted<EgressName>>,
     mut rest: Option<Rest>,
     trace: &HeaderMap,
 ) -> Result<Answer<P>, Failure> {
@@ -135,6 +136,7 @@ pub async fn call<P: Platform>(
             headers: headers.clone(),
             body: request.body.clone(),
             rest: rest.take(),
+            egress,
         };
         credentials::authorize(p, isolate, provider, key.as_ref(), &mut call).await?;
         let answer = p
@@ -175,6 +177,7 @@ pub async fn list_models<P: Platform>(
         headers: headers(provider, HeaderMap::new(), &HeaderMap::new()),
         body: Bytes::new(),
         rest: None,
+        egress: residency::own_egress(provider),
     };
     call.headers.remove(header::CONTENT_TYPE);
     let key = keys.into_iter().next().flatten();

@@ -1,6 +1,6 @@
 // The gateway's entry with counters around its ledger, for the run that counts what a request asks of it.
 // Never in a run that is timed.
-import gateway, { Health, Ledger as LedgerOfGateway, Registry } from "./shim.js";
+import gateway, { Egress, Health, Ledger as LedgerOfGateway, Registry } from "./shim.js";
 import { counts } from "./counts.js";
 
 /** A command's name, whichever way it is tagged. */
@@ -26,7 +26,7 @@ export class Ledger extends LedgerOfGateway {
   }
 }
 
-export { Health, Registry };
+export { Egress, Health, Registry };
 
 export default {
   fetch(request, env, ctx) {

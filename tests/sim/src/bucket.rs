@@ -24,6 +24,12 @@ impl Bucket {
         judge: &RefCell<Judge>,
         batch: &Batch,
     ) -> bool {
+        let org = batch.name.split("/org=org-").nth(1);
+        let org = org.and_then(|rest| rest.split('/').next()?.parse().ok());
+        world.require(match org {
+            Some(org) => world.borders.ships(org, batch),
+            None => Err(format!("{} is nobody's", batch.name)),
+        });
         world.pause(5, 40).await;
         if world
             .faults

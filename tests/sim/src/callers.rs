@@ -9,6 +9,7 @@ use http::request::Parts;
 use sluice_core::gateway::{Answer, AnswerBody, handle};
 use sluice_units::Span;
 
+use crate::borders::Owner;
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::frames::{self, End, Understood};
@@ -165,12 +166,15 @@ fn request(world: &World, number: usize, kind: Kind) -> (Parts, Bytes) {
             _ => path = "/v1/nothing",
         }
     }
-    let head = Request::post(path)
-        .header("authorization", format!("Bearer {secret}"))
-        .body(())
-        .expect("a legal request")
-        .into_parts()
-        .0;
+    let papers = world.borders.papers(rng, number);
+    let mut head = Request::post(path).header("authorization", format!("Bearer {secret}"));
+    if let Some(region) = papers.asked {
+        head = head.header("x-gateway-region", region);
+    }
+    if papers.is_phi {
+        head = head.header("x-sluice-data", "phi");
+    }
+    let head = head.body(()).expect("a legal request").into_parts().0;
     (head, Bytes::from(body))
 }
 
@@ -232,6 +236,11 @@ impl Visit {
         let fact = &facts[self.number];
         let holders = self.world.holders.borrow();
         let is_revoked = holders[fact.key].revoked_at.is_some();
+        let key = &holders[fact.key].key;
+        let (org, team) = (key.org, key.team);
+        let error = understood.error.as_deref();
+        let borders = &self.world.borders;
+        borders.answers(self.number, Owner { org, team }, status, error)?;
         if self.kind == Kind::Wrong {
             return if status == 200 {
                 Err("nonsense was served".to_owned())

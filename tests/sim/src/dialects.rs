@@ -248,6 +248,9 @@ pub(crate) fn refusal(asked: Asked, rng: &Rng) -> (u16, Bytes) {
         0 => "<html><body>Bad gateway</body></html>".to_owned(),
         1 => String::new(),
         _ => match asked.dialect {
+            Dialect::OpenAi if status == 403 => {
+                r#"{"error":{"message":"Country, region, or territory not supported","type":"request_forbidden","param":null,"code":"unsupported_country_region_territory"}}"#
+            }
             Dialect::OpenAi => {
                 r#"{"error":{"message":"No.","type":"server_error","param":null,"code":null}}"#
             }

@@ -13,6 +13,7 @@ use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
+use crate::borders::Borders;
 use crate::rng::Rng;
 
 /// Organisations in one world.
@@ -107,6 +108,8 @@ struct OrgRules {
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) document: String,
+    /// Who may go where.
+    pub(crate) borders: Rc<Borders>,
     orgs: Vec<OrgRules>,
     /// What the rules of each key come to, made when first asked for.
     scopes: RefCell<Vec<Option<Rc<Vec<ScopeRules>>>>>,
@@ -118,6 +121,7 @@ impl Version {
         let orgs: Vec<OrgRules> = (0..ORGS).map(|_| OrgRules::new(rng, rate)).collect();
         Self {
             document: document(&orgs).to_string(),
+            borders: Rc::default(),
             orgs,
             scopes: RefCell::default(),
         }
@@ -133,8 +137,18 @@ impl Version {
         });
         Self {
             document: document(&orgs).to_string(),
+            borders: Rc::default(),
             orgs,
             scopes: RefCell::default(),
+        }
+    }
+
+    /// The same within borders.
+    pub(crate) fn within(self, borders: &Rc<Borders>) -> Self {
+        Self {
+            document: borders.document(&self.document),
+            borders: Rc::clone(borders),
+            ..self
         }
     }
 

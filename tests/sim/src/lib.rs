@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bars;
+mod borders;
 mod bucket;
 mod callers;
 mod clock;

@@ -141,7 +141,8 @@ async fn administer(world: &Rc<World>, rate: u64) {
     match world.rng.below(5) {
         0 | 1 => {
             world.faults.note(Fault::ConfigChanged);
-            let version = Rc::new(Version::new(&world.rng, rate));
+            let version = Version::new(&world.rng, rate).within(&world.borders);
+            let version = Rc::new(version);
             let command = Command::PutConfig {
                 document: version.document.clone(),
                 author: "somebody".to_owned(),

@@ -154,12 +154,23 @@ impl Platform for Port {
         self.0.world.executor.spawn(self.0.place.group, work);
     }
 
+    fn has_places(&self) -> bool {
+        true
+    }
+
     async fn fetch(
         &self,
         call: Permitted<UpstreamCall>,
     ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let world = &self.0.world;
         world.asked_upstream(&self.0.place, self.0.number);
+        if let Some(owner) = world.owner(self.0.number) {
+            let host = call.url.trim_start_matches("https://");
+            let provider = host.split('.').next().unwrap_or_default();
+            let egress = call.egress.map(|place| place.name());
+            let number = self.0.number;
+            world.require(world.borders.passes(number, owner, provider, egress));
+        }
         provider::react(world, &self.0.place, self.0.number, &call).await
     }
 
@@ -175,6 +186,8 @@ impl Platform for Port {
                 format!("no ledger {}", ledger.name()),
             ));
         };
+        let counts = world.borders.counts(object.org, ledger);
+        world.require(counts);
         let mut admits = false;
         for command in &call.commands {
             if let ledger::Command::Admit(admission) = command {
@@ -197,6 +210,10 @@ impl Platform for Port {
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
         let world = &self.0.world;
+        let told = format!("{command:?}");
+        let is_of_config = told.starts_with("SeedConfig");
+        let told = world.borders.tells("registry", &told);
+        world.require(if is_of_config { Ok(()) } else { told });
         let asked = network::registry(world, &self.0.place, command).await;
         asked.map_err(|detail| {
             self.0.place.registry_failed_at.set(world.now());
@@ -206,6 +223,8 @@ impl Platform for Port {
 
     async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError> {
         let (world, asked) = (&self.0.world, command.clone());
+        let told = world.borders.tells("health object", &format!("{asked:?}"));
+        world.require(told);
         let (then, living) = (Rc::clone(world), Rc::clone(world));
         let call = Call {
             execute: move || then.health.call(&then, &asked),
@@ -240,6 +259,8 @@ impl Platform for Port {
         self.0
             .world
             .log(|| format!("{} {level:?}: {line}", place.name));
+        let told = self.0.world.borders.tells("log", line);
+        self.0.world.require(told);
         let is_bug = line.contains("bug");
         self.0.world.require(if is_bug {
             Err(format!("the core says: {line}"))

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sluice_units::Span;
 
+use crate::borders::Borders;
 use crate::callers;
 use crate::economy::Version;
 use crate::executor::{Group, Step};
@@ -46,7 +47,8 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let rng = Rng::new(seed, 0);
     let weather = Weather::new(&rng);
     let rate = *rng.pick(&[15, 60, 250]);
-    let world = World::new(seed, weather, Version::new(&rng, rate), has_log);
+    let version = Version::new(&rng, rate).within(&Rc::new(Borders::new(seed)));
+    let world = World::new(seed, weather, version, has_log);
     nature::begin(&world, rate);
     let crowded = Rc::clone(&world);
     world.executor.spawn(Group::WORLD, async move {

@@ -11,6 +11,7 @@ use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
 use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
+use crate::borders::{Borders, Owner};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::economy::{self, Key, ORGS, Version};
@@ -106,6 +107,7 @@ pub(crate) struct World {
     pub(crate) health: Rc<HealthObject>,
     pub(crate) outages: Outages,
     pub(crate) bucket: Bucket,
+    pub(crate) borders: Rc<Borders>,
     pub(crate) reigns: RefCell<Vec<Reign>>,
     /// Versions that were written but not committed yet, or not again.
     pub(crate) drafts: RefCell<Vec<Rc<Version>>>,
@@ -162,6 +164,7 @@ impl World {
             health,
             outages: Outages::default(),
             bucket: Bucket::default(),
+            borders: Rc::clone(&version.borders),
             reigns: RefCell::default(),
             drafts: RefCell::new(vec![Rc::new(version)]),
             holders: RefCell::default(),
@@ -380,6 +383,15 @@ impl World {
         } else {
             Ok(())
         });
+    }
+
+    /// Whose request it is.
+    pub(crate) fn owner(&self, number: usize) -> Option<Owner> {
+        let facts = self.facts.borrow();
+        let holders = self.holders.borrow();
+        let key = &holders.get(facts.get(number)?.key)?.key;
+        let (org, team) = (key.org, key.team);
+        Some(Owner { org, team })
     }
 
     /// A provider was called for a request.

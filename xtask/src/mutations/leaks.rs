@@ -1,12 +1,18 @@
 //! Breaks that let something of a pinned request out: one in the check of each hop, and in what leads to it.
 //!
-//! Found by the property of `shared/core/tests/core/leaks.rs`, which decides anew what is allowed.
+//! Found by the property of `shared/core/tests/core/leaks.rs` and by the simulator, each of which decides anew what is
+//! allowed.
 
 use std::process::{Command, Stdio};
 
 use super::{COPY, Mutation};
 use crate::step::{self, Failure, doing};
 use crate::tools;
+
+/// Leaks that only the property finds: in the simulator's world no key has a region of its own, and no region lies
+/// within another.
+pub(super) const BEYOND_THE_WORLD: &[&str] =
+    &["forget the key's own region", "the outermost region counts"];
 
 pub(super) const LEAKS: &[Mutation] = &[
     Mutation {
@@ -24,6 +30,29 @@ pub(super) const LEAKS: &[Mutation] = &[
             "        if !self.is_phi || is_here || target.provider.has_baa {\n",
             "        if !self.is_phi || is_here || target.provider.has_baa || {is} {\n",
         )],
+    },
+    Mutation {
+        name: "a target may be called from anywhere",
+        edits: &[(
+            "shared/core/src/residency.rs",
+            "        if is_under_it {\n",
+            "        if is_under_it || {is} {\n",
+        )],
+    },
+    Mutation {
+        name: "go elsewhere whoever asks",
+        edits: &[
+            (
+                "shared/core/src/serve/egress.rs",
+                "    let permitted = residency.egress(&target.provider, egress.place);\n",
+                "    let anybody = Residency::default();\n    let permitted = if {is} { &anybody } else { residency }.egress(&target.provider, egress.place);\n",
+            ),
+            (
+                "shared/core/src/serve/egress.rs",
+                "        if !may {\n",
+                "        if !may && !{is} {\n",
+            ),
+        ],
     },
     Mutation {
         name: "the ledger may be anywhere",

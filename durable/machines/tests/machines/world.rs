@@ -88,6 +88,7 @@ pub(crate) fn record(number: u32, at: Timestamp) -> Record {
         region: Region::new("eu").unwrap(),
         pin: None,
         place: None,
+        egress: None,
         usage: Usage::default(),
         usage_source: UsageSource::Estimated,
         cost_nano_usd: NanoUsd::ZERO,

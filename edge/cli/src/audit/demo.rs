@@ -121,6 +121,7 @@ fn record(sequence: u64) -> Result<Record, IdError> {
         region: Region::new(REGION)?,
         pin: None,
         place: None,
+        egress: None,
         usage,
         usage_source: UsageSource::Provider,
         cost_nano_usd: NanoUsd::from_nanos(i64::try_from(input * 150 + output * 600).unwrap_or(0)),
@@ -139,6 +140,7 @@ fn record(sequence: u64) -> Result<Record, IdError> {
         attempts: vec![Attempt {
             provider,
             model,
+            egress: None,
             status: Some(status),
             error: fails.then(|| "upstream_error".to_owned()),
             latency_us,

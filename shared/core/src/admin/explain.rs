@@ -206,6 +206,8 @@ impl<P: Platform> Context<'_, P> {
             "model": target.model,
             "place": target.place.map(|place| place.country.to_string()),
             "place_by": target.place.map(|place| place.by.name()),
+            "egress": target.egress.map(|egress| egress.place.name()),
+            "egress_when": target.egress.map(|egress| if egress.is_always { "always" } else { "refused" }),
             "baa": target.provider.has_baa,
             "usd_per_million": price.map(|price| json!({
                 "input": price.rates.input.to_string(),

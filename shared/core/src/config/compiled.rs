@@ -8,7 +8,7 @@ use sluice_machines::limit::Rule;
 use sluice_units::{ModelId, ProviderId, Region, Span, Tokens};
 use sluice_wire::{Dialect, Hosting, Target};
 
-use super::document::{CapabilityName, FailureName};
+use super::document::{CapabilityName, EgressName, FailureName};
 use crate::price::PriceTable;
 use crate::residency::Place;
 
@@ -145,6 +145,15 @@ impl Failures {
     }
 }
 
+/// The place that a target is called from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Egress {
+    /// Where.
+    pub place: EgressName,
+    /// For every call; otherwise where the provider refuses the country that a call comes from.
+    pub is_always: bool,
+}
+
 /// A provider that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
@@ -174,6 +183,8 @@ pub struct Provider {
     pub place: Option<Place>,
     /// A business associate agreement with it is on record.
     pub has_baa: bool,
+    /// Where it is called from, if not from here.
+    pub egress: Option<Egress>,
 }
 
 impl Provider {
@@ -243,6 +254,8 @@ pub struct TargetRef {
     pub model: ModelId,
     /// Where requests to it are processed, where that is known.
     pub place: Option<Place>,
+    /// Where it is called from, if not from here.
+    pub egress: Option<Egress>,
     /// What an encoder must know.
     pub wire: Target,
     /// What it costs; absent when nobody said, and then no budget can be kept.

@@ -44,11 +44,13 @@ macro_rules! names {
     };
 }
 
+mod egress;
 mod org;
 mod prices;
 mod provider;
 mod region;
 
+pub use egress::{EgressName, EgressWhen};
 pub use org::{
     BudgetDocument, KeyDefaultsDocument, LimitDocument, MemberDocument, OrgDocument, TeamDocument,
 };
@@ -215,6 +217,10 @@ document! {
         provider: Option<String>,
         /// The model's name at that provider.
         model: Option<String>,
+        /// Where it is called from, if not from where its provider is.
+        egress: Option<EgressName>,
+        /// When it is called from there.
+        egress_when: Option<EgressWhen>,
         /// How often to try.
         retry: RetryDocument,
         /// When not to call it for a while.

@@ -64,6 +64,7 @@ impl Offer {
             provider: Arc::clone(&self.provider),
             model: id,
             place: self.place(model, facts),
+            egress: self.provider.egress,
             wire: self.wire(model, facts, capabilities),
             price: self.prices.find(model).cloned(),
             context_tokens: context_tokens.map(Tokens::new),

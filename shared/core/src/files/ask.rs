@@ -225,6 +225,7 @@ fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
         targets: vec![TargetRef {
             circuit: provider.circuit,
             place: provider.place,
+            egress: provider.egress,
             provider,
             model: model.clone(),
             wire: Target::default(),

@@ -29,6 +29,9 @@ impl<P: Platform> Run<P> {
                 Ok(accepted) => return Ok((index, accepted)),
                 Err(failure) => failure,
             };
+            if self.goes_elsewhere(&mut plan, &target, &failure) {
+                continue;
+            }
             let next = plan.failed(&failure);
             let is_spent = self.work.upload().is_some_and(Upload::is_spent);
             told = Some(more_telling(told, (index, failure)));
@@ -54,6 +57,7 @@ impl<P: Platform> Run<P> {
     ) -> Result<Accepted<P>, Failure> {
         let target = permitted.get();
         let started_at = self.p.now();
+        self.egress.take();
         let mut outcome = match self.may_call(index, target).await {
             Ok(()) => self.attempt(permitted, started_at).await,
             Err(left) => {
@@ -158,6 +162,7 @@ impl<P: Platform> Run<P> {
         self.attempts.borrow_mut().push(Attempt {
             provider: target.provider.id.clone(),
             model: target.model.clone(),
+            egress: self.egress.get().map(|place| place.name().to_owned()),
             status,
             error,
             latency_us,

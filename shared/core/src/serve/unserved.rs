@@ -71,6 +71,7 @@ impl<P: Platform> Run<P> {
             outcome,
             status,
             target: self.course.target(target).map(Permitted::get),
+            egress: self.egress.get(),
             usage,
             usage_source,
             units,

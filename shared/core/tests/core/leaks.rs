@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sluice_core::config::{Config, Document};
 use sluice_core::platform::FetchError;
 
+use crate::egress::WRONG_COUNTRY;
 use crate::world::{Reaction, World, answer};
 use crate::{OPENAI_ANSWER, SERVER_ERROR, chat};
 
@@ -22,11 +23,15 @@ const COUNTRIES: [Option<&str>; 6] = [
 ];
 const REGIONS: [Option<&str>; 4] = [None, Some("eu"), Some("us"), Some("de")];
 
+const PLACES: [Option<&str>; 4] = [None, Some("eu"), Some("us"), Some("weur")];
+
 /// Everything that is drawn.
 #[derive(Debug, Clone)]
 struct Drawn {
     /// Of each provider: its country, and whether an agreement is on record.
     providers: Vec<(Option<&'static str>, bool)>,
+    /// Of each provider: where it is called from, and whether only where it refuses the country.
+    egresses: Vec<(Option<&'static str>, bool)>,
     /// The route's targets.
     targets: Vec<usize>,
     /// The pins of the organisation, the team, the user and the key.
@@ -43,22 +48,37 @@ struct Drawn {
 
 fn drawn() -> impl Strategy<Value = Drawn> {
     let provider = (select(&COUNTRIES[..]), any::<bool>());
+    let egress = prop_oneof![2 => Just((None, false)), 1 => (select(&PLACES[..]), any::<bool>())];
     let pin = || prop_oneof![3 => Just(None), 1 => select(&REGIONS[..])];
     (
-        proptest::collection::vec(provider, 4),
+        (
+            proptest::collection::vec(provider, 4),
+            proptest::collection::vec(egress, 4),
+        ),
         subsequence(vec![0_usize, 1, 2, 3], 1..=4).prop_shuffle(),
         [pin(), pin(), pin(), pin()],
         subsequence(vec!["eu", "us", "de"], 0..=3),
         proptest::bool::weighted(0.1),
         pin(),
         proptest::bool::weighted(0.1),
-        proptest::collection::vec(0_u8..4, 12),
+        proptest::collection::vec(0_u8..5, 24),
         0_u8..4,
     )
         .prop_map(
-            |(providers, targets, pins, listed, team_is_phi, asked, is_phi, troubles, path)| {
+            |(
+                (providers, egresses),
+                targets,
+                pins,
+                listed,
+                team_is_phi,
+                asked,
+                is_phi,
+                troubles,
+                path,
+            )| {
                 Drawn {
                     providers,
+                    egresses,
                     targets,
                     pins,
                     listed,
@@ -75,9 +95,11 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 fn config(drawn: &Drawn) -> Value {
     let mut providers = json!({});
     for (number, (country, baa)) in drawn.providers.iter().enumerate() {
+        let (egress, is_on_refusal) = drawn.egresses[number];
+        let when = egress.filter(|_| is_on_refusal).map(|_| "refused");
         providers[format!("p{number}")] = json!({
             "dialect": "openai", "base_url": format!("https://p{number}.example/v1"), "key": "OPENAI_API_KEY", "auth": "bearer",
-            "country": country, "baa": baa, "retry": {"attempts_max": 1}, "models": {format!("m{number}"): {"output_tokens_max": 10}},
+            "country": country, "baa": baa, "egress": egress, "egress_when": when, "retry": {"attempts_max": 1}, "models": {format!("m{number}"): {"output_tokens_max": 10}},
         });
     }
     let targets: Vec<Value> = drawn
@@ -119,6 +141,7 @@ fn reactions(troubles: &[u8]) -> Vec<Reaction> {
         0 => answer(200, OPENAI_ANSWER),
         1 => answer(500, SERVER_ERROR),
         2 => answer(429, "{}"),
+        3 => answer(403, WRONG_COUNTRY),
         _ => Reaction::Refuse(FetchError::Connect),
     };
     troubles.iter().map(reaction).collect()
@@ -167,6 +190,12 @@ fn check(drawn: &Drawn) -> Result<(), TestCaseError> {
             prop_assert!(
                 is_in(region, country),
                 "held to {region}, sent to {country:?}"
+            );
+            let jurisdiction = if region == "us" { "us" } else { "eu" };
+            prop_assert!(
+                seen.egress.is_none_or(|place| place == jurisdiction),
+                "held to {region}, sent by {:?}",
+                seen.egress
             );
         }
         prop_assert!(

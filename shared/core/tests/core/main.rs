@@ -3,6 +3,7 @@
 mod admission;
 mod callers;
 mod circuits;
+mod egress;
 mod estimate;
 mod failures;
 mod files;

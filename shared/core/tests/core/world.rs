@@ -76,6 +76,7 @@ pub(crate) struct Seen {
     pub(crate) at: Timestamp,
     pub(crate) method: Method,
     pub(crate) url: String,
+    pub(crate) egress: Option<&'static str>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -104,6 +105,7 @@ struct Shared {
     ledger_calls: RefCell<Vec<Vec<ledger::Command>>>,
     ledger_failures_after_one: Cell<u32>,
     registry_down: Cell<bool>,
+    has_places: Cell<bool>,
     health: RefCell<Rows>,
     health_down: Cell<bool>,
     health_calls: RefCell<Vec<health::Command>>,
@@ -177,6 +179,7 @@ impl World {
         );
         let shared = Shared::default();
         shared.now.set(NOON);
+        shared.has_places.set(true);
         shared.secrets.borrow_mut().extend([
             ("SLUICE_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
             (
@@ -255,6 +258,11 @@ impl World {
 
     pub(crate) fn registry_down(&self, down: bool) {
         self.shared.registry_down.set(down);
+    }
+
+    /// From now on calls leave from here alone.
+    pub(crate) fn forget_places(&self) {
+        self.shared.has_places.set(false);
     }
 
     pub(crate) fn health_down(&self, down: bool) {
@@ -656,6 +664,10 @@ impl Platform for Port {
         self.spawner.spawn_local(work).expect("the pool runs");
     }
 
+    fn has_places(&self) -> bool {
+        self.shared.has_places.get()
+    }
+
     async fn fetch(
         &self,
         call: Permitted<UpstreamCall>,
@@ -671,6 +683,7 @@ impl Platform for Port {
             at: self.now(),
             method: call.method,
             url: call.url,
+            egress: call.egress.map(|place| place.name()),
             headers: call.headers,
             body: Bytes::from(body),
         });

@@ -105,6 +105,7 @@ impl Check {
             region,
             place: self.provider_place(path, document, is_global),
             has_baa: document.baa.unwrap_or_default(),
+            egress: self.egress(path, document.egress, document.egress_when),
         };
         let mut models = document.models.clone();
         if dialect == DialectName::Sandbox {

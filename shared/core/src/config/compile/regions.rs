@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sluice_units::Region;
 
 use super::Check;
+use crate::config::compiled::Egress;
 use crate::config::deployment::suffix;
-use crate::config::document::{PlaceBy, RegionDocument};
+use crate::config::document::{EgressName, EgressWhen, PlaceBy, RegionDocument};
 use crate::config::issue::Path;
 use crate::config::{Entries, secrets};
 use crate::residency::{Countries, Country, Place, RegionRules};
@@ -87,6 +88,24 @@ impl Check {
         let country = self.country(&path.name("country"), country?)?;
         let by = by.unwrap_or(PlaceBy::Declared).into();
         Some(Place { country, by })
+    }
+
+    /// Where a provider or one target is called from, if that is written.
+    pub(super) fn egress(
+        &mut self,
+        path: &Path,
+        place: Option<EgressName>,
+        when: Option<EgressWhen>,
+    ) -> Option<Egress> {
+        if place.is_none() && when.is_some() {
+            let hint = "write egress: \"eu\", \"us\", \"wnam\" or another place";
+            let problem = "says when to call from a place that is not written";
+            self.0.add(&path.name("egress_when"), problem, hint);
+        }
+        Some(Egress {
+            place: place?,
+            is_always: when != Some(EgressWhen::Refused),
+        })
     }
 
     /// A region that requests are held to: all that is needed to keep them there must be configured.

@@ -116,6 +116,8 @@ impl Check {
         target.retry = self.retry(&path.name("retry"), &document.retry, &of_route);
         let of_route = Self::default().circuit(&Path::root(), &route.circuit, &target.circuit);
         target.circuit = self.circuit(&path.name("circuit"), &document.circuit, &of_route);
+        let egress = self.egress(path, document.egress, document.egress_when);
+        target.egress = egress.or(target.egress);
         Some(target)
     }
 

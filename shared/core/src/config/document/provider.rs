@@ -7,8 +7,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    CapabilityName, CircuitDocument, DialectName, PlaceBy, RetryDocument, TimeoutsDocument,
-    is_default,
+    CapabilityName, CircuitDocument, DialectName, EgressName, EgressWhen, PlaceBy, RetryDocument,
+    TimeoutsDocument, is_default,
 };
 use crate::config::Entries;
 
@@ -41,6 +41,10 @@ document! {
         country_by: Option<PlaceBy>,
         /// A business associate agreement (HIPAA) with it is on record.
         baa: Option<bool>,
+        /// Where it is called from, if not from wherever the gateway serves its caller.
+        egress: Option<EgressName>,
+        /// When it is called from there.
+        egress_when: Option<EgressWhen>,
         /// How long to wait.
         timeouts: TimeoutsDocument,
         /// How often to try.
