@@ -180,7 +180,11 @@ def _(up):
     equal(sdk.models.get(model="sandbox/echo").name, "models/sandbox/echo")
 
 
-generate.absent("the gateway takes embeddings at OpenAI's address only", "embeddings")
+@generate.feature("embeddings")
+def _(up):
+    for contents in ("a", ["a", "b"]):
+        answer = sdk.models.embed_content(model=up.model("embed"), contents=contents, config=types.EmbedContentConfig(output_dimensionality=up.dimensions))
+        equal([len(one.values) for one in answer.embeddings], [up.dimensions] * len(contents))
 
 
 @generate.feature("asynchronous")
