@@ -114,6 +114,9 @@ variable "keys" {
     budgets = optional(list(object({ usd = string, per = string })), [])
     expires = optional(string)
     strict  = optional(bool, false)
+    region  = optional(string)
+    regions = optional(list(string), [])
+    data    = optional(string)
     version = optional(number, 1)
     grace   = optional(string, "24h")
   }))
@@ -132,6 +135,11 @@ variable "keys" {
   validation {
     condition     = alltrue([for key in values(var.keys) : can(regex("^[0-9]+[smhd]$", key.grace))])
     error_message = "A grace is a whole number and one of s, m, h, d."
+  }
+
+  validation {
+    condition     = alltrue([for key in values(var.keys) : key.data == null || key.data == "phi"])
+    error_message = "What a key's requests hold is \"phi\", or not said."
   }
 
   validation {

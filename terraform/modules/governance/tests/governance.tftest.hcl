@@ -61,8 +61,8 @@ run "what_is_declared_is_rendered" {
 run "keys_are_wishes_without_secrets" {
   assert {
     condition = jsondecode(output.keys_json) == {
-      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], strict = false, version = 1, grace = "24h" }
-      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], strict = false, version = 2, grace = "24h" }
+      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], strict = false, regions = [], version = 1, grace = "24h" }
+      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], strict = false, regions = [], version = 2, grace = "24h" }
     }
     error_message = "The wishes are not what was declared: ${output.keys_json}"
   }
