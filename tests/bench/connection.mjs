@@ -7,13 +7,14 @@ const HEAD_END = Buffer.from("\r\n\r\n");
 const EMPTY = Buffer.alloc(0);
 
 /** A request as the bytes that go over the wire. */
-export function requestBytes({ method = "POST", path, key, body = "" }) {
+export function requestBytes({ method = "POST", path, key, body = "", headers = {} }) {
   const lines = [
     `${method} ${path} HTTP/1.1`,
     "host: 127.0.0.1",
     `authorization: Bearer ${key}`,
     "content-type: application/json",
     `content-length: ${Buffer.byteLength(body)}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
   ];
   return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${body}`);
 }

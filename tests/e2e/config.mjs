@@ -31,7 +31,7 @@ const PROVIDERS = {
   'mock-vertex-claude': { dialect: 'anthropic', path: '/vertex/v1', key: 'MOCK_SERVICE_ACCOUNT', auth: 'service_account', google: { project: 'mock-project', location: 'europe-west1' } },
   'mock-mistral': {
     dialect: 'openai', path: '/mistral/v1', key: 'MOCK_MISTRAL_KEY',
-    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, output_dimension: true, assistant_prefix: true, strict_fields: true, fields_refused: ['logit_bias', 'logprobs', 'modalities', 'audio', 'service_tier', 'store', 'top_k', 'top_logprobs', 'user', 'verbosity', 'web_search_options'] },
+    quirks: { stream_usage: false, thinking_chunks: true, short_call_ids: true, random_seed: true, output_dimension: true, assistant_prefix: true, strict_fields: true, fields_refused: ['logit_bias', 'logprobs', 'modalities', 'moderation', 'audio', 'prompt_cache_options', 'prompt_cache_retention', 'safety_identifier', 'service_tier', 'store', 'top_k', 'top_logprobs', 'user', 'verbosity', 'web_search_options'] },
   },
   'mock-cohere': { dialect: 'cohere', path: '/cohere/v2', key: 'MOCK_COHERE_KEY' },
   'mock-ollama': { dialect: 'openai', path: '/ollama/v1', auth: 'none' },

@@ -5,6 +5,7 @@
 //! Follows OpenAI's API description 2.3.0.
 
 mod ask;
+mod cite;
 mod ids;
 mod listing;
 mod refer;
@@ -23,6 +24,7 @@ use crate::plan::Failure;
 use crate::problem::Problem;
 use crate::translate::Translated;
 use crate::upload::Upload;
+pub use cite::{Cited, may_name};
 pub use ids::{Ids, SECRET, SECRET_BEFORE};
 use listing::Listing;
 pub use refer::{Held, held};
@@ -178,10 +180,10 @@ impl Files {
 
     /// Puts an object of the provider's into the words of its owner.
     pub(crate) fn tell(&self, object: &mut Map<String, Value>) {
-        let seal = |object: &mut Map<String, Value>, field: &str, kind| {
+        let seal = |object: &mut Map<String, Value>, field: &str, kind: Kind| {
             let id = object.get(field).and_then(Value::as_str);
             if let Some(id) = id {
-                let sealed = self.ids.seal(kind, &self.provider, id);
+                let sealed = self.ids.seal(kind.prefix(), &self.provider, id);
                 object.insert(field.to_owned(), sealed.into());
             }
         };
@@ -189,12 +191,10 @@ impl Files {
         for field in ["input_file_id", "output_file_id", "error_file_id"] {
             seal(object, field, Kind::File);
         }
-        if let Some(Value::String(name)) = object.get_mut("filename") {
-            let mut marks = self.ids.marks();
-            let own = marks.find_map(|mark| name.strip_prefix(&*mark)?.strip_prefix('-'));
-            if let Some(own) = own.map(str::to_owned) {
-                *name = own;
-            }
+        if let Some(Value::String(name)) = object.get_mut("filename")
+            && let Some(own) = self.ids.unmarked(name).map(str::to_owned)
+        {
+            *name = own;
         }
         if let Some(metadata) = object.get_mut("metadata")
             && let Some(entries) = metadata.as_object_mut()

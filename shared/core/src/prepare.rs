@@ -66,14 +66,13 @@ impl<P: Platform> Context<'_, P> {
         })
     }
 
-    /// The body with the provider's names of the files that it refers to. Other dialects' files are not kept here.
+    /// The body with the provider's names of the files that it refers to. Gemini's callers name theirs by address.
     fn held(&self, caller: &Caller, body: Bytes) -> Result<(Bytes, Option<Held>), Problem> {
-        match self.downstream {
-            Downstream::ChatCompletions | Downstream::Responses | Downstream::Completions => {
-                files::held(body, || Ids::of(self.p, &caller.key().org))
-            }
-            Downstream::Messages | Downstream::GenerateContent(_) => Ok((body, None)),
+        if matches!(self.downstream, Downstream::GenerateContent(_)) {
+            return Ok((body, None));
         }
+        let ids = || Ids::of(self.p, &caller.key().org);
+        files::held(body, self.downstream, ids)
     }
 
     fn decode_chat(

@@ -107,6 +107,7 @@ impl<P: Platform> Pump<P> {
             Box::pin(interruption);
         let (body, session) = (&mut self.body, &mut self.session);
         let allowance = &mut self.allowance;
+        let target = run.course.target(self.index).map(Permitted::get);
         loop {
             if !out.is_empty() {
                 let piece = Bytes::from(std::mem::take(out));
@@ -142,6 +143,10 @@ impl<P: Platform> Pump<P> {
                 Err(_) if session.seen().complete => session.finish(out),
                 Err(error) => Err(Failure::Unreachable(error)),
             };
+            let named = target.and_then(|target| run.naming_files(target, out));
+            if let Some(named) = named {
+                *out = named.into();
+            }
             if let Err(failure) = outcome {
                 // What was understood before the failure still goes out.
                 if !out.is_empty() && sink.send(Bytes::from(std::mem::take(out))).await.is_err() {

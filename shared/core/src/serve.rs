@@ -33,6 +33,7 @@ use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
 mod attempts;
+mod cited;
 pub(crate) mod egress;
 mod unsaid;
 mod unserved;
@@ -145,9 +146,12 @@ impl<P: Platform> Run<P> {
             }
             if self.work.streams() {
                 let session = self.work.session(target, &self.answered());
-                let stream = self
+                let mut stream = self
                     .begin_stream(answer.body, session, drops, started_at)
                     .await?;
+                if let Some(named) = self.naming_files(target, &stream.first) {
+                    stream.first = named.into();
+                }
                 return Ok(Accepted::Stream(Box::new(stream)));
             }
             let first_byte_at = self.p.now();
@@ -226,9 +230,12 @@ impl<P: Platform> Run<P> {
             body = self.pages(permitted, files, listing, body).await?;
         }
         let input = self.admitted.bound().likely;
-        let answer = self.work.answer(target, &body, &self.answered(), input)?;
+        let mut answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
             return Err(Failure::LossyAnswer(answer.drops));
+        }
+        if let Some(named) = self.naming_files(target, &answer.body) {
+            answer.body = named;
         }
         Ok(Accepted::Whole(Box::new(Whole {
             answer,

@@ -22,7 +22,7 @@ use sluice_wire::{
 };
 
 use crate::config::{ProviderDialect, TargetRef};
-use crate::files::{Files, Held};
+use crate::files::{self, Cited, Files, Held, Ids};
 use crate::plan::Failure;
 use crate::problem::Problem;
 use crate::session::{Session, finish_word};
@@ -154,6 +154,27 @@ impl Work {
             Task::Chat(chat) => chat.held.iter().for_each(|held| held.reword(message)),
             Task::Embeddings(_) | Task::Direct(_) => {}
         }
+    }
+
+    /// Whether an answer may name files as its provider does.
+    #[must_use]
+    pub fn may_cite(&self, answer: &[u8]) -> bool {
+        matches!(self.task, Task::Chat(_)) && files::may_name(answer)
+    }
+
+    /// An answer with the organisation's names of the files in it.
+    #[must_use]
+    pub fn told(&self, answer: &[u8], ids: Ids, provider: &ProviderId) -> Bytes {
+        let held = match &self.task {
+            Task::Chat(chat) => chat.held.as_ref(),
+            _ => None,
+        };
+        let cited = Cited {
+            ids,
+            provider,
+            held,
+        };
+        cited.told(answer, self.streams())
     }
 
     /// What the caller is told of a failure at a provider.
@@ -348,7 +369,8 @@ impl Chat {
             return Ok((passed, None));
         }
         let dialect = self.dialect(target);
-        if self.held.is_none() && dialect != self.downstream.dialect() {
+        let is_kept = self.held.as_ref().is_some_and(Held::is_kept);
+        if !is_kept && dialect != self.downstream.dialect() {
             no_files(&self.request).map_err(Failure::Refused)?;
         }
         let mut request = Cow::Borrowed(&self.request);

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError, UpstreamError};
+use crate::halves::{self, Joiner};
 use crate::model::{ChatRequest, ChatResponse, EmbeddingsRequest, EmbeddingsResponse, Event};
 use crate::{Drops, anthropic, bedrock, cohere, gemini, openai, responses};
 
@@ -100,7 +101,8 @@ pub struct Target {
     pub output_dimension: bool,
     /// The provider wants a last turn of the assistant's marked as a `prefix` (Mistral, DeepSeek).
     pub assistant_prefix: bool,
-    /// The provider refuses fields that it does not know (Mistral): every request is written anew.
+    /// The provider refuses fields that it does not know (Mistral): every request is written anew. It also wants
+    /// parameters of every tool, documents as `document_url`, and a turn of the model's between results and the user.
     pub strict_fields: bool,
     /// The provider can be held to a JSON schema by `response_format`; otherwise the schema stands among the instructions.
     pub json_schema: bool,
@@ -169,14 +171,18 @@ pub fn encode_chat(
     request: &ChatRequest,
     target: &Target,
 ) -> Result<(UpstreamRequest, Drops), EncodeError> {
-    match dialect {
-        Dialect::OpenAi => openai::chat::encode_request(request, target),
+    let mut drops = Drops::new();
+    let mut lowered = || openai::strict::lowered(request, &mut drops);
+    let (request, more) = match dialect {
+        Dialect::OpenAi => openai::chat::encode_request(&lowered(), target),
+        Dialect::Responses => responses::encode_request(&lowered(), target),
         Dialect::Anthropic => anthropic::encode_request(request, target),
         Dialect::Gemini => gemini::encode_request(request, target),
-        Dialect::Responses => responses::encode_request(request, target),
         Dialect::Bedrock => bedrock::encode_request(request, target),
         Dialect::Cohere => cohere::encode_request(request, target),
-    }
+    }?;
+    drops.append(more);
+    Ok((request, drops))
 }
 
 /// Reads a provider's whole answer (a 2xx).
@@ -184,6 +190,8 @@ pub fn encode_chat(
 /// # Errors
 /// [`DecodeError`] when it is not what the dialect says.
 pub fn decode_chat(dialect: Dialect, body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
+    let replaced = halves::replaced(body);
+    let body = replaced.as_deref().unwrap_or(body);
     match dialect {
         Dialect::OpenAi => openai::chat::decode_response(body),
         Dialect::Anthropic => anthropic::decode_response(body),
@@ -267,32 +275,50 @@ pub fn error_in_answer(dialect: Dialect, body: &[u8]) -> Option<UpstreamError> {
 
 /// Reads a provider's stream, whatever way its bytes are cut.
 #[derive(Debug)]
-pub enum StreamDecoder {
-    /// OpenAI's chunks.
+pub struct StreamDecoder {
+    dialect: Decoder,
+    halves: Joiner,
+}
+
+#[derive(Debug)]
+enum Decoder {
     OpenAi(openai::chat::StreamDecoder),
-    /// Anthropic's events.
     Anthropic(anthropic::StreamDecoder),
-    /// Gemini's chunks.
     Gemini(gemini::StreamDecoder),
-    /// The events of Responses.
     Responses(responses::StreamDecoder),
-    /// Bedrock's binary frames.
     Bedrock(bedrock::StreamDecoder),
-    /// Cohere's events.
     Cohere(cohere::StreamDecoder),
+}
+
+/// The same for the decoder of each dialect.
+macro_rules! each {
+    ($decoder:expr, $inner:ident => $result:expr) => {
+        match $decoder {
+            Decoder::OpenAi($inner) => $result,
+            Decoder::Anthropic($inner) => $result,
+            Decoder::Gemini($inner) => $result,
+            Decoder::Responses($inner) => $result,
+            Decoder::Bedrock($inner) => $result,
+            Decoder::Cohere($inner) => $result,
+        }
+    };
 }
 
 impl StreamDecoder {
     /// A decoder at the start of a stream.
     #[must_use]
     pub fn new(dialect: Dialect) -> Self {
-        match dialect {
-            Dialect::OpenAi => Self::OpenAi(openai::chat::StreamDecoder::new()),
-            Dialect::Anthropic => Self::Anthropic(anthropic::StreamDecoder::new()),
-            Dialect::Gemini => Self::Gemini(gemini::StreamDecoder::new()),
-            Dialect::Responses => Self::Responses(responses::StreamDecoder::new()),
-            Dialect::Bedrock => Self::Bedrock(bedrock::StreamDecoder::new()),
-            Dialect::Cohere => Self::Cohere(cohere::StreamDecoder::new()),
+        let dialect = match dialect {
+            Dialect::OpenAi => Decoder::OpenAi(openai::chat::StreamDecoder::new()),
+            Dialect::Anthropic => Decoder::Anthropic(anthropic::StreamDecoder::new()),
+            Dialect::Gemini => Decoder::Gemini(gemini::StreamDecoder::new()),
+            Dialect::Responses => Decoder::Responses(responses::StreamDecoder::new()),
+            Dialect::Bedrock => Decoder::Bedrock(bedrock::StreamDecoder::new()),
+            Dialect::Cohere => Decoder::Cohere(cohere::StreamDecoder::new()),
+        };
+        Self {
+            dialect,
+            halves: Joiner::default(),
         }
     }
 
@@ -301,14 +327,10 @@ impl StreamDecoder {
     /// # Errors
     /// [`DecodeError`] when the bytes are not what the dialect says; the stream is then over.
     pub fn push(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> Result<(), DecodeError> {
-        match self {
-            Self::OpenAi(decoder) => decoder.push(bytes, events),
-            Self::Anthropic(decoder) => decoder.push(bytes, events),
-            Self::Gemini(decoder) => decoder.push(bytes, events),
-            Self::Responses(decoder) => decoder.push(bytes, events),
-            Self::Bedrock(decoder) => decoder.push(bytes, events),
-            Self::Cohere(decoder) => decoder.push(bytes, events),
-        }
+        let from = events.len();
+        let outcome = each!(&mut self.dialect, decoder => decoder.push(bytes, events));
+        self.halves.join(events, from);
+        outcome
     }
 
     /// Says that no more bytes come.
@@ -316,14 +338,10 @@ impl StreamDecoder {
     /// # Errors
     /// [`DecodeError::Truncated`] when the answer was not complete.
     pub fn finish(&mut self, events: &mut Vec<Event>) -> Result<(), DecodeError> {
-        match self {
-            Self::OpenAi(decoder) => decoder.finish(events),
-            Self::Anthropic(decoder) => decoder.finish(events),
-            Self::Gemini(decoder) => decoder.finish(events),
-            Self::Responses(decoder) => decoder.finish(events),
-            Self::Bedrock(decoder) => decoder.finish(events),
-            Self::Cohere(decoder) => decoder.finish(events),
-        }
+        let from = events.len();
+        let outcome = each!(&mut self.dialect, decoder => decoder.finish(events));
+        self.halves.join(events, from);
+        outcome
     }
 
     /// What the provider said and the neutral model cannot hold, so far.
@@ -331,13 +349,62 @@ impl StreamDecoder {
     pub const fn drops(&self) -> &Drops {
         /// Gemini's decoder drops nothing.
         static NOTHING: Drops = Drops::new();
-        match self {
-            Self::OpenAi(decoder) => decoder.drops(),
-            Self::Anthropic(decoder) => decoder.drops(),
-            Self::Gemini(_) => &NOTHING,
-            Self::Responses(decoder) => decoder.drops(),
-            Self::Bedrock(decoder) => decoder.drops(),
-            Self::Cohere(decoder) => decoder.drops(),
+        match &self.dialect {
+            Decoder::OpenAi(decoder) => decoder.drops(),
+            Decoder::Anthropic(decoder) => decoder.drops(),
+            Decoder::Gemini(_) => &NOTHING,
+            Decoder::Responses(decoder) => decoder.drops(),
+            Decoder::Bedrock(decoder) => decoder.drops(),
+            Decoder::Cohere(decoder) => decoder.drops(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_may_be_cut_between_its_halves() {
+        let chunk = |delta: &str, finish: &str| {
+            format!(
+                "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{delta}\"}},\"finish_reason\":{finish}}}]}}\n\n"
+            )
+        };
+        let stream = [
+            chunk(r"a\ud83c", "null"),
+            chunk(r"\udf0db\ud83c", "null"),
+            chunk("", "\"stop\""),
+            "data: [DONE]\n\n".to_owned(),
+        ];
+        let mut events = Vec::new();
+        let mut decoder = StreamDecoder::new(Dialect::OpenAi);
+        for piece in &stream {
+            decoder.push(piece.as_bytes(), &mut events).unwrap();
+        }
+        decoder.finish(&mut events).unwrap();
+        let text: String = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Delta { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(text, "a\u{1f30d}b\u{fffd}");
+
+        // What passes through stays as it is.
+        let mut tap = openai::passthrough::StreamTap::new(false).mending();
+        let mut out = Vec::new();
+        for piece in &stream {
+            tap.push(piece.as_bytes(), &mut out).unwrap();
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), stream.concat());
+        let body = br#"{"choices":[{"index":0,"message":{"role":"assistant","content":"a\ud83c"},"finish_reason":"length"}]}"#;
+        assert!(openai::passthrough::look(&Bytes::from_static(body)).is_ok());
+        let (answer, _) = decode_chat(Dialect::OpenAi, body).unwrap();
+        assert_eq!(
+            answer.choices[0].parts,
+            [crate::model::Part::text("a\u{fffd}".to_owned())]
+        );
     }
 }

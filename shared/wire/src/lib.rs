@@ -28,6 +28,7 @@ pub mod drops;
 pub mod error;
 pub mod event_stream;
 pub mod gemini;
+mod halves;
 pub mod hosting;
 pub mod json;
 mod kinds;

@@ -18,6 +18,7 @@ pub(crate) mod fault;
 mod finish;
 pub(crate) mod ids;
 pub(crate) mod loose;
+pub(crate) mod strict;
 pub(crate) mod usage;
 
 /// The dialect's name in errors.

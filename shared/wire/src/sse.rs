@@ -1,11 +1,13 @@
 //! Incremental decoder and encoder for `text/event-stream`.
 //!
-//! Splits bytes into events, whatever way the bytes are cut. Knows nothing about JSON, providers or time.
+//! Splits bytes into events, whatever way the bytes are cut. Knows nothing about providers or time, and nothing of JSON
+//! but that halves of characters in it must be read.
 //! Follows WHATWG HTML §9.2: lines end at LF, CR or CRLF and nowhere else; a leading byte order mark is skipped.
 //! Unlike a browser, text is not decoded here: `data` is bytes, so a character cut by a chunk border stays whole.
 //! The only addition is a bound on the size of one event.
 
 use crate::error::DecodeError;
+use crate::halves;
 
 /// The largest event, in bytes.
 pub const EVENT_BYTES_MAX: usize = 8 << 20;
@@ -110,6 +112,9 @@ impl SseDecoder {
         if line.is_empty() {
             let complete = std::mem::take(&mut self.has_data);
             let mut event = std::mem::take(&mut self.event);
+            if let Some(mended) = halves::mended(&event.data) {
+                event.data = mended;
+            }
             let outcome = if complete { each(&event) } else { Ok(()) };
             event.event.clear();
             event.data.clear();

@@ -115,7 +115,7 @@ impl<'a> Desk<'a> {
     /// Where the caller's file or batch is, and what it is called there.
     fn find(&self, kind: Kind, id: &str) -> Result<(&'a Arc<Provider>, String), Problem> {
         let missing = || kind.missing(id);
-        let (provider, own) = self.ids.open(kind, id).ok_or_else(missing)?;
+        let (provider, own) = self.ids.open(kind.prefix(), id).ok_or_else(missing)?;
         if self.is_named && self.first != provider {
             return Err(missing());
         }

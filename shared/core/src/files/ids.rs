@@ -7,7 +7,6 @@
 
 use sluice_units::{OrgId, ProviderId, Secret, hex};
 
-use super::Kind;
 use crate::hash::{hmac_sha256, same};
 use crate::platform::Platform;
 
@@ -15,6 +14,9 @@ use crate::platform::Platform;
 pub const SECRET: &str = "SLUICE_ID_KEY";
 /// The secret that sealed before: what it has sealed stays usable.
 pub const SECRET_BEFORE: &str = "SLUICE_ID_KEY_BEFORE";
+/// What the identifier of a file begins with that an answer named and that may be somebody else's: it can be said again
+/// where it was cited, and is good for nothing else.
+pub(super) const CITED: &str = "file-cited-";
 /// The shortest secret that is taken, in bytes.
 const SECRET_BYTES_MIN: usize = 32;
 /// The longest identifier of a provider's, in bytes.
@@ -43,9 +45,10 @@ impl Ids {
         })
     }
 
-    /// What the organisation calls a provider's file or batch; `None` for what cannot be an identifier.
+    /// What the organisation calls a provider's file or batch, with the prefix of its kind; `None` for what cannot be an
+    /// identifier.
     #[must_use]
-    pub fn seal(&self, kind: Kind, provider: &ProviderId, id: &str) -> Option<String> {
+    pub fn seal(&self, kind: &'static str, provider: &ProviderId, id: &str) -> Option<String> {
         let key = self.keys.first()?;
         if id.is_empty() || id.len() > ID_BYTES_MAX {
             return None;
@@ -54,14 +57,14 @@ impl Ids {
         let mut text = format!("{provider}/{id}").into_bytes();
         let tag = self.tag(key, kind, &text);
         cipher(key, &tag, &mut text);
-        Some(format!("{}{}{}", kind.prefix(), hex(&tag), hex(&text)))
+        Some(format!("{kind}{}{}", hex(&tag), hex(&text)))
     }
 
     /// Where an organisation's file or batch is, and what it is called there; `None` for what is not this
     /// organisation's.
     #[must_use]
-    pub fn open(&self, kind: Kind, sealed: &str) -> Option<(ProviderId, String)> {
-        let bytes = unhex(sealed.strip_prefix(kind.prefix())?)?;
+    pub fn open(&self, kind: &'static str, sealed: &str) -> Option<(ProviderId, String)> {
+        let bytes = unhex(sealed.strip_prefix(kind)?)?;
         let (tag, hidden) = bytes.split_first_chunk::<TAG_BYTES>()?;
         self.keys.iter().find_map(|key| {
             let mut text = hidden.to_vec();
@@ -89,9 +92,15 @@ impl Ids {
         })
     }
 
-    fn tag(&self, key: &Secret, kind: Kind, text: &[u8]) -> [u8; TAG_BYTES] {
+    /// A file's name without the mark; `None` where it has none of the organisation's.
+    pub(super) fn unmarked<'a>(&self, name: &'a str) -> Option<&'a str> {
+        self.marks()
+            .find_map(|mark| name.strip_prefix(&*mark)?.strip_prefix('-'))
+    }
+
+    fn tag(&self, key: &Secret, kind: &str, text: &[u8]) -> [u8; TAG_BYTES] {
         let org = self.org.as_str().as_bytes();
-        let parts: [&[u8]; 6] = [b"tag\0", kind.prefix().as_bytes(), b"\0", org, b"\0", text];
+        let parts: [&[u8]; 6] = [b"tag\0", kind.as_bytes(), b"\0", org, b"\0", text];
         let whole = hmac_sha256(key.expose().as_bytes(), &parts);
         *whole.first_chunk().unwrap_or(&[0; TAG_BYTES])
     }
@@ -131,6 +140,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    const FILE: &str = "file-";
+    const BATCH: &str = "batch_";
+
     fn ids(org: &str, keys: &[&str]) -> Ids {
         Ids {
             org: OrgId::new(org).unwrap(),
@@ -149,23 +161,24 @@ mod tests {
     fn what_is_sealed_opens_for_its_organisation_alone() {
         let acme = ids("acme", &["one"]);
         let id = "file-0123456789/abcdefghij_-~ with\u{e9}";
-        let sealed = acme.seal(Kind::File, &provider(), id).unwrap();
+        let sealed = acme.seal(FILE, &provider(), id).unwrap();
         assert!(!sealed.contains("0123456789"));
-        assert_eq!(
-            acme.open(Kind::File, &sealed),
-            Some((provider(), id.to_owned()))
-        );
-        assert_eq!(ids("other", &["one"]).open(Kind::File, &sealed), None);
-        assert_eq!(acme.open(Kind::Batch, &sealed), None);
+        assert_eq!(acme.open(FILE, &sealed), Some((provider(), id.to_owned())));
+        assert_eq!(ids("other", &["one"]).open(FILE, &sealed), None);
+        assert_eq!(acme.open(BATCH, &sealed), None);
+        assert_eq!(acme.open(CITED, &sealed), None);
+        let cited = acme.seal(CITED, &provider(), id).unwrap();
+        assert_eq!(acme.open(FILE, &cited), None);
+        assert!(acme.open(CITED, &cited).is_some());
         let as_batch = sealed.replace("file-", "batch_");
-        assert_eq!(acme.open(Kind::Batch, &as_batch), None);
-        assert_eq!(acme.open(Kind::File, id), None);
+        assert_eq!(acme.open(BATCH, &as_batch), None);
+        assert_eq!(acme.open(FILE, id), None);
     }
 
     #[test]
     fn no_changed_identifier_opens() {
         let acme = ids("acme", &["one"]);
-        let sealed = acme.seal(Kind::File, &provider(), "file-1").unwrap();
+        let sealed = acme.seal(FILE, &provider(), "file-1").unwrap();
         for at in 5..sealed.len() {
             let digit = if sealed.as_bytes()[at] == b'0' {
                 "1"
@@ -174,22 +187,20 @@ mod tests {
             };
             let mut changed = sealed.clone();
             changed.replace_range(at..=at, digit);
-            assert_eq!(acme.open(Kind::File, &changed), None, "{at}");
+            assert_eq!(acme.open(FILE, &changed), None, "{at}");
         }
         for cut in 0..sealed.len() {
-            assert_eq!(acme.open(Kind::File, &sealed[..cut]), None, "{cut}");
+            assert_eq!(acme.open(FILE, &sealed[..cut]), None, "{cut}");
         }
     }
 
     #[test]
     fn another_key_opens_nothing_unless_it_is_the_one_before() {
-        let old = ids("acme", &["one"])
-            .seal(Kind::Batch, &provider(), "b")
-            .unwrap();
-        assert_eq!(ids("acme", &["two"]).open(Kind::Batch, &old), None);
+        let old = ids("acme", &["one"]).seal(BATCH, &provider(), "b").unwrap();
+        assert_eq!(ids("acme", &["two"]).open(BATCH, &old), None);
         let both = ids("acme", &["two", "one"]);
-        assert!(both.open(Kind::Batch, &old).is_some());
-        assert_ne!(both.seal(Kind::Batch, &provider(), "b").unwrap(), old);
+        assert!(both.open(BATCH, &old).is_some());
+        assert_ne!(both.seal(BATCH, &provider(), "b").unwrap(), old);
         assert_eq!(both.marks().count(), 2);
     }
 

@@ -1,14 +1,17 @@
 //! Files that a conversation refers to: the caller's identifiers become the provider's, or the request ends here.
 //!
-//! Holds for callers of OpenAI's dialects, whatever item or tool a `file_id` stands in. What is not the organisation's
-//! own is refused, so that no identifier that was found out elsewhere can be used.
+//! Holds whatever item or tool a `file_id` stands in. What a caller of OpenAI's dialects refers to must be the
+//! organisation's own, so that no identifier that was found out elsewhere can be used. What an answer has cited, and is
+//! said again, is a name: nothing is read for it. Anthropic's callers may know files of their own there.
 
 use bytes::Bytes;
 use memchr::memmem;
 use serde_json::Value;
 use sluice_units::ProviderId;
-use sluice_wire::{Malformed, json};
+use sluice_wire::{Downstream, Malformed, json};
 
+use super::cite::is_callers;
+use super::ids::CITED;
 use super::{Ids, Kind, disabled};
 use crate::problem::Problem;
 
@@ -16,9 +19,10 @@ use crate::problem::Problem;
 const FILES_MAX: usize = 256;
 
 /// Files that a request refers to, and where they are.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Held {
-    provider: ProviderId,
+    /// Who keeps them; `None` where they are but cited.
+    provider: Option<ProviderId>,
     /// The provider's names, and the caller's.
     names: Vec<(String, String)>,
 }
@@ -29,17 +33,28 @@ impl Held {
     /// # Errors
     /// [`Malformed`] when another one has.
     pub fn at(&self, provider: &ProviderId) -> Result<(), Malformed> {
-        if self.provider == *provider {
+        let Some(own) = self.provider.as_ref().filter(|own| *own != provider) else {
             return Ok(());
-        }
-        let (own, other) = (&self.provider, provider);
+        };
         Err(Malformed {
             code: "provider_state_not_portable",
             message: format!(
-                "The file is kept by the provider {own}, and the model's provider is {other}. Choose a model of {own}'s, upload the file with 'x-sluice-provider: {other}', or send its content."
+                "The file is kept by the provider {own}, and the model's provider is {provider}. Choose a model of {own}'s, upload the file with 'x-sluice-provider: {provider}', or send its content."
             ),
             param: Some("file_id".to_owned()),
         })
+    }
+
+    /// Whether some provider must have them.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        self.provider.is_some()
+    }
+
+    /// What the caller calls a file of the provider's.
+    pub(super) fn written(&self, own: &str) -> Option<&str> {
+        let found = self.names.iter().find(|(name, _)| name == own);
+        found.map(|(_, written)| written.as_str())
     }
 
     /// Takes the provider's own identifiers out of its words.
@@ -50,12 +65,21 @@ impl Held {
     }
 }
 
+/// An identifier in a request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Written {
+    text: String,
+    /// It stands in what an answer has said.
+    is_cited: bool,
+}
+
 /// A conversation's body with the provider's names of the files that it refers to, and where these are.
 ///
 /// # Errors
 /// A 404 for a file that is not the caller's, a 400 for files of several providers, a 503 where the gateway cannot tell.
 pub fn held(
     body: Bytes,
+    downstream: Downstream,
     ids: impl FnOnce() -> Option<Ids>,
 ) -> Result<(Bytes, Option<Held>), Problem> {
     if !may_refer(&body) {
@@ -64,27 +88,38 @@ pub fn held(
     let mut written = Vec::new();
     // What cannot be read is refused where it is read for good.
     if let Ok(value) = json::parse(&body) {
-        collect(&value, &mut written);
+        collect(&value, downstream, false, &mut written);
     }
     if written.is_empty() {
         return Ok((body, None));
     }
     written.sort_unstable();
     written.dedup();
-    let ids = ids().ok_or_else(disabled)?;
-    let mut held: Option<Held> = None;
+    let knows_others = downstream == Downstream::Messages;
+    let must_open = |it: &Written| !knows_others && !it.is_cited;
+    let ids = match ids() {
+        Some(ids) => ids,
+        None if written.iter().any(must_open) => return Err(disabled()),
+        None => return Ok((body, None)),
+    };
+    let mut held = Held::default();
     // It is JSON, and so it is text.
     let mut renamed = String::from_utf8_lossy(&body).into_owned();
-    for text in written {
-        let (provider, own) = ids
-            .open(Kind::File, &text)
-            .ok_or_else(|| Kind::File.missing(&text))?;
-        let all = held.get_or_insert_with(|| Held {
-            provider: provider.clone(),
-            names: Vec::new(),
-        });
-        all.at(&provider)?;
-        if all.names.len() >= FILES_MAX {
+    for it in written {
+        let may_be_cited = it.is_cited || knows_others;
+        let found = ids.open(Kind::File.prefix(), &it.text);
+        let found = found.or_else(|| ids.open(CITED, &it.text).filter(|_| may_be_cited));
+        let Some((provider, own)) = found else {
+            if must_open(&it) || (knows_others && it.text.starts_with(CITED)) {
+                return Err(Kind::File.missing(&it.text));
+            }
+            continue;
+        };
+        if !it.is_cited {
+            held.at(&provider)?;
+            held.provider = Some(provider);
+        }
+        if held.names.len() >= FILES_MAX {
             return Err(Problem::from(Malformed {
                 code: "invalid_value",
                 message: format!("More than {FILES_MAX} files are referred to."),
@@ -92,10 +127,10 @@ pub fn held(
             }));
         }
         let quoted = |text: &str| Value::from(text).to_string();
-        renamed = renamed.replace(&quoted(&text), &quoted(&own));
-        all.names.push((own, text));
+        renamed = renamed.replace(&quoted(&it.text), &quoted(&own));
+        held.names.push((own, it.text));
     }
-    Ok((Bytes::from(renamed), held))
+    Ok((Bytes::from(renamed), Some(held)))
 }
 
 /// Whether a `file_id` may stand in a body, its letters escaped or not.
@@ -105,23 +140,32 @@ fn may_refer(body: &[u8]) -> bool {
     has(b"file_id") || (has(b"\\u00") && ESCAPED.into_iter().any(has))
 }
 
-fn collect(value: &Value, written: &mut Vec<String>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, written)),
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                match (key.as_str(), field) {
-                    // What an answer has cited is a name, and nothing is read for it.
-                    ("annotations", _) => {}
-                    ("file_id", Value::String(id)) => written.push(id.clone()),
-                    ("file_ids", Value::Array(ids)) => {
-                        let texts = ids.iter().filter_map(Value::as_str);
-                        written.extend(texts.map(str::to_owned));
-                    }
-                    _ => collect(field, written),
-                }
+fn collect(value: &Value, downstream: Downstream, is_cited: bool, written: &mut Vec<Written>) {
+    let Value::Object(fields) = value else {
+        if let Value::Array(items) = value {
+            let mut each = |item| collect(item, downstream, is_cited, written);
+            items.iter().for_each(&mut each);
+        }
+        return;
+    };
+    for (key, field) in fields {
+        let mut note = |id: &str| {
+            written.push(Written {
+                text: id.to_owned(),
+                is_cited,
+            });
+        };
+        match (key.as_str(), field) {
+            ("file_id", Value::String(id)) => note(id),
+            ("file_ids", Value::Array(ids)) => ids.iter().filter_map(Value::as_str).for_each(note),
+            // A model's arguments.
+            ("input", _) if downstream == Downstream::Messages => {}
+            (key, _) if is_callers(key) => {}
+            (key, _) => {
+                // What an answer cited, and what the provider's own search had found.
+                let is_cited = is_cited || matches!(key, "annotations" | "citations" | "results");
+                collect(field, downstream, is_cited, written);
             }
         }
-        _ => {}
     }
 }

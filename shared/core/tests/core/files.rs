@@ -15,6 +15,8 @@ fn world() -> World {
     with(|config| {
         config["orgs"]["other"] = json!({});
         config["orgs"]["thrifty"] = json!({"budgets": [{"usd": "5", "per": "day"}]});
+        config["providers"]["third"] = json!({"dialect": "responses", "base_url": "https://third.example/v1",
+            "key": "OPENAI_API_KEY", "auth": "bearer", "models": {"m": {}}});
         config["providers"]["second"] = json!({"dialect": "openai", "base_url": "https://second.example/v1",
             "key": "OPENAI_API_KEY", "auth": "bearer", "models": {"m": {}}});
     })
@@ -455,6 +457,194 @@ fn a_file_that_another_provider_keeps_does_not_leave_it() {
         .status,
         200
     );
+}
+
+/// The identifiers under `file_id`, in order.
+fn identifiers(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| identifiers(item, found)),
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                match (key.as_str(), field) {
+                    ("file_id", Value::String(id)) => found.push(id.clone()),
+                    _ => identifiers(field, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn cited(value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    identifiers(value, &mut found);
+    found
+}
+
+/// A conversation that refers to a file, whose last answer has these annotations.
+fn citing(id: &str, annotations: &Value) -> Value {
+    json!({"model": "openai/gpt-4o-mini", "metadata": {"file_id": "label"}, "messages": [
+        {"role": "user", "content": [{"type": "file", "file": {"file_id": id}}]},
+        {"role": "assistant", "content": "So.", "annotations": annotations},
+        {"role": "user", "content": "And?"},
+    ]})
+}
+
+fn chat(world: &mut World, key: &str, body: &Value) -> Got {
+    ask(world, key, "POST", "/v1/chat/completions", body)
+}
+
+/// Has an answer cite a file of the request, one with the organisation's mark, and one that may be anybody's: what the
+/// caller calls the first, and the answer.
+fn cites(world: &mut World, key: &str) -> (String, Got) {
+    world.script(vec![answer(200, &file("file-own1", "x"))]);
+    let sent = upload(world, key, &[("x-sluice-provider", "openai")]);
+    let id = sent.json()["id"]
+        .as_str()
+        .expect("an identifier")
+        .to_owned();
+    let marked = name_of(&world.seen()[0]);
+    let mut whole: Value = serde_json::from_str(OPENAI_ANSWER).expect("an answer");
+    let message = &mut whole["choices"][0]["message"];
+    message["annotations"] = json!([
+        {"type": "file_citation", "file_id": "file-own1", "filename": "x", "index": 1},
+        {"type": "file_citation", "file_id": "file-own9", "filename": marked, "index": 1},
+        {"type": "container_file_citation", "file_id": "cfile_1", "container_id": "cntr_1", "filename": "plot.png", "start_index": 0, "end_index": 1},
+    ]);
+    message["tool_calls"] = json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"file_id\":\"mine\"}"}}]);
+    world.script(vec![answer(200, &whole.to_string())]);
+    let got = chat(world, key, &citing(&id, &json!([])));
+    (id, got)
+}
+
+#[test]
+fn what_an_answer_cites_is_named_for_its_caller() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
+    let (id, got) = cites(&mut world, &key);
+    assert_eq!(got.status, 200, "{}", got.text());
+    let said = got.json()["choices"][0]["message"]["annotations"].clone();
+    let names = cited(&said);
+    assert_eq!(names[0], id);
+    assert!(names[1].starts_with("file-") && !names[1].starts_with("file-cited-"));
+    assert!(names[2].starts_with("file-cited-"));
+    assert_eq!(said[1]["filename"], "lines.jsonl");
+    for own in ["file-own", "cfile_1", "sluice-"] {
+        assert!(!got.text().contains(own), "{own}: {}", got.text());
+    }
+    assert!(got.text().contains("mine"));
+
+    // What may be anybody's is good for nothing but being said again.
+    let calls = world.seen().len();
+    for (method, path) in [("GET", ""), ("GET", "/content"), ("DELETE", "")] {
+        let got = call(
+            &mut world,
+            &key,
+            method,
+            &format!("files/{}{path}", names[2]),
+        );
+        assert_eq!(code(&got), (404, "not_found".to_owned()));
+    }
+    let got = chat(&mut world, &key, &citing(&names[2], &json!([])));
+    assert_eq!(code(&got), (404, "not_found".to_owned()));
+    assert_eq!(world.seen().len(), calls, "nobody was asked");
+}
+
+#[test]
+fn what_was_cited_is_the_providers_own_again_when_it_is_said_again() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
+    let other = world.key(&json!({"org": "other"}));
+    let (id, got) = cites(&mut world, &key);
+    let said = got.json()["choices"][0]["message"]["annotations"].clone();
+    world.script(vec![answer(200, OPENAI_ANSWER), answer(200, OPENAI_ANSWER)]);
+    assert_eq!(chat(&mut world, &key, &citing(&id, &said)).status, 200);
+    let back = world.seen().last().unwrap().body_json();
+    assert_eq!(
+        cited(&back["messages"]),
+        ["file-own1", "file-own1", "file-own9", "cfile_1"]
+    );
+    assert_eq!(back["metadata"]["file_id"], "label");
+    // Another organisation's is a name without a meaning.
+    let mut foreign = citing(&id, &said);
+    foreign["messages"][0]["content"] = "Hi".into();
+    assert_eq!(chat(&mut world, &other, &foreign).status, 200);
+    let sent = world.seen().last().unwrap().body_json();
+    assert_eq!(cited(&sent["messages"]), cited(&said));
+}
+
+#[test]
+fn what_a_stream_cites_is_named_for_its_caller() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
+    let event = |value: Value| {
+        send(&format!(
+            "event: {}\ndata: {value}\n\n",
+            value["type"].as_str().unwrap_or_default()
+        ))
+    };
+    let citation =
+        json!({"type": "file_citation", "file_id": "file-x1", "filename": "a.pdf", "index": 0});
+    let response = json!({"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file-x2"]}}],
+        "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [{"type": "output_text", "text": "a", "annotations": [citation], "logprobs": []}]}],
+        "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2, "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}});
+    world.script(vec![crate::world::stream(vec![
+        event(json!({"type": "response.created", "sequence_number": 0, "response": response})),
+        event(json!({"type": "response.output_text.annotation.added", "sequence_number": 1, "item_id": "msg_1", "output_index": 0, "content_index": 0, "annotation_index": 0, "annotation": citation})),
+        event(json!({"type": "response.completed", "sequence_number": 2, "response": response})),
+    ])]);
+    let body = json!({"model": "third/m", "stream": true, "max_output_tokens": 100, "input": "Hi"});
+    let got = ask(&mut world, &key, "POST", "/v1/responses", &body);
+    let text = got.text();
+    assert_eq!(got.status, 200, "{text}");
+    assert!(
+        !text.contains("file-x") && text.matches("file-cited-").count() == 5,
+        "{text}"
+    );
+}
+
+/// And they may know files of their own there.
+#[test]
+fn what_anthropic_cites_can_be_said_wherever_a_file_can() {
+    let mut world = world();
+    let key = world.key(&json!({"org": "acme"}));
+    let block = json!({"type": "code_execution_tool_result", "tool_use_id": "srvtoolu_1", "content": {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0, "content": [{"type": "code_execution_output", "file_id": "file_011"}]}});
+    let used =
+        json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"file_id": "mine"}});
+    let mut whole: Value = serde_json::from_str(crate::ANTHROPIC_ANSWER).unwrap();
+    whole["content"] = json!([block, used]);
+    world.script(vec![
+        answer(200, &whole.to_string()),
+        answer(200, crate::ANTHROPIC_ANSWER),
+    ]);
+    let message = |content: &Value| {
+        json!({"model": "anthropic/claude-haiku", "max_tokens": 9, "messages": [
+            {"role": "user", "content": [{"type": "container_upload", "file_id": "file_own"}]},
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": "Go on."},
+        ]})
+    };
+    let got = ask(
+        &mut world,
+        &key,
+        "POST",
+        "/v1/messages",
+        &message(&json!("Hm.")),
+    );
+    assert_eq!(got.status, 200, "{}", got.text());
+    let said = got.json()["content"].clone();
+    let names = cited(&said);
+    assert!(
+        names[0].starts_with("file-cited-") && names[1] == "mine",
+        "{names:?}"
+    );
+    let got = ask(&mut world, &key, "POST", "/v1/messages", &message(&said));
+    assert_eq!(got.status, 200, "{}", got.text());
+    let back = world.seen().last().unwrap().body_json();
+    assert_eq!(cited(&back), ["file_own", "file_011", "mine"]);
+    let other = world.key(&json!({"org": "other"}));
+    let got = ask(&mut world, &other, "POST", "/v1/messages", &message(&said));
+    assert_eq!(got.status, 404, "{}", got.text());
 }
 
 #[test]

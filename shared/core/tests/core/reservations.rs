@@ -61,6 +61,11 @@ fn an_answer_is_cut_to_what_a_budget_leaves_in_every_language() {
             json!({"contents": [{"parts": [{"text": "Hi"}]}]}),
             "max_tokens",
         ),
+        (
+            "/v1beta/models/fast:generateContent",
+            json!({"contents": [{"parts": [{"text": "Hi"}]}], "generation_config": {"max_output_tokens": 900}}),
+            "max_tokens",
+        ),
     ];
     for (path, body, name) in cases {
         let mut world = with_budget(300_000, |_| ());

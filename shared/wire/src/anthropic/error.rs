@@ -151,6 +151,9 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Span> {
     (seconds >= 0).then(|| Span::from_seconds(seconds.min(WAIT_SECONDS_MAX)))
 }
 
+/// What Anthropic's clients read in an error's details to go on without a thread (their own types, 2026-11).
+pub(crate) const THREAD_UNSUPPORTED: &str = "thread_unsupported_request";
+
 /// An error as Anthropic's clients expect it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorBody<'a> {
@@ -173,6 +176,10 @@ pub fn encode(body: &ErrorBody<'_>) -> Vec<u8> {
     if let Some(fields) = error.as_object_mut() {
         for (key, value) in [("code", body.code), ("param", body.param)] {
             fields.extend(value.map(|value| (key.to_owned(), value.into())));
+        }
+        if body.code == Some(THREAD_UNSUPPORTED) {
+            let details = json!({"error_code": THREAD_UNSUPPORTED, "unsupported": ["gateway"]});
+            fields.insert("details".to_owned(), details);
         }
     }
     let mut answer = json!({"type": "error", "error": error});

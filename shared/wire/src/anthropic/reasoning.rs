@@ -145,7 +145,7 @@ impl Wanted {
                 Effort::Low => BUDGET_TOKENS_LOW,
                 Effort::Medium => BUDGET_TOKENS_MEDIUM,
                 Effort::High => BUDGET_TOKENS_HIGH,
-                Effort::XHigh => BUDGET_TOKENS_XHIGH,
+                Effort::XHigh | Effort::Max => BUDGET_TOKENS_XHIGH,
             },
             exact: false,
         })
@@ -161,6 +161,7 @@ impl Wanted {
             Some(Effort::Medium) => "medium",
             Some(Effort::High) => "high",
             Some(Effort::XHigh) => "xhigh",
+            Some(Effort::Max) => "max",
             None if self.budget <= BUDGET_TOKENS_LOW => "low",
             None if self.budget <= BUDGET_TOKENS_MEDIUM => "medium",
             None if self.budget <= BUDGET_TOKENS_HIGH => "high",

@@ -194,7 +194,7 @@ fn thinking(
     let word = match effort.unwrap_or(Effort::Medium) {
         Effort::None | Effort::Minimal | Effort::Low => "low",
         Effort::Medium => "medium",
-        Effort::High | Effort::XHigh => "high",
+        Effort::High | Effort::XHigh | Effort::Max => "high",
     };
     if family == Family::GptOss {
         let word = Value::from(word);

@@ -3,7 +3,8 @@
 //! Follows <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>.
 //! The kind stands in the `x-amzn-errortype` header, or in the body as `__type`, in both perhaps with a namespace or
 //! an address around it. One kind serves several causes; they are told apart by the message, in the wordings of
-//! that page and of public reports; not verified.
+//! that page and of public reports. Those of a conversation that is too long were seen there in 2023 to 2026 ("Input is
+//! too long for requested model", "prompt is too long"); the others are not verified.
 
 use http::HeaderMap;
 use serde::Deserialize;

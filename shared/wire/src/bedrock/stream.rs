@@ -19,6 +19,7 @@ use crate::anthropic::response::position;
 use crate::error::DecodeError;
 use crate::event_stream::{EventStreamDecoder, Message};
 use crate::gemini::base64;
+use crate::halves;
 use crate::model::{Event, PartKind};
 use block::{Delta, What, push_delta};
 
@@ -391,5 +392,7 @@ impl Answer {
 }
 
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
+    let mended = halves::mended(payload);
+    let payload = mended.as_deref().unwrap_or(payload);
     serde_json::from_slice(payload).map_err(|error| shape(position(&error)))
 }

@@ -177,7 +177,7 @@ fn of_effort(effort: Effort, limit: Option<u64>) -> u64 {
         Effort::Minimal | Effort::Low => BUDGET_TOKENS_LOW,
         Effort::Medium => BUDGET_TOKENS_MEDIUM,
         Effort::High => BUDGET_TOKENS_HIGH,
-        Effort::XHigh => BUDGET_TOKENS_XHIGH,
+        Effort::XHigh | Effort::Max => BUDGET_TOKENS_XHIGH,
     };
     limit.map_or(budget, |limit| budget.min(limit / 2).max(1))
 }

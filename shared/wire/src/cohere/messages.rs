@@ -120,6 +120,12 @@ pub(super) fn turns<'a>(
         writer.message(message, index)?;
     }
     writer.beside_results();
+    let is_answer = |turn: &mut Turn<'_>| matches!(turn, Turn::Assistant { tool_calls, .. } if tool_calls.is_empty());
+    if writer.turns.pop_if(is_answer).is_some() {
+        let last = messages.len().saturating_sub(1);
+        let reason = "cohere goes on from no beginning of an answer";
+        writer.drops.push(format!("messages[{last}]"), reason);
+    }
     if writer.turns.is_empty() {
         return Err(cannot("messages", "nothing is said in them"));
     }

@@ -30,7 +30,9 @@ const BUDGET_MAX_PRO: u64 = 32_768;
 const BUDGET_MIN_PRO: u64 = 128;
 
 /// Fields of `generationConfig` that only Gemini has, as its own callers write them.
-pub(super) const OWN_FIELDS: [&str; 5] = [
+pub(super) const OWN_FIELDS: [&str; 7] = [
+    "responseMimeType",
+    "responseSchema",
     "responseModalities",
     "speechConfig",
     "mediaResolution",
@@ -203,8 +205,8 @@ fn thinking(
                 Effort::Minimal | Effort::Low => 1_024,
                 Effort::Medium => 8_192,
                 Effort::High => 24_576,
-                Effort::XHigh if is_pro => BUDGET_MAX_PRO,
-                Effort::XHigh => BUDGET_MAX,
+                Effort::XHigh | Effort::Max if is_pro => BUDGET_MAX_PRO,
+                Effort::XHigh | Effort::Max => BUDGET_MAX,
             };
             put(
                 &mut thinking,
@@ -249,7 +251,7 @@ fn level(effort: Effort, model: &str, drops: &mut Drops) -> &'static str {
         Effort::Medium if is_flash || names::generation(model) > LEVELS => ("medium", true),
         Effort::Medium => ("high", false),
         Effort::High => ("high", true),
-        Effort::XHigh => ("high", false),
+        Effort::XHigh | Effort::Max => ("high", false),
     };
     if !exact {
         drops.push(

@@ -339,8 +339,10 @@ pub enum Effort {
     Medium,
     /// A lot.
     High,
-    /// As much as possible.
+    /// Very much.
     XHigh,
+    /// As much as possible.
+    Max,
 }
 
 /// Log-probabilities of the answer's tokens.

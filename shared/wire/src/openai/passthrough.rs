@@ -20,6 +20,7 @@ use sluice_units::Usage;
 
 use super::{NAME, ids, usage};
 use crate::error::DecodeError;
+use crate::halves;
 use crate::model::{ChatRequest, Role};
 use crate::{Target, UpstreamRequest};
 use scan::Member;
@@ -326,6 +327,8 @@ pub fn mended(body: &Bytes) -> Bytes {
 /// # Errors
 /// [`DecodeError::Shape`] when it is not a chat completion.
 pub fn look(body: &Bytes) -> Result<Look, DecodeError> {
+    let mended = halves::mended(body);
+    let body = mended.as_deref().unwrap_or(body);
     let whole: Whole = serde_json::from_slice(body).map_err(|error| DecodeError::Shape {
         dialect: NAME,
         detail: error.to_string(),

@@ -15,6 +15,7 @@ use sluice_units::Usage;
 use super::proof::{Carried, Thought, carried};
 use super::{NAME, usage};
 use crate::error::DecodeError;
+use crate::halves;
 use crate::model::Part;
 use crate::openai::passthrough::scan;
 pub use tap::StreamTap;
@@ -147,6 +148,8 @@ pub fn look(body: &Bytes) -> Result<Look, DecodeError> {
         dialect: NAME,
         detail,
     };
+    let mended = halves::mended(body);
+    let body = mended.as_deref().unwrap_or(body);
     let whole: Whole = serde_json::from_slice(body).map_err(|error| shape(error.to_string()))?;
     if whole.outside.status.as_deref() == Some("failed") {
         return Err(shape("the response failed".to_owned()));

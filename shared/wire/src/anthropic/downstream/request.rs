@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::UNSUPPORTED;
 use super::content::{cache, content, text_or_blocks};
 use crate::Drops;
+use crate::anthropic::error::THREAD_UNSUPPORTED;
 use crate::error::Malformed;
 use crate::json::{Object, parse_object};
 use crate::model::{
@@ -38,6 +39,13 @@ pub fn decode_count_tokens(body: &[u8]) -> Result<(ChatRequest, Drops), Malforme
 }
 
 fn decode(mut object: Object) -> Result<(ChatRequest, Drops), Malformed> {
+    if object.take_object("thread")?.is_some() {
+        return Err(Malformed {
+            code: THREAD_UNSUPPORTED,
+            message: "The gateway keeps no threads. Send the whole conversation in 'messages' and leave out 'thread'.".to_owned(),
+            param: Some("thread".to_owned()),
+        });
+    }
     let mut drops = Drops::new();
     let mut request = ChatRequest {
         model: object.need_string("model")?,
@@ -184,7 +192,7 @@ fn reasoning(
     drops: &mut Drops,
 ) -> Result<Option<Reasoning>, Malformed> {
     let effort = match config {
-        Some(config) => effort(config, drops)?,
+        Some(config) => effort(config)?,
         None => None,
     };
     let thinking = object.take_object("thinking")?;
@@ -227,7 +235,7 @@ fn reasoning(
     }))
 }
 
-fn effort(config: &mut Object, drops: &mut Drops) -> Result<Option<Effort>, Malformed> {
+fn effort(config: &mut Object) -> Result<Option<Effort>, Malformed> {
     let Some(word) = config.take_string("effort")? else {
         return Ok(None);
     };
@@ -236,10 +244,7 @@ fn effort(config: &mut Object, drops: &mut Drops) -> Result<Option<Effort>, Malf
         "medium" => Effort::Medium,
         "high" => Effort::High,
         "xhigh" => Effort::XHigh,
-        "max" => {
-            drops.push("output_config.effort", "max is taken as xhigh");
-            Effort::XHigh
-        }
+        "max" => Effort::Max,
         _ => {
             let allowed = "one of 'low', 'medium', 'high', 'xhigh', 'max'";
             return Err(config.invalid("effort", allowed));

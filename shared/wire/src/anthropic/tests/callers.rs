@@ -471,3 +471,22 @@ fn a_failure_ends_the_stream() {
         json!({"type": "overloaded_error", "message": "The provider failed."})
     );
 }
+
+#[test]
+fn clients_go_on_without_a_thread() {
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [], "thread": {"type": "continue", "previous_message_id": "msg_1"}});
+    let refused = decode_request(body.to_string().as_bytes()).unwrap_err();
+    assert_eq!(refused.param.as_deref(), Some("thread"));
+    let answer = encode(&ErrorBody {
+        kind: "invalid_request_error",
+        message: &refused.message,
+        code: Some(refused.code),
+        param: None,
+        request_id: None,
+    });
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    let details = &answer["error"]["details"];
+    assert_eq!(details["error_code"], "thread_unsupported_request");
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [], "thread": null});
+    assert!(decode_request(body.to_string().as_bytes()).is_ok());
+}

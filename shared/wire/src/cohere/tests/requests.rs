@@ -346,3 +346,12 @@ fn what_must_not_be_left_out_is_refused() {
         assert_eq!(error.dialect, "cohere", "{request:?}");
     }
 }
+
+#[test]
+fn the_beginning_of_an_answer_is_named_and_left_out() {
+    let request = of(vec![says(Role::User, "hi"), says(Role::Assistant, "He")]);
+    let (written, drops) = encode_request(&request, &target()).unwrap();
+    let turns = body(&written)["messages"].clone();
+    assert_eq!(turns, json!([{"role": "user", "content": "hi"}]));
+    assert_eq!(named(&drops), ["messages[1]"]);
+}

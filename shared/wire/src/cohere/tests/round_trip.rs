@@ -151,7 +151,11 @@ proptest! {
     fn what_a_model_said_goes_back_as_it_was(answer in answer()) {
         let parts = decoded(&answer).choices.remove(0).parts;
         let request = ChatRequest {
-            messages: vec![says(Role::User, "hi"), message(Role::Assistant, parts)],
+            messages: vec![
+                says(Role::User, "hi"),
+                message(Role::Assistant, parts),
+                says(Role::User, "go on"),
+            ],
             ..ChatRequest::default()
         };
         let (upstream, drops) = encode_request(&request, &target()).unwrap();

@@ -14,6 +14,9 @@ use super::{message, schema};
 /// The most alternatives.
 const CHOICES_MAX: u64 = 8;
 
+/// An answer that is one word of several: nobody else has that.
+const ENUM: &str = "text/x.enum";
+
 /// The most stop sequences that are read; Gemini itself takes five.
 const STOPS_MAX: usize = 16;
 
@@ -54,12 +57,18 @@ pub(super) fn decode(
             top: top.and_then(|top| u32::try_from(top).ok()),
         });
     }
-    request.format = format(&mut fields)?;
+    let mut kept = Map::new();
+    let mime = fields.take_string("responseMimeType")?;
+    if mime.as_deref() == Some(ENUM) {
+        // Its schema is kept below, with what else is Gemini's own.
+        kept.insert("responseMimeType".to_owned(), ENUM.into());
+    } else {
+        request.format = format(mime.as_deref(), &mut fields)?;
+    }
     if let Some(thinking) = fields.take("thinkingConfig") {
         let thinking = message(thinking, &fields.path("thinkingConfig"))?;
         request.reasoning = Some(reasoning(thinking, drops)?);
     }
-    let mut kept = Map::new();
     for key in OWN_FIELDS {
         if let Some(value) = fields.take(key) {
             kept.insert(key.to_owned(), value);
@@ -76,11 +85,10 @@ pub(super) fn decode(
     Ok(())
 }
 
-fn format(fields: &mut Object) -> Result<Option<ResponseFormat>, Malformed> {
-    let mime = fields.take_string("responseMimeType")?;
+fn format(mime: Option<&str>, fields: &mut Object) -> Result<Option<ResponseFormat>, Malformed> {
     let lowered = fields.take("responseSchema").map(schema::raise);
     let written = fields.take("responseJsonSchema");
-    match (mime.as_deref(), written.or(lowered)) {
+    match (mime, written.or(lowered)) {
         (Some("application/json"), Some(mut schema)) => {
             let name = schema
                 .get("title")

@@ -1,5 +1,7 @@
 //! A caller's `systemInstruction` and `contents`.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use serde_json::Value;
 
 use crate::Drops;
@@ -20,9 +22,10 @@ pub(super) fn decode(
     messages: &mut Vec<Message>,
     drops: &mut Drops,
 ) -> Result<(), Malformed> {
+    let mut calls = Calls::default();
     if let Some(system) = fields.take("systemInstruction") {
         let path = fields.path("systemInstruction");
-        let mut turn = Turn::new(Role::System, messages, drops);
+        let mut turn = Turn::new(Role::System, messages, drops, &mut calls);
         match system {
             Value::String(text) => turn.push(Role::System, Part::text(text)),
             content => turn.content(message(content, &path)?)?,
@@ -46,9 +49,49 @@ pub(super) fn decode(
             Some("system") => Role::System,
             Some(_) => return Err(content.invalid("role", "user or model")),
         };
-        Turn::new(role, messages, drops).content(content)?;
+        Turn::new(role, messages, drops, &mut calls).content(content)?;
     }
     Ok(())
+}
+
+/// The calls so far. Google's own client leaves the identifier out of a result that it makes by itself: such a result
+/// is that of the first call of its name that has none.
+#[derive(Debug, Default)]
+struct Calls {
+    /// The identifiers by name, in order.
+    waiting: BTreeMap<String, VecDeque<String>>,
+    /// Identifiers that have their result.
+    answered: BTreeSet<String>,
+}
+
+impl Calls {
+    fn note(&mut self, part: &mut Part) {
+        match part {
+            Part::ToolCall { id, name, .. } => {
+                let waiting = self.waiting.entry(name.clone()).or_default();
+                waiting.push_back(id.clone());
+            }
+            Part::ToolResult {
+                id,
+                name: Some(name),
+                ..
+            } if id.is_empty() => {
+                let Some(waiting) = self.waiting.get_mut(name.as_str()) else {
+                    return;
+                };
+                while let Some(next) = waiting.pop_front() {
+                    if !self.answered.contains(&next) {
+                        *id = next;
+                        return;
+                    }
+                }
+            }
+            Part::ToolResult { id, .. } => {
+                self.answered.insert(id.clone());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// One content, spread over as many messages as it has speakers in the neutral model.
@@ -57,15 +100,22 @@ struct Turn<'a> {
     is_open: bool,
     messages: &'a mut Vec<Message>,
     drops: &'a mut Drops,
+    calls: &'a mut Calls,
 }
 
 impl<'a> Turn<'a> {
-    const fn new(role: Role, messages: &'a mut Vec<Message>, drops: &'a mut Drops) -> Self {
+    const fn new(
+        role: Role,
+        messages: &'a mut Vec<Message>,
+        drops: &'a mut Drops,
+        calls: &'a mut Calls,
+    ) -> Self {
         Self {
             role,
             is_open: false,
             messages,
             drops,
+            calls,
         }
     }
 
@@ -95,8 +145,15 @@ impl<'a> Turn<'a> {
             Some(other) => return Err(content.wrong("parts", "an array", &other)),
             None => Vec::new(),
         };
+        let mut read = Vec::with_capacity(parts.len());
         for (index, part) in parts.into_iter().enumerate() {
-            self.part(message(part, &format!("{list}[{index}]"))?)?;
+            read.push(message(part, &format!("{list}[{index}]"))?);
+        }
+        // Results come first, whatever they were said beside: other dialects let nothing stand before them.
+        let is_result = |part: &Object| part.left().any(|key| key == "functionResponse");
+        read.sort_by_key(|part| !is_result(part));
+        for part in read {
+            self.part(part)?;
         }
         note_left(&content, self.drops);
         Ok(())
@@ -118,11 +175,13 @@ impl<'a> Turn<'a> {
             self.push(role, media);
         } else if let Some(call) = part.take("functionCall") {
             let call = message(call, &part.path("functionCall"))?;
-            let call = call_part(call, signature, self.drops)?;
+            let mut call = call_part(call, signature, self.drops)?;
+            self.calls.note(&mut call);
             self.push(Role::Assistant, call);
         } else if let Some(result) = part.take("functionResponse") {
             let result = message(result, &part.path("functionResponse"))?;
-            let result = result_part(result, self.drops)?;
+            let mut result = result_part(result, self.drops)?;
+            self.calls.note(&mut result);
             self.push(Role::Tool, result);
         } else if [
             "executableCode",

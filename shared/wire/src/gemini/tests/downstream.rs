@@ -635,3 +635,57 @@ fn answers_come_there_and_back() {
         }
     });
 }
+
+#[test]
+fn one_word_of_several_is_for_gemini_alone() {
+    let config =
+        r#"{"responseMimeType":"text/x.enum","responseSchema":{"type":"STRING","enum":["A","B"]}}"#;
+    let body =
+        format!(r#"{{"contents":[{{"parts":[{{"text":"?"}}]}}],"generationConfig":{config}}}"#);
+    let (mut request, drops) = decode_request("m", false, body.as_bytes()).unwrap();
+    assert!(drops.is_empty() && request.format.is_none());
+    let target = Target {
+        model: "gemini-2.5-flash".to_owned(),
+        ..Target::default()
+    };
+    let (written, _) = encode_request(&request, &target).unwrap();
+    let written: Value = serde_json::from_slice(&written.body).unwrap();
+    let config: Value = serde_json::from_str(config).unwrap();
+    assert_eq!(written["generationConfig"], config);
+    let left = crate::Downstream::GenerateContent(Framing::Sse).leave(&mut request);
+    assert_eq!(left.unwrap().as_slice()[0].field, "generationConfig");
+}
+
+#[test]
+fn a_result_without_an_identifier_is_that_of_the_first_call_of_its_name() {
+    let call = |id: &str, name: &str| json!({"functionCall": {"id": id, "name": name, "args": {}}});
+    let result = |id: &str, name: &str, said: &str| {
+        let mut result = json!({"name": name, "response": {"result": said}});
+        if !id.is_empty() {
+            result["id"] = id.into();
+        }
+        json!({"functionResponse": result})
+    };
+    let body = json!({"contents": [
+        {"role": "user", "parts": [{"text": "?"}]},
+        {"role": "model", "parts": [call("a1", "a"), call("b1", "b"), call("a2", "a"), call("a3", "a")]},
+        {"role": "user", "parts": [{"text": "Look:"}, result("", "b", "1"), result("a2", "a", "2"), result("", "a", "3"), result("", "a", "4"), result("", "c", "5")]},
+    ]});
+    let (request, _) = decode_request("m", false, body.to_string().as_bytes()).unwrap();
+    let ids: Vec<_> = request
+        .messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .filter_map(|part| match part {
+            Part::ToolResult { id, .. } => Some(id.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(ids, ["b1", "a2", "a1", "a3", ""]);
+    let last = request.messages.last().unwrap();
+    assert_eq!(
+        (last.role, last.parts.len()),
+        (Role::User, 1),
+        "results come first"
+    );
+}

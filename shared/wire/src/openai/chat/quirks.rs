@@ -85,6 +85,7 @@ pub(super) fn apply(
     if target.assistant_prefix
         && request.messages.last().is_some_and(is_assistant)
         && let Some(Value::Object(last)) = messages.and_then(|messages| messages.last_mut())
+        && last.get("role") == Some(&"assistant".into())
     {
         last.insert("prefix".to_owned(), true.into());
     }

@@ -15,13 +15,14 @@ pub(crate) const TOOLS_MAX: usize = 1_024;
 /// The longest name of a function or schema, in characters. OpenAI takes 64, Anthropic 128.
 const NAME_CHARS_MAX: usize = 128;
 
-const EFFORTS: [(&str, Effort); 6] = [
+const EFFORTS: [(&str, Effort); 7] = [
     ("none", Effort::None),
     ("minimal", Effort::Minimal),
     ("low", Effort::Low),
     ("medium", Effort::Medium),
     ("high", Effort::High),
     ("xhigh", Effort::XHigh),
+    ("max", Effort::Max),
 ];
 
 /// The word for an effort.
@@ -58,7 +59,7 @@ pub(super) fn decode(
     for (at, item) in tools.into_iter().flatten().enumerate() {
         out.extend(tool(item, &format!("tools[{at}]"), drops)?);
     }
-    let choice = tool_choice(fields, drops)?;
+    let choice = tool_choice(fields, &mut out, drops)?;
     Ok((out, choice))
 }
 
@@ -157,7 +158,40 @@ fn function_call(fields: &mut Object) -> Result<Option<ToolChoice>, Malformed> {
     }
 }
 
-fn tool_choice(fields: &mut Object, drops: &mut Drops) -> Result<Option<ToolChoice>, Malformed> {
+/// Leaves no tools but those that may be called: "one of these" is "any" among these.
+pub(crate) fn only_allowed(
+    allowed: &mut Object,
+    tools: &mut Vec<Tool>,
+    drops: &mut Drops,
+) -> Result<(), Malformed> {
+    let path = allowed.path("tools");
+    let mut names = Vec::new();
+    for (at, item) in fault::take_array(allowed, "tools", TOOLS_MAX)?
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let mut item = Object::new(item, &format!("{path}[{at}]"))?;
+        // Chat Completions' form, or Responses'.
+        let named = match item.take_object("function")? {
+            Some(mut function) => function.take_string("name")?,
+            None => item.take_string("name")?,
+        };
+        names.extend(named);
+    }
+    if tools.iter().any(|tool| names.contains(&tool.name)) {
+        tools.retain(|tool| names.contains(&tool.name));
+    } else {
+        drops.push(path, "all tools are allowed");
+    }
+    Ok(())
+}
+
+fn tool_choice(
+    fields: &mut Object,
+    tools: &mut Vec<Tool>,
+    drops: &mut Drops,
+) -> Result<Option<ToolChoice>, Malformed> {
     match fields.take("tool_choice") {
         None => Ok(None),
         Some(Value::String(word)) => choice_word(&word, fields.path("tool_choice")).map(Some),
@@ -179,7 +213,7 @@ fn tool_choice(fields: &mut Object, drops: &mut Drops) -> Result<Option<ToolChoi
                         .take_object("allowed_tools")?
                         .ok_or_else(|| choice.missing("allowed_tools"))?;
                     let mode = allowed.need_string("mode")?;
-                    drops.push("tool_choice.allowed_tools.tools", "all tools are allowed");
+                    only_allowed(&mut allowed, tools, drops)?;
                     choice_word(&mode, allowed.path("mode")).map(Some)
                 }
                 "custom" => {

@@ -33,7 +33,7 @@ pub fn encode_request(
     put(&mut body, "model", Some(target.model.as_str()));
     let messages = write_message::encode_all(&request.messages, target, &mut drops)?;
     put(&mut body, "messages", Some(Value::Array(messages)));
-    tools(request, &mut body, &mut drops);
+    tools(request, target, &mut body, &mut drops);
     let limit = if target.max_completion_tokens {
         "max_completion_tokens"
     } else {
@@ -86,7 +86,7 @@ pub(crate) fn put(body: &mut Map<String, Value>, key: &str, value: Option<impl I
     }
 }
 
-fn tools(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mut Drops) {
+fn tools(request: &ChatRequest, target: &Target, body: &mut Map<String, Value>, drops: &mut Drops) {
     if request.tools.is_empty() {
         // OpenAI refuses a choice among no tools, and what cannot be called need not be forbidden.
         if !matches!(
@@ -97,7 +97,8 @@ fn tools(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mut Drops
         }
         return;
     }
-    let tools: Vec<Value> = request.tools.iter().map(tool).collect();
+    let tools = request.tools.iter().map(|each| tool(each, target));
+    let tools: Vec<Value> = tools.collect();
     if request.tools.iter().any(|tool| tool.cache.is_some()) {
         drops.push("tools[].cache_control", "openai caches by itself");
     }
@@ -110,11 +111,14 @@ fn tools(request: &ChatRequest, body: &mut Map<String, Value>, drops: &mut Drops
     put(body, "parallel_tool_calls", request.parallel_tool_calls);
 }
 
-fn tool(tool: &Tool) -> Value {
+fn tool(tool: &Tool, target: &Target) -> Value {
     let mut function = Map::new();
     put(&mut function, "name", Some(legal(&tool.name)));
     put(&mut function, "description", tool.description.as_deref());
-    put(&mut function, "parameters", tool.parameters.clone());
+    let needed = || json!({"type": "object", "properties": {}});
+    let parameters = tool.parameters.clone();
+    let parameters = parameters.or_else(|| target.strict_fields.then(needed));
+    put(&mut function, "parameters", parameters);
     put(&mut function, "strict", tool.strict);
     json!({"type": "function", "function": function})
 }
@@ -145,8 +149,8 @@ pub(crate) fn reasoning(
     if reasoning.include == Some(true) {
         drops.push("reasoning.include", "openai does not say what it thinks");
     }
-    if reasoning.effort.is_some() {
-        return reasoning.effort;
+    if let Some(effort) = reasoning.effort {
+        return Some(known(effort, target, drops));
     }
     let budget = reasoning.budget_tokens?;
     if budget == 0 {
@@ -158,6 +162,20 @@ pub(crate) fn reasoning(
         budget if budget <= MEDIUM_TOKENS_MAX => Effort::Medium,
         _ => Effort::High,
     })
+}
+
+/// The nearest effort that the provider has a word for: Mistral has four.
+fn known(effort: Effort, target: &Target, drops: &mut Drops) -> Effort {
+    let nearest = match effort {
+        Effort::Minimal => Effort::Low,
+        Effort::XHigh | Effort::Max => Effort::High,
+        other => other,
+    };
+    if !target.strict_fields || nearest == effort {
+        return effort;
+    }
+    drops.push("reasoning_effort", "sent as the nearest one");
+    nearest
 }
 
 fn sampling(

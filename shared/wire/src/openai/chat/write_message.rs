@@ -1,6 +1,7 @@
 //! The messages of a request for a provider.
 //!
-//! One neutral turn may become several messages: each tool result is a message of its own, and comes first.
+//! One neutral turn may become several messages: each tool result is a message of its own, and comes first. What a tool
+//! showed beside text is the user's, behind all results: nothing may stand between those of one turn.
 
 use std::collections::VecDeque;
 
@@ -15,10 +16,15 @@ use crate::openai::NAME;
 use crate::openai::ids;
 use crate::{Drops, Target};
 
+/// What the model says between results and what it is told next, where a provider lets nobody else speak (Mistral).
+const BETWEEN: &str = "I have read the results.";
+
 struct Writer<'a> {
     target: &'a Target,
     drops: &'a mut Drops,
     messages: Vec<Value>,
+    /// What tools showed beside text, until all results of the turn are said.
+    shown: Vec<Value>,
     /// Calls whose identifiers were made up: name and identifier, in order.
     made_up: VecDeque<(String, String)>,
 }
@@ -33,16 +39,24 @@ pub(super) fn encode_all(
         target,
         drops,
         messages: Vec::with_capacity(messages.len()),
+        shown: Vec::new(),
         made_up: VecDeque::new(),
     };
     for (at, message) in messages.iter().enumerate() {
         writer.message(message, at)?;
     }
+    writer.show();
     Ok(writer.messages)
 }
 
 impl Writer<'_> {
     fn message(&mut self, message: &Message, at: usize) -> Result<(), EncodeError> {
+        let is_result = |part: &Part| matches!(part, Part::ToolResult { .. });
+        let has_results = message.parts.iter().any(is_result);
+        // The user's next turn takes what was shown with it.
+        if !has_results && message.role != Role::User {
+            self.show();
+        }
         if message.role == Role::Assistant {
             return self.assistant(message, at);
         }
@@ -62,12 +76,12 @@ impl Writer<'_> {
                 }
                 self.note_cache(*cache, at);
                 let id = self.result_id(id, name.as_deref());
-                self.tool_result(&id, parts, at, &mut rest)?;
+                self.tool_result(&id, parts, at)?;
             } else {
                 rest.push(self.part(part, at)?);
             }
         }
-        if rest.is_empty() && message.role == Role::Tool {
+        if rest.is_empty() && (message.role == Role::Tool || has_results) {
             return Ok(());
         }
         let role = match message.role {
@@ -76,15 +90,39 @@ impl Writer<'_> {
             // What a tool showed beside text.
             Role::User | Role::Tool | Role::Assistant => "user",
         };
-        let results_only = !message.parts.is_empty() && rest.is_empty();
-        if !results_only {
-            let content = content(rest);
-            self.push(role, message.name.as_deref(), vec![("content", content)]);
-        }
+        rest.splice(0..0, std::mem::take(&mut self.shown));
+        let name = self.name(message, at);
+        self.push(role, name, vec![("content", content(rest))]);
         Ok(())
     }
 
+    /// Says what tools have shown beside text.
+    fn show(&mut self) {
+        let shown = std::mem::take(&mut self.shown);
+        if !shown.is_empty() {
+            self.push("user", None, vec![("content", Value::Array(shown))]);
+        }
+    }
+
+    /// Who speaks, where the provider wants to know.
+    fn name<'m>(&mut self, message: &'m Message, at: usize) -> Option<&'m str> {
+        let name = message.name.as_deref()?;
+        if self.target.strict_fields {
+            let field = format!("messages[{at}].name");
+            self.drops
+                .push(field, "the provider knows no names of speakers");
+            return None;
+        }
+        Some(name)
+    }
+
     fn push(&mut self, role: &str, name: Option<&str>, fields: Vec<(&str, Value)>) {
+        let last = self.messages.last().and_then(|last| last.get("role"));
+        let is_asking = role == "user" || role == "system";
+        if self.target.strict_fields && is_asking && last == Some(&"tool".into()) {
+            let between = json!({"role": "assistant", "content": BETWEEN});
+            self.messages.push(between);
+        }
         let mut message = Map::new();
         message.insert("role".to_owned(), role.into());
         if let Some(name) = name {
@@ -96,13 +134,7 @@ impl Writer<'_> {
         self.messages.push(Value::Object(message));
     }
 
-    fn tool_result(
-        &mut self,
-        id: &str,
-        parts: &[Part],
-        at: usize,
-        rest: &mut Vec<Value>,
-    ) -> Result<(), EncodeError> {
+    fn tool_result(&mut self, id: &str, parts: &[Part], at: usize) -> Result<(), EncodeError> {
         let mut texts = Vec::new();
         for part in parts {
             let written = self.part(part, at)?;
@@ -114,7 +146,7 @@ impl Writer<'_> {
                     field,
                     "openai's tools return text; the rest is sent as the user's",
                 );
-                rest.push(written);
+                self.shown.push(written);
             }
         }
         let fields = vec![("tool_call_id", id.into()), ("content", content(texts))];
@@ -171,8 +203,16 @@ impl Writer<'_> {
         if !calls.is_empty() {
             fields.push(("tool_calls", Value::Array(calls)));
         }
+        if self.target.strict_fields && is_nothing(&fields) {
+            self.drops.push(
+                format!("messages[{at}]"),
+                "the provider takes no empty turn",
+            );
+            return Ok(());
+        }
         if !self.goes_on(&mut fields) {
-            self.push("assistant", message.name.as_deref(), fields);
+            let name = self.name(message, at);
+            self.push("assistant", name, fields);
         }
         Ok(())
     }
@@ -291,7 +331,7 @@ impl Writer<'_> {
                 (cache, json!({"type": "image_url", "image_url": image}))
             }
             Part::Audio { source, cache } => {
-                let Some(audio) = audio(source) else {
+                let Some(audio) = audio(source, self.target) else {
                     return refuse("sound goes inline, as wav or mp3");
                 };
                 (cache, json!({"type": "input_audio", "input_audio": audio}))
@@ -324,6 +364,11 @@ impl Writer<'_> {
             self.drops.push(field, "openai caches by itself");
         }
     }
+}
+
+/// Neither words nor calls.
+fn is_nothing(fields: &[(&str, Value)]) -> bool {
+    matches!(fields, [("content", Value::String(text))] if text.is_empty())
 }
 
 /// Thoughts with a proof that only their maker can check.
@@ -378,7 +423,7 @@ pub(crate) fn is_web(url: &str) -> bool {
         .any(|scheme| url.starts_with(scheme))
 }
 
-fn audio(source: &Source) -> Option<Value> {
+fn audio(source: &Source, target: &Target) -> Option<Value> {
     let Source::Base64 { media_type, data } = source else {
         return None;
     };
@@ -387,12 +432,19 @@ fn audio(source: &Source) -> Option<Value> {
         "audio/mp3" | "audio/mpeg" => "mp3",
         _ => return None,
     };
+    if target.strict_fields {
+        // Mistral hears what it is.
+        return Some(data.as_str().into());
+    }
     Some(json!({"data": data, "format": format}))
 }
 
 /// A file. `None`: OpenAI itself takes none by its address, as some compatible providers do.
 fn document(source: &Source, name: Option<&str>, target: &Target) -> Option<Value> {
     let mut file = Map::new();
+    if target.strict_fields {
+        return mistral_document(source, name);
+    }
     match source {
         Source::Url(url) if target.max_completion_tokens || !is_web(url) => return None,
         // A text is not taken as a file: it goes as one, under its name.
@@ -412,4 +464,18 @@ fn document(source: &Source, name: Option<&str>, target: &Target) -> Option<Valu
         file.insert("filename".to_owned(), name.into());
     }
     Some(json!({"type": "file", "file": file}))
+}
+
+/// Mistral's own parts: an address, inline too, or a file that it keeps.
+fn mistral_document(source: &Source, name: Option<&str>) -> Option<Value> {
+    let url = match source {
+        Source::Text(text) => return Some(json!({"type": "text", "text": titled(name, text)})),
+        Source::FileId(id) => return Some(json!({"type": "file", "file_id": id})),
+        Source::Url(_) | Source::Base64 { .. } => address(source)?,
+    };
+    let mut part = json!({"type": "document_url", "document_url": url});
+    if let (Some(name), Some(fields)) = (name, part.as_object_mut()) {
+        fields.insert("document_name".to_owned(), name.into());
+    }
+    Some(part)
 }

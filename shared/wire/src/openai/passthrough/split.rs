@@ -4,6 +4,7 @@
 //! Knows nothing of what the events say.
 
 use crate::error::DecodeError;
+use crate::halves;
 use crate::sse::{self, EVENT_BYTES_MAX};
 
 /// Splits bytes into whole events and forwards those that it is told to.
@@ -132,11 +133,16 @@ impl Splitter {
             self.data
                 .extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
         }
-        let forward = look(self.data.trim_ascii())?;
+        let mended = halves::mended(&self.data);
+        let data = mended.as_deref().unwrap_or(&self.data);
+        let forward = look(data.trim_ascii())?;
         self.held_back = matches!(forward, Forward::Not);
         match forward {
             Forward::As => out.extend_from_slice(event),
             Forward::Not => {}
+            Forward::With(data) if mended.is_some() => {
+                sse::write_event(out, None, &halves::restored(&data));
+            }
             Forward::With(data) => sse::write_event(out, None, &data),
         }
         Ok(())

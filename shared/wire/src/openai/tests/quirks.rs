@@ -171,6 +171,52 @@ fn mistral_gets_its_own_words() {
 }
 
 #[test]
+fn mistral_gets_what_it_asks_for_beyond_openai() {
+    let part = |kind: &str, value: Value| json!({"type": kind, kind: value});
+    let pdf = "data:application/pdf;base64,JVBERi0=";
+    let call = json!({"id": "PO2sD0KPX", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let (body, dropped) = written(
+        &json!({"reasoning_effort": "max", "tools": [{"type": "function", "function": {"name": "f"}}], "messages": [
+            {"role": "user", "name": "ann", "content": [
+                part("file", json!({"filename": "a.pdf", "file_data": pdf})),
+                part("file", json!({"file_id": "file-1"})),
+                part("input_audio", json!({"data": "UklGRg==", "format": "wav"})),
+            ]},
+            {"role": "assistant", "content": ""},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "PO2sD0KPX", "content": "1"},
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "So?"},
+        ]}),
+        &mistral(),
+    );
+    assert_eq!(
+        body["messages"],
+        json!([
+            {"role": "user", "content": [
+                {"type": "document_url", "document_url": pdf, "document_name": "a.pdf"},
+                {"type": "file", "file_id": "file-1"},
+                {"type": "input_audio", "input_audio": "UklGRg=="},
+            ]},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "PO2sD0KPX", "content": "1"},
+            {"role": "assistant", "content": "I have read the results."},
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "So?"},
+        ])
+    );
+    assert_eq!(
+        body["tools"][0]["function"]["parameters"],
+        json!({"type": "object", "properties": {}})
+    );
+    assert_eq!(body["reasoning_effort"], "high");
+    assert_eq!(
+        dropped,
+        ["messages[0].name", "messages[1]", "reasoning_effort"]
+    );
+}
+
+#[test]
 fn a_schema_stands_among_the_instructions_where_it_cannot_be_promised() {
     let target = Target {
         json_schema: false,

@@ -310,3 +310,79 @@ fn vectors_are_written_as_the_caller_asked() {
         );
     }
 }
+
+#[test]
+fn nothing_stands_between_the_results_of_one_turn() {
+    let picture = Part::Image {
+        source: Source::Url("https://example.com/a.png".to_owned()),
+        detail: None,
+        cache: None,
+    };
+    let result = |id: &str, parts: Vec<Part>| Message {
+        role: Role::Tool,
+        parts: vec![Part::ToolResult {
+            id: id.to_owned(),
+            name: None,
+            parts,
+            is_error: false,
+            cache: None,
+        }],
+        name: None,
+    };
+    let user = Message {
+        role: Role::User,
+        parts: vec![Part::text("So?".to_owned())],
+        name: None,
+    };
+    let shown = json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}});
+    let results = [
+        result("b", vec![picture, Part::text("2".to_owned())]),
+        result("a", vec![Part::text("1".to_owned())]),
+    ];
+    for (last, expected) in [
+        (None, json!([shown])),
+        (Some(user), json!([shown, {"type": "text", "text": "So?"}])),
+    ] {
+        let request = crate::model::ChatRequest {
+            messages: results.iter().cloned().chain(last).collect(),
+            ..Default::default()
+        };
+        let (written, _) = chat::encode_request(&request, &Target::default()).unwrap();
+        let written: Value = serde_json::from_slice(&written.body).unwrap();
+        assert_eq!(
+            written["messages"],
+            json!([
+                {"role": "tool", "tool_call_id": "b", "content": "2"},
+                {"role": "tool", "tool_call_id": "a", "content": "1"},
+                {"role": "user", "content": expected},
+            ])
+        );
+    }
+}
+
+#[test]
+fn only_the_tools_that_may_be_called_are_offered() {
+    let tools = json!([
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "function", "function": {"name": "g"}},
+    ]);
+    for (names, left, lost) in [(vec!["g"], vec!["g"], 0), (vec!["h"], vec!["f", "g"], 1)] {
+        let allowed: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"type": "function", "function": {"name": name}}))
+            .collect();
+        let choice = json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": allowed}});
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "Hi."}], "tools": tools, "tool_choice": choice});
+        let (request, drops) = chat::decode_request(body.to_string().as_bytes()).unwrap();
+        let offered: Vec<_> = request
+            .tools
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .collect();
+        assert_eq!((offered, drops.as_slice().len()), (left, lost));
+        assert_eq!(
+            request.tool_choice,
+            Some(crate::model::ToolChoice::Required)
+        );
+    }
+}

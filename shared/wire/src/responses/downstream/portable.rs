@@ -53,11 +53,6 @@ pub fn for_other_dialects(request: &mut ChatRequest) -> Result<Drops, Malformed>
             return Err(refused(STATE, field.to_owned(), message.to_owned()));
         }
     }
-    if request.extra.get("background") == Some(&Value::Bool(true)) {
-        let message = "The model's provider answers at once only. Leave out 'background'.";
-        let field = "background".to_owned();
-        return Err(refused("unsupported_parameter", field, message.to_owned()));
-    }
     let mut drops = Drops::new();
     for native in natives(&request.extra, "input") {
         if !native.is_reasoning() {

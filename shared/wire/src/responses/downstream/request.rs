@@ -144,5 +144,12 @@ fn check_kept(fields: &mut Object, kept: &mut Map<String, Value>) -> Result<(), 
         let flag = fields.take_bool(key)?;
         kept.extend(flag.map(|flag| (key.to_owned(), Value::Bool(flag))));
     }
+    if kept.get("background") == Some(&Value::Bool(true)) {
+        return Err(Malformed {
+            code: "unsupported_parameter",
+            message: "An answer in the background could neither be fetched nor be counted. Leave out 'background'.".to_owned(),
+            param: Some("background".to_owned()),
+        });
+    }
     Ok(())
 }

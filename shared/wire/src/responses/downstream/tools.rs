@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::Drops;
 use crate::error::Malformed;
 use crate::json::Object;
-use crate::model::{Effort, Reasoning, ResponseFormat, Tool, ToolChoice};
+use crate::model::{Reasoning, ResponseFormat, Tool, ToolChoice};
 use crate::openai::chat::message::note_left;
 use crate::openai::chat::part::cache_mark;
-use crate::openai::chat::tools::{TOOLS_MAX, choice_word, effort, name};
+use crate::openai::chat::tools::{TOOLS_MAX, choice_word, effort, name, only_allowed};
 use crate::openai::fault;
 
 /// What was read.
@@ -70,7 +70,7 @@ fn choice(value: Value, out: &mut Tools, drops: &mut Drops) -> Result<(), Malfor
         }
         "allowed_tools" => {
             let mode = choice.need_string("mode")?;
-            drops.push("tool_choice.tools", "all tools are allowed");
+            only_allowed(&mut choice, &mut out.functions, drops)?;
             out.choice = Some(choice_word(&mode, choice.path("mode"))?);
         }
         _ => out.native_choice = Some(value),
@@ -133,16 +133,7 @@ pub(super) fn reasoning(
     let Some(mut reasoning) = fields.take_object("reasoning")? else {
         return Ok(None);
     };
-    let word = reasoning.take_string("effort")?;
-    let effort = if word.as_deref() == Some("max") {
-        drops.push("reasoning.effort", "max is taken as xhigh");
-        Some(Effort::XHigh)
-    } else {
-        let mut only = Map::new();
-        only.extend(word.map(|word| ("effort".to_owned(), Value::String(word))));
-        let path = fields.path("reasoning");
-        effort(&mut Object::new(Value::Object(only), &path)?, "effort")?
-    };
+    let effort = effort(&mut reasoning, "effort")?;
     let old = reasoning.take_string("generate_summary")?;
     let summary = reasoning.take_string("summary")?.or(old);
     match summary.as_deref() {

@@ -48,6 +48,7 @@ include[0] invalid_type {"include": [1]}
 store invalid_type {"store": "yes"}
 previous_response_id invalid_type {"previous_response_id": 1}
 stream_options invalid_value {"stream_options": {}}
+background unsupported_parameter {"background": true}
 text.verbosity invalid_value {"text": {"verbosity": "loud"}}
 text.format.type invalid_value {"text": {"format": {"type": "xml"}}}
 reasoning.effort invalid_value {"reasoning": {"effort": "some"}}
@@ -151,11 +152,6 @@ fn what_only_the_provider_has_goes_nowhere_else() {
             json!({"tool_choice": {"type": "file_search"}}),
             tool,
             "tool_choice",
-        ),
-        (
-            json!({"background": true}),
-            "unsupported_parameter",
-            "background",
         ),
     ] {
         let fault = portable(fields.clone()).unwrap_err();
