@@ -8,23 +8,25 @@ use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
-use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
-use sluice_units::{LedgerId, RequestId, Span, Timestamp};
+use sluice_machines::registry::{Command, Reply};
+use sluice_units::{RequestId, Span, Timestamp};
 
 use crate::borders::Borders;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, Version};
+use crate::economy::{self, Key, LEDGER_REGIONS, ORGS, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
-use crate::judge::{Judge, News, Verdict};
+use crate::judge::{News, Verdict};
 use crate::ledger::LedgerObject;
 use crate::network::Region;
 use crate::provider::CallFact;
 use crate::registry::Registry;
 use crate::rng::Rng;
 
+mod founding;
+mod homes;
 mod settled;
 
 /// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
@@ -199,43 +201,6 @@ impl World {
         world
     }
 
-    /// The first isolates, the first keys.
-    fn settle_in(self: &Rc<Self>) {
-        self.fill(self.rng.between(3, 9) as usize);
-        // An old registry, which has forgotten its first changes.
-        if self.rng.chance(125_000) {
-            for number in 0..CHANGES_MAX as usize + 100 {
-                let number = economy::KEYS_MAX + number;
-                let key = Key::new(&self.rng, number, self.now());
-                let key = Box::new(key.record);
-                while self
-                    .registry
-                    .call(
-                        self,
-                        &Command::CreateKey {
-                            key: key.clone(),
-                            by: Actor::default(),
-                        },
-                    )
-                    .is_err()
-                {}
-            }
-        }
-        for number in 0..economy::KEYS {
-            let key = Key::new(&self.rng, number, self.now());
-            let command = Command::CreateKey {
-                key: Box::new(key.record.clone()),
-                by: Actor::default(),
-            };
-            self.holders.borrow_mut().push(Holder {
-                key,
-                revoked_at: None,
-            });
-            // Before the weather: the database does not refuse yet.
-            while self.registry.call(self, &command).is_err() {}
-        }
-    }
-
     /// Starts isolates until there are so many.
     pub(crate) fn fill(&self, count: usize) {
         let there = self.places.borrow().len();
@@ -286,58 +251,6 @@ impl World {
     /// A time that is as long as this one on average.
     pub(crate) fn around(&self, every_ms: i64) -> Span {
         Span::from_micros(self.rng.between(0, every_ms * 2_000))
-    }
-
-    pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
-        let org = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
-        let name = ledger.region().as_str();
-        let region = LEDGER_REGIONS.iter().position(|region| *region == name)?;
-        self.of_org(org).nth(region).map(Rc::clone)
-    }
-
-    /// The ledgers of an organisation, one for each region.
-    pub(crate) fn of_org(&self, org: usize) -> impl Iterator<Item = &Rc<LedgerObject>> {
-        self.ledgers.iter().filter(move |ledger| ledger.org == org)
-    }
-
-    /// The ledger that those of an organisation's other regions lease from.
-    pub(crate) fn home(&self, org: usize) -> Option<&Rc<LedgerObject>> {
-        self.of_org(org).nth(HOME)
-    }
-
-    /// All that an organisation's ledgers have charged and reserved is known at its home, or held there.
-    pub(crate) fn is_within(&self, org: usize) {
-        let Some(home) = self.home(org).filter(|_| self.has_homes) else {
-            return;
-        };
-        let judges: Vec<_> = self
-            .of_org(org)
-            .filter(|ledger| ledger.region != HOME)
-            .map(|ledger| ledger.judge.borrow())
-            .collect();
-        let below: Vec<&Judge> = judges.iter().map(|judge| &**judge).collect();
-        let verdict = home.judge.borrow().covers(&below);
-        drop(judges);
-        self.require(verdict);
-    }
-
-    /// All is told: what the home has charged is what its own records and the other ledgers' say.
-    pub(crate) fn is_told(&self, org: usize) {
-        let Some(home) = self.home(org).filter(|_| self.has_homes) else {
-            return;
-        };
-        let spent: i64 = self
-            .of_org(org)
-            .map(|ledger| ledger.judge.borrow().charged())
-            .sum();
-        let total = home.judge.borrow().spent_total();
-        self.require(if spent == total {
-            Ok(())
-        } else {
-            Err(format!(
-                "the records of organisation {org} say {spent}, its home {total}"
-            ))
-        });
     }
 
     /// Writes a line into the log, if there is one.

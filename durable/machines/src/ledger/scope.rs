@@ -12,17 +12,19 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::gauge::Gauge;
-use super::parent::{POOL_GRACE, Used};
+use super::parent::Used;
 use super::rows::Reservation;
 use super::window::Counter;
 use crate::events::{Crossing, EventKind};
-use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
+use crate::limit::{Amount, Meter, Period, Rule, UtcOffset};
 use crate::rows::V1;
+
+mod lent;
+
+use lent::{Leased, Lent};
 
 /// How many windows and rates a scope's row remembers beside those that the present rules name.
 const IDLE_MAX: usize = 8;
-/// When to look again for what a child ledger should have given back by now.
-const LENT_SOON: Span = Span::from_seconds(1);
 
 /// A budget period at one scope: its ordinal, when its first admission was, spent, reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,14 +65,6 @@ fn ordinal(period: Period, at: Timestamp, offset: UtcOffset) -> i64 {
 /// A budget that was named last, and the line that it has crossed in its period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Watched(Period, NanoUsd, Option<EventKind>);
-
-/// What is leased until some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Leased(Timestamp, Slice);
-
-/// What a child ledger holds, until it is free again: what it may still draw, and what it has drawn and not settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Lent(Timestamp, Slice, Slice);
 
 /// All that is known of one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,83 +176,6 @@ impl ScopeRow {
         let at = self.at;
         self.leased.retain(|leased| leased.0 > at);
         self.lent.retain(|lent| lent.0 > at);
-    }
-
-    /// What is leased at `at`, to isolates and to child ledgers.
-    pub(super) fn leased(&self, at: Timestamp) -> Slice {
-        let leased = self.leased.iter().map(|leased| (leased.0, leased.1));
-        let lent = self.lent.iter().map(|lent| (lent.0, lent.1));
-        leased
-            .chain(lent)
-            .filter(|(until, _)| *until > at)
-            .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
-    }
-
-    /// What child ledgers have drawn and not settled.
-    pub(super) fn open_below(&self, at: Timestamp) -> Slice {
-        self.lent
-            .iter()
-            .filter(|lent| lent.0 > at)
-            .fold(Slice::NONE, |sum, lent| sum.plus(lent.2))
-    }
-
-    /// When the first of what is leased ends.
-    pub(super) fn lease_ends(&self, at: Timestamp) -> Option<Timestamp> {
-        self.ends(at).min()
-    }
-
-    pub(super) fn ends(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let leased = self.leased.iter().map(|leased| leased.0);
-        // A child gives back what it does not need when it would have to renew it.
-        let lent = self.lent.iter().filter(move |lent| lent.0 > at);
-        let lent = lent
-            .filter(|lent| !lent.1.is_none())
-            .map(move |lent| lent.0.minus(POOL_GRACE).max(at.plus(LENT_SOON)));
-        leased.filter(move |end| *end > at).chain(lent)
-    }
-
-    /// Leases a slice until then. The row has been rolled.
-    pub(super) fn lease(&mut self, at: Timestamp, rules: &[Rule], until: Timestamp, slice: Slice) {
-        self.roll(at, rules);
-        if slice.is_none() {
-            return;
-        }
-        match self.leased.iter_mut().find(|leased| leased.0 == until) {
-            Some(leased) => leased.1 = leased.1.plus(slice),
-            None => self.leased.push(Leased(until, slice)),
-        }
-    }
-
-    /// Takes a slice back that is leased until then. What has ended meanwhile is back already.
-    pub(super) fn unlease(&mut self, until: Timestamp, slice: Slice) {
-        for leased in &mut self.leased {
-            if leased.0 == until {
-                leased.1 = leased.1.minus(slice);
-            }
-        }
-        self.leased.retain(|leased| !leased.1.is_none());
-    }
-
-    /// Lends to a child ledger until then. The row has been rolled.
-    pub(super) fn lend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
-        if rest.is_none() && open.is_none() {
-            return;
-        }
-        match self.lent.iter_mut().find(|lent| lent.0 == until) {
-            Some(lent) => (lent.1, lent.2) = (lent.1.plus(rest), lent.2.plus(open)),
-            None => self.lent.push(Lent(until, rest, open)),
-        }
-    }
-
-    /// Takes back what is lent until then. What is free meanwhile is back already.
-    pub(super) fn unlend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
-        for lent in &mut self.lent {
-            if lent.0 == until {
-                (lent.1, lent.2) = (lent.1.minus(rest), lent.2.minus(open));
-            }
-        }
-        self.lent
-            .retain(|lent| !lent.1.is_none() || !lent.2.is_none());
     }
 
     /// Charges at `at` what came to an end in a child ledger.
