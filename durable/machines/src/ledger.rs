@@ -48,15 +48,13 @@
 //! of an intent in its lease:
 //! [`reads`], then [`scope_reads`]. [`load`] does both.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::{Record, Refusal};
-use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
+use crate::rows::{RowError, Rows, Work, WriteSet};
 
 mod admit;
 mod call;
@@ -65,6 +63,7 @@ mod expire;
 mod gauge;
 mod lease;
 mod lend;
+mod load;
 mod measure;
 mod parent;
 mod part;
@@ -80,6 +79,7 @@ mod window;
 pub use call::{Answer, Call, Notices};
 pub use climb::{Climb, climb, climbs_at, hear, load_climb, touches_pools};
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
+pub use load::{load, reads, scope_reads};
 pub use parent::{NEEDS_MAX, Need, POOL_GRACE, POOL_LIFE, Parent, Upward, Used};
 pub use part::Part;
 pub use pool::Lacking;
@@ -316,121 +316,6 @@ pub struct Denial {
     pub leases_end: Option<Span>,
     /// What is left, for the response's headers.
     pub headroom: Headroom,
-}
-
-/// The rows that a batch of commands must see first.
-#[must_use]
-pub fn reads(commands: &[Command]) -> Vec<Read> {
-    let mut keys = BTreeSet::new();
-    let mut reads = Vec::new();
-    for command in commands {
-        let request = match command {
-            Command::Admit(admission) => {
-                keys.extend(admit::scope_keys(&admission.scopes));
-                keys.extend(pool_of(admission.parent.as_ref(), &admission.scopes));
-                &admission.draft.request
-            }
-            Command::Lease(request) => {
-                keys.extend(admit::scope_keys(&request.scopes));
-                keys.extend(pool_of(request.parent.as_ref(), &request.scopes));
-                keys.insert(rows::lease_key(&request.lease));
-                continue;
-            }
-            Command::Intent(intent) => {
-                keys.insert(rows::lease_key(&intent.lease));
-                &intent.draft.request
-            }
-            Command::Raise(raise) => &raise.request,
-            Command::Settle { record, .. } => &record.request,
-            Command::Extend { request, .. } | Command::Release { request } => request,
-            Command::Refuse(refusal) => {
-                keys.insert(outbox::SHIPPING.to_owned());
-                &refusal.request
-            }
-            Command::Standing => {
-                reads.extend(standing::reads());
-                continue;
-            }
-        };
-        keys.insert(rows::open_key(request));
-        keys.insert(rows::expired_key(request));
-    }
-    // What settles queues a record, and what is admitted has a deadline.
-    keys.insert(rows::ORG.to_owned());
-    reads.extend(keys.into_iter().map(Read::Row));
-    reads
-}
-
-/// The rows that must be seen besides: the scopes of the reservations that end, and of the leases.
-///
-/// # Errors
-/// [`RowError`] when a reservation's or a lease's row is not what this code writes.
-pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowError> {
-    let mut work = Work::new(rows);
-    let mut keys = BTreeSet::new();
-    for command in commands {
-        let request = match command {
-            Command::Settle { record, .. } => &record.request,
-            Command::Release { request } => request,
-            Command::Lease(request) => {
-                keys.extend(lease_scopes(&mut work, &request.lease)?);
-                continue;
-            }
-            Command::Intent(intent) => {
-                keys.extend(lease_scopes(&mut work, &intent.lease)?);
-                &intent.draft.request
-            }
-            Command::Raise(raise) => &raise.request,
-            Command::Admit(_) | Command::Extend { .. } | Command::Refuse(_) | Command::Standing => {
-                continue;
-            }
-        };
-        let ends = match rows::find(&work, request)? {
-            rows::Found::Open(held) => Some(held),
-            rows::Found::Expired(_, expired) => expired.charged,
-            rows::Found::Nothing => None,
-        };
-        if let Some(held) = ends {
-            keys.extend(held.scopes.into_iter().map(|(key, _)| key));
-            keys.extend(held.pool.map(|(key, _)| key));
-        }
-    }
-    Ok(not_among(rows, keys))
-}
-
-fn pool_of(parent: Option<&Parent>, scopes: &[ScopeRules]) -> Option<RowKey> {
-    parent.map(|parent| rows::pool_key(parent, scopes))
-}
-
-fn lease_scopes(work: &mut Work<'_>, lease: &LeaseId) -> Result<Vec<RowKey>, RowError> {
-    let row: &rows::LeaseRow = work.hot(&rows::lease_key(lease))?;
-    let scopes = row.scopes.iter().map(|(key, _)| key.clone());
-    Ok(scopes.chain(row.pool.clone()).collect())
-}
-
-/// Reads those of `keys` that were not read yet.
-fn not_among(rows: &Rows, keys: BTreeSet<RowKey>) -> Vec<Read> {
-    keys.into_iter()
-        .filter(|key| rows.get(key).is_none())
-        .map(Read::Row)
-        .collect()
-}
-
-/// Reads all that a batch of commands must see; `read` answers several reads at once.
-///
-/// # Errors
-/// What `read` says, or a [`RowError`].
-pub fn load<E: From<RowError>>(
-    commands: &[Command],
-    mut read: impl FnMut(&[Read]) -> Result<Vec<(RowKey, String)>, E>,
-) -> Result<Rows, E> {
-    let mut rows = Rows::new();
-    rows.extend(read(&reads(commands))?);
-    let more = scope_reads(&rows, commands)?;
-    if !more.is_empty() {
-        rows.extend(read(&more)?);
-    }
-    Ok(rows)
 }
 
 /// Decides one command.

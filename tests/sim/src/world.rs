@@ -25,6 +25,8 @@ use crate::provider::CallFact;
 use crate::registry::Registry;
 use crate::rng::Rng;
 
+mod homes;
+mod registered;
 mod settled;
 
 /// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
@@ -295,51 +297,6 @@ impl World {
         self.of_org(org).nth(region).map(Rc::clone)
     }
 
-    /// The ledgers of an organisation, one for each region.
-    pub(crate) fn of_org(&self, org: usize) -> impl Iterator<Item = &Rc<LedgerObject>> {
-        self.ledgers.iter().filter(move |ledger| ledger.org == org)
-    }
-
-    /// The ledger that those of an organisation's other regions lease from.
-    pub(crate) fn home(&self, org: usize) -> Option<&Rc<LedgerObject>> {
-        self.of_org(org).nth(HOME)
-    }
-
-    /// All that an organisation's ledgers have charged and reserved is known at its home, or held there.
-    pub(crate) fn is_within(&self, org: usize) {
-        let Some(home) = self.home(org).filter(|_| self.has_homes) else {
-            return;
-        };
-        let judges: Vec<_> = self
-            .of_org(org)
-            .filter(|ledger| ledger.region != HOME)
-            .map(|ledger| ledger.judge.borrow())
-            .collect();
-        let below: Vec<&Judge> = judges.iter().map(|judge| &**judge).collect();
-        let verdict = home.judge.borrow().covers(&below);
-        drop(judges);
-        self.require(verdict);
-    }
-
-    /// All is told: what the home has charged is what its own records and the other ledgers' say.
-    pub(crate) fn is_told(&self, org: usize) {
-        let Some(home) = self.home(org).filter(|_| self.has_homes) else {
-            return;
-        };
-        let spent: i64 = self
-            .of_org(org)
-            .map(|ledger| ledger.judge.borrow().charged())
-            .sum();
-        let total = home.judge.borrow().spent_total();
-        self.require(if spent == total {
-            Ok(())
-        } else {
-            Err(format!(
-                "the records of organisation {org} say {spent}, its home {total}"
-            ))
-        });
-    }
-
     /// Writes a line into the log, if there is one.
     pub(crate) fn log(&self, line: impl FnOnce() -> String) {
         if let Some(log) = &self.log {
@@ -522,44 +479,5 @@ impl World {
                 "request {number} is answered and nothing is durable"
             ))
         });
-    }
-
-    /// The registry has committed a change.
-    pub(crate) fn registered(&self, command: &Command, reply: &Reply) {
-        let now = self.now();
-        match (command, reply) {
-            (Command::RevokeKey { id, .. }, _) => {
-                let mut holders = self.holders.borrow_mut();
-                let found = holders
-                    .iter_mut()
-                    .find(|holder| holder.key.record.id == *id);
-                if let Some(holder) = found {
-                    self.log(|| format!("{id} is revoked"));
-                    holder.revoked_at.get_or_insert(now);
-                }
-            }
-            (
-                Command::PutConfig { document, .. } | Command::SeedConfig { document, .. },
-                Reply::ConfigVersion {
-                    version,
-                    changed: true,
-                },
-            ) => {
-                let drafts = self.drafts.borrow();
-                let Some(draft) = drafts.iter().find(|draft| draft.document == *document) else {
-                    return;
-                };
-                self.log(|| format!("configuration {version} holds"));
-                let mut reigns = self.reigns.borrow_mut();
-                if let Some(last) = reigns.last_mut() {
-                    last.until = Some(now);
-                }
-                reigns.push(Reign {
-                    version: Rc::clone(draft),
-                    until: None,
-                });
-            }
-            _ => {}
-        }
     }
 }

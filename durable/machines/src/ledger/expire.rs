@@ -12,7 +12,7 @@ use super::rows::{
 };
 use super::scope::ScopeRow;
 use super::settle::tell;
-use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, not_among, pool, queue};
+use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, load::not_among, pool, queue};
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 

@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::gauge::Gauge;
-use super::parent::{POOL_GRACE, Used};
+use super::parent::POOL_GRACE;
 use super::rows::Reservation;
 use super::window::Counter;
 use crate::events::{Crossing, EventKind};
 use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
 use crate::rows::V1;
+
+mod lent;
 
 /// How many windows and rates a scope's row remembers beside those that the present rules name.
 const IDLE_MAX: usize = 8;
@@ -159,11 +161,6 @@ impl ScopeRow {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// At the organisation: a parent is to be asked at this moment.
-    pub(super) fn climb_by(&mut self, at: Timestamp) {
-        self.climbs_at = Some(self.climbs_at.map_or(at, |due| due.min(at)));
-    }
-
     /// Moves on to `at`: new periods begin empty, leases end.
     pub(super) fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
         self.offset = offset_of(rules).unwrap_or(self.offset);
@@ -192,14 +189,6 @@ impl ScopeRow {
             .chain(lent)
             .filter(|(until, _)| *until > at)
             .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
-    }
-
-    /// What child ledgers have drawn and not settled.
-    pub(super) fn open_below(&self, at: Timestamp) -> Slice {
-        self.lent
-            .iter()
-            .filter(|lent| lent.0 > at)
-            .fold(Slice::NONE, |sum, lent| sum.plus(lent.2))
     }
 
     /// When the first of what is leased ends.
@@ -237,51 +226,6 @@ impl ScopeRow {
             }
         }
         self.leased.retain(|leased| !leased.1.is_none());
-    }
-
-    /// Lends to a child ledger until then. The row has been rolled.
-    pub(super) fn lend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
-        if rest.is_none() && open.is_none() {
-            return;
-        }
-        match self.lent.iter_mut().find(|lent| lent.0 == until) {
-            Some(lent) => (lent.1, lent.2) = (lent.1.plus(rest), lent.2.plus(open)),
-            None => self.lent.push(Lent(until, rest, open)),
-        }
-    }
-
-    /// Takes back what is lent until then. What is free meanwhile is back already.
-    pub(super) fn unlend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
-        for lent in &mut self.lent {
-            if lent.0 == until {
-                (lent.1, lent.2) = (lent.1.minus(rest), lent.2.minus(open));
-            }
-        }
-        self.lent
-            .retain(|lent| !lent.1.is_none() || !lent.2.is_none());
-    }
-
-    /// Charges at `at` what came to an end in a child ledger.
-    pub(super) fn take_over(&mut self, at: Timestamp, rules: &[Rule], used: &Used) {
-        self.roll(at, rules);
-        self.requests = self.requests.saturating_add(used.requests);
-        self.tokens = self.tokens.plus(used.tokens);
-        self.spent = self.spent.plus(used.cost).minus(used.back);
-        self.day.spend(used.cost);
-        self.month.spend(used.cost);
-        let of = |meter| match meter {
-            Meter::Requests => used.requests,
-            Meter::Tokens => used.tokens.count(),
-        };
-        self.count(rules, of);
-        self.charge(rules, used.requests);
-        self.use_tokens(at, used.tokens);
-        self.watch(rules);
-    }
-
-    /// Forgets the budgets: whoever knows all that is spent tells of them.
-    pub(super) fn unwatch(&mut self) {
-        self.budgets.clear();
     }
 
     pub(super) fn window(&self, meter: Meter, window: Span) -> Option<&Counter> {
@@ -342,16 +286,6 @@ impl ScopeRow {
                 self.budgets.push(Watched(period, limit, crossed));
             }
         }
-    }
-
-    /// The lines that budgets have crossed with this charge of a reservation, the first time in their period.
-    pub(super) fn crossed(&mut self, held: &Reservation, cost: NanoUsd) -> Vec<Crossing> {
-        self.crossed_if(|spending| spending.holds(held), cost)
-    }
-
-    /// The same with a charge of the present.
-    pub(super) fn crossed_now(&mut self, cost: NanoUsd) -> Vec<Crossing> {
-        self.crossed_if(|_| true, cost)
     }
 
     fn crossed_if(&mut self, holds: impl Fn(Spending) -> bool, cost: NanoUsd) -> Vec<Crossing> {
