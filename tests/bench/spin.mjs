@@ -40,7 +40,7 @@ function cpuMs(pid) {
 
 async function startSide(name, component, document, mockUrl) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `sluice-bench-${name}-`));
-  const manifest = writeManifest(folder, document, [mockUrl], component);
+  const manifest = writeManifest(folder, document, { hosts: [mockUrl], component });
   const port = await freePort();
   const [program, ...args] = [...runner(), '--from', manifest, '--listen', `127.0.0.1:${port}`, '--state-dir', path.join(folder, 'state')];
   const env = { ...process.env, SPIN_VARIABLE_SLUICE_ADMIN_TOKEN: TOKEN, SPIN_VARIABLE_MOCK_OPENAI_KEY: 'sk-mock-openai' };

@@ -58,6 +58,7 @@ test('a budget in tokens is never overspent, and what is left over is less than 
   for (let round = 0; round < 40 && served > 0; round += 1) {
     const answers = await Promise.all(Array.from({ length: 40 }, () => ask(key, body)));
     served = answers.filter(one => one.status === 200).length;
+    await until(() => world.gateway.standing('storm'), ({ open }) => open === 0, SHIPPED_MS_MAX);
   }
   assert.equal(served, 0);
   const scope = keyScope((await world.gateway.quiet('storm', SHIPPED_MS_MAX)), key);

@@ -63,7 +63,12 @@ test('a budget warns at four fifths and says when it is used up, to each receive
   }
   assert.deepEqual(statuses, [200, 200, 200, 200, 200, 429]);
   const of = path => heard.filter(one => one.path === path && one.isTaken);
-  await until(() => [of('/pager'), of('/slack')], ([pager, slack]) => pager.length >= 2 && slack.length >= 2, TOLD_MS_MAX);
+  const told = async () => {
+    // Where no alarm wakes the gateway, the scheduled job does.
+    await gateway.upkeep?.();
+    return [of('/pager'), of('/slack')];
+  };
+  await until(told, ([pager, slack]) => pager.length >= 2 && slack.length >= 2, TOLD_MS_MAX);
   const pager = heard.filter(one => one.path === '/pager');
   for (const { headers, body } of pager) {
     const { t, v1 } = Object.fromEntries(headers['x-sluice-signature'].split(',').map(part => part.split('=')));
@@ -73,8 +78,7 @@ test('a budget warns at four fifths and says when it is used up, to each receive
   }
   // The receiver had refused twice: the same event came again until it was taken.
   assert.equal(new Set(pager.slice(0, 3).map(one => one.body)).size, 1);
-  const told = of('/pager').map(one => JSON.parse(one.body));
-  const [warning, exhausted] = told;
+  const [warning, exhausted] = of('/pager').map(one => JSON.parse(one.body));
   const budget = { v: 1, org: 'storm', scope: `key/${key.id}`, period: 'day', limit_nano_usd: 100_000_000 };
   for (const [event, type, spent] of [[warning, 'budget.warning', 80_000_000], [exhausted, 'budget.exhausted', 100_000_000]]) {
     const { id, at_us: at, region, ...rest } = event;

@@ -37,15 +37,15 @@ export async function freePort() {
 }
 
 /** The committed manifest, made to run this component with these files and to allow these hosts besides. */
-export function writeManifest(folder, document, hosts, component = path.join(PROJECT, 'build/spin/sluice.wasm')) {
-  const secrets = Object.keys(SECRETS).map(name => name.toLowerCase());
+export function writeManifest(folder, document, { hosts, secrets = SECRETS, component = path.join(PROJECT, 'build/spin/sluice.wasm') }) {
+  const names = Object.keys(secrets).map(name => name.toLowerCase());
   const text = fs.readFileSync(path.join(PROJECT, 'spin.toml'), 'utf8')
     .replace('"build/spin/sluice.wasm"', JSON.stringify(component))
     .replace('"build/spin/config.json"', '"config.json"')
-    .replace('"build/spin/wasm.sha256"', JSON.stringify(path.join(path.dirname(component), 'wasm.sha256')))
+    .replace('"build/spin/wasm.sha256"', JSON.stringify(path.join(PROJECT, 'build/spin/wasm.sha256')))
     .replace('allowed_outbound_hosts = [', `allowed_outbound_hosts = [\n${hosts.map(host => `    ${JSON.stringify(host)},`).join('\n')}`)
-    .replace('[variables]\n', `[variables]\n${secrets.map(name => `${name} = { default = "", secret = true }\n`).join('')}`)
-    .replace('[component.sluice.variables]\n', `[component.sluice.variables]\n${secrets.map(name => `${name} = "{{ ${name} }}"\n`).join('')}`);
+    .replace('[variables]\n', `[variables]\n${names.map(name => `${name} = { default = "", secret = true }\n`).join('')}`)
+    .replace('[component.sluice.variables]\n', `[component.sluice.variables]\n${names.map(name => `${name} = "{{ ${name} }}"\n`).join('')}`);
   fs.writeFileSync(path.join(folder, 'config.json'), JSON.stringify(document));
   fs.writeFileSync(path.join(folder, 'spin.toml'), text);
   return path.join(folder, 'spin.toml');
@@ -82,7 +82,7 @@ async function end(child, signal) {
 }
 
 /** Starts a gateway on Spin. */
-export async function startSpinGateway({ mocksUrl, document = configDocument(mocksUrl), redis, bucket, retention = '' }) {
+export async function startSpinGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, redis, bucket, retention = '' }) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-spin-'));
   const own = [];
   if (process.env.SLUICE_RUNTIME === 'spin-redis' && !redis) {
@@ -93,8 +93,13 @@ export async function startSpinGateway({ mocksUrl, document = configDocument(moc
     bucket = await startBucket(CREDENTIALS);
     own.push(bucket);
   }
-  const manifest = writeManifest(folder, document, [mocksUrl]);
-  const gateway = new SpinGateway({ folder, manifest, redis, bucket, retention, own, adminToken: randomBytes(24).toString('hex') });
+  // The gateway's own variables stand in the committed manifest.
+  const given = Object.entries(secrets);
+  const named = { ...SECRETS, ...Object.fromEntries(given.filter(([name]) => !name.startsWith('SLUICE_'))) };
+  const receivers = Object.values(document.notify ?? {}).map(({ url }) => new URL(url).origin);
+  const manifest = writeManifest(folder, document, { hosts: [mocksUrl, ...receivers], secrets: named });
+  const records = { SLUICE_RECORDS_RETENTION: retention, ...(secrets.SLUICE_RECORDS_URL ? { SLUICE_RECORDS_HOST: new URL(secrets.SLUICE_RECORDS_URL).origin } : {}) };
+  const gateway = new SpinGateway({ folder, manifest, redis, bucket, variables: { ...SECRETS, ...records, ...secrets }, own, adminToken: randomBytes(24).toString('hex') });
   await gateway.start();
   return gateway;
 }
@@ -116,12 +121,12 @@ class SpinGateway extends Gateway {
   get processId() { return this.#child.pid; }
 
   async start() {
-    const { folder, manifest, redis, bucket, retention } = this.#options;
+    const { folder, manifest, redis, bucket, variables: more } = this.#options;
     const port = await freePort();
     const variables = {
-      ...SECRETS, SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY, SLUICE_RECEIPT_KEY: RECEIPT_KEY, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
-      SLUICE_RECORDS_URL: bucket.url, SLUICE_RECORDS_HOST: bucket.host, SLUICE_RECORDS_REGION: CREDENTIALS.region, SLUICE_RECORDS_RETENTION: retention,
-      SLUICE_RECORDS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+      SLUICE_ADMIN_TOKEN: this.adminToken, SLUICE_ID_KEY: ID_KEY, SLUICE_RECEIPT_KEY: RECEIPT_KEY, ...(redis ? { SLUICE_STORE: redis.url } : {}), ...(redis?.url.includes('://') ? { SLUICE_STORE_HOST: redis.url } : {}),
+      SLUICE_RECORDS_URL: bucket.url, SLUICE_RECORDS_HOST: bucket.host, SLUICE_RECORDS_REGION: CREDENTIALS.region,
+      SLUICE_RECORDS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, SLUICE_RECORDS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey, ...more,
     };
     const env = { ...process.env, ...Object.fromEntries(Object.entries(variables).map(([name, value]) => [`SPIN_VARIABLE_${name}`, value])) };
     const [program, ...args] = [...runner(), '--from', manifest, '--listen', `127.0.0.1:${port}`, '--state-dir', path.join(folder, 'state')];

@@ -9,6 +9,7 @@ mod audit;
 mod catalogue;
 mod config;
 mod explain;
+mod grants;
 mod keys;
 pub mod load;
 mod receipt;
@@ -59,6 +60,12 @@ enum Command {
         /// Where it is to run
         #[arg(long, value_enum, default_value_t)]
         on: load::Runtime,
+    },
+    /// List the addresses that a compiled configuration calls and the secrets that it reads
+    Grants {
+        /// The configuration as `compile` has written it
+        #[arg(default_value = "build/config.json")]
+        file: PathBuf,
     },
     /// Make, list and revoke virtual keys
     #[command(subcommand)]
@@ -225,6 +232,7 @@ pub fn run(arguments: Arguments) -> Result<String, Failure> {
     match arguments.command {
         Command::Check { file, on } => config::check(&file, on),
         Command::Compile { file, out, on } => config::compile(&file, &out, on),
+        Command::Grants { file } => grants::run(&file),
         Command::Key(command) => keys::run(command),
         Command::Config(command) => config::run(command),
         Command::Explain(explain) => explain::run(&explain),

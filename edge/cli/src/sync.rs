@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_core::config::{BudgetDocument, LimitDocument};
+use sluice_core::config::{BudgetDocument, DataName, LimitDocument};
 use sluice_units::{Span, Timestamp};
 
 use crate::admin::Admin;
@@ -54,6 +54,10 @@ struct Declared {
     expires: Option<String>,
     #[serde(default)]
     strict: bool,
+    region: Option<String>,
+    #[serde(default)]
+    regions: Vec<String>,
+    data: Option<DataName>,
     version: u64,
     grace: String,
 }
@@ -67,6 +71,8 @@ struct Present {
     /// Microseconds since 1970.
     created_at: i64,
     scope: [Option<String>; 4],
+    /// Where its requests may go, as the admin API says it.
+    held: Value,
 }
 
 /// One thing to do, or to leave for later.
@@ -230,6 +236,13 @@ fn check(
             ),
         ));
     }
+    if current.held != held(wish) {
+        let problem = format!(
+            "version {} is held to other regions or data; raise the version",
+            wish.version
+        );
+        return Err(wrong(key, problem));
+    }
     Ok(())
 }
 
@@ -247,6 +260,12 @@ fn scope(wish: &Declared) -> [Option<String>; 4] {
         wish.app.clone(),
         wish.user.clone(),
     ]
+}
+
+/// Where a key's requests may go, as the admin API says it.
+fn held(wish: &Declared) -> Value {
+    let regions = (!wish.regions.is_empty()).then_some(&wish.regions);
+    json!({"region": wish.region, "regions": regions, "data": wish.data})
 }
 
 /// The declared ones among the gateway's keys, by identifier.
@@ -269,6 +288,7 @@ fn present(listed: &[Value]) -> BTreeMap<String, Vec<Present>> {
             is_active: key.get("state").and_then(Value::as_str) == Some("active"),
             created_at: micros(&text(key, "created_at")),
             scope: ["org", "team", "app", "user"].map(field),
+            held: json!({"region": key["region"], "regions": key["regions"], "data": key["data"]}),
         });
     }
     all
@@ -315,6 +335,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 fn creation(key: &str, wish: &Declared) -> Value {
     let mut body = json!({"name": name(key, wish.version), "org": wish.org, "models": wish.models, "limits": wish.limits, "budgets": wish.budgets});
     let said = [
+        ("region", &wish.region),
         ("team", &wish.team),
         ("app", &wish.app),
         ("user", &wish.user),
@@ -327,6 +348,12 @@ fn creation(key: &str, wish: &Declared) -> Value {
     }
     if wish.strict {
         body["strict"] = json!(true);
+    }
+    if !wish.regions.is_empty() {
+        body["regions"] = json!(wish.regions);
+    }
+    if let Some(data) = wish.data {
+        body["data"] = json!(data);
     }
     body
 }

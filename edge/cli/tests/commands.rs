@@ -392,3 +392,39 @@ ohio/gpt       never        -            provider ohio (place: US, declared)
         err(&output)
     );
 }
+
+#[test]
+fn whoever_must_allow_what_a_configuration_does_is_told_all_of_it() {
+    let folder = folder("grants");
+    let (toml, json) = (folder.join("sluice.toml"), folder.join("config.json"));
+    let configuration = r#"
+        [providers.openai]
+        [providers.mine]
+        dialect = "openai"
+        base_url = "http://127.0.0.1:11434/v1"
+        key = ["MINE_KEY", "MINE_KEY_BEFORE"]
+        models_allow = ["*"]
+        [providers.vertex]
+        dialect = "gemini"
+        auth = "service_account"
+        key = "GOOGLE_ACCOUNT"
+        google = { project = "p", location = "europe-west1" }
+        models_allow = ["*"]
+        [providers.bedrock]
+        dialect = "bedrock"
+        base_url = "https://bedrock-runtime.eu-central-1.amazonaws.com"
+        auth = "sigv4"
+        aws = { region = "eu-central-1" }
+        models_allow = ["*"]
+        [notify.pager]
+        url = "https://hook.example:8443/path"
+        secret = "PAGER_SECRET"
+    "#;
+    fs::write(&toml, configuration).unwrap();
+    let (toml, json) = (toml.to_str().unwrap(), json.to_str().unwrap());
+    let compiled = sluice(&["compile", toml, "--out", json]).output().unwrap();
+    assert_eq!(err(&compiled), "");
+    let granted = sluice(&["grants", json]).output().unwrap();
+    let expected = r#"{"origins":["http://127.0.0.1:11434","https://api.openai.com","https://bedrock-runtime.eu-central-1.amazonaws.com","https://europe-west1-aiplatform.googleapis.com","https://hook.example:8443","https://oauth2.googleapis.com"],"secrets":["AWS_ACCESS_KEY_ID","AWS_SECRET_ACCESS_KEY","GOOGLE_ACCOUNT","MINE_KEY","MINE_KEY_BEFORE","OPENAI_API_KEY","PAGER_SECRET"]}"#;
+    assert_eq!(out(&granted).trim(), expected);
+}

@@ -209,3 +209,37 @@ fn what_cannot_be_brought_about_changes_nothing() {
         assert_eq!(output.status.code(), Some(1));
     }
 }
+
+const HELD: &str = r#"{"crawler": {"org": "acme", "team": "search", "version": 1, "grace": "24h", "region": "eu", "regions": ["eu", "de"], "data": "phi"}}"#;
+
+#[test]
+fn a_key_is_held_to_what_is_declared() {
+    let (asked, output, _) = sync("held", HELD, NO_KEYS, &[(201, MADE)]);
+    assert_eq!(
+        asked.get(1).map(String::as_str),
+        Some(
+            r#"POST /admin/keys {"name":"declared:crawler/v1","org":"acme","models":[],"limits":[],"budgets":[],"region":"eu","team":"search","regions":["eu","de"],"data":"phi"}"#
+        ),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn a_key_that_is_held_elsewhere_than_declared_is_not_left_as_it_is() {
+    let there = listed("key_1", 1, "active", "2026-01-01T00:00:00.000Z");
+    let held = there.replace(
+        "\"state\"",
+        "\"region\": \"eu\", \"regions\": [\"eu\", \"de\"], \"data\": \"phi\", \"state\"",
+    );
+    let (_, output, _) = sync("same", HELD, page(&[held]), &[]);
+    assert_eq!(out(&output), "nothing to do\n", "{}", err(&output));
+    let (asked, output, _) = sync("elsewhere", HELD, page(&[there]), &[]);
+    assert_eq!(asked, ["GET /admin/keys"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).contains("version 1 is held to other regions or data; raise the version"),
+        "{}",
+        err(&output)
+    );
+}

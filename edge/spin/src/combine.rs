@@ -1,7 +1,7 @@
 //! One commit for the commands of many requests.
 //!
-//! Requests of one instance that use the same ledger at the same time do not compete: while one commit is under way,
-//! further commands gather, and go together with the next one. What is alone goes at once.
+//! Requests of one instance that use the same ledger at the same time do not compete: what has come in by then goes with
+//! the first of them, and while a commit is under way further commands gather for the next one.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,10 +50,45 @@ pub(crate) async fn run(instance: &Rc<Instance>, object: &str, commands: &[Comma
         return outcome.take().unwrap_or_else(given_up);
     }
     let turn = Turn(instance, &line);
-    let outcome = instance.store.run(object, &Commands(commands)).await;
+    // Requests that have come as far as this one join it.
+    wit_bindgen::yield_async().await;
+    let joined = instance.queues.take(&line, commands.len());
+    let outcome = commit(instance, object, commands, joined).await;
     if let Some(batch) = turn.next() {
         let instance = Rc::clone(instance);
         wit_bindgen::spawn(async move { go_on(&instance, &line, batch).await });
+    }
+    outcome
+}
+
+/// Commits these commands and those of who joined, tells the latter what came of theirs, and returns the rest.
+async fn commit(
+    instance: &Instance,
+    object: &str,
+    own: &[Command],
+    mut joined: Vec<Waiting>,
+) -> Outcome {
+    let counts: Vec<usize> = joined
+        .iter()
+        .map(|waiting| waiting.commands.len())
+        .collect();
+    let mut all = own.to_vec();
+    for waiting in &mut joined {
+        all.append(&mut waiting.commands);
+    }
+    let outcome = instance.store.run(object, &Commands(&all)).await;
+    let mut replies = outcome.map(|(replies, head)| {
+        let mut heads = instance.heads.borrow_mut();
+        heads.insert(object.to_owned(), head);
+        replies.into_iter()
+    });
+    let mut next = |count: usize| match &mut replies {
+        Ok(replies) => Ok(replies.by_ref().take(count).collect()),
+        Err(failure) => Err(failure.clone()),
+    };
+    let outcome = next(own.len());
+    for (waiting, count) in joined.into_iter().zip(counts) {
+        waiting.outcome.replace(Some(next(count)));
     }
     outcome
 }
@@ -62,20 +97,8 @@ pub(crate) async fn run(instance: &Rc<Instance>, object: &str, commands: &[Comma
 async fn go_on(instance: &Instance, line: &Line, mut batch: Vec<Waiting>) {
     loop {
         let turn = Turn(instance, line);
-        let counts: Vec<usize> = batch.iter().map(|waiting| waiting.commands.len()).collect();
-        let commands: Vec<Command> = batch
-            .iter_mut()
-            .flat_map(|waiting| std::mem::take(&mut waiting.commands))
-            .collect();
-        let outcome = instance.store.run(&line.0, &Commands(&commands)).await;
-        let mut outcome = outcome.map(Vec::into_iter);
-        for (waiting, count) in batch.into_iter().zip(counts) {
-            let own = match &mut outcome {
-                Ok(replies) => Ok(replies.by_ref().take(count).collect()),
-                Err(failure) => Err(failure.clone()),
-            };
-            waiting.outcome.replace(Some(own));
-        }
+        // Nothing of this is anybody's here.
+        let _ = commit(instance, &line.0, &[], batch).await;
         match turn.next() {
             Some(next) => batch = next,
             None => return,
@@ -105,17 +128,17 @@ impl Queues {
         Some((outcome, wait))
     }
 
-    /// The first of those who wait, as many as go together.
-    fn take(&self, line: &Line) -> Vec<Waiting> {
+    /// The first of those who wait, as many as go together with so many commands.
+    fn take(&self, line: &Line, mut count: usize) -> Vec<Waiting> {
         let mut queues = self.0.borrow_mut();
         let mut batch: Vec<Waiting> = Vec::new();
         let Some(queue) = queues.get_mut(line) else {
             return batch;
         };
-        let mut count = 0_usize;
         while let Some(first) = queue.front() {
+            let is_first = count == 0;
             count = count.saturating_add(first.commands.len());
-            if count > COMMANDS_MAX && !batch.is_empty() {
+            if count > COMMANDS_MAX && !is_first {
                 break;
             }
             batch.extend(queue.pop_front());
@@ -130,7 +153,7 @@ struct Turn<'a>(&'a Instance, &'a Line);
 impl Turn<'_> {
     /// Those who go together next. When there are none, no commit is under way any more.
     fn next(self) -> Option<Vec<Waiting>> {
-        let batch = self.0.queues.take(self.1);
+        let batch = self.0.queues.take(self.1, 0);
         if batch.is_empty() {
             return None;
         }

@@ -66,7 +66,7 @@ pub(crate) struct Instance {
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
-    /// Where the ledgers' chains stand, as far as this instance shipped them.
+    /// Where the ledgers' chains stand, as far as this instance knows.
     pub(crate) heads: RefCell<BTreeMap<String, Head>>,
     /// The SHA-256 of the component, where the build has written it down.
     pub(crate) code_hash: Option<String>,

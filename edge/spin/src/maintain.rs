@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use sluice_core::look;
 use sluice_machines::chain::ChainKind;
+use sluice_machines::outbox::RETRY_FIRST;
 use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
@@ -25,6 +26,9 @@ use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch, NextEv
 const BATCHES_MAX: usize = 16;
 /// How often each receiver is told of an event in a row.
 const EVENTS_MAX: usize = 8;
+/// How often whoever sees to a ledger comes back where a bucket or a receiver fails, before that is left to the next
+/// request.
+const RETRIES_MAX: u32 = 4;
 /// How long an instance waits at least between two rounds at one ledger.
 const INTERVAL_MIN: Span = Span::from_millis(100);
 
@@ -54,8 +58,14 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
     wit_bindgen::spawn(async move {
         clock::sleep(interval).await;
         let upkeep = instance.upkeep.borrow().get(&object).copied();
-        let since = upkeep.unwrap_or_default().used;
-        see_to(&instance, &object, since, interval).await;
+        let mut since = upkeep.unwrap_or_default().used;
+        for retry in 0..=RETRIES_MAX {
+            if see_to(&instance, &object, since, interval).await {
+                return;
+            }
+            clock::sleep(RETRY_FIRST.times(1_i64 << retry)).await;
+            since = clock::now();
+        }
     });
 }
 
@@ -89,18 +99,21 @@ pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Fai
     Ok(())
 }
 
-async fn see_to(instance: &Rc<Instance>, object: &str, since: Timestamp, interval: Span) {
-    if let Err(failure) = round(instance, object, &Claim { since, interval }).await {
+/// Sees to a ledger; false where something failed that may be tried again.
+async fn see_to(instance: &Rc<Instance>, object: &str, since: Timestamp, interval: Span) -> bool {
+    let outcome = round(instance, object, &Claim { since, interval }).await;
+    outcome.unwrap_or_else(|failure| {
         eprintln!("warn: {object}: {failure}");
-    }
+        false
+    })
 }
 
-async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<(), Failure> {
+async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<bool, Failure> {
     let claims = format!("upkeep/{object}");
     loop {
         match instance.store.run_once(&claims, claim).await? {
             Some(Claimed::Own) => break,
-            Some(Claimed::Done) => return Ok(()),
+            Some(Claimed::Done) => return Ok(true),
             Some(Claimed::Early(wait)) => clock::sleep(wait).await,
             // Somebody claims it just now.
             None => clock::sleep(clock::jitter(INTERVAL_MIN)).await,
@@ -115,23 +128,29 @@ async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<(
         }
         ChainKind::Usage
     };
-    if let Some(bucket) = &instance.bucket {
-        // Without one the records wait in the outbox.
-        ship(instance, object, kind, bucket).await?;
-    }
-    match kind {
-        ChainKind::Usage => tell(instance, object).await,
-        ChainKind::Registry => Ok(()),
-    }
+    let is_shipped = match &instance.bucket {
+        Some(bucket) => ship(instance, object, kind, bucket).await?,
+        // The records wait in the outbox for one.
+        None => true,
+    };
+    let is_told = match kind {
+        ChainKind::Usage => tell(instance, object).await?,
+        ChainKind::Registry => true,
+    };
+    Ok(is_shipped && is_told)
 }
 
-async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {
+async fn tell(instance: &Instance, object: &str) -> Result<bool, Failure> {
     let receivers = &instance.receivers;
     let names: Vec<&str> = receivers.iter().map(|one| one.name.as_str()).collect();
+    let mut are_taken = true;
+    if names.is_empty() {
+        return Ok(are_taken);
+    }
     for _ in 0..EVENTS_MAX {
         let due = instance.store.run(object, &NextEvents(&names)).await?;
         if due.is_empty() {
-            return Ok(());
+            break;
         }
         for delivery in &due {
             let Some(receiver) = receivers.iter().find(|one| one.name == delivery.to) else {
@@ -144,6 +163,7 @@ async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {
                 Ok(())
             };
             if let Err(error) = &outcome {
+                are_taken = false;
                 eprintln!(
                     "warn: {object}: event {} to {}: {error}",
                     delivery.event.id, delivery.to
@@ -157,7 +177,7 @@ async fn tell(instance: &Instance, object: &str) -> Result<(), Failure> {
             instance.store.run(object, &told).await?;
         }
     }
-    Ok(())
+    Ok(are_taken)
 }
 
 async fn ship(
@@ -165,17 +185,13 @@ async fn ship(
     object: &str,
     kind: ChainKind,
     bucket: &Bucket,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     for _ in 0..BATCHES_MAX {
         let Some(batch) = instance.store.run(object, &NextBatch(kind)).await? else {
-            return Ok(());
+            return Ok(true);
         };
         let outcome = bucket.ship(&batch).await;
         let is_shipped = outcome.is_ok();
-        if is_shipped {
-            let mut heads = instance.heads.borrow_mut();
-            heads.insert(object.to_owned(), batch.head());
-        }
         let ended = Ended {
             batch: &batch,
             is_shipped,
@@ -183,8 +199,8 @@ async fn ship(
         instance.store.run(object, &ended).await?;
         if let Err(error) = outcome {
             eprintln!("warn: {object}: {error}");
-            return Ok(());
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }

@@ -2,8 +2,8 @@
 //!
 //! Each object (a ledger, the registry) has rows and a version, which every commit raises by one. What was decided is
 //! committed only if the version is still the one that was read, so a decision never rests on rows that have changed.
-//! The version is all that correctness needs. After a conflict the next try takes its turn first, as far as the store
-//! knows turns, so that many writers queue up instead of undoing each other's work.
+//! The version is all that correctness needs. Who is known to write queues up behind those who wait, and after a
+//! conflict everybody does, as far as the store knows turns: many writers would undo each other's work.
 //!
 //! Knows nothing of what the rows mean.
 
@@ -19,11 +19,11 @@ mod sqlite;
 /// How often a command is decided before its caller is told that the store is too busy.
 const TRIES_MAX: u32 = 5;
 /// How long one try waits for its turn.
-const TURN_WAIT_MAX: Span = Span::from_seconds(15);
-/// How long a turn takes, about: who has others before them looks again after as many of these.
+const TURN_WAIT_MAX: Span = Span::from_seconds(30);
+/// How long a turn takes where nothing is known of how the queue moves.
 const TURN_TYPICAL: Span = Span::from_millis(2);
-/// How long somebody in the queue goes without looking, at most.
-const TURN_POLL_MAX: Span = Span::from_millis(100);
+/// How long somebody in the queue goes without looking, at most: far less than a turn waits for its next holder.
+const TURN_POLL_MAX: Span = Span::from_millis(400);
 
 /// The version of an object's rows.
 pub(crate) type Version = u64;
@@ -67,14 +67,28 @@ pub(crate) trait Task {
     /// What it answers.
     type Reply;
 
+    /// What must be seen, where that is known from the beginning.
+    fn reads(&self) -> Vec<Read> {
+        Vec::new()
+    }
+
     /// Reads what must be seen, in as many rounds as it takes; `read` answers one round.
     ///
     /// It is done again for each round, with the same answers to those before.
     fn load(
         &self,
-        now: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop>;
+        _now: Timestamp,
+        mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+    ) -> Result<Rows, Stop> {
+        let mut rows = Rows::new();
+        rows.extend(read(&self.reads())?);
+        Ok(rows)
+    }
+
+    /// Whether it writes as a rule: then it does not get in the way of those who are at it already.
+    fn writes(&self) -> bool {
+        false
+    }
 
     /// The decision.
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError>;
@@ -85,6 +99,8 @@ pub(crate) trait Task {
 pub(crate) enum Manner {
     /// Without waiting for others.
     Straight,
+    /// Behind those who wait; without waiting where nobody does.
+    Polite,
     /// Once it is its turn.
     InTurn,
 }
@@ -189,7 +205,11 @@ impl AnyStore {
 }
 
 async fn run<S: Store, T: Task>(store: &S, object: &str, task: &T) -> Result<T::Reply, Failure> {
-    let mut manner = Manner::Straight;
+    let mut manner = if task.writes() {
+        Manner::Polite
+    } else {
+        Manner::Straight
+    };
     for _ in 0..TRIES_MAX {
         if let Some(reply) = attempt(store, object, task, manner).await? {
             return Ok(reply);
@@ -209,18 +229,16 @@ async fn attempt<S: Store, T: Task>(
     let mut current = store.begin(object, manner).await?;
     let began = clock::now();
     let mut now = began;
-    let mut rounds: Vec<Found> = Vec::new();
-    let mut seen = None;
+    let mut view = View::default();
+    let mut queued = Queued::default();
     let rows = loop {
-        let reads = match replay(task, now, &rounds) {
+        let reads = match task.load(now, |reads| view.answer(reads)) {
             Ok(rows) => break rows,
             Err(Stop::Missing(reads)) => reads,
             Err(Stop::Row(error)) => return Err(error.into()),
         };
         match current.read(&reads).await? {
-            Seen::Now(version, found) if *seen.get_or_insert(version) == version => {
-                rounds.push(found);
-            }
+            Seen::Now(version, found) if view.is_at(version) => view.add(&reads, found),
             Seen::Now(..) => {
                 current.end().await?;
                 return Ok(None);
@@ -230,8 +248,7 @@ async fn attempt<S: Store, T: Task>(
                 return Err(Failure::Busy);
             }
             Seen::Later(before) => {
-                let pause = TURN_TYPICAL.times(before.saturating_add(1));
-                clock::sleep(clock::jitter(pause.min(TURN_POLL_MAX))).await;
+                clock::sleep(clock::jitter(queued.pause(clock::now(), before))).await;
                 now = clock::now();
             }
         }
@@ -241,18 +258,53 @@ async fn attempt<S: Store, T: Task>(
         current.end().await?;
         return Ok(Some(reply));
     }
-    let committed = current.commit(seen.unwrap_or_default(), &writes).await?;
+    let committed = current
+        .commit(view.version.unwrap_or_default(), &writes)
+        .await?;
     Ok(committed.then_some(reply))
 }
 
-/// Loads with the answers that there are.
-fn replay<T: Task>(task: &T, now: Timestamp, rounds: &[Found]) -> Result<Rows, Stop> {
-    let mut answers = rounds.iter();
-    task.load(now, |reads| {
-        if reads.is_empty() {
-            return Ok(Vec::new());
+/// How a queue moves, as somebody in it sees it. Looking costs the store as much as a turn does, so those far back look
+/// rarely: each time when about half of those before them must be through.
+#[derive(Default)]
+struct Queued(Option<(Timestamp, i64)>);
+
+impl Queued {
+    /// How long not to look, with so many others before.
+    fn pause(&mut self, now: Timestamp, before: i64) -> Span {
+        let (since, first) = *self.0.get_or_insert((now, before));
+        let through = first.saturating_sub(before);
+        let turn = now.since(since).as_micros().checked_div(through);
+        let turn = turn.map_or(TURN_TYPICAL, Span::from_micros);
+        let ahead = before.saturating_add(2).div_euclid(2);
+        turn.times(ahead).max(TURN_TYPICAL).min(TURN_POLL_MAX)
+    }
+}
+
+/// What a try has seen so far, all at one version.
+#[derive(Default)]
+struct View {
+    version: Option<Version>,
+    rounds: Vec<(Vec<Read>, Found)>,
+}
+
+impl View {
+    /// Whether what is seen at this version goes with the rest.
+    fn is_at(&mut self, version: Version) -> bool {
+        *self.version.get_or_insert(version) == version
+    }
+
+    fn add(&mut self, reads: &[Read], found: Found) {
+        self.rounds.push((reads.to_vec(), found));
+    }
+
+    /// The rows that are asked for, if they have been seen.
+    fn answer(&self, reads: &[Read]) -> Result<Found, Stop> {
+        let round = self.rounds.iter().find(|(seen, _)| seen == reads);
+        match round {
+            Some((_, found)) => Ok(found.clone()),
+            None if reads.is_empty() => Ok(Vec::new()),
+            None => Err(Stop::Missing(reads.to_vec())),
         }
-        let answer = answers.next().cloned();
-        answer.ok_or_else(|| Stop::Missing(reads.to_vec()))
-    })
+    }
 }

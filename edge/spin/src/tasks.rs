@@ -1,6 +1,6 @@
 //! The machines' commands as tasks for the store.
 
-use sluice_machines::chain::ChainKind;
+use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
 use sluice_machines::health;
 use sluice_machines::ledger;
@@ -11,22 +11,39 @@ use sluice_units::{ProviderId, Span, Timestamp};
 
 use crate::store::{Found, Stop, Task};
 
-/// Commands of a ledger, decided together.
+/// Commands of a ledger, decided together; the answer says besides where its chain stands.
 pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
 
 impl Task for Commands<'_> {
-    type Reply = Vec<ledger::Reply>;
+    type Reply = (Vec<ledger::Reply>, Head);
 
     fn load(
         &self,
         _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+        mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
     ) -> Result<Rows, Stop> {
-        ledger::load(self.0, read)
+        let mut head = outbox::head_reads();
+        // With the first round.
+        ledger::load(self.0, |reads| {
+            let reads = [reads, head.as_slice()].concat();
+            head = Vec::new();
+            read(&reads)
+        })
+    }
+
+    fn writes(&self) -> bool {
+        let only_asks = |command: &ledger::Command| {
+            matches!(
+                command,
+                ledger::Command::Admit(_) | ledger::Command::Standing
+            )
+        };
+        !self.0.iter().any(only_asks)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        ledger::decide_batch(rows, now, self.0)
+        let (replies, writes) = ledger::decide_batch(rows, now, self.0)?;
+        Ok(((replies, outbox::head(rows)?), writes))
     }
 }
 
@@ -44,6 +61,10 @@ impl Task for Asked<'_> {
         registry::load(self.0, read)
     }
 
+    fn writes(&self) -> bool {
+        self.0.changes()
+    }
+
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
         registry::decide(rows, now, self.0)
     }
@@ -55,12 +76,8 @@ pub(crate) struct Measured<'a>(pub(crate) &'a health::Command);
 impl Task for Measured<'_> {
     type Reply = health::Reply;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&health::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        health::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -74,12 +91,8 @@ pub(crate) struct Due;
 impl Task for Due {
     type Reply = Vec<ProviderId>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&health::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        health::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -98,12 +111,8 @@ pub(crate) struct Looked<'a> {
 impl Task for Looked<'_> {
     type Reply = ();
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&health::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        health::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -137,12 +146,8 @@ pub(crate) struct NextBatch(pub(crate) ChainKind);
 impl Task for NextBatch {
     type Reply = Option<Batch>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&outbox::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        outbox::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -164,12 +169,12 @@ pub(crate) struct Ended<'a> {
 impl Task for Ended<'_> {
     type Reply = ();
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&outbox::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        outbox::head_reads()
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -188,12 +193,8 @@ pub(crate) struct NextEvents<'a>(pub(crate) &'a [&'a str]);
 impl Task for NextEvents<'_> {
     type Reply = Vec<Delivery>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&events::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        events::reads()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -214,12 +215,12 @@ pub(crate) struct Told<'a> {
 impl Task for Told<'_> {
     type Reply = ();
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&events::reads(), read)
+    fn reads(&self) -> Vec<Read> {
+        events::reads()
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -253,12 +254,8 @@ const CLAIM: &str = "claim";
 impl Task for Claim {
     type Reply = Claimed;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        at_once(&[Read::Row(CLAIM.to_owned())], read)
+    fn reads(&self) -> Vec<Read> {
+        vec![Read::Row(CLAIM.to_owned())]
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
@@ -277,14 +274,4 @@ impl Task for Claim {
         writes.put(CLAIM.to_owned(), now.as_micros().to_string());
         Ok((Claimed::Own, writes))
     }
-}
-
-/// Rows that are known to be needed from the beginning.
-fn at_once(
-    reads: &[Read],
-    mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-) -> Result<Rows, Stop> {
-    let mut rows = Rows::new();
-    rows.extend(read(reads)?);
-    Ok(rows)
 }

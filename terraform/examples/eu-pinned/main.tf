@@ -41,8 +41,12 @@ module "governance" {
   source = "../../modules/governance"
   region = "eu"
 
+  # Its requests are held to the Union: counted under its jurisdiction, recorded in the bucket that is bound as RECORDS,
+  # sent to providers in it alone, from an object in it.
+  regions = { eu = { bucket = "RECORDS", entered_within = true } }
+
   model_providers = [
-    { name = "openai-eu", catalogue = "openai", region = "eu", key = ["OPENAI_EU_API_KEY"], models_allow = ["gpt-4o*"] },
+    { name = "openai-eu", catalogue = "openai", region = "eu", country = "EU", country_by = "contract", egress = "eu", key = ["OPENAI_EU_API_KEY"], models_allow = ["gpt-4o*"] },
   ]
 
   orgs = {
@@ -50,6 +54,7 @@ module "governance" {
       limits  = [{ requests = 6000, per = "1m" }]
       budgets = [{ usd = "5000", per = "month" }]
       models  = ["openai-eu/*"]
+      region  = "eu"
       teams   = { radiology = { budgets = [{ usd = "100", per = "day" }] } }
     }
   }

@@ -43,7 +43,9 @@ module "governance" {
   for_each = toset(["eu", "us"])
   region   = each.key
 
-  model_providers = [{ name = "openai", region = each.key == "eu" ? "eu" : null }]
+  # What the one name passes on still names its region: each knows its own, and holds such requests to it.
+  regions         = { (each.key) = { bucket = "RECORDS" } }
+  model_providers = [{ name = "openai", region = each.key == "eu" ? "eu" : null, country = upper(each.key), country_by = "contract" }]
   routes          = { fast = { targets = [{ provider = "openai", model = "gpt-4o-mini" }] } }
   orgs            = { acme = { limits = [{ requests = 3000, per = "1m" }], budgets = [{ usd = "500", per = "month" }] } }
   keys            = { "web-${each.key}" = { org = "acme" } }

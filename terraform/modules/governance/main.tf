@@ -16,11 +16,11 @@ locals {
 
   # Every level that has limits and budgets, by the table that it is written as.
   scopes = merge(
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null } },
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after } if it.key_defaults != null },
-    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null } }]...),
-    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null } }]...),
-    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null } }]])...),
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } },
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after, region = null, regions = null, data = null } if it.key_defaults != null },
+    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } }]...),
+    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } }]...),
+    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } }]])...),
   )
 
   scope_tables = [
@@ -30,6 +30,14 @@ locals {
       length(scope.budgets) == 0 ? [] : ["budgets = [${join(", ", local.rules[address].budgets)}]"],
       scope.models == null ? [] : ["models = ${jsonencode(scope.models)}"],
       scope.expires_after == null ? [] : ["expires_after = ${jsonencode(scope.expires_after)}"],
+      [for field in ["region", "regions", "data"] : "${field} = ${jsonencode(scope[field])}" if scope[field] != null],
+    ))
+  ]
+
+  region_tables = [
+    for name, region in var.regions : join("\n", concat(
+      ["[regions.${jsonencode(name)}]"],
+      [for field, value in region : "${field} = ${jsonencode(value)}" if value != null],
     ))
   ]
 
@@ -63,6 +71,7 @@ locals {
     ["# Rendered by Terraform; change it there."],
     ["[gateway]\nregion = ${jsonencode(var.region)}"],
     var.extra_toml == "" ? [] : [trimspace(var.extra_toml)],
+    local.region_tables,
     local.provider_tables,
     local.route_tables,
     local.price_tables,

@@ -15,6 +15,22 @@ variable "extra_toml" {
   default     = ""
 }
 
+variable "regions" {
+  description = "Regions that callers can be held to, or ask for: the countries of each, the jurisdiction of its objects (`eu` and `us` have both by themselves), and the binding of the bucket that takes its records. `entered_within` says that callers enter within it: only Regional Services on the hostname makes it so."
+  type = map(object({
+    countries      = optional(list(string))
+    jurisdiction   = optional(string)
+    bucket         = optional(string)
+    entered_within = optional(bool)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for region in values(var.regions) : region.jurisdiction == null || contains(["eu", "us", "fedramp", "own"], coalesce(region.jurisdiction, "-"))])
+    error_message = "A jurisdiction is \"eu\", \"us\", \"fedramp\" or \"own\"."
+  }
+}
+
 variable "model_providers" {
   description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` names the secrets that hold its key, those that are set being tried in turn; never the secrets themselves. What has no field here goes into `extra_toml`, as `[providers.<name>.models.<model>]`."
   type = list(object({
@@ -26,6 +42,10 @@ variable "model_providers" {
     auth             = optional(string)
     region           = optional(string)
     country          = optional(string)
+    country_by       = optional(string)
+    baa              = optional(bool)
+    egress           = optional(string)
+    egress_when      = optional(string)
     models_allow     = optional(list(string))
     models_deny      = optional(list(string))
     discount_percent = optional(number)
@@ -73,25 +93,37 @@ variable "prices" {
 }
 
 variable "orgs" {
-  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models."
+  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`)."
   type = map(object({
     limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
     budgets = optional(list(object({ usd = string, per = string })), [])
     models  = optional(list(string))
+    region  = optional(string)
+    regions = optional(list(string))
+    data    = optional(string)
     teams = optional(map(object({
       limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
       budgets = optional(list(object({ usd = string, per = string })), [])
       models  = optional(list(string))
+      region  = optional(string)
+      regions = optional(list(string))
+      data    = optional(string)
       apps = optional(map(object({
         limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
         budgets = optional(list(object({ usd = string, per = string })), [])
         models  = optional(list(string))
+        region  = optional(string)
+        regions = optional(list(string))
+        data    = optional(string)
       })), {})
     })), {})
     users = optional(map(object({
       limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
       budgets = optional(list(object({ usd = string, per = string })), [])
       models  = optional(list(string))
+      region  = optional(string)
+      regions = optional(list(string))
+      data    = optional(string)
     })), {})
     key_defaults = optional(object({
       limits        = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
@@ -114,6 +146,9 @@ variable "keys" {
     budgets = optional(list(object({ usd = string, per = string })), [])
     expires = optional(string)
     strict  = optional(bool, false)
+    region  = optional(string)
+    regions = optional(list(string), [])
+    data    = optional(string)
     version = optional(number, 1)
     grace   = optional(string, "24h")
   }))
@@ -132,6 +167,11 @@ variable "keys" {
   validation {
     condition     = alltrue([for key in values(var.keys) : can(regex("^[0-9]+[smhd]$", key.grace))])
     error_message = "A grace is a whole number and one of s, m, h, d."
+  }
+
+  validation {
+    condition     = alltrue([for key in values(var.keys) : key.data == null || key.data == "phi"])
+    error_message = "What a key's requests hold is \"phi\", or not said."
   }
 
   validation {

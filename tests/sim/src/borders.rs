@@ -13,6 +13,7 @@ use sluice_units::LedgerId;
 use crate::economy::{ORGS, TEAMS};
 use crate::judge::Verdict;
 use crate::rng::Rng;
+use crate::world::World;
 
 const PROVIDERS: [&str; 3] = ["openai", "anthropic", "gemini"];
 const COUNTRIES: [Option<&str>; 5] = [None, Some("DE"), Some("FR"), Some("US"), Some("GB")];
@@ -278,6 +279,17 @@ impl Borders {
     fn site(&self, provider: &str) -> Option<&Site> {
         let index = PROVIDERS.iter().position(|name| *name == provider)?;
         self.sites.get(index)
+    }
+}
+
+impl World {
+    /// Whose request it is.
+    pub(crate) fn owner(&self, number: usize) -> Option<Owner> {
+        let facts = self.facts.borrow();
+        let holders = self.holders.borrow();
+        let key = &holders.get(facts.get(number)?.key)?.key;
+        let (org, team) = (key.org, key.team);
+        Some(Owner { org, team })
     }
 }
 

@@ -11,7 +11,7 @@ use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
 use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
-use crate::borders::{Borders, Owner};
+use crate::borders::Borders;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, Version};
@@ -402,15 +402,6 @@ impl World {
         } else {
             Ok(())
         });
-    }
-
-    /// Whose request it is.
-    pub(crate) fn owner(&self, number: usize) -> Option<Owner> {
-        let facts = self.facts.borrow();
-        let holders = self.holders.borrow();
-        let key = &holders.get(facts.get(number)?.key)?.key;
-        let (org, team) = (key.org, key.team);
-        Some(Owner { org, team })
     }
 
     /// A provider was called for a request.

@@ -1,10 +1,12 @@
 //! Takes requests from the network and hands them to instances.
 
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -58,13 +60,34 @@ fn maker(application: Application) -> Result<Maker> {
     variables::add_to_linker(&mut linker)?;
     sqlite::add_to_linker(&mut linker)?;
     redis::add_to_linker(&mut linker)?;
-    let component = Component::from_file(&engine, &application.manifest.source)?;
+    let component = compiled(&engine, &application.manifest.source)?;
     let component = ServicePre::new(linker.instantiate_pre(&component)?)?;
     Ok(Maker {
         engine,
         component: ProxyPre::P3(component),
         application: Arc::new(application),
     })
+}
+
+/// The component as machine code. Each start of a gateway in the tests runs the same one, so it is compiled once and
+/// kept beside this program, under a name that tells the component and the compiler.
+fn compiled(engine: &Engine, source: &Path) -> Result<Component> {
+    let wasm = std::fs::read(source).with_context(|| source.display().to_string())?;
+    let mut hasher = DefaultHasher::new();
+    wasm.hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let folder = std::env::current_exe()?.with_file_name("compiled");
+    let kept = folder.join(format!("{:016x}.cwasm", hasher.finish()));
+    if !kept.exists() {
+        let code = engine.precompile_component(&wasm)?;
+        std::fs::create_dir_all(&folder)?;
+        // What is half written must not pass for done.
+        let partial = kept.with_extension(std::process::id().to_string());
+        std::fs::write(&partial, code)?;
+        std::fs::rename(&partial, &kept)?;
+    }
+    // SAFETY: what stands there was written by this program and by nobody else.
+    Ok(unsafe { Component::deserialize_file(engine, &kept) }?)
 }
 
 async fn connection(stream: TcpStream, handler: ProxyHandler<Maker>) {

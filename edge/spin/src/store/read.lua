@@ -1,23 +1,28 @@
 -- Reads rows of one object, all at one version.
--- KEYS: rows, names, turn, queue. ARGV: the token of who wants the turn or '', how long a turn is held and how long it
--- waits for its next holder, in ms; the number of keys, the keys; then after, before and limit of each range.
+-- KEYS: rows, names, turn, queue, seen. ARGV: the token of who wants the turn or '', 1 if without one where nobody has it or
+-- waits for it; how long a turn is held and how long it waits for its next holder, in ms; the number of keys, the keys;
+-- then after, before and limit of each range.
 -- Returns the version and then keys and values; or 'later' and how many are before this one.
 local token = ARGV[1]
-if token ~= '' then
-  local held = redis.call('GET', KEYS[3])
+local held = token ~= '' and redis.call('GET', KEYS[3])
+local is_free = not held and ARGV[2] == '1' and redis.call('EXISTS', KEYS[4]) == 0
+if token ~= '' and not is_free then
   if not held then
     -- Whoever held it has gone away without a word, or nobody has.
-    held = redis.call('LPOP', KEYS[4]) or token
-    redis.call('SET', KEYS[3], held, 'PX', ARGV[3])
+    held = following(KEYS[4], KEYS[5]) or token
+    redis.call('SET', KEYS[3], held, 'PX', ARGV[4])
   end
   if held ~= token then
     local place = redis.call('LPOS', KEYS[4], token)
     if not place then place = redis.call('RPUSH', KEYS[4], token) - 1 end
+    redis.call('HSET', KEYS[5], token, now_ms())
     redis.call('PEXPIRE', KEYS[4], 60000)
+    redis.call('PEXPIRE', KEYS[5], 60000)
     return {'later', place}
   end
   redis.call('LREM', KEYS[4], 0, token)
-  redis.call('PEXPIRE', KEYS[3], ARGV[2])
+  redis.call('HDEL', KEYS[5], token)
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
 end
 local found = {redis.call('HGET', KEYS[1], '') or '0'}
 local function add(key)
@@ -27,9 +32,9 @@ local function add(key)
     found[#found + 1] = value
   end
 end
-local count = tonumber(ARGV[4])
-for i = 5, 4 + count do add(ARGV[i]) end
-for i = 5 + count, #ARGV, 3 do
+local count = tonumber(ARGV[5])
+for i = 6, 5 + count do add(ARGV[i]) end
+for i = 6 + count, #ARGV, 3 do
   local keys = redis.call('ZRANGEBYLEX', KEYS[2], '(' .. ARGV[i], '(' .. ARGV[i + 1], 'LIMIT', 0, ARGV[i + 2])
   for _, key in ipairs(keys) do add(key) end
 end

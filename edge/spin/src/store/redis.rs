@@ -15,13 +15,13 @@ use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use super::{Failure, Manner, Seen, Store, Try, Version};
 use crate::clock;
 
-const READ: &str = include_str!("read.lua");
-const WRITE: &str = include_str!("write.lua");
-const TURN: &str = include_str!("turn.lua");
+const READ: &str = concat!(include_str!("queue.lua"), include_str!("read.lua"));
+const WRITE: &str = concat!(include_str!("queue.lua"), include_str!("write.lua"));
+const TURN: &str = concat!(include_str!("queue.lua"), include_str!("turn.lua"));
 /// The set of all objects' names.
 const OBJECTS: &str = "sluice:objects";
 /// How long a turn is held by somebody who does not come back.
-const TURN_MILLIS_MAX: i64 = 5_000;
+const TURN_MILLIS_MAX: i64 = 3_000;
 /// How long a turn waits for its next holder to notice.
 const HANDOVER_MILLIS_MAX: i64 = 1_000;
 
@@ -44,6 +44,8 @@ pub(crate) struct RedisTry<'a> {
     object: &'a str,
     /// Who takes the turn; empty when none is needed.
     token: String,
+    /// None is needed either where nobody else is at it.
+    is_polite: bool,
 }
 
 impl Redis {
@@ -127,12 +129,13 @@ impl Store for Redis {
     async fn begin<'a>(&'a self, object: &'a str, manner: Manner) -> Result<RedisTry<'a>, Failure> {
         let token = match manner {
             Manner::Straight => String::new(),
-            Manner::InTurn => sluice_units::hex(&clock::random()),
+            Manner::Polite | Manner::InTurn => sluice_units::hex(&clock::random()),
         };
         Ok(RedisTry {
             redis: self,
             object,
             token,
+            is_polite: manner == Manner::Polite,
         })
     }
 
@@ -151,7 +154,7 @@ impl RedisTry<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        ["rows", "names", "turn", "queue"]
+        ["rows", "names", "turn", "queue", "seen"]
             .map(|what| self.key(what))
             .to_vec()
     }
@@ -177,6 +180,7 @@ impl Try for RedisTry<'_> {
         }
         let mut arguments = vec![
             binary(&self.token),
+            RedisParameter::Int64(i64::from(self.is_polite)),
             RedisParameter::Int64(TURN_MILLIS_MAX),
             RedisParameter::Int64(HANDOVER_MILLIS_MAX),
             RedisParameter::Int64(i64::try_from(keys.len()).unwrap_or(i64::MAX)),
@@ -229,11 +233,14 @@ impl Try for RedisTry<'_> {
         if self.token.is_empty() {
             return Ok(());
         }
-        let keys = vec![self.key("turn"), self.key("queue")];
+        let keys = ["turn", "queue", "seen"].map(|what| self.key(what));
         let arguments = vec![
             binary(&self.token),
             RedisParameter::Int64(HANDOVER_MILLIS_MAX),
         ];
-        self.redis.eval(TURN, keys, arguments).await.map(drop)
+        self.redis
+            .eval(TURN, keys.to_vec(), arguments)
+            .await
+            .map(drop)
     }
 }

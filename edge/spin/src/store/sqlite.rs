@@ -1,10 +1,11 @@
 //! Rows in SQLite: one table for all objects.
 //!
 //! A commit is one statement, which writes nothing unless the object's version is the one that was read. A try that
-//! waits for its turn opens a connection of its own and takes the database's write lock first.
+//! waits for its turn takes the database's write lock first, in a transaction. No call here gives up control to another
+//! request of the instance, so nothing else is done on its connection meanwhile.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sluice_machines::rows::{Read, WriteSet};
@@ -72,6 +73,15 @@ const SCHEMA: [&str; 4] = [
      BEGIN DELETE FROM rows WHERE object = new.object AND key = new.key; END",
 ];
 
+/// The version, and the rows with the keys of a list.
+const SELECT: &str = "SELECT key, value FROM rows WHERE object = ?1 AND key = '' \
+     UNION ALL SELECT key, value FROM rows WHERE object = ?1 AND key IN (SELECT value FROM json_each(?2))";
+
+/// Writes all rows of an object if the version is the one that was seen, or nothing; returns as many rows as it wrote.
+const WRITE: &str = "INSERT INTO rows (object, key, value) SELECT ?1, key, value FROM json_each(?3) \
+     WHERE coalesce((SELECT value FROM rows WHERE object = ?1 AND key = ''), '0') = ?2 \
+     ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING 1";
+
 /// The embedded store.
 #[derive(Default)]
 pub(crate) struct Sqlite {
@@ -88,8 +98,17 @@ impl std::fmt::Debug for Sqlite {
 pub(crate) struct SqliteTry<'a> {
     connection: Rc<Connection>,
     object: &'a str,
-    /// The connection is this try's alone and holds the write lock.
+    /// The connection is in a transaction of this try, and holds the write lock.
     is_locked: bool,
+}
+
+impl Drop for SqliteTry<'_> {
+    fn drop(&mut self) {
+        if self.is_locked {
+            // What fails here has ended with the connection.
+            let _ = execute(&self.connection, "ROLLBACK", Vec::new());
+        }
+    }
 }
 
 impl Sqlite {
@@ -162,15 +181,11 @@ impl Store for Sqlite {
         object: &'a str,
         manner: Manner,
     ) -> Result<SqliteTry<'a>, Failure> {
-        let is_locked = manner == Manner::InTurn;
-        let connection = if is_locked {
-            // Of its own: a transaction takes in whatever else is done on its connection. It ends with it.
-            let connection = open()?;
+        let is_locked = manner != Manner::Straight;
+        let connection = self.shared()?;
+        if is_locked {
             ask(&connection, "BEGIN IMMEDIATE", Vec::new())?;
-            Rc::new(connection)
-        } else {
-            self.shared()?
-        };
+        }
         Ok(SqliteTry {
             connection,
             object,
@@ -188,7 +203,7 @@ impl Store for Sqlite {
 
 impl Try for SqliteTry<'_> {
     async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure> {
-        let (statement, parameters) = select(self.object, reads);
+        let (statement, parameters) = select(self.object, reads)?;
         let rows = ask(&self.connection, &statement, parameters)?;
         let mut version = 0;
         let mut found = Vec::with_capacity(rows.len());
@@ -205,77 +220,68 @@ impl Try for SqliteTry<'_> {
         Ok(Seen::Now(version, found))
     }
 
-    async fn commit(self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
-        let (statement, parameters) = write(self.object, seen, writes);
-        let written = ask(&self.connection, &statement, parameters)?;
+    async fn commit(mut self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
+        let parameters = written(self.object, seen, writes)?;
+        let changed = ask(&self.connection, WRITE, parameters)?;
         if self.is_locked {
             ask(&self.connection, "COMMIT", Vec::new())?;
+            self.is_locked = false;
         }
-        Ok(!written.is_empty())
+        Ok(!changed.is_empty())
     }
 
     async fn end(self) -> Result<(), Failure> {
-        if self.is_locked {
-            ask(&self.connection, "ROLLBACK", Vec::new())?;
-        }
         Ok(())
     }
 }
 
-/// One statement for all reads, so that they see one state.
-fn select(object: &str, reads: &[Read]) -> (String, Vec<Value>) {
-    let mut parameters = vec![Value::Text(object.to_owned())];
-    let mut statement =
-        String::from("SELECT key, value FROM rows WHERE object = ?1 AND key IN (''");
-    let mut ranges = String::new();
+/// One statement for all reads, so that they see one state, and the same one for any rows: it is compiled once.
+fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure> {
+    let keys: Vec<&str> = reads
+        .iter()
+        .filter_map(|read| match read {
+            Read::Row(key) => Some(key.as_str()),
+            Read::Range { .. } => None,
+        })
+        .collect();
+    let keys = serde_json::to_string(&keys).map_err(|error| unwritable(&error))?;
+    let mut parameters = vec![Value::Text(object.to_owned()), Value::Text(keys)];
+    let mut statement = SELECT.to_owned();
     for read in reads {
-        match read {
-            Read::Row(key) => {
-                parameters.push(Value::Text(key.clone()));
-                // Writing to a string cannot fail; so below.
-                let _ = write!(statement, ", ?{}", parameters.len());
-            }
-            Read::Range {
-                after,
-                before,
-                limit,
-            } => {
-                parameters.push(Value::Text(after.clone()));
-                parameters.push(Value::Text(before.clone()));
-                let last = parameters.len();
-                let _ = write!(
-                    ranges,
-                    " UNION ALL SELECT * FROM (SELECT key, value FROM rows WHERE object = ?1 \
-                     AND key > ?{} AND key < ?{last} ORDER BY key LIMIT {limit})",
-                    last.saturating_sub(1),
-                );
-            }
+        if let Read::Range {
+            after,
+            before,
+            limit,
+        } = read
+        {
+            parameters.push(Value::Text(after.clone()));
+            parameters.push(Value::Text(before.clone()));
+            let last = parameters.len();
+            let first = last.saturating_sub(1);
+            statement.push_str(&format!(
+                " UNION ALL SELECT * FROM (SELECT key, value FROM rows WHERE object = ?1 \
+                 AND key > ?{first} AND key < ?{last} ORDER BY key LIMIT {limit})"
+            ));
         }
     }
-    statement.push(')');
-    statement.push_str(&ranges);
-    (statement, parameters)
+    Ok((statement, parameters))
 }
 
-/// One statement that writes all rows and the next version, or, at another version, nothing; what it wrote it returns.
-fn write(object: &str, seen: Version, writes: &WriteSet) -> (String, Vec<Value>) {
-    let mut parameters = vec![
+/// What [`WRITE`] is to write: the next version, and all rows.
+fn written(object: &str, seen: Version, writes: &WriteSet) -> Result<Vec<Value>, Failure> {
+    let next = seen.saturating_add(1).to_string();
+    let rows: BTreeMap<&str, Option<&str>> = writes
+        .iter()
+        .chain([(VERSION_KEY, Some(next.as_str()))])
+        .collect();
+    let rows = serde_json::to_string(&rows).map_err(|error| unwritable(&error))?;
+    Ok(vec![
         Value::Text(object.to_owned()),
         Value::Text(seen.to_string()),
-        Value::Text(seen.saturating_add(1).to_string()),
-    ];
-    let mut values = String::from("('', ?3)");
-    for (key, value) in writes.iter() {
-        parameters.push(Value::Text(key.to_owned()));
-        parameters.push(value.map_or(Value::Null, |value| Value::Text(value.to_owned())));
-        let last = parameters.len();
-        let _ = write!(values, ", (?{}, ?{last})", last.saturating_sub(1));
-    }
-    let statement = format!(
-        "WITH wanted (key, value) AS (VALUES {values}) \
-         INSERT INTO rows (object, key, value) SELECT ?1, key, value FROM wanted \
-         WHERE coalesce((SELECT value FROM rows WHERE object = ?1 AND key = ''), '0') = ?2 \
-         ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING key"
-    );
-    (statement, parameters)
+        Value::Text(rows),
+    ])
+}
+
+fn unwritable(error: &serde_json::Error) -> Failure {
+    Failure::Store(error.to_string())
 }

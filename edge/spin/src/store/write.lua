@@ -1,11 +1,11 @@
 -- Writes rows of one object if it is still at the version that was seen and it is nobody else's turn.
--- KEYS: rows, names, turn, queue, objects. ARGV: object, version, the turn's token or '', how long a turn waits for its
+-- KEYS: rows, names, turn, queue, seen, objects. ARGV: object, version, the turn's token or '', how long a turn waits for its
 -- next holder in ms, the number of rows to put, their keys and values, then the keys to delete.
 -- Returns 1, or 0 when nothing was written. Whoever had the turn gives it to the next.
 local held = redis.call('GET', KEYS[3])
 if held then
   if held ~= ARGV[3] then return 0 end
-  local next = redis.call('LPOP', KEYS[4])
+  local next = following(KEYS[4], KEYS[5])
   if next then redis.call('SET', KEYS[3], next, 'PX', ARGV[4]) else redis.call('DEL', KEYS[3]) end
 end
 if (redis.call('HGET', KEYS[1], '') or '0') ~= ARGV[2] then return 0 end
@@ -18,5 +18,5 @@ for i = 6 + 2 * count, #ARGV do
   redis.call('HDEL', KEYS[1], ARGV[i])
   redis.call('ZREM', KEYS[2], ARGV[i])
 end
-if redis.call('HINCRBY', KEYS[1], '', 1) == 1 then redis.call('SADD', KEYS[5], ARGV[1]) end
+if redis.call('HINCRBY', KEYS[1], '', 1) == 1 then redis.call('SADD', KEYS[6], ARGV[1]) end
 return 1

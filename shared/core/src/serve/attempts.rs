@@ -87,7 +87,12 @@ impl<P: Platform> Run<P> {
             Err(failure) => End::Failed(failure),
         });
         let code = outcome.as_ref().err().map(Failure::code);
-        self.note(target, status, code, self.p.now().since(started_at));
+        let latency = match &outcome {
+            // Nobody was called.
+            Err(Failure::CircuitOpen(_)) => Span::ZERO,
+            _ => self.p.now().since(started_at),
+        };
+        self.note(target, status, code, latency);
         outcome
     }
 

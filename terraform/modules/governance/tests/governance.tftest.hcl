@@ -3,8 +3,10 @@
 variables {
   region = "eu"
 
+  regions = { eu = { bucket = "RECORDS" } }
+
   model_providers = [
-    { name = "openai-eu", catalogue = "openai", region = "eu", key = ["OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"], models_allow = ["gpt-4o*"] },
+    { name = "openai-eu", catalogue = "openai", region = "eu", country = "DE", country_by = "contract", baa = true, egress = "eu", key = ["OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"], models_allow = ["gpt-4o*"] },
     { name = "anthropic", key = ["ANTHROPIC_API_KEY"], discount_percent = 5, timeouts = { idle = "30s" } },
     { name = "azure", azure = { resource = "acme" }, models_allow = ["gpt-4o"] },
   ]
@@ -27,6 +29,8 @@ variables {
         search = {
           budgets = [{ usd = "50", per = "day" }]
           models  = ["fast", "openai-eu/*"]
+          region  = "eu"
+          data    = "phi"
           apps    = { crawler = { budgets = [{ usd = "5", per = "day" }] } }
         }
       }
@@ -61,8 +65,8 @@ run "what_is_declared_is_rendered" {
 run "keys_are_wishes_without_secrets" {
   assert {
     condition = jsondecode(output.keys_json) == {
-      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], strict = false, version = 1, grace = "24h" }
-      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], strict = false, version = 2, grace = "24h" }
+      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], strict = false, regions = [], version = 1, grace = "24h" }
+      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], strict = false, regions = [], version = 2, grace = "24h" }
     }
     error_message = "The wishes are not what was declared: ${output.keys_json}"
   }
@@ -71,6 +75,7 @@ run "keys_are_wishes_without_secrets" {
 run "nothing_declared_is_a_gateway_with_a_sandbox" {
   variables {
     region          = "global"
+    regions         = {}
     model_providers = []
     routes          = {}
     prices          = {}
