@@ -23,7 +23,7 @@ use sluice_machines::ledger::{
 };
 use sluice_machines::limit::{Amount, Period, Rule, Scope, ScopeRules, Slice};
 use sluice_machines::outbox::Line;
-use sluice_machines::record::{Record, RecordKind};
+use sluice_machines::record::{Outcome, Record, RecordKind};
 use sluice_machines::rows::WriteSet;
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
@@ -268,8 +268,9 @@ impl Judge {
         };
         let (kind, cost) = match life.state {
             State::Open { .. } => {
-                // A stream that is ended has written one piece too many by then.
-                let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length"));
+                // A stream that is ended has written one piece too many by then, also when its caller leaves with it.
+                let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length")
+                    || (record.stream && record.outcome == Outcome::DownstreamLeft));
                 let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
                 self.slack.add(excess);
                 if !is_ended && !Slice::of(held).covers(Slice::of(is)) {
