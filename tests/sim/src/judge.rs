@@ -23,11 +23,10 @@ use sluice_machines::ledger::{
 };
 use sluice_machines::limit::{Amount, Period, Rule, Scope, ScopeRules, Slice};
 use sluice_machines::outbox::Line;
-use sluice_machines::record::{Record, RecordKind};
+use sluice_machines::record::{Outcome, Record, RecordKind};
 use sluice_machines::rows::WriteSet;
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use fit::limit;
 use scope::{ScopeLog, asked};
 
 /// What is wrong, in words.
@@ -46,10 +45,10 @@ macro_rules! ensure {
 }
 
 mod events;
-mod fit;
 mod lease;
 mod lend;
 mod raise;
+mod reason;
 mod scope;
 mod standing;
 
@@ -269,8 +268,9 @@ impl Judge {
         };
         let (kind, cost) = match life.state {
             State::Open { .. } => {
-                // A stream that is ended has written one piece too many by then.
-                let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length"));
+                // A stream that is ended has written one piece too many by then, also when its caller leaves with it.
+                let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length")
+                    || (record.stream && record.outcome == Outcome::DownstreamLeft));
                 let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
                 self.slack.add(excess);
                 if !is_ended && !Slice::of(held).covers(Slice::of(is)) {
@@ -386,17 +386,6 @@ impl Judge {
         self.by_request.insert(request.clone(), index);
     }
 
-    /// What stands against each rule of these scopes.
-    fn measure(&mut self, at: Timestamp, rules: &[ScopeRules]) -> Vec<u64> {
-        let mut used = Vec::new();
-        for ScopeRules { scope, rules } in rules {
-            let index = self.scope(scope);
-            let log = &self.scopes[index];
-            used.extend(rules.iter().map(|rule| log.used(at, rule, Span::ZERO)));
-        }
-        used
-    }
-
     fn scope(&mut self, scope: &Scope) -> usize {
         if let Some(index) = self.names.get(scope) {
             return *index;
@@ -461,4 +450,12 @@ impl Judge {
 
 fn key(record: &Record) -> Due {
     (record.request.clone(), record.kind, record.cost_nano_usd)
+}
+
+fn limit(rule: &Rule) -> u64 {
+    match *rule {
+        Rule::Window { limit, .. } | Rule::Concurrency { limit } => limit,
+        Rule::Gcra { burst, .. } => burst,
+        Rule::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
+    }
 }

@@ -8,25 +8,25 @@ use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
 use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
-use sluice_machines::registry::{Command, Reply};
-use sluice_units::{RequestId, Span, Timestamp};
+use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
+use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
 use crate::borders::Borders;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::economy::{self, Key, LEDGER_REGIONS, ORGS, Version};
+use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
-use crate::judge::{News, Verdict};
+use crate::judge::{Judge, News, Verdict};
 use crate::ledger::LedgerObject;
 use crate::network::Region;
 use crate::provider::CallFact;
 use crate::registry::Registry;
 use crate::rng::Rng;
 
-mod founding;
 mod homes;
+mod registered;
 mod settled;
 
 /// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
@@ -201,6 +201,43 @@ impl World {
         world
     }
 
+    /// The first isolates, the first keys.
+    fn settle_in(self: &Rc<Self>) {
+        self.fill(self.rng.between(3, 9) as usize);
+        // An old registry, which has forgotten its first changes.
+        if self.rng.chance(125_000) {
+            for number in 0..CHANGES_MAX as usize + 100 {
+                let number = economy::KEYS_MAX + number;
+                let key = Key::new(&self.rng, number, self.now());
+                let key = Box::new(key.record);
+                while self
+                    .registry
+                    .call(
+                        self,
+                        &Command::CreateKey {
+                            key: key.clone(),
+                            by: Actor::default(),
+                        },
+                    )
+                    .is_err()
+                {}
+            }
+        }
+        for number in 0..economy::KEYS {
+            let key = Key::new(&self.rng, number, self.now());
+            let command = Command::CreateKey {
+                key: Box::new(key.record.clone()),
+                by: Actor::default(),
+            };
+            self.holders.borrow_mut().push(Holder {
+                key,
+                revoked_at: None,
+            });
+            // Before the weather: the database does not refuse yet.
+            while self.registry.call(self, &command).is_err() {}
+        }
+    }
+
     /// Starts isolates until there are so many.
     pub(crate) fn fill(&self, count: usize) {
         let there = self.places.borrow().len();
@@ -251,6 +288,13 @@ impl World {
     /// A time that is as long as this one on average.
     pub(crate) fn around(&self, every_ms: i64) -> Span {
         Span::from_micros(self.rng.between(0, every_ms * 2_000))
+    }
+
+    pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
+        let org = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
+        let name = ledger.region().as_str();
+        let region = LEDGER_REGIONS.iter().position(|region| *region == name)?;
+        self.of_org(org).nth(region).map(Rc::clone)
     }
 
     /// Writes a line into the log, if there is one.
@@ -426,44 +470,5 @@ impl World {
                 "request {number} is answered and nothing is durable"
             ))
         });
-    }
-
-    /// The registry has committed a change.
-    pub(crate) fn registered(&self, command: &Command, reply: &Reply) {
-        let now = self.now();
-        match (command, reply) {
-            (Command::RevokeKey { id, .. }, _) => {
-                let mut holders = self.holders.borrow_mut();
-                let found = holders
-                    .iter_mut()
-                    .find(|holder| holder.key.record.id == *id);
-                if let Some(holder) = found {
-                    self.log(|| format!("{id} is revoked"));
-                    holder.revoked_at.get_or_insert(now);
-                }
-            }
-            (
-                Command::PutConfig { document, .. } | Command::SeedConfig { document, .. },
-                Reply::ConfigVersion {
-                    version,
-                    changed: true,
-                },
-            ) => {
-                let drafts = self.drafts.borrow();
-                let Some(draft) = drafts.iter().find(|draft| draft.document == *document) else {
-                    return;
-                };
-                self.log(|| format!("configuration {version} holds"));
-                let mut reigns = self.reigns.borrow_mut();
-                if let Some(last) = reigns.last_mut() {
-                    last.until = Some(now);
-                }
-                reigns.push(Reign {
-                    version: Rc::clone(draft),
-                    until: None,
-                });
-            }
-            _ => {}
-        }
     }
 }

@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 
 use sluice_units::{Span, Timestamp};
 
-use super::read::not_among;
 use super::rows::{
     Deadline, Expired, LEASES, LeaseEnd, OPEN, ORG, Reservation, SWEEPS, Sweep, expired_key,
     sweep_key, sweep_of,
 };
 use super::scope::ScopeRow;
 use super::settle::tell;
-use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, pool, queue};
+use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, load::not_among, pool, queue};
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 

@@ -12,19 +12,19 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::gauge::Gauge;
-use super::parent::Used;
+use super::parent::POOL_GRACE;
 use super::rows::Reservation;
 use super::window::Counter;
 use crate::events::{Crossing, EventKind};
-use crate::limit::{Amount, Meter, Period, Rule, UtcOffset};
+use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
 use crate::rows::V1;
 
 mod lent;
 
-use lent::{Leased, Lent};
-
 /// How many windows and rates a scope's row remembers beside those that the present rules name.
 const IDLE_MAX: usize = 8;
+/// When to look again for what a child ledger should have given back by now.
+const LENT_SOON: Span = Span::from_seconds(1);
 
 /// A budget period at one scope: its ordinal, when its first admission was, spent, reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,14 @@ fn ordinal(period: Period, at: Timestamp, offset: UtcOffset) -> i64 {
 /// A budget that was named last, and the line that it has crossed in its period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Watched(Period, NanoUsd, Option<EventKind>);
+
+/// What is leased until some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Leased(Timestamp, Slice);
+
+/// What a child ledger holds, until it is free again: what it may still draw, and what it has drawn and not settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Lent(Timestamp, Slice, Slice);
 
 /// All that is known of one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,11 +161,6 @@ impl ScopeRow {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// At the organisation: a parent is to be asked at this moment.
-    pub(super) fn climb_by(&mut self, at: Timestamp) {
-        self.climbs_at = Some(self.climbs_at.map_or(at, |due| due.min(at)));
-    }
-
     /// Moves on to `at`: new periods begin empty, leases end.
     pub(super) fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
         self.offset = offset_of(rules).unwrap_or(self.offset);
@@ -178,27 +181,51 @@ impl ScopeRow {
         self.lent.retain(|lent| lent.0 > at);
     }
 
-    /// Charges at `at` what came to an end in a child ledger.
-    pub(super) fn take_over(&mut self, at: Timestamp, rules: &[Rule], used: &Used) {
-        self.roll(at, rules);
-        self.requests = self.requests.saturating_add(used.requests);
-        self.tokens = self.tokens.plus(used.tokens);
-        self.spent = self.spent.plus(used.cost).minus(used.back);
-        self.day.spend(used.cost);
-        self.month.spend(used.cost);
-        let of = |meter| match meter {
-            Meter::Requests => used.requests,
-            Meter::Tokens => used.tokens.count(),
-        };
-        self.count(rules, of);
-        self.charge(rules, used.requests);
-        self.use_tokens(at, used.tokens);
-        self.watch(rules);
+    /// What is leased at `at`, to isolates and to child ledgers.
+    pub(super) fn leased(&self, at: Timestamp) -> Slice {
+        let leased = self.leased.iter().map(|leased| (leased.0, leased.1));
+        let lent = self.lent.iter().map(|lent| (lent.0, lent.1));
+        leased
+            .chain(lent)
+            .filter(|(until, _)| *until > at)
+            .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
     }
 
-    /// Forgets the budgets: whoever knows all that is spent tells of them.
-    pub(super) fn unwatch(&mut self) {
-        self.budgets.clear();
+    /// When the first of what is leased ends.
+    pub(super) fn lease_ends(&self, at: Timestamp) -> Option<Timestamp> {
+        self.ends(at).min()
+    }
+
+    pub(super) fn ends(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let leased = self.leased.iter().map(|leased| leased.0);
+        // A child gives back what it does not need when it would have to renew it.
+        let lent = self.lent.iter().filter(move |lent| lent.0 > at);
+        let lent = lent
+            .filter(|lent| !lent.1.is_none())
+            .map(move |lent| lent.0.minus(POOL_GRACE).max(at.plus(LENT_SOON)));
+        leased.filter(move |end| *end > at).chain(lent)
+    }
+
+    /// Leases a slice until then. The row has been rolled.
+    pub(super) fn lease(&mut self, at: Timestamp, rules: &[Rule], until: Timestamp, slice: Slice) {
+        self.roll(at, rules);
+        if slice.is_none() {
+            return;
+        }
+        match self.leased.iter_mut().find(|leased| leased.0 == until) {
+            Some(leased) => leased.1 = leased.1.plus(slice),
+            None => self.leased.push(Leased(until, slice)),
+        }
+    }
+
+    /// Takes a slice back that is leased until then. What has ended meanwhile is back already.
+    pub(super) fn unlease(&mut self, until: Timestamp, slice: Slice) {
+        for leased in &mut self.leased {
+            if leased.0 == until {
+                leased.1 = leased.1.minus(slice);
+            }
+        }
+        self.leased.retain(|leased| !leased.1.is_none());
     }
 
     pub(super) fn window(&self, meter: Meter, window: Span) -> Option<&Counter> {
@@ -259,16 +286,6 @@ impl ScopeRow {
                 self.budgets.push(Watched(period, limit, crossed));
             }
         }
-    }
-
-    /// The lines that budgets have crossed with this charge of a reservation, the first time in their period.
-    pub(super) fn crossed(&mut self, held: &Reservation, cost: NanoUsd) -> Vec<Crossing> {
-        self.crossed_if(|spending| spending.holds(held), cost)
-    }
-
-    /// The same with a charge of the present.
-    pub(super) fn crossed_now(&mut self, cost: NanoUsd) -> Vec<Crossing> {
-        self.crossed_if(|_| true, cost)
     }
 
     fn crossed_if(&mut self, holds: impl Fn(Spending) -> bool, cost: NanoUsd) -> Vec<Crossing> {

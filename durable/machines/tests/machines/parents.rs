@@ -160,7 +160,7 @@ fn near_a_limit_each_request_is_the_homes_decision() {
     assert!(family.admit(2).is_ok());
     assert!(family.admit(1).is_ok());
     let denial = family.admit(2).unwrap_err();
-    assert_eq!((denial.scope, denial.asked), (Scope::Org, 1));
+    assert_eq!((&denial.scope, denial.asked), (&Scope::Org, 1));
 }
 
 #[test]

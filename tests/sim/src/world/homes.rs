@@ -1,22 +1,8 @@
-//! An organisation's ledgers, and what must be true of all of them together.
+//! The ledgers of one organisation, beside each other.
 
-use std::rc::Rc;
-
-use sluice_units::LedgerId;
-
-use super::World;
-use crate::economy::{self, HOME, LEDGER_REGIONS, ORGS};
-use crate::judge::Judge;
-use crate::ledger::LedgerObject;
+use super::*;
 
 impl World {
-    pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
-        let org = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
-        let name = ledger.region().as_str();
-        let region = LEDGER_REGIONS.iter().position(|region| *region == name)?;
-        self.of_org(org).nth(region).map(Rc::clone)
-    }
-
     /// The ledgers of an organisation, one for each region.
     pub(crate) fn of_org(&self, org: usize) -> impl Iterator<Item = &Rc<LedgerObject>> {
         self.ledgers.iter().filter(move |ledger| ledger.org == org)

@@ -1,11 +1,11 @@
-//! What a batch of commands must see, in two rounds.
+//! What a batch of commands must see, in two rounds: what the commands name, and what those rows name.
 
 use std::collections::BTreeSet;
 
 use sluice_units::LeaseId;
 
-use super::parent::Parent;
-use super::{Command, admit, rows, standing};
+use super::rows::{Found, LeaseRow, ORG, expired_key, find, lease_key, open_key, pool_key};
+use super::{Command, Parent, admit, standing};
 use crate::limit::ScopeRules;
 use crate::outbox;
 use crate::rows::{Read, RowError, RowKey, Rows, Work};
@@ -25,11 +25,11 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
             Command::Lease(request) => {
                 keys.extend(admit::scope_keys(&request.scopes));
                 keys.extend(pool_of(request.parent.as_ref(), &request.scopes));
-                keys.insert(rows::lease_key(&request.lease));
+                keys.insert(lease_key(&request.lease));
                 continue;
             }
             Command::Intent(intent) => {
-                keys.insert(rows::lease_key(&intent.lease));
+                keys.insert(lease_key(&intent.lease));
                 &intent.draft.request
             }
             Command::Raise(raise) => &raise.request,
@@ -44,11 +44,11 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
                 continue;
             }
         };
-        keys.insert(rows::open_key(request));
-        keys.insert(rows::expired_key(request));
+        keys.insert(open_key(request));
+        keys.insert(expired_key(request));
     }
     // What settles queues a record, and what is admitted has a deadline.
-    keys.insert(rows::ORG.to_owned());
+    keys.insert(ORG.to_owned());
     reads.extend(keys.into_iter().map(Read::Row));
     reads
 }
@@ -77,10 +77,10 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
                 continue;
             }
         };
-        let ends = match rows::find(&work, request)? {
-            rows::Found::Open(held) => Some(held),
-            rows::Found::Expired(_, expired) => expired.charged,
-            rows::Found::Nothing => None,
+        let ends = match find(&work, request)? {
+            Found::Open(held) => Some(held),
+            Found::Expired(_, expired) => expired.charged,
+            Found::Nothing => None,
         };
         if let Some(held) = ends {
             keys.extend(held.scopes.into_iter().map(|(key, _)| key));
@@ -91,11 +91,11 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
 }
 
 fn pool_of(parent: Option<&Parent>, scopes: &[ScopeRules]) -> Option<RowKey> {
-    parent.map(|parent| rows::pool_key(parent, scopes))
+    parent.map(|parent| pool_key(parent, scopes))
 }
 
 fn lease_scopes(work: &mut Work<'_>, lease: &LeaseId) -> Result<Vec<RowKey>, RowError> {
-    let row: &rows::LeaseRow = work.hot(&rows::lease_key(lease))?;
+    let row: &LeaseRow = work.hot(&lease_key(lease))?;
     let scopes = row.scopes.iter().map(|(key, _)| key.clone());
     Ok(scopes.chain(row.pool.clone()).collect())
 }
