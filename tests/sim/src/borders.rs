@@ -49,6 +49,8 @@ struct Site {
     has_agreement: bool,
     /// Where it is called from, and whether always.
     egress: Option<(&'static str, bool)>,
+    /// It refuses the country that calls from here come from.
+    is_picky: bool,
 }
 
 /// What one request says of itself.
@@ -91,6 +93,7 @@ impl Borders {
             egress: rng
                 .chance(500_000)
                 .then(|| (*rng.pick(&PLACES), rng.chance(500_000))),
+            is_picky: rng.chance(300_000),
         };
         let mut borders = Self {
             sites: PROVIDERS.iter().map(|_| site(&rng)).collect(),
@@ -172,6 +175,11 @@ impl Borders {
     fn is_phi(&self, number: usize, owner: Owner) -> bool {
         let of_team = owner.team.is_some_and(|team| self.clinics[owner.org][team]);
         of_team || self.papers_of(number).is_phi
+    }
+
+    /// Whether a provider refuses the country that a call comes from.
+    pub(crate) fn refuses(&self, provider: &str, egress: Option<&str>) -> bool {
+        egress.is_none() && self.site(provider).is_some_and(|site| site.is_picky)
     }
 
     /// A provider gets a request, from here or from a place.

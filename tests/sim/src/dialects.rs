@@ -248,9 +248,6 @@ pub(crate) fn refusal(asked: Asked, rng: &Rng) -> (u16, Bytes) {
         0 => "<html><body>Bad gateway</body></html>".to_owned(),
         1 => String::new(),
         _ => match asked.dialect {
-            Dialect::OpenAi if status == 403 => {
-                r#"{"error":{"message":"Country, region, or territory not supported","type":"request_forbidden","param":null,"code":"unsupported_country_region_territory"}}"#
-            }
             Dialect::OpenAi => {
                 r#"{"error":{"message":"No.","type":"server_error","param":null,"code":null}}"#
             }
@@ -264,6 +261,22 @@ pub(crate) fn refusal(asked: Asked, rng: &Rng) -> (u16, Bytes) {
         .to_owned(),
     };
     (status, Bytes::from(body))
+}
+
+/// How a provider refuses the country that a call comes from, where its pages say so.
+pub(crate) fn wrong_country(asked: Asked) -> Option<(u16, Bytes)> {
+    let (status, body) = match asked.dialect {
+        Dialect::OpenAi => (
+            403,
+            r#"{"error":{"message":"Country, region, or territory not supported","type":"request_forbidden","param":null,"code":"unsupported_country_region_territory"}}"#,
+        ),
+        Dialect::Anthropic => return None,
+        Dialect::Gemini => (
+            400,
+            r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#,
+        ),
+    };
+    Some((status, Bytes::from_static(body.as_bytes())))
 }
 
 /// Something that no dialect allows, in place of an answer.

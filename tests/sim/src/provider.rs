@@ -80,9 +80,14 @@ pub(crate) async fn react(
     });
     let target = (asked.provider(), asked.model());
     let is_down = !world.faults.is_over() && world.outages.since(target.0, world.now()).is_some();
+    let egress = call.egress.map(|place| place.name());
+    let refused = dialects::wrong_country(asked);
+    let refused = refused.filter(|_| world.borders.refuses(target.0, egress));
     let trouble = if is_down {
         world.down(place, target);
         Some(Fault::UpstreamDown)
+    } else if refused.is_some() {
+        Some(Fault::UpstreamError)
     } else {
         (!world.faults.is_over() && rng.chance(world.weather.upstream))
             .then(|| *rng.pick(&TROUBLES))
@@ -118,7 +123,7 @@ pub(crate) async fn react(
             return Err(FetchError::Broken);
         }
         Some(Fault::UpstreamError) => {
-            let (status, body) = dialects::refusal(asked, rng);
+            let (status, body) = refused.unwrap_or_else(|| dialects::refusal(asked, rng));
             let script = vec![Step::Send(body)];
             return Ok(answer(world, number, status, (asked, script)));
         }
