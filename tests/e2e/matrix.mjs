@@ -45,7 +45,7 @@ ${count(existing, 'pass')} of ${existing.length} cells pass (${(100 * count(exis
 What a row wants:
 
 - **chat**, **stream**: the text, the end and the usage, the same streamed and whole.
-- **tools**, **streamed tools**, **parallel tools**: both turns; the first answer goes back as the client got it; named, forbidden and several calls, results in any order.
+- **tools**, **streamed tools**, **parallel tools**: both turns; the first answer goes back as the client got it; named, forbidden and several calls, results in any order; the clients' own loops of calls.
 - **structured output**: the client's own parsing of an answer held to a schema.
 - **images**: a picture in the request.
 - **thinking**: both turns of a tool call with thoughts and their proofs, which the mocks verify; clients that keep none of it must not fail.

@@ -3,6 +3,7 @@
 //! The copy stands below `target`; every break is built into it at once, behind a switch that the environment names, so
 //! that one build serves for all. Nothing of this is in the code that ships.
 
+mod homes;
 mod leaks;
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use self::homes::HOMES;
 use self::leaks::LEAKS;
 use crate::step::{self, Failure, doing, step};
 use crate::tools;
@@ -68,8 +70,8 @@ const ALL: &[Mutation] = &[
         name: "charge a denied request",
         edits: &[(
             "durable/machines/src/ledger/admit.rs",
-            "        denial.headroom = headroom(work, &candidates, at)?;\n",
-            "        denial.headroom = headroom(work, &candidates, at)?;\n        if {is} { for Candidate { key, rules, .. } in &candidates { work.hot_mut::<ScopeRow>(key)?.reserve(at, rules, estimate); } }\n",
+            "    denial.headroom = headroom(work, candidates, at)?;\n",
+            "    denial.headroom = headroom(work, candidates, at)?;\n    if {is} { for Candidate { key, rules, .. } in candidates { work.hot_mut::<ScopeRow>(key)?.reserve(at, rules, Amount::default()); } }\n",
         )],
     },
     Mutation {
@@ -114,8 +116,8 @@ const ALL: &[Mutation] = &[
             ),
             (
                 "durable/machines/src/ledger/scope.rs",
-                "            .filter(|leased| leased.0 > at)\n            .fold",
-                "            .filter(|leased| leased.0 > at || {is})\n            .fold",
+                "            .filter(|(until, _)| *until > at)\n            .fold",
+                "            .filter(|(until, _)| *until > at || {is})\n            .fold",
             ),
         ],
     },
@@ -139,16 +141,16 @@ const ALL: &[Mutation] = &[
         name: "reserve twice what is admitted and drawn",
         edits: &[(
             "durable/machines/src/ledger/lease.rs",
-            "    let has_reserved = has_reserved(work, &intent.draft.request, estimate)?;\n",
-            "    let has_reserved = !{is} && has_reserved(work, &intent.draft.request, estimate)?;\n",
+            "    let has_reserved = has_reserved(work, now, &intent.draft.request, estimate)?;\n",
+            "    let has_reserved = !{is} && has_reserved(work, now, &intent.draft.request, estimate)?;\n",
         )],
     },
     Mutation {
         name: "cut nothing of what is cut",
         edits: &[(
             "durable/machines/src/ledger/admit.rs",
-            "                estimate = amount;\n",
-            "                estimate = if {is} { estimate } else { amount };\n",
+            "            Some((tokens, amount)) => allowed = (amount, Some(tokens)),\n",
+            "            Some((tokens, amount)) => allowed = (if {is} { whole } else { amount }, Some(tokens)),\n",
         )],
     },
     Mutation {
@@ -187,8 +189,8 @@ const ALL: &[Mutation] = &[
         name: "tell nobody of what expires",
         edits: &[(
             "durable/machines/src/ledger/expire.rs",
-            "        tell(work, now, (scope, &crossed), &record)?;\n",
-            "        if !{is} { tell(work, now, (scope, &crossed), &record)?; }\n",
+            "        tell(work, whose, (scope, &crossed))?;\n",
+            "        if !{is} { tell(work, whose, (scope, &crossed))?; }\n",
         )],
     },
     Mutation {
@@ -379,7 +381,7 @@ fn is_meant(mutation: &Mutation, words: &[String]) -> bool {
 
 /// Every break.
 fn all() -> impl Iterator<Item = &'static Mutation> {
-    ALL.iter().chain(LEAKS)
+    ALL.iter().chain(HOMES).chain(LEAKS)
 }
 
 fn copy() -> Result<(), Failure> {

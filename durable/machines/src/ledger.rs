@@ -48,23 +48,26 @@
 //! of an intent in its lease:
 //! [`reads`], then [`scope_reads`]. [`load`] does both.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::{Record, Refusal};
-use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
+use crate::rows::{RowError, Rows, Work, WriteSet};
 
 mod admit;
 mod call;
+mod climb;
 mod expire;
 mod gauge;
 mod lease;
+mod lend;
+mod load;
 mod measure;
+mod parent;
 mod part;
+mod pool;
 mod raise;
 mod refuse;
 pub(crate) mod rows;
@@ -74,8 +77,12 @@ mod standing;
 mod window;
 
 pub use call::{Answer, Call, Notices};
+pub use climb::{Climb, climb, climbs_at, hear, load_climb, touches_pools};
 pub use expire::{deadline_reads, expire, load_due, next_deadline};
+pub use load::{load, reads, scope_reads};
+pub use parent::{NEEDS_MAX, Need, POOL_GRACE, POOL_LIFE, Parent, Upward, Used};
 pub use part::Part;
+pub use pool::Lacking;
 pub use raise::Raise;
 pub use standing::ScopeStanding;
 pub use window::SUB_BUCKETS;
@@ -103,6 +110,10 @@ pub const LEASE_GRACE: Span = Span::from_seconds(2);
 pub const LEASE_KEPT: Span = Span::from_seconds(600);
 /// One lease takes this part of what remains under the tightest rule, at most.
 pub const SHARE: u64 = 8;
+/// How many pools are looked through for what is due, at most.
+pub const POOLS_MAX: u32 = 10_000;
+/// How many commands go to a parent in one call, at most.
+pub const BATCH_UP_MAX: usize = 256;
 /// From so many records on that wait to be shipped, refusals are only counted.
 pub const REFUSALS_WAITING_MAX: u64 = 50_000;
 /// How many scopes `Standing` lists, at most.
@@ -160,21 +171,30 @@ pub struct Admission {
     pub ttl: Span,
     /// The record as it would have to be written if nobody came back: outcome unknown, usage estimated.
     pub draft: Record,
+    /// Out of whose allowance, where this ledger has a parent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<Parent>,
 }
 
-/// What an isolate holds and wants of the allowance of some scopes.
+/// What an isolate or a child ledger holds and wants of the allowance of some scopes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRequest {
-    /// The lease. The isolate makes up a name that nobody else makes up.
+    /// The lease. Whoever asks makes up a name that nobody else makes up.
     pub lease: LeaseId,
-    /// Counts the isolate's commands of this kind for this lease, from 1.
+    /// Counts the commands of this kind for this lease, from 1.
     pub number: u64,
     /// Every scope that applies, outermost first.
     pub scopes: Vec<ScopeRules>,
-    /// What the isolate goes on holding of what it has, whatever the answer.
+    /// What is held on to, whatever the answer.
     pub keep: Slice,
-    /// How much it wants to hold in all; nothing when it gives the lease back.
+    /// How much is wanted in all; nothing when the lease is given back.
     pub want: Slice,
+    /// An isolate's: out of whose allowance, where this ledger has a parent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<Parent>,
+    /// A child ledger's: what it says besides.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upward: Option<Box<Upward>>,
 }
 
 /// A request that was let in by an isolate, out of a lease.
@@ -201,6 +221,9 @@ pub struct Grant {
     pub life: Span,
     /// What is left beside all leases, for the response's headers.
     pub headroom: Headroom,
+    /// A child ledger's: why the first of those who wait there gets nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub denial: Option<Denial>,
 }
 
 /// What the ledger answers, one for each command.
@@ -214,6 +237,9 @@ pub enum Reply {
     Cut(Tokens, Headroom),
     /// A rule forbids it; nothing was written.
     Denied(Denial),
+    /// The parent must be asked first: see [`climb`]. Nothing of the whole batch may be committed. Never leaves the
+    /// ledger.
+    Lacking(Box<Lacking>),
     /// What the isolate holds from now on.
     Leased(Grant),
     /// Settled, released, extended, raised or drawn, or corrected before. To an `Admit`: this request's life is over.
@@ -292,112 +318,6 @@ pub struct Denial {
     pub headroom: Headroom,
 }
 
-/// The rows that a batch of commands must see first.
-#[must_use]
-pub fn reads(commands: &[Command]) -> Vec<Read> {
-    let mut keys = BTreeSet::new();
-    let mut reads = Vec::new();
-    for command in commands {
-        let request = match command {
-            Command::Admit(admission) => {
-                keys.extend(admit::scope_keys(&admission.scopes));
-                &admission.draft.request
-            }
-            Command::Lease(request) => {
-                keys.extend(admit::scope_keys(&request.scopes));
-                keys.insert(rows::lease_key(&request.lease));
-                continue;
-            }
-            Command::Intent(intent) => {
-                keys.insert(rows::lease_key(&intent.lease));
-                &intent.draft.request
-            }
-            Command::Raise(raise) => &raise.request,
-            Command::Settle { record, .. } => &record.request,
-            Command::Extend { request, .. } | Command::Release { request } => request,
-            Command::Refuse(refusal) => {
-                keys.insert(outbox::SHIPPING.to_owned());
-                &refusal.request
-            }
-            Command::Standing => {
-                reads.extend(standing::reads());
-                continue;
-            }
-        };
-        keys.insert(rows::open_key(request));
-        keys.insert(rows::expired_key(request));
-    }
-    // What settles queues a record, and what is admitted has a deadline.
-    keys.insert(rows::ORG.to_owned());
-    reads.extend(keys.into_iter().map(Read::Row));
-    reads
-}
-
-/// The rows that must be seen besides: the scopes of the reservations that end, and of the leases.
-///
-/// # Errors
-/// [`RowError`] when a reservation's or a lease's row is not what this code writes.
-pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowError> {
-    let mut work = Work::new(rows);
-    let mut keys = BTreeSet::new();
-    for command in commands {
-        let request = match command {
-            Command::Settle { record, .. } => &record.request,
-            Command::Release { request } => request,
-            Command::Lease(request) => {
-                keys.extend(lease_scopes(&mut work, &request.lease)?);
-                continue;
-            }
-            Command::Intent(intent) => {
-                keys.extend(lease_scopes(&mut work, &intent.lease)?);
-                &intent.draft.request
-            }
-            Command::Raise(raise) => &raise.request,
-            Command::Admit(_) | Command::Extend { .. } | Command::Refuse(_) | Command::Standing => {
-                continue;
-            }
-        };
-        let ends = match rows::find(&work, request)? {
-            rows::Found::Open(held) => Some(held),
-            rows::Found::Expired(_, expired) => expired.charged,
-            rows::Found::Nothing => None,
-        };
-        let scopes = ends.into_iter().flat_map(|held| held.scopes);
-        keys.extend(scopes.map(|(key, _)| key));
-    }
-    Ok(not_among(rows, keys))
-}
-
-fn lease_scopes(work: &mut Work<'_>, lease: &LeaseId) -> Result<Vec<RowKey>, RowError> {
-    let row: &rows::LeaseRow = work.hot(&rows::lease_key(lease))?;
-    Ok(row.scopes.iter().map(|(key, _)| key.clone()).collect())
-}
-
-/// Reads those of `keys` that were not read yet.
-fn not_among(rows: &Rows, keys: BTreeSet<RowKey>) -> Vec<Read> {
-    keys.into_iter()
-        .filter(|key| rows.get(key).is_none())
-        .map(Read::Row)
-        .collect()
-}
-
-/// Reads all that a batch of commands must see; `read` answers several reads at once.
-///
-/// # Errors
-/// What `read` says, or a [`RowError`].
-pub fn load<E: From<RowError>>(
-    commands: &[Command],
-    mut read: impl FnMut(&[Read]) -> Result<Vec<(RowKey, String)>, E>,
-) -> Result<Rows, E> {
-    let mut rows = Rows::new();
-    rows.extend(read(&reads(commands))?);
-    let more = scope_reads(&rows, commands)?;
-    if !more.is_empty() {
-        rows.extend(read(&more)?);
-    }
-    Ok(rows)
-}
-
 /// Decides one command.
 ///
 /// # Errors
@@ -421,12 +341,44 @@ pub fn decide_batch(
     now: Timestamp,
     commands: &[Command],
 ) -> Result<(Vec<Reply>, WriteSet), RowError> {
-    let mut work = Work::new(rows);
+    decide_in(Work::new(rows), now, commands)
+}
+
+fn decide_in(
+    mut work: Work<'_>,
+    now: Timestamp,
+    commands: &[Command],
+) -> Result<(Vec<Reply>, WriteSet), RowError> {
     let replies = commands
         .iter()
         .map(|command| step(&mut work, now, command))
         .collect::<Result<_, _>>()?;
     Ok((replies, work.finish()?))
+}
+
+/// The same where the parent cannot be asked (any more): an open request that needs more than there is here is denied
+/// it, and only a new one is still lacking.
+///
+/// # Errors
+/// [`RowError`] when a stored row is not what this code writes; nothing may be committed then.
+pub fn decide_alone(
+    rows: &Rows,
+    now: Timestamp,
+    commands: &[Command],
+) -> Result<(Vec<Reply>, WriteSet), RowError> {
+    let mut work = Work::new(rows);
+    work.is_alone = true;
+    decide_in(work, now, commands)
+}
+
+/// Those among the answers that say that the parent must be asked first.
+#[must_use]
+pub fn lacking(replies: &[Reply]) -> Vec<Lacking> {
+    let lacking = replies.iter().filter_map(|reply| match reply {
+        Reply::Lacking(lacking) => Some((**lacking).clone()),
+        _ => None,
+    });
+    lacking.collect()
 }
 
 fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply, RowError> {

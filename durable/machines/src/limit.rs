@@ -226,4 +226,8 @@ impl Slice {
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.is_none()
+    }
 }

@@ -203,6 +203,8 @@ pub(crate) struct Work<'a> {
     base: &'a Rows,
     writes: WriteSet,
     hot: BTreeMap<RowKey, Kept>,
+    /// Nobody else can be asked.
+    pub(crate) is_alone: bool,
 }
 
 impl<'a> Work<'a> {
@@ -211,6 +213,7 @@ impl<'a> Work<'a> {
             base,
             writes: WriteSet::new(),
             hot: BTreeMap::new(),
+            is_alone: false,
         }
     }
 

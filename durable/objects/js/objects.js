@@ -2,6 +2,10 @@
 import { DurableObject } from "cloudflare:workers";
 import { HealthObject, LedgerObject, RegistryObject } from "./index.js";
 import { enter, generation, outlast } from "./instance.js";
+import { under } from "./storage.js";
+
+/** The Rust side; a name that nobody can call from outside. */
+const LIVE = Symbol("live");
 
 /** An object whose Rust side is made anew when the wasm instance that held it is gone. */
 class Shell extends DurableObject {
@@ -18,7 +22,7 @@ class Shell extends DurableObject {
     });
   }
 
-  #live() {
+  [LIVE]() {
     if (this.#inner === undefined || this.#generation !== generation()) {
       this.#inner = this.#make(this.ctx, this.env, this.#alarm ?? undefined);
       this.#generation = generation();
@@ -30,11 +34,11 @@ class Shell extends DurableObject {
 
   /** Carries out what the text asks, and answers in text. */
   call(text) {
-    return enter(() => this.#live().call(text));
+    return enter(() => this[LIVE]().call(text));
   }
 
   async alarm() {
-    await outlast(() => this.#live().alarm());
+    await outlast(() => this[LIVE]().alarm());
   }
 }
 
@@ -51,9 +55,71 @@ export class Egress extends DurableObject {
   }
 }
 
+/** How often the parent is asked for one call. */
+const ASKS_MAX = 8;
+
+/** A ledger, which may have to ask its parent before it can answer. */
 export class Ledger extends Shell {
+  #climb;
+  #hasParent = false;
+
   constructor(ctx, env) {
     super(ctx, env, (ctx, env, alarm) => new LedgerObject(ctx.storage, env, alarm));
+  }
+
+  call(text) {
+    const answer = enter(() => this[LIVE]().call(text, false));
+    if (answer === undefined) return this.#askAndCall(text);
+    if (this.#hasParent) this.#climbBeside();
+    return answer;
+  }
+
+  async alarm() {
+    this.#climbBeside();
+    await super.alarm();
+  }
+
+  async #askAndCall(text) {
+    for (let asked = 1; ; asked += 1) {
+      const hasHeard = await this.#climbNext();
+      const isAlone = !hasHeard || asked === ASKS_MAX;
+      const answer = enter(() => this[LIVE]().call(text, isAlone));
+      if (answer !== undefined) {
+        this.#climbBeside();
+        return answer;
+      }
+      if (isAlone) throw new Error("the parent ledger cannot be reached");
+    }
+  }
+
+  /** Asks the parent after whatever is under way, together with all who wait by then; answers whether it has answered. */
+  async #climbNext() {
+    await this.#climb;
+    this.#climb ??= this.#ask().finally(() => (this.#climb = undefined));
+    return this.#climb;
+  }
+
+  /** Asks the parent if that is due and nobody does. */
+  #climbBeside() {
+    if (this.#climb === undefined && enter(() => this[LIVE]().climbs())) this.#climbNext();
+  }
+
+  async #ask() {
+    try {
+      const asked = enter(() => this[LIVE]().ask());
+      if (asked === undefined) return true;
+      this.#hasParent = true;
+      const [name, jurisdiction, text] = asked;
+      const isOwn = this.env.SLUICE_MACHINES === "own";
+      const all = this.env.LEDGER;
+      const namespace = jurisdiction === "" ? all : under(all, jurisdiction, isOwn);
+      const answer = await namespace.get(namespace.idFromName(name)).call(text);
+      enter(() => this[LIVE]().hear(name, text, answer));
+      return true;
+    } catch (error) {
+      console.error(`ledger: the parent was not reached: ${error?.message ?? error}`);
+      return false;
+    }
   }
 }
 

@@ -93,3 +93,16 @@ export async function notify(url, secret, id, text) {
 
 /** Writes a read copy. */
 export const copy = (namespace, key, value) => namespace.put(key, value);
+
+/**
+ * The part of a namespace that stays under a jurisdiction. Where the platform has none by that name it throws, unless
+ * whoever runs it has said that its machines are in the right place.
+ */
+export function under(namespace, jurisdiction, isOwnMachine) {
+  try {
+    return namespace.jurisdiction(jurisdiction);
+  } catch (error) {
+    if (isOwnMachine) return namespace;
+    throw error;
+  }
+}

@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 
 use sluice_machines::chain::{ChainKind, Head};
-use sluice_machines::ledger::{self, Answer, Call, Notices};
-use sluice_machines::rows::{Read, Rows};
+use sluice_machines::ledger::{self, Answer, Call, Climb, Lacking, Notices, Parent};
+use sluice_machines::rows::{Read, Rows, WriteSet};
 use sluice_machines::{events, outbox};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{Jurisdiction, Span, Timestamp};
 use wasm_bindgen::prelude::*;
 
 use crate::clock;
@@ -20,6 +20,8 @@ use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
 /// How often one alarm tells each receiver of an event; the next alarm goes on.
 const EVENTS_PER_ALARM_MAX: usize = 8;
+/// How soon an alarm looks again whether the parent is to be asked.
+const CLIMB_AGAIN: Span = Span::from_millis(100);
 
 thread_local! {
     static SHIP_INTERVAL: Cell<Span> = const { Cell::new(Span::from_seconds(5)) };
@@ -45,6 +47,10 @@ pub struct LedgerObject {
     notices: Cell<Notices>,
     /// Where the chain stands, as far as it was looked at.
     head: RefCell<Option<Head>>,
+    /// Requests that wait for the parent and are in no call to it yet.
+    lacking: RefCell<Vec<Lacking>>,
+    /// When the parent is to be asked though nobody waits, where that was looked at.
+    climbs_at: Cell<Option<Option<Timestamp>>>,
 }
 
 #[wasm_bindgen]
@@ -63,14 +69,17 @@ impl LedgerObject {
             alarm_at: Cell::new(alarm.map(clock::millis)),
             notices: Cell::default(),
             head: RefCell::default(),
+            lacking: RefCell::default(),
+            climbs_at: Cell::default(),
         })
     }
 
-    /// Commits a [`Call`]'s commands together, and returns an [`Answer`], both as JSON.
+    /// Commits a [`Call`]'s commands together, and returns an [`Answer`], both as JSON; nothing when the parent must be
+    /// asked first, and when it must be and cannot.
     ///
     /// # Errors
     /// What the database says, or what cannot be understood. Nothing was written then.
-    pub fn call(&self, call: &str) -> Result<String, JsError> {
+    pub fn call(&self, call: &str, is_alone: bool) -> Result<Option<String>, JsError> {
         let Call {
             commands,
             notices,
@@ -79,19 +88,78 @@ impl LedgerObject {
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(&commands, |reads| self.store.read(reads))?;
-        let (replies, writes) =
-            ledger::decide_batch(&rows, now, &commands).map_err(Failure::Row)?;
+        let decide = if is_alone {
+            ledger::decide_alone
+        } else {
+            ledger::decide_batch
+        };
+        let (replies, writes) = decide(&rows, now, &commands).map_err(Failure::Row)?;
+        let lacking = ledger::lacking(&replies);
+        if !lacking.is_empty() {
+            if !is_alone {
+                self.lacking.borrow_mut().extend(lacking);
+            }
+            return Ok(None);
+        }
         if !writes.is_empty() {
-            self.store.commit(&writes)?;
+            self.commit(now, &writes)?;
             self.wake_by(now.plus(ship_interval()))?;
         }
         let notices = self.notices.get().merge(notices);
         self.notices.set(notices);
-        Ok(serde_json::to_string(&Answer {
+        Ok(Some(serde_json::to_string(&Answer {
             replies,
             notices,
             head: self.head_after(batch)?,
-        })?)
+        })?))
+    }
+
+    /// Whether the parent is to be asked now though nobody waits.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn climbs(&self) -> Result<bool, JsError> {
+        let at = self.climbs_at()?;
+        Ok(at.is_some_and(|at| at <= clock::now()))
+    }
+
+    /// Writes down what the parent is to be told and asked: its name, its jurisdiction or nothing, and the call as JSON.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn ask(&self) -> Result<Option<Vec<String>>, JsError> {
+        let now = clock::now();
+        let lacking = self.lacking.take();
+        let rows = ledger::load_climb(&lacking, |reads| self.store.read(reads))?;
+        let (climb, writes) = ledger::climb(&rows, now, &lacking).map_err(Failure::Row)?;
+        self.commit(now, &writes)?;
+        let Some(Climb { parent, call }) = climb else {
+            return Ok(None);
+        };
+        let place = parent.jurisdiction.map_or("", Jurisdiction::as_str);
+        let text = serde_json::to_string(&call)?;
+        Ok(Some(vec![parent.name, place.to_owned(), text]))
+    }
+
+    /// Takes over what the parent of this name has answered to a call.
+    ///
+    /// # Errors
+    /// What the database says, or what cannot be understood. Nothing was written then.
+    pub fn hear(&self, parent: String, call: &str, answer: &str) -> Result<(), JsError> {
+        let unread = |error: serde_json::Error| Failure::Command(error.to_string());
+        let climb = Climb {
+            parent: Parent {
+                name: parent,
+                jurisdiction: None,
+            },
+            call: serde_json::from_slice(call.as_bytes()).map_err(unread)?,
+        };
+        let answer: Answer = serde_json::from_slice(answer.as_bytes()).map_err(unread)?;
+        let now = clock::now();
+        let rows = ledger::load_climb(&[], |reads| self.store.read(reads))?;
+        let writes = ledger::hear(&rows, now, &climb, &answer).map_err(Failure::Row)?;
+        self.commit(now, &writes)?;
+        Ok(())
     }
 
     /// Charges what has expired, ships what waits, tells of events, and says when to be woken next.
@@ -118,6 +186,27 @@ impl LedgerObject {
 }
 
 impl LedgerObject {
+    /// Commits, and sees to it that the object is woken when the parent is to be asked.
+    fn commit(&self, now: Timestamp, writes: &WriteSet) -> Result<(), Failure> {
+        self.store.commit(writes)?;
+        if ledger::touches_pools(writes) {
+            self.climbs_at.set(None);
+        }
+        match self.climbs_at()? {
+            Some(at) => self.wake_by(at.max(now)),
+            None => Ok(()),
+        }
+    }
+
+    fn climbs_at(&self) -> Result<Option<Timestamp>, Failure> {
+        if let Some(known) = self.climbs_at.get() {
+            return Ok(known);
+        }
+        let at = ledger::climbs_at(&self.load(&ledger::deadline_reads())?)?;
+        self.climbs_at.set(Some(at));
+        Ok(at)
+    }
+
     fn load(&self, reads: &[Read]) -> Result<Rows, Failure> {
         let mut rows = Rows::new();
         rows.extend(self.store.read(reads)?);
@@ -142,14 +231,16 @@ impl LedgerObject {
         let names: Vec<&str> = receivers.iter().map(|one| one.name.as_str()).collect();
         let told = events::next_alarm(&self.load(&events::reads())?, &names)?;
         let told = told.map(|told| told.max(now));
-        Ok(next.into_iter().chain(told).min())
+        // What is due now is under way, or was in vain a moment ago.
+        let climbs = self.climbs_at()?.map(|at| at.max(now.plus(CLIMB_AGAIN)));
+        Ok(next.into_iter().chain(told).chain(climbs).min())
     }
 
     fn expire(&self) -> Result<(), Failure> {
         let now = clock::now();
         let rows = ledger::load_due(now, |reads| self.store.read(reads))?;
         let writes = ledger::expire(&rows, now)?;
-        self.store.commit(&writes)
+        self.commit(now, &writes)
     }
 
     async fn ship(&self) -> Result<(), Failure> {

@@ -129,7 +129,11 @@ fn summary(file: &str, loaded: &Loaded) -> String {
 /// What pinned callers never reach, and which places nobody has confirmed.
 fn places(config: &Config) -> String {
     let mut text = String::new();
-    for notice in config.closed_to_pinned() {
+    for notice in config
+        .closed_to_pinned()
+        .into_iter()
+        .chain(config.counted_apart())
+    {
         let _infallible = writeln!(text, "{notice}");
     }
     let unconfirmed: Vec<String> = config

@@ -64,7 +64,7 @@ pub(crate) struct Create {
     /// So much within any stretch of a time, such as "60 requests per 1m" or "100000 tokens per 1h"; may be repeated
     ///
     /// With a burst behind, as in "60 requests per 1m burst 10", it is a steady rate; "20 requests at once" is a limit on
-    /// those in flight.
+    /// those in flight. With "queue 2s" last, requests wait so long to be let in instead of being refused.
     /// A key with limits or budgets of its own does not get those of its organisation's key_defaults.
     /// Those of its organisation, team, app and user hold in any case.
     #[arg(long = "limit", value_name = "LIMIT", value_parser = limit)]
@@ -160,11 +160,16 @@ fn creation(create: &Create) -> Value {
     Value::Object(fields)
 }
 
-/// Reads `60 requests per 1m`, `100000 tokens per 1h`, either with `burst 10` behind, or `20 requests at once`.
+/// Reads `60 requests per 1m`, `100000 tokens per 1h`, either with `burst 10` behind, or `20 requests at once`; any with
+/// `queue 2s` last.
 fn limit(text: &str) -> Result<LimitDocument, &'static str> {
-    const HINT: &str = "write \"60 requests per 1m\", \"100000 tokens per 1h burst 5000\" or \"20 requests at once\"";
+    const HINT: &str = "write \"60 requests per 1m\", \"100000 tokens per 1h burst 5000\" or \"20 requests at once\", any with \"queue 2s\" last";
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [count, what, rest @ ..] = words.as_slice() else {
+    let (words, queue) = match words.as_slice() {
+        [words @ .., "queue", wait] => (words, Some((*wait).to_owned())),
+        words => (words, None),
+    };
+    let [count, what, rest @ ..] = words else {
         return Err(HINT);
     };
     let count: u64 = count.parse().map_err(|_| HINT)?;
@@ -177,6 +182,7 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         ["at", "once"] if tokens.is_none() => {
             return Ok(LimitDocument {
                 concurrent: requests,
+                queue,
                 ..LimitDocument::default()
             });
         }
@@ -189,6 +195,7 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         tokens,
         per: Some(per.to_owned()),
         burst,
+        queue,
         ..LimitDocument::default()
     })
 }

@@ -39,6 +39,10 @@ fn a_key_is_made_and_shown_once() {
         "60 requests per 1m burst 10",
         "--limit",
         "20 requests at once",
+        "--limit",
+        "5 requests at once queue 2s",
+        "--limit",
+        "60 requests per 1m burst 10 queue 500ms",
         "--budget",
         "0.5 usd per day",
         "--budget",
@@ -47,7 +51,7 @@ fn a_key_is_made_and_shown_once() {
     let answer =
         r#"{"id": "key_1", "key": "sluice_secret", "expires_at": "2027-01-01T00:00:00.000Z"}"#;
     let (asked, output) = run(&arguments, vec![(201, answer)]);
-    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"10","per":"month"}]}"#;
+    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20},{"concurrent":5,"queue":"2s"},{"requests":60,"per":"1m","burst":10,"queue":"500ms"}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"10","per":"month"}]}"#;
     assert_eq!(asked, [format!("POST /admin/keys {body}")]);
     assert_eq!(
         out(&output),
@@ -74,6 +78,8 @@ fn limits_and_budgets_of_another_form_are_wrong_usage() {
         ("--limit", "60 requests per 1m burst"),
         ("--limit", "60 requests per 1m burst ten"),
         ("--limit", "60 tokens at once"),
+        ("--limit", "60 requests per 1m queue"),
+        ("--limit", "queue 2s"),
         ("--budget", "10"),
         ("--budget", "10 per month"),
         ("--budget", "10 eur per month"),

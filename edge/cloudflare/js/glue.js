@@ -272,18 +272,7 @@ export const deferred = () => Promise.withResolvers();
 /** Asks a Durable Object by its name. */
 export const ask = (namespace, name, text) => namespace.get(namespace.idFromName(name)).call(text);
 
-/**
- * The part of a namespace that stays under a jurisdiction. Where the platform has none by that name it throws, unless
- * whoever runs it has said that its machines are in the right place.
- */
-export function under(namespace, jurisdiction, isOwnMachine) {
-  try {
-    return namespace.jurisdiction(jurisdiction);
-  } catch (error) {
-    if (isOwnMachine) return namespace;
-    throw error;
-  }
-}
+export { under } from "./storage.js";
 
 /** Over how many objects the calls from one place are spread. */
 const OBJECTS_AT_A_PLACE = 4;

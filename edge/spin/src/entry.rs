@@ -90,7 +90,7 @@ fn give_plain(answer: Answer<Spin>) -> Result<Response, ErrorCode> {
 
 async fn upkeep(
     platform: &Spin,
-    instance: &Instance,
+    instance: &Rc<Instance>,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, ErrorCode> {

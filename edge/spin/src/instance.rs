@@ -10,6 +10,7 @@ use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
 use sluice_machines::chain::Head;
 use sluice_machines::events::Receiver;
+use sluice_machines::ledger::Parent;
 use sluice_units::{LedgerId, Region, Span};
 use thiserror::Error;
 
@@ -166,5 +167,12 @@ impl Instance {
     pub(crate) fn ledger(&self, id: &LedgerId) -> Option<String> {
         let is_here = self.region == *id.region();
         (id.jurisdiction().is_none() || is_here).then(|| format!("{LEDGERS}{}", id.name()))
+    }
+
+    /// The same of the ledger that another one leases from.
+    pub(crate) fn parent(&self, parent: &Parent) -> Option<String> {
+        let region = parent.name.split('/').next();
+        let is_here = region == Some(self.region.as_str());
+        (parent.jurisdiction.is_none() || is_here).then(|| format!("{LEDGERS}{}", parent.name))
     }
 }

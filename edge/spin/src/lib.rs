@@ -5,6 +5,7 @@
 
 mod answer;
 mod bucket;
+mod climb;
 mod clock;
 mod combine;
 mod entry;

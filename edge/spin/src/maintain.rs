@@ -14,6 +14,7 @@ use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::bucket::Bucket;
+use crate::climb;
 use crate::clock;
 use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::notify;
@@ -72,7 +73,7 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
 ///
 /// # Errors
 /// When the store does not say which there are.
-pub(crate) async fn all(instance: &Instance) -> Result<usize, Failure> {
+pub(crate) async fn all(instance: &Rc<Instance>) -> Result<usize, Failure> {
     let objects = instance.store.objects(LEDGERS).await?;
     for object in &objects {
         see_to(instance, object, clock::now(), Span::ZERO).await;
@@ -99,7 +100,7 @@ pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Fai
 }
 
 /// Sees to a ledger; false where something failed that may be tried again.
-async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: Span) -> bool {
+async fn see_to(instance: &Rc<Instance>, object: &str, since: Timestamp, interval: Span) -> bool {
     let outcome = round(instance, object, &Claim { since, interval }).await;
     outcome.unwrap_or_else(|failure| {
         eprintln!("warn: {object}: {failure}");
@@ -107,7 +108,7 @@ async fn see_to(instance: &Instance, object: &str, since: Timestamp, interval: S
     })
 }
 
-async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<bool, Failure> {
+async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<bool, Failure> {
     let claims = format!("upkeep/{object}");
     loop {
         match instance.store.run_once(&claims, claim).await? {
@@ -122,6 +123,9 @@ async fn round(instance: &Instance, object: &str, claim: &Claim) -> Result<bool,
         ChainKind::Registry
     } else {
         instance.store.run(object, &Expire).await?;
+        if let Err(failure) = climb::ask_if_due(instance, object).await {
+            eprintln!("warn: {object}: {failure}");
+        }
         ChainKind::Usage
     };
     let is_shipped = match &instance.bucket {

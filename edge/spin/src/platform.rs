@@ -25,7 +25,7 @@ use crate::instance::{Instance, REGISTRY};
 use crate::store::Failure;
 use crate::tasks::{Asked, Measured};
 use crate::upstream::{self, Body};
-use crate::{bucket, clock, combine, maintain, variables};
+use crate::{bucket, climb, clock, maintain, variables};
 
 /// How much of a body is read at once, at most.
 const PIECE_BYTES_MAX: usize = 64 << 10;
@@ -235,7 +235,7 @@ impl Platform for Spin {
                     ledger.name()
                 ),
             })?;
-        let replies = combine::run(instance, &object, &call.commands)
+        let replies = climb::run(instance, &object, &call.commands)
             .await
             .map_err(unavailable("ledger"))?;
         let head = instance.heads.borrow().get(&object).cloned();

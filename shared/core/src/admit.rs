@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Part};
+use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_units::{
@@ -214,6 +214,7 @@ pub async fn weigh<P: Platform>(
         part,
         ttl: config.accounting.reservation_ttl,
         draft: draft(caller, &ask, bound, amount),
+        parent: caller.ledger().parent().map(Parent::from),
     }));
     let release = ledger::Command::Release {
         request: ask.request,
@@ -326,6 +327,7 @@ async fn ask_ledger<P: Platform>(
         part,
         ttl: admitted.ttl,
         draft: draft.clone(),
+        parent: ledger.parent().map(Parent::from),
     }))];
     let name = || LeaseId::new(&secret_key::identifier("lease_", p.random())).ok();
     let begun = if is_scarce {

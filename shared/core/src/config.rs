@@ -214,6 +214,12 @@ impl Config {
         compile::closed(&self.orgs, &self.routes)
     }
 
+    /// The regions that count by themselves beside an organisation's home: what an operator should know.
+    #[must_use]
+    pub fn counted_apart(&self) -> Vec<Issue> {
+        compile::apart(&self.orgs, &self.ledgers)
+    }
+
     /// The names of all secrets that providers and receivers of events need, sorted; of names that stand together one suffices.
     #[must_use]
     pub fn secrets_needed(&self) -> BTreeSet<Vec<&str>> {

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_machines::ledger::{Grant, Headroom, LEASE_LIFE, LeaseRequest};
+use sluice_machines::ledger::{Grant, Headroom, LEASE_LIFE, LeaseRequest, Parent};
 use sluice_machines::limit::{ScopeRules, Slice};
 use sluice_units::{KeyId, LeaseId, LedgerId, NanoUsd, Span, Timestamp, Tokens};
 
@@ -179,6 +179,7 @@ impl Leases {
 
     /// The command to send now behind all that was drawn before, if the slice is to be renewed.
     pub fn renew(&mut self, now: Timestamp, account: Account<'_>) -> Option<LeaseRequest> {
+        let parent = account.0.parent().map(Parent::from);
         let pool = self.pool(account)?;
         if pool.waits(now) {
             return None;
@@ -203,6 +204,8 @@ impl Leases {
             scopes: pool.scopes.clone(),
             keep: held.rest,
             want,
+            parent,
+            upward: None,
         })
     }
 
@@ -213,6 +216,7 @@ impl Leases {
         account: Account<'_>,
         name: impl FnOnce() -> Option<LeaseId>,
     ) -> Option<LeaseRequest> {
+        let parent = account.0.parent().map(Parent::from);
         let pool = self.pool(account)?;
         let holds = pool.held.as_ref().is_some_and(|held| now < held.until);
         if holds || pool.waits(now) || !pool.demand.is_busy() {
@@ -232,6 +236,8 @@ impl Leases {
             scopes: pool.scopes.clone(),
             keep: Slice::NONE,
             want: pool.demand.wanted(),
+            parent,
+            upward: None,
         })
     }
 
@@ -343,6 +349,7 @@ mod tests {
             rest: slice(requests),
             life: Span::from_seconds(seconds),
             headroom: Headroom::default(),
+            denial: None,
         }
     }
 

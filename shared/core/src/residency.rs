@@ -45,6 +45,17 @@ impl RegionRules {
         self.jurisdiction.is_some() && self.bucket.is_some()
     }
 
+    /// Whether this region's ledger may lease from another, which then hears of its keys and of what they use: it is
+    /// under the same jurisdiction, and that is a platform's. The gateway's own machines may be anywhere.
+    #[must_use]
+    pub fn may_lease_from(&self, parent: &LedgerId) -> bool {
+        match self.jurisdiction {
+            None => true,
+            Some(Jurisdiction::Own) => false,
+            own => parent.jurisdiction() == own,
+        }
+    }
+
     /// Whether whoever is held to this region is held to the other, too.
     #[must_use]
     pub fn is_within(&self, outer: &Self) -> bool {
@@ -254,10 +265,14 @@ impl Residency {
         let is_its_own = *ledger.region() == pin.region
             && ledger.jurisdiction().is_some()
             && ledger.jurisdiction() == pin.jurisdiction;
-        if is_its_own {
-            return Ok(());
+        if !is_its_own {
+            return Err(Refusal::Ledger(ledger.clone()));
         }
-        Err(Refusal::Ledger(ledger.clone()))
+        // What it uses is told to the ledger that it leases from.
+        match ledger.parent() {
+            Some(parent) if !pin.may_lease_from(parent) => Err(Refusal::Ledger(parent.clone())),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -46,6 +46,7 @@ struct Parts {
     jurisdiction: Option<Jurisdiction>,
     org: OrgId,
     region: Region,
+    parent: Option<LedgerId>,
 }
 
 impl LedgerId {
@@ -57,7 +58,27 @@ impl LedgerId {
             jurisdiction,
             org,
             region,
+            parent: None,
         }))
+    }
+
+    /// The same, leasing what it lets in from another.
+    #[must_use]
+    pub fn under(&self, parent: Self) -> Self {
+        let (org, region) = (self.0.org.clone(), self.0.region.clone());
+        Self(Arc::new(Parts {
+            name: self.0.name.clone(),
+            jurisdiction: self.0.jurisdiction,
+            org,
+            region,
+            parent: Some(parent),
+        }))
+    }
+
+    /// The ledger that it leases from; none where what it counts is all there is.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Self> {
+        self.0.parent.as_ref()
     }
 
     /// Its name in a store: `region/org`. Neither part holds a slash.
@@ -118,5 +139,6 @@ mod tests {
         assert_ne!(one, ledger("beta", "eu", None));
         assert_ne!(one, ledger("acme", "us", None));
         assert_ne!(one, ledger("acme", "eu", Some(Jurisdiction::Eu)));
+        assert_ne!(one, one.under(ledger("acme", "us", None)));
     }
 }

@@ -6,8 +6,6 @@
 
 use std::fmt::Write;
 
-use memchr::memmem;
-
 use crate::model::Event;
 
 /// The first surrogate, the first one of the second halves, and what follows the last.
@@ -25,10 +23,6 @@ const ESCAPE_BYTES: usize = 6;
 
 /// JSON that can be read, from one with halves in it; `None` where there are none.
 pub(crate) fn mended(json: &[u8]) -> Option<Vec<u8>> {
-    let may_hold = |text: &[u8]| memmem::find(json, text).is_some();
-    if !(may_hold(b"\\ud") || may_hold(b"\\uD")) {
-        return None;
-    }
     let mut out: Option<Vec<u8>> = None;
     let (mut at, mut copied) = (0_usize, 0_usize);
     while let Some(found) = memchr::memchr(b'\\', json.get(at..).unwrap_or_default()) {

@@ -18,7 +18,8 @@ const STILL: Weather = Weather {
     ..Weather::CALM
 };
 
-/// How many of so many requests are let in that come all at once, over so many isolates, at a limit.
+/// How many of so many requests are let in that come all at once, over so many isolates, at a limit; in one region, or
+/// in three whose ledgers lease from one.
 ///
 /// # Errors
 /// What was violated.
@@ -27,8 +28,9 @@ pub fn let_in_at_once(
     requests: usize,
     isolates: usize,
     limit: u64,
+    has_homes: bool,
 ) -> Result<usize, String> {
-    let version = Version::with_one_limit(limit, Span::from_seconds(60));
+    let version = Version::with_one_limit(limit, Span::from_seconds(60), has_homes);
     let world = World::new(seed, STILL, version, false);
     world.fill(isolates);
     let keys = keys_of_first_org(&world);
@@ -59,10 +61,10 @@ pub struct Added {
 ///
 /// # Errors
 /// What was violated.
-pub fn added_latency(seed: u64, round_trip: Span) -> Result<Added, String> {
+pub fn added_latency(seed: u64, round_trip: Span, has_homes: bool) -> Result<Added, String> {
     const WARM_UP: Span = Span::from_seconds(5);
     const REQUESTS: usize = 4_000;
-    let version = Version::with_one_limit(1_000_000, Span::from_seconds(60));
+    let version = Version::with_one_limit(1_000_000, Span::from_seconds(60), has_homes);
     let world = World::new(seed, STILL, version, false);
     world.fill(4);
     for region in &world.regions {

@@ -113,6 +113,11 @@ impl Borders {
         borders
     }
 
+    /// Whether there are none.
+    pub(crate) const fn are_open(&self) -> bool {
+        self.sites.is_empty()
+    }
+
     /// A configuration with the borders in it.
     pub(crate) fn document(&self, document: &str) -> String {
         if self.sites.is_empty() {

@@ -69,9 +69,9 @@ impl Bucket {
         is_same
     }
 
-    /// The objects of one organisation, in the order of their batches.
-    pub(crate) fn of(&self, org: &str) -> Vec<(String, String)> {
-        let marker = format!("/org={org}/");
+    /// The objects of one organisation's ledger in one region, in the order of their batches.
+    pub(crate) fn of(&self, region: &str, org: &str) -> Vec<(String, String)> {
+        let marker = format!("region={region}/org={org}/");
         let mut found: Vec<(String, String)> = self
             .objects
             .borrow()

@@ -89,7 +89,7 @@ pub(crate) fn start(world: &Rc<World>, place: &Rc<Place>, key: usize, kind: Kind
     let number = world.facts.borrow().len();
     let fact = Fact::new(key, place, world.now());
     world.facts.borrow_mut().push(fact);
-    let (head, body) = request(world, number, kind);
+    let (head, body) = request(world, place, number, kind);
     world.log(|| {
         format!(
             "request {number}: {kind:?} with key_{key} at {}",
@@ -130,7 +130,7 @@ fn leave_later(world: &Rc<World>, connection: &Rc<Connection>) {
     });
 }
 
-fn request(world: &World, number: usize, kind: Kind) -> (Parts, Bytes) {
+fn request(world: &World, place: &Place, number: usize, kind: Kind) -> (Parts, Bytes) {
     let rng = &world.rng;
     let fact_key = world.facts.borrow()[number].key;
     let mut secret = world.holders.borrow()[fact_key].key.secret.clone();
@@ -168,7 +168,8 @@ fn request(world: &World, number: usize, kind: Kind) -> (Parts, Bytes) {
     }
     let papers = world.borders.papers(rng, number);
     let mut head = Request::post(path).header("authorization", format!("Bearer {secret}"));
-    if let Some(region) = papers.asked {
+    let usual = place.region.asks_for.filter(|_| world.has_homes);
+    if let Some(region) = papers.asked.or(usual) {
         head = head.header("x-gateway-region", region);
     }
     if papers.is_phi {

@@ -18,8 +18,14 @@ use crate::rng::Rng;
 
 /// Organisations in one world.
 pub(crate) const ORGS: usize = 2;
+/// The regions that have ledgers: where the gateway is, and two that callers may ask for.
+pub(crate) const LEDGER_REGIONS: [&str; 3] = ["sim", "east", "west"];
+/// Which of them is the home of organisations that have one.
+pub(crate) const HOME: usize = 2;
 /// Teams in an organisation; each has one application.
 pub(crate) const TEAMS: usize = 2;
+/// One limit in as many is waited for.
+const QUEUED_EACH: u64 = 4;
 /// People in an organisation.
 const USERS: usize = 2;
 /// Keys that exist from the beginning.
@@ -108,6 +114,8 @@ struct OrgRules {
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) document: String,
+    /// Callers are counted in several regions, whose ledgers lease from one.
+    pub(crate) has_homes: bool,
     /// Who may go where.
     pub(crate) borders: Rc<Borders>,
     orgs: Vec<OrgRules>,
@@ -117,10 +125,11 @@ pub(crate) struct Version {
 
 impl Version {
     /// A version whose limits fit about `rate` requests a second, more or less.
-    pub(crate) fn new(rng: &Rng, rate: u64) -> Self {
+    pub(crate) fn new(rng: &Rng, rate: u64, has_homes: bool) -> Self {
         let orgs: Vec<OrgRules> = (0..ORGS).map(|_| OrgRules::new(rng, rate)).collect();
         Self {
-            document: document(&orgs).to_string(),
+            document: document(&orgs, has_homes).to_string(),
+            has_homes,
             borders: Rc::default(),
             orgs,
             scopes: RefCell::default(),
@@ -128,7 +137,7 @@ impl Version {
     }
 
     /// A version whose only limit is on the requests of the first organisation.
-    pub(crate) fn with_one_limit(limit: u64, window: Span) -> Self {
+    pub(crate) fn with_one_limit(limit: u64, window: Span, has_homes: bool) -> Self {
         let mut orgs = vec![OrgRules::none(); ORGS];
         orgs[0].org.push(Rule::Window {
             meter: Meter::Requests,
@@ -136,7 +145,8 @@ impl Version {
             window,
         });
         Self {
-            document: document(&orgs).to_string(),
+            document: document(&orgs, has_homes).to_string(),
+            has_homes,
             borders: Rc::default(),
             orgs,
             scopes: RefCell::default(),
@@ -252,7 +262,7 @@ fn rules(rng: &Rng, rate: u64) -> Vec<Rule> {
     rules
 }
 
-fn document(orgs: &[OrgRules]) -> Value {
+fn document(orgs: &[OrgRules], has_homes: bool) -> Value {
     let member = |rules: &[Rule]| {
         let limits: Vec<Value> = rules.iter().filter_map(limit).collect();
         let budgets: Vec<Value> = rules.iter().filter_map(budget).collect();
@@ -270,10 +280,20 @@ fn document(orgs: &[OrgRules]) -> Value {
             org["users"][user_id(user).as_str()] = member(&rules.users[user]);
         }
         org["key_defaults"] = member(&rules.keys);
+        if has_homes {
+            org["home"] = json!(LEDGER_REGIONS[HOME]);
+            org["regions"] = json!(LEDGER_REGIONS[1..]);
+        }
         entries.insert(org_id(number).to_string(), org);
     }
     let mut document = providers();
     document["orgs"] = Value::Object(entries);
+    if has_homes {
+        for region in &LEDGER_REGIONS[1..] {
+            document["regions"][region] =
+                json!({"countries": ["EU"], "jurisdiction": "eu", "bucket": "RECORDS_EU"});
+        }
+    }
     document
 }
 
@@ -288,11 +308,11 @@ fn providers() -> Value {
         },
         "accounting": {"reservation_ttl": "10s", "output_tokens": 12, "output_tokens_min": 8},
         "providers": {
-            "openai": {"dialect": "openai", "base_url": "https://openai.test/v1", "key": "OPENAI_API_KEY",
+            "openai": {"dialect": "openai", "base_url": "https://openai.test/v1", "key": "OPENAI_API_KEY", "country": "DE",
                 "auth": "bearer", "models": {"gpt": {}, "embed": {"capabilities": ["embeddings"]}}},
-            "anthropic": {"dialect": "anthropic", "base_url": "https://anthropic.test/v1", "key": "ANTHROPIC_API_KEY",
+            "anthropic": {"dialect": "anthropic", "base_url": "https://anthropic.test/v1", "key": "ANTHROPIC_API_KEY", "country": "DE",
                 "auth": {"header": "x-api-key"}, "models": {"claude": {"output_tokens_max": 64}}},
-            "gemini": {"dialect": "gemini", "base_url": "https://gemini.test/v1beta", "key": "GEMINI_API_KEY",
+            "gemini": {"dialect": "gemini", "base_url": "https://gemini.test/v1beta", "key": "GEMINI_API_KEY", "country": "DE",
                 "auth": {"header": "x-goog-api-key"}, "models": {"flash": {}}},
         },
         "models": {
@@ -344,6 +364,10 @@ fn limit(rule: &Rule) -> Option<Value> {
     let mut value = json!({meter: limit, "per": format!("{}s", window.as_seconds_ceil())});
     if let Some(burst) = burst {
         value["burst"] = json!(burst);
+    }
+    // Requests wait for some limits, so that what was denied is decided again.
+    if limit % QUEUED_EACH == 1 {
+        value["queue"] = json!("1s");
     }
     Some(value)
 }

@@ -23,7 +23,7 @@ use sluice_machines::ledger::{
 };
 use sluice_machines::limit::{Amount, Period, Rule, Scope, ScopeRules, Slice};
 use sluice_machines::outbox::Line;
-use sluice_machines::record::{Record, RecordKind};
+use sluice_machines::record::{Outcome, Record, RecordKind};
 use sluice_machines::rows::WriteSet;
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
@@ -46,7 +46,9 @@ macro_rules! ensure {
 
 mod events;
 mod lease;
+mod lend;
 mod raise;
+mod reason;
 mod scope;
 mod standing;
 
@@ -66,11 +68,14 @@ struct Life {
     at: Timestamp,
     estimate: Amount,
     state: State,
+    /// It was drawn from what a parent has granted, who tells of budgets.
+    is_pooled: bool,
 }
 
 /// What one isolate holds.
 #[derive(Debug)]
 struct Lease {
+    is_pooled: bool,
     rules: Vec<ScopeRules>,
     number: u64,
     /// The last intent.
@@ -116,6 +121,13 @@ pub(crate) struct Judge {
     /// The chain that its objects make.
     chain: Option<Follower>,
     charged: i64,
+    /// What children hold, and what they have told of.
+    loans: BTreeMap<LeaseId, lend::Loan>,
+    taken: lend::Sum,
+    /// What children told of beyond what they held.
+    over: lend::Sum,
+    /// What was drawn here that nothing covered, for a reason that is known.
+    slack: lend::Sum,
     /// Who used more than was reserved, in this batch.
     exceeded: Vec<RequestId>,
     /// How often something was looked at.
@@ -153,7 +165,10 @@ impl Judge {
         let mut drawn = Vec::new();
         for (command, reply) in commands.iter().zip(replies) {
             match command {
-                Command::Lease(request) => self.lease(now, request, reply)?,
+                Command::Lease(request) => match &request.upward {
+                    Some(upward) => self.lend(now, (request, upward), reply)?,
+                    None => self.lease(now, request, reply)?,
+                },
                 Command::Intent(intent) => drawn.extend(self.intent(now, intent, reply)?),
                 Command::Raise(wanted) => self.raise(now, wanted, reply)?,
                 command => self.command(now, command, reply, &mut due)?,
@@ -253,8 +268,11 @@ impl Judge {
         };
         let (kind, cost) = match life.state {
             State::Open { .. } => {
-                // A stream that is ended has written one piece too many by then.
-                let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length"));
+                // A stream that is ended has written one piece too many by then, also when its caller leaves with it.
+                let is_ended = matches!(command, Command::Settle { record, .. } if record.finish.as_deref() == Some("length")
+                    || (record.stream && record.outcome == Outcome::DownstreamLeft));
+                let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
+                self.slack.add(excess);
                 if !is_ended && !Slice::of(held).covers(Slice::of(is)) {
                     self.exceeded.push(request.clone());
                 }
@@ -263,6 +281,8 @@ impl Judge {
             }
             State::Expired => {
                 self.lives[index].state = State::Corrected;
+                let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
+                self.slack.add(excess);
                 self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
                 self.crosses(index, is.cost);
                 (RecordKind::Correction, is.cost.minus(held.cost))
@@ -284,7 +304,10 @@ impl Judge {
                 log.uncount(index);
             }
         });
-        if state != State::Released {
+        if state == State::Released {
+            // It stays counted here, and is told of only where it was told of before.
+            self.slack.requests += 1;
+        } else {
             self.crosses(index, is.cost);
         }
     }
@@ -328,9 +351,13 @@ impl Judge {
                 }
                 let deadline = now.plus(admission.ttl);
                 let (rules, request) = (&admission.scopes, &admission.draft.request);
-                self.admit((at, deadline), rules, estimate, request);
+                let is_pooled = admission.parent.is_some();
+                self.uncovered(false, rules, Slice::of(estimate));
+                self.admit((at, deadline, is_pooled), rules, estimate, request);
                 Ok(())
             }
+            // The home has its own judge.
+            Reply::Denied(_) if admission.parent.is_some() => Ok(()),
             Reply::Denied(denial) => self.denial(at, denial),
             other => Err(format!("an admission was answered {other:?}")),
         }
@@ -338,7 +365,7 @@ impl Judge {
 
     fn admit(
         &mut self,
-        (at, deadline): (Timestamp, Timestamp),
+        (at, deadline, is_pooled): (Timestamp, Timestamp, bool),
         rules: &[ScopeRules],
         estimate: Amount,
         request: &RequestId,
@@ -353,70 +380,10 @@ impl Judge {
             at,
             estimate,
             state: State::Open { deadline },
+            is_pooled,
         });
         self.open.insert(index);
         self.by_request.insert(request.clone(), index);
-    }
-
-    /// What stands against each rule of these scopes.
-    fn measure(&mut self, at: Timestamp, rules: &[ScopeRules]) -> Vec<u64> {
-        let mut used = Vec::new();
-        for ScopeRules { scope, rules } in rules {
-            let index = self.scope(scope);
-            let log = &self.scopes[index];
-            used.extend(rules.iter().map(|rule| log.used(at, rule, Span::ZERO)));
-        }
-        used
-    }
-
-    /// No rule may be fuller than it was, unless it is within its limit.
-    fn is_within(
-        &mut self,
-        at: Timestamp,
-        rules: &[ScopeRules],
-        before: &[u64],
-        what: &str,
-    ) -> Verdict {
-        let after = self.measure(at, rules);
-        let all = rules
-            .iter()
-            .flat_map(|of| of.rules.iter().map(|rule| (&of.scope, rule)));
-        for ((scope, rule), (before, after)) in all.zip(before.iter().zip(after)) {
-            ensure!(
-                self,
-                after <= limit(rule).max(*before),
-                "{what} puts {scope:?} over {rule:?}: from {before} to {after}"
-            );
-        }
-        Ok(())
-    }
-
-    /// A denial must have a reason. A window's oldest sub-bucket counts in full, so it may be up to one too strict.
-    fn denial(&mut self, at: Timestamp, denial: &Denial) -> Verdict {
-        let Denial {
-            scope,
-            rule,
-            used,
-            asked,
-            ..
-        } = denial;
-        let longer = match rule {
-            Rule::Window { window, .. } => Span::from_micros(window.as_micros() / SUB_BUCKETS + 1),
-            _ => Span::ZERO,
-        };
-        // Each charge to a rate is rounded up to a whole microsecond.
-        let rounding = match rule {
-            Rule::Gcra { burst, .. } => 2 + burst / 50,
-            _ => 0,
-        };
-        let index = self.scope(scope);
-        let most = self.scopes[index].used(at, rule, longer);
-        ensure!(
-            self,
-            *used <= most + rounding && used + asked > limit(rule),
-            "denied without a reason: {denial:?}; used at most {most}"
-        );
-        Ok(())
     }
 
     fn scope(&mut self, scope: &Scope) -> usize {

@@ -5,15 +5,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sluice_machines::chain::ChainKind;
-use sluice_machines::ledger::{self, Answer, Call, Command, Notices, Reply};
+use sluice_machines::ledger::{self, Answer, Call, Command, Lacking, Notices, Reply};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_machines::{events, outbox};
 use sluice_units::{Span, Timestamp};
 
 use crate::clock::Clock;
+use crate::economy::LEDGER_REGIONS;
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::judge::Judge;
+use crate::network::{self, Answering, Ended, Region};
 use crate::world::World;
 
 const SHIP_INTERVAL: Span = Span::from_seconds(5);
@@ -27,9 +29,18 @@ const RING_AGAIN: Span = Span::from_seconds(2);
 /// One call in as many also goes through the text that the real one travels as.
 const TEXT_EACH: u64 = 16;
 
-/// One organisation's ledger.
+/// How often the parent is asked for one call.
+const ASKS_MAX: u32 = 8;
+/// How soon an alarm looks again whether the parent is to be asked.
+const CLIMB_AGAIN: Span = Span::from_millis(100);
+
+/// One organisation's ledger in one region.
 pub(crate) struct LedgerObject {
     pub(crate) org: usize,
+    /// Which of the organisation's it is.
+    pub(crate) region: usize,
+    /// The way to the other ledgers.
+    way: Rc<Region>,
     pub(crate) clock: Clock,
     pub(crate) judge: RefCell<Judge>,
     rows: RefCell<Rows>,
@@ -40,14 +51,27 @@ pub(crate) struct LedgerObject {
     alarm_known: Cell<Option<Timestamp>>,
     /// News, in memory only.
     notices: Cell<Notices>,
+    /// Those who wait for the parent and are in no call yet.
+    lacking: RefCell<Vec<Lacking>>,
+    /// The call to the parent that is under way.
+    climb: RefCell<Option<Rc<Ended>>>,
     group: Cell<Group>,
     lives: Cell<u64>,
 }
 
 impl LedgerObject {
-    pub(crate) fn new(org: usize, clock: Clock, group: Group) -> Self {
+    pub(crate) fn new(
+        (org, region): (usize, usize),
+        way: Rc<Region>,
+        clock: Clock,
+        group: Group,
+    ) -> Self {
         Self {
             org,
+            region,
+            way,
+            lacking: RefCell::default(),
+            climb: RefCell::default(),
             clock,
             judge: RefCell::default(),
             rows: RefCell::default(),
@@ -89,21 +113,66 @@ impl LedgerObject {
         Ok(())
     }
 
-    /// Commits commands together and answers each.
-    pub(crate) fn call(self: &Rc<Self>, world: &Rc<World>, call: &Call) -> Result<Answer, String> {
+    /// Its name in the log.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", LEDGER_REGIONS[self.region], self.org)
+    }
+
+    /// Answers a call, once the parent has been asked where that must be.
+    pub(crate) fn answer(self: Rc<Self>, world: &Rc<World>, call: &Call) -> Answering<Answer> {
+        let (world, call) = (Rc::clone(world), call.clone());
+        Box::pin(async move {
+            let life = self.life();
+            for tried in 0..=ASKS_MAX {
+                if let Some(answer) = self.call(&world, &call, tried == ASKS_MAX)? {
+                    return Ok(answer);
+                }
+                let has_heard = self.climb(&world).await;
+                if self.life() != life {
+                    return Err("the object died".to_owned());
+                }
+                if !has_heard {
+                    let answer = self.call(&world, &call, true)?;
+                    return answer.ok_or_else(|| "the parent cannot be reached".to_owned());
+                }
+            }
+            Err("the parent has nothing to say".to_owned())
+        })
+    }
+
+    /// Commits commands together and answers each; nothing when the parent must be asked.
+    fn call(
+        self: &Rc<Self>,
+        world: &Rc<World>,
+        call: &Call,
+        is_alone: bool,
+    ) -> Result<Option<Answer>, String> {
         let now = self.now(world);
         if world.rng.below(TEXT_EACH) == 0 {
             world.require(survives_text(call));
         }
         let commands = &call.commands;
         let rows = ledger::load(commands, |reads| self.read(reads)).map_err(broken)?;
-        let (replies, writes) = ledger::decide_batch(&rows, now, commands).map_err(broken)?;
+        let decided = if is_alone {
+            ledger::decide_alone(&rows, now, commands)
+        } else {
+            ledger::decide_batch(&rows, now, commands)
+        };
+        let (replies, writes) = decided.map_err(broken)?;
+        let lacking = ledger::lacking(&replies);
+        if !lacking.is_empty() {
+            if !is_alone {
+                self.lacking.borrow_mut().extend(lacking);
+            }
+            return Ok(None);
+        }
         if let Err(refused) = self.commit(world, &writes) {
-            world.log(|| format!("ledger {} refuses a commit", self.org));
+            world.log(|| format!("ledger {} refuses a commit", self.name()));
             return Err(refused);
         }
         if !writes.is_empty() {
             self.wake_by(world, now.plus(SHIP_INTERVAL));
+            self.climb_in_time(world);
         }
         world.log(|| self.describe(commands, &replies));
         let judged = self
@@ -111,19 +180,93 @@ impl LedgerObject {
             .borrow_mut()
             .batch(now, commands, &replies, &writes);
         world.settled(self.org, judged);
+        world.is_within(self.org);
         let notices = self.notices.get().merge(call.notices);
         self.notices.set(notices);
         let rows = self.load(&outbox::head_reads());
         let head = outbox::head(&rows).map_err(broken)?;
-        Ok(Answer {
+        Ok(Some(Answer {
             replies,
             notices,
             head: (head.batch > call.batch).then_some(head),
-        })
+        }))
+    }
+
+    /// Sees to it that the parent is asked when it is due, at once where that is now.
+    fn climb_in_time(self: &Rc<Self>, world: &Rc<World>) {
+        let due = ledger::climbs_at(&self.load(&ledger::deadline_reads()));
+        let Ok(Some(due)) = due else { return };
+        if due > self.now(world) {
+            return self.wake_by(world, due);
+        }
+        if self.climb.borrow().is_none() {
+            let (object, then) = (Rc::clone(self), Rc::clone(world));
+            world.executor.spawn(self.group.get(), async move {
+                object.climb(&then).await;
+            });
+        }
+    }
+
+    /// Asks the parent for all who wait and for all that is due, after whatever call is under way; says whether it has
+    /// answered.
+    async fn climb(self: &Rc<Self>, world: &Rc<World>) -> bool {
+        let under_way = self.climb.borrow().clone();
+        if let Some(under_way) = under_way {
+            under_way.wait().await;
+            if self.lacking.borrow().is_empty() {
+                return under_way.has_heard.get();
+            }
+            let next = self.climb.borrow().clone();
+            if let Some(next) = next {
+                next.wait().await;
+                return next.has_heard.get();
+            }
+        }
+        let ended = Rc::new(Ended::default());
+        *self.climb.borrow_mut() = Some(Rc::clone(&ended));
+        let (object, then, told) = (Rc::clone(self), Rc::clone(world), Rc::clone(&ended));
+        world.executor.spawn(self.group.get(), async move {
+            let asked = object.ask_parent(&then).await;
+            if let Err(failure) = &asked {
+                then.log(|| format!("ledger {}: {failure}", object.name()));
+            }
+            *object.climb.borrow_mut() = None;
+            told.tell(asked.is_ok());
+            object.climb_in_time(&then);
+        });
+        ended.wait().await;
+        ended.has_heard.get()
+    }
+
+    async fn ask_parent(self: &Rc<Self>, world: &Rc<World>) -> Result<(), String> {
+        let now = self.now(world);
+        let lacking = self.lacking.take();
+        let rows = ledger::load_climb(&lacking, |reads| self.read(reads)).map_err(broken)?;
+        let (climb, writes) = ledger::climb(&rows, now, &lacking).map_err(broken)?;
+        self.commit(world, &writes)?;
+        let Some(climb) = climb else { return Ok(()) };
+        let parent = world
+            .of_org(self.org)
+            .find(|ledger| {
+                climb.parent.name == format!("{}/org-{}", LEDGER_REGIONS[ledger.region], ledger.org)
+            })
+            .cloned();
+        let parent = parent.ok_or_else(|| format!("no ledger {}", climb.parent.name))?;
+        let (living, then, asked) = (Rc::clone(&parent), Rc::clone(world), climb.call.clone());
+        let call = network::Call {
+            execute: move || Rc::clone(&parent).answer(&then, &asked),
+            life: move || living.life(),
+            may_return: || true,
+        };
+        let answer = network::call(world, &self.way, call).await?;
+        let now = self.now(world);
+        let rows = ledger::load_climb(&[], |reads| self.read(reads)).map_err(broken)?;
+        let writes = ledger::hear(&rows, now, &climb, &answer).map_err(broken)?;
+        self.commit(world, &writes)
     }
 
     fn describe(&self, commands: &[Command], replies: &[Reply]) -> String {
-        let mut line = format!("ledger {}:", self.org);
+        let mut line = format!("ledger {}:", self.name());
         for (command, reply) in commands.iter().zip(replies) {
             let (verb, request) = match command {
                 Command::Admit(admission) => ("admit", admission.draft.request.as_str()),
@@ -141,6 +284,7 @@ impl LedgerObject {
                 Reply::Cut(tokens, _) => format!("cut to the least and {}", tokens.count()),
                 Reply::Denied(denial) => format!("denied by {:?} {:?}", denial.scope, denial.rule),
                 Reply::Leased(grant) => format!("{:?} for {:?}", grant.rest, grant.life),
+                Reply::Lacking(_) => "lacking".to_owned(),
                 Reply::Done => "done".to_owned(),
                 Reply::Unknown => "unknown".to_owned(),
                 Reply::Standing { .. } => "stands".to_owned(),
@@ -166,7 +310,9 @@ impl LedgerObject {
     /// The world has come to rest: all is shipped, and nothing is left but what was forgotten on purpose.
     pub(crate) fn check_at_rest(&self, world: &World) {
         self.check(world);
-        let objects = world.bucket.of(&format!("org-{}", self.org));
+        let objects = world
+            .bucket
+            .of(LEDGER_REGIONS[self.region], &format!("org-{}", self.org));
         let verdict = self.judge.borrow_mut().at_rest(&objects, &RECEIVERS);
         world.require(verdict);
         let rows = self.rows.borrow();
@@ -179,7 +325,7 @@ impl LedgerObject {
 
     /// Dies, with all that it was doing and remembers.
     pub(crate) fn crash(self: &Rc<Self>, world: &Rc<World>) {
-        world.log(|| format!("ledger {} crashes", self.org));
+        world.log(|| format!("ledger {} crashes", self.name()));
         world.executor.kill(self.group.get());
         self.group.set(world.executor.group());
         self.lives.set(self.lives.get() + 1);
@@ -188,6 +334,10 @@ impl LedgerObject {
         }
         self.alarm_known.set(self.alarm.get());
         self.notices.take();
+        self.lacking.take();
+        if let Some(climb) = self.climb.take() {
+            climb.tell(false);
+        }
     }
 
     fn wake_by(self: &Rc<Self>, world: &Rc<World>, at: Timestamp) {
@@ -225,17 +375,20 @@ impl LedgerObject {
     /// What the real object does when it is woken.
     async fn work(self: &Rc<Self>, world: &Rc<World>) {
         self.alarm_known.set(None);
+        self.climb_in_time(world);
         let expired = self.expire(world);
         for outcome in [expired, self.ship(world).await, self.tell(world).await] {
             if let Err(failure) = outcome {
-                world.log(|| format!("ledger {}: {failure}", self.org));
+                world.log(|| format!("ledger {}: {failure}", self.name()));
             }
         }
         let rows = self.load(&outbox::alarm_reads());
         let next = outbox::next_alarm(&rows, self.now(world), SHIP_INTERVAL)
             .unwrap_or_else(|_| Some(self.now(world).plus(RETRY_INTERVAL)));
         let told = events::next_alarm(&self.load(&events::reads()), &RECEIVERS).unwrap_or_default();
-        let next = next.into_iter().chain(told).min();
+        let due = ledger::climbs_at(&self.load(&ledger::deadline_reads())).unwrap_or_default();
+        let due = due.map(|due| due.max(self.now(world).plus(CLIMB_AGAIN)));
+        let next = next.into_iter().chain(told).chain(due).min();
         if let Some(next) = next {
             self.wake_by(world, next);
         }

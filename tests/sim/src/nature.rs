@@ -7,7 +7,7 @@ use std::rc::Rc;
 use sluice_machines::registry::{Actor, Command, Reply};
 use sluice_units::{Span, Timestamp};
 
-use crate::economy::{Key, Version};
+use crate::economy::{Key, ORGS, Version};
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::network;
@@ -44,6 +44,9 @@ pub(crate) fn begin(world: &Rc<World>, rate: u64) {
     every(world, CHECK_EVERY_MS, |world| async move {
         for ledger in &world.ledgers {
             ledger.check(&world);
+        }
+        for org in 0..ORGS {
+            world.is_within(org);
         }
     });
 }
@@ -132,7 +135,12 @@ fn step_clock(world: &Rc<World>) {
     } else {
         world.faults.note(Fault::ObjectClockStepped);
         let ledger = rng.pick(&world.ledgers);
-        world.log(|| format!("the clock of ledger {} is set by {micros} us", ledger.org));
+        world.log(|| {
+            format!(
+                "the clock of ledger {} is set by {micros} us",
+                ledger.name()
+            )
+        });
         ledger.clock.step(micros);
     }
 }
@@ -141,7 +149,7 @@ async fn administer(world: &Rc<World>, rate: u64) {
     match world.rng.below(5) {
         0 | 1 => {
             world.faults.note(Fault::ConfigChanged);
-            let version = Version::new(&world.rng, rate).within(&world.borders);
+            let version = Version::new(&world.rng, rate, world.has_homes).within(&world.borders);
             let version = Rc::new(version);
             let command = Command::PutConfig {
                 document: version.document.clone(),

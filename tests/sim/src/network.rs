@@ -3,7 +3,8 @@
 //! What has left an isolate travels on when the isolate dies.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn, ready};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -23,6 +24,8 @@ const LATE_MAX_MS: i64 = 3_000;
 #[derive(Debug)]
 pub(crate) struct Region {
     pub(crate) name: &'static str,
+    /// The region that its callers ask to be counted in.
+    pub(crate) asks_for: Option<&'static str>,
     /// The way to the objects, one way.
     pub(crate) distance: Cell<Span>,
     /// The way always takes the same time.
@@ -68,6 +71,44 @@ impl<T> Letter<T> {
     }
 }
 
+/// What an object is about to answer.
+pub(crate) type Answering<T> = Pin<Box<dyn Future<Output = Result<T, String>>>>;
+
+/// What an object answers at once.
+pub(crate) fn at_once<T: 'static>(answer: Result<T, String>) -> Answering<T> {
+    Box::pin(ready(answer))
+}
+
+/// The end of something that many wait for.
+#[derive(Default)]
+pub(crate) struct Ended {
+    is_over: Cell<bool>,
+    /// Whether it ended well.
+    pub(crate) has_heard: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Ended {
+    /// It is over.
+    pub(crate) fn tell(&self, has_heard: bool) {
+        self.is_over.set(true);
+        self.has_heard.set(has_heard);
+        self.wakers.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Returns when it is over.
+    pub(crate) async fn wait(&self) {
+        poll_fn(|context| {
+            if self.is_over.get() {
+                return Poll::Ready(());
+            }
+            self.wakers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
 /// What is called, and how.
 pub(crate) struct Call<E, L, R> {
     /// Carries it out at the object, once for each time that it arrives.
@@ -81,9 +122,9 @@ pub(crate) struct Call<E, L, R> {
 /// Calls an object; `Err` says only that no answer came.
 pub(crate) async fn call<T: 'static>(
     world: &Rc<World>,
-    place: &Place,
+    region: &Rc<Region>,
     call: Call<
-        impl Fn() -> Result<T, String> + 'static,
+        impl Fn() -> Answering<T> + 'static,
         impl Fn() -> u64 + 'static,
         impl Fn() -> bool + 'static,
     >,
@@ -93,7 +134,7 @@ pub(crate) async fn call<T: 'static>(
         waker: RefCell::new(None),
     });
     let (answer, then) = (Rc::clone(&letter), Rc::clone(world));
-    let region = Rc::clone(&place.region);
+    let region = Rc::clone(region);
     world.executor.spawn(Group::WORLD, async move {
         let outcome = travel(&then, &region, call).await;
         answer.bring(outcome);
@@ -105,7 +146,7 @@ async fn travel<T: 'static>(
     world: &Rc<World>,
     region: &Region,
     call: Call<
-        impl Fn() -> Result<T, String> + 'static,
+        impl Fn() -> Answering<T> + 'static,
         impl Fn() -> u64 + 'static,
         impl Fn() -> bool + 'static,
     >,
@@ -125,13 +166,13 @@ async fn travel<T: 'static>(
         world.executor.spawn(Group::WORLD, async move {
             then.pause(1, LATE_MAX_MS).await;
             // Whoever called has given up.
-            drop((call.execute)());
+            drop((call.execute)().await);
         });
         return Err("the call is late".to_owned());
     }
     world.sleep(region.way(world)).await;
     let life = (call.life)();
-    let outcome = (call.execute)();
+    let outcome = (call.execute)().await;
     let is_doubled = strikes(Fault::CallDoubled, world.weather.call_doubled);
     world.sleep(region.way(world)).await;
     let is_lost = strikes(Fault::ReplyLost, world.weather.reply_lost)
@@ -143,7 +184,7 @@ async fn travel<T: 'static>(
             then.pause(1, LATE_MAX_MS).await;
             // Nobody waits for the second answer.
             if (call.may_return)() {
-                drop((call.execute)());
+                drop((call.execute)().await);
             }
         });
     }
@@ -163,9 +204,9 @@ pub(crate) async fn registry(
     let (then, command) = (Rc::clone(world), command.clone());
     let living = Rc::clone(world);
     let to_registry = Call {
-        execute: move || then.registry.call(&then, &command),
+        execute: move || at_once(then.registry.call(&then, &command)),
         life: move || living.registry.life(),
         may_return: || true,
     };
-    call(world, place, to_registry).await
+    call(world, &place.region, to_registry).await
 }

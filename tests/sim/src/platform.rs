@@ -198,12 +198,12 @@ impl Platform for Port {
         let (asked, living) = (call.clone(), Rc::clone(&object));
         let (then, waiting, number) = (Rc::clone(world), Rc::clone(world), self.0.number);
         let call = Call {
-            execute: move || object.call(&then, &asked),
+            execute: move || Rc::clone(&object).answer(&then, &asked),
             life: move || living.life(),
             // No admission comes when its request is over.
             may_return: move || !admits || waiting.waits(number),
         };
-        network::call(world, &self.0.place, call)
+        network::call(world, &self.0.place.region, call)
             .await
             .map_err(|detail| unavailable("ledger", detail))
     }
@@ -227,11 +227,11 @@ impl Platform for Port {
         world.require(told);
         let (then, living) = (Rc::clone(world), Rc::clone(world));
         let call = Call {
-            execute: move || then.health.call(&then, &asked),
+            execute: move || network::at_once(then.health.call(&then, &asked)),
             life: move || living.health.life(),
             may_return: || true,
         };
-        network::call(world, &self.0.place, call)
+        network::call(world, &self.0.place.region, call)
             .await
             .map_err(|detail| unavailable("health", detail))
     }

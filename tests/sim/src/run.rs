@@ -9,7 +9,7 @@ use sluice_units::Span;
 
 use crate::borders::Borders;
 use crate::callers;
-use crate::economy::Version;
+use crate::economy::{ORGS, Version};
 use crate::executor::{Group, Step};
 use crate::faults::{Counts, Weather};
 use crate::nature;
@@ -47,7 +47,9 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let rng = Rng::new(seed, 0);
     let weather = Weather::new(&rng);
     let rate = *rng.pick(&[15, 60, 250]);
-    let version = Version::new(&rng, rate).within(&Rc::new(Borders::new(seed)));
+    let borders = Rc::new(Borders::new(seed));
+    let has_homes = borders.are_open() && rng.chance(600_000);
+    let version = Version::new(&rng, rate, has_homes).within(&borders);
     let world = World::new(seed, weather, version, has_log);
     nature::begin(&world, rate);
     let crowded = Rc::clone(&world);
@@ -96,6 +98,9 @@ fn to_rest(world: &Rc<World>) {
     });
     for ledger in &world.ledgers {
         ledger.check_at_rest(world);
+    }
+    for org in 0..ORGS {
+        world.is_told(org);
     }
 }
 

@@ -14,17 +14,19 @@ use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 use crate::borders::Borders;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::economy::{self, Key, ORGS, Version};
+use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
-use crate::judge::{News, Verdict};
+use crate::judge::{Judge, News, Verdict};
 use crate::ledger::LedgerObject;
 use crate::network::Region;
 use crate::provider::CallFact;
 use crate::registry::Registry;
 use crate::rng::Rng;
 
+mod homes;
+mod registered;
 mod settled;
 
 /// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
@@ -103,6 +105,8 @@ pub(crate) struct World {
     pub(crate) regions: Vec<Rc<Region>>,
     pub(crate) places: RefCell<Vec<Rc<Place>>>,
     pub(crate) ledgers: Vec<Rc<LedgerObject>>,
+    /// Each organisation's ledgers lease from one of them.
+    pub(crate) has_homes: bool,
     pub(crate) registry: Rc<Registry>,
     pub(crate) health: Rc<HealthObject>,
     pub(crate) outages: Outages,
@@ -133,21 +137,33 @@ impl World {
         let began = Timestamp::from_millis(1_796_083_140_000 + rng.between(-20_000, 70_000));
         let executor = Rc::new(Executor::new(began, Rng::new(seed, 2)));
         let drift = |rng: &Rng| rng.between(-weather.drift_ppm_max, weather.drift_ppm_max);
-        let regions = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)]
+        let places = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)];
+        let regions = places
             .into_iter()
-            .map(|(name, low, high)| {
+            .zip(LEDGER_REGIONS)
+            .map(|((name, low, high), asked)| {
                 Rc::new(Region {
                     name,
+                    asks_for: (asked != LEDGER_REGIONS[0]).then_some(asked),
                     distance: Cell::new(Span::from_micros(rng.between(low * 500, high * 1_000))),
                     is_steady: Cell::new(false),
                     cut_until: Cell::default(),
                 })
             })
             .collect();
+        let has_homes = version.has_homes;
+        let regions: Vec<Rc<Region>> = regions;
         let ledgers = (0..ORGS)
-            .map(|org| {
+            .flat_map(|org| (0..LEDGER_REGIONS.len()).map(move |region| (org, region)))
+            .map(|(org, number)| {
                 let clock = Clock::new(began, drift(&rng));
-                Rc::new(LedgerObject::new(org, clock, executor.group()))
+                let way = Rc::clone(&regions[number]);
+                Rc::new(LedgerObject::new(
+                    (org, number),
+                    way,
+                    clock,
+                    executor.group(),
+                ))
             })
             .collect();
         let registry = Rc::new(Registry::new(Clock::new(began, drift(&rng))));
@@ -160,6 +176,7 @@ impl World {
             regions,
             places: RefCell::default(),
             ledgers,
+            has_homes,
             registry,
             health,
             outages: Outages::default(),
@@ -274,8 +291,10 @@ impl World {
     }
 
     pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
-        let number = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
-        Some(Rc::clone(&self.ledgers[number]))
+        let org = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
+        let name = ledger.region().as_str();
+        let region = LEDGER_REGIONS.iter().position(|region| *region == name)?;
+        self.of_org(org).nth(region).map(Rc::clone)
     }
 
     /// Writes a line into the log, if there is one.
@@ -440,10 +459,10 @@ impl World {
         }
         fact.delivered_at = Some(self.now());
         let org = self.holders.borrow()[fact.key].key.org;
-        let is_durable = fact
-            .name
-            .as_ref()
-            .is_some_and(|name| self.ledgers[org].judge.borrow().has_admitted(name));
+        let is_durable = fact.name.as_ref().is_some_and(|name| {
+            self.of_org(org)
+                .any(|ledger| ledger.judge.borrow().has_admitted(name))
+        });
         self.require(if is_durable {
             Ok(())
         } else {
@@ -451,44 +470,5 @@ impl World {
                 "request {number} is answered and nothing is durable"
             ))
         });
-    }
-
-    /// The registry has committed a change.
-    pub(crate) fn registered(&self, command: &Command, reply: &Reply) {
-        let now = self.now();
-        match (command, reply) {
-            (Command::RevokeKey { id, .. }, _) => {
-                let mut holders = self.holders.borrow_mut();
-                let found = holders
-                    .iter_mut()
-                    .find(|holder| holder.key.record.id == *id);
-                if let Some(holder) = found {
-                    self.log(|| format!("{id} is revoked"));
-                    holder.revoked_at.get_or_insert(now);
-                }
-            }
-            (
-                Command::PutConfig { document, .. } | Command::SeedConfig { document, .. },
-                Reply::ConfigVersion {
-                    version,
-                    changed: true,
-                },
-            ) => {
-                let drafts = self.drafts.borrow();
-                let Some(draft) = drafts.iter().find(|draft| draft.document == *document) else {
-                    return;
-                };
-                self.log(|| format!("configuration {version} holds"));
-                let mut reigns = self.reigns.borrow_mut();
-                if let Some(last) = reigns.last_mut() {
-                    last.until = Some(now);
-                }
-                reigns.push(Reign {
-                    version: Rc::clone(draft),
-                    until: None,
-                });
-            }
-            _ => {}
-        }
     }
 }

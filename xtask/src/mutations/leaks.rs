@@ -59,8 +59,8 @@ pub(super) const LEAKS: &[Mutation] = &[
         edits: &[
             (
                 "shared/core/src/residency.rs",
-                "        if is_its_own {\n",
-                "        if is_its_own || {is} {\n",
+                "        if !is_its_own {\n",
+                "        if !is_its_own && !{is} {\n",
             ),
             (
                 "shared/core/src/authenticate.rs",

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use sluice_units::{RequestId, Timestamp, Tokens};
 
 use super::measure::nanos;
-use super::rows::{Draft, Found, ORG, Reservation, find, open_key, scope_key};
-use super::scope::{ScopeRow, of_amount};
+use super::rows::{Draft, Found, ORG, Reservation, find, open_key, pool_key, scope_key};
+use super::scope::ScopeRow;
 use super::{
-    Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline, part,
+    Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline, part, pool,
 };
-use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules};
+use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
 use crate::rows::{RowError, RowKey, V1, Work};
 
 /// From how many fifths of a budget on the caller is warned.
@@ -80,24 +80,24 @@ pub(super) fn admit(
     if let Found::Open(held) = found {
         return admitted(work, &candidates, at, held.cut);
     }
-    let mut estimate = chargeable(admission.estimate);
-    let mut cut = None;
-    if let Some(mut denial) = binding(work, &candidates, now, at, estimate)? {
-        match part::fitting(work, &candidates, at, admission)? {
-            Some((tokens, amount)) if denial.leases_end.is_none() => {
-                cut = Some(tokens);
-                estimate = amount;
-            }
-            _ => {
-                denial.headroom = headroom(work, &candidates, at)?;
-                return Ok(Reply::Denied(denial));
-            }
+    let (estimate, cut) = match allowed(work, &candidates, (now, at), admission)? {
+        Allowed::As(estimate, cut) => (estimate, cut),
+        Allowed::Not(reply) => return Ok(*reply),
+    };
+    let pool = match &admission.parent {
+        Some(parent) => {
+            let key = pool::open(work, &pool::whose(admission, parent))?;
+            Some(pool::draw(work, now, key, estimate)?)
         }
-    }
+        None => None,
+    };
     let mut scopes = Vec::with_capacity(candidates.len());
     for Candidate { key, rules, .. } in &candidates {
         let row: &mut ScopeRow = work.hot_mut(key)?;
         scopes.push((key.clone(), row.reserve(at, rules, estimate)));
+        if pool.is_some() {
+            row.unwatch();
+        }
     }
     let reservation = Reservation {
         v: V1,
@@ -106,12 +106,81 @@ pub(super) fn admit(
         raised_at: None,
         estimate,
         cut,
+        pool,
         overrun: false,
         scopes,
         draft: Draft::new(&part::draft(admission, estimate, cut))?,
     };
     open(work, &admission.draft.request, &reservation)?;
     admitted(work, &candidates, at, cut)
+}
+
+/// Whether a request is let in.
+enum Allowed {
+    /// With this reservation, of so many output tokens beyond the least where it is cut.
+    As(Amount, Option<Tokens>),
+    /// No: the answer.
+    Not(Box<Reply>),
+}
+
+/// By the rules here, and by what there is of the parent's allowance.
+fn allowed(
+    work: &mut Work<'_>,
+    candidates: &[Candidate<'_>],
+    (now, at): (Timestamp, Timestamp),
+    admission: &Admission,
+) -> Result<Allowed, RowError> {
+    let whole = chargeable(admission.estimate);
+    let mut allowed = (whole, None);
+    if let Some(denial) = binding(work, candidates, now, at, Slice::of(whole))? {
+        match smaller(work, candidates, at, (admission, &denial), None)? {
+            Some((tokens, amount)) => allowed = (amount, Some(tokens)),
+            None => return denied(work, candidates, at, denial),
+        }
+    }
+    let Some(parent) = admission.parent.as_ref() else {
+        return Ok(Allowed::As(allowed.0, allowed.1));
+    };
+    let pool = pool_key(parent, &admission.scopes);
+    let innermost = scope_key(admission.scopes.last().map_or(&Scope::Org, |of| &of.scope));
+    let free = pool::free(work, &pool, &innermost, at)?;
+    if !pool::has_rules(&admission.scopes) || free.covers(Slice::of(allowed.0)) {
+        return Ok(Allowed::As(allowed.0, allowed.1));
+    }
+    let Some(denial) = pool::refusal(work, now, &pool, Slice::of(whole))? else {
+        return Ok(Allowed::Not(Box::new(pool::lacking(admission, parent))));
+    };
+    Ok(
+        match smaller(work, candidates, at, (admission, &denial), Some(free))? {
+            Some((tokens, amount)) => Allowed::As(amount, Some(tokens)),
+            None => Allowed::Not(Box::new(Reply::Denied(denial))),
+        },
+    )
+}
+
+fn denied(
+    work: &mut Work<'_>,
+    candidates: &[Candidate<'_>],
+    at: Timestamp,
+    mut denial: Denial,
+) -> Result<Allowed, RowError> {
+    denial.headroom = headroom(work, candidates, at)?;
+    Ok(Allowed::Not(Box::new(Reply::Denied(denial))))
+}
+
+/// What of a request fits that is denied as a whole, if it can do with less and leases are not what stands in its way.
+fn smaller(
+    work: &mut Work<'_>,
+    candidates: &[Candidate<'_>],
+    at: Timestamp,
+    (admission, denial): (&Admission, &Denial),
+    cover: Option<Slice>,
+) -> Result<Option<(Tokens, Amount)>, RowError> {
+    let Some(part) = admission.part.filter(|_| denial.leases_end.is_none()) else {
+        return Ok(None);
+    };
+    let whole = chargeable(admission.estimate);
+    part::fitting(work, candidates, at, (part, whole), (Slice::NONE, cover))
 }
 
 fn admitted(
@@ -138,12 +207,12 @@ pub(super) fn open(
 }
 
 /// The rule that forbids the request for the longest time, if any does; of equals the outermost.
-fn binding(
+pub(super) fn binding(
     work: &mut Work<'_>,
     candidates: &[Candidate<'_>],
     now: Timestamp,
     at: Timestamp,
-    estimate: Amount,
+    wanted: Slice,
 ) -> Result<Option<Denial>, RowError> {
     let mut binding: Option<Denial> = None;
     // Until when leases alone stand in the way, if they do.
@@ -151,7 +220,7 @@ fn binding(
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
-            let asked = asked(rule, estimate);
+            let asked = asked(rule, wanted);
             let measure = row.measure(rule, at);
             if measure.used.saturating_add(asked) <= measure.limit {
                 continue;
@@ -190,12 +259,15 @@ fn binding(
     }))
 }
 
-/// What a request of this amount asks of a rule, in the rule's unit.
-pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
+/// What so much asks of a rule, in the rule's unit.
+pub(super) fn asked(rule: &Rule, wanted: Slice) -> u64 {
     match *rule {
-        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => of_amount(meter, estimate),
-        Rule::Concurrency { .. } => 1,
-        Rule::Budget { .. } => nanos(estimate.cost),
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
+            Meter::Requests => wanted.requests,
+            Meter::Tokens => wanted.tokens.count(),
+        },
+        Rule::Concurrency { .. } => wanted.requests,
+        Rule::Budget { .. } => nanos(wanted.cost),
     }
 }
 

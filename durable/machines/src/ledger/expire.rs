@@ -2,6 +2,8 @@
 //!
 //! The organisation's row says before when nothing is due, so that nobody looks through all that is open without need.
 
+use std::collections::BTreeSet;
+
 use sluice_units::{Span, Timestamp};
 
 use super::rows::{
@@ -10,7 +12,7 @@ use super::rows::{
 };
 use super::scope::ScopeRow;
 use super::settle::tell;
-use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, not_among, queue};
+use super::{EXPIRE_MAX, LEASE_KEPT, OPEN_SCAN_MAX, SWEEP_MAX, load::not_among, pool, queue};
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
@@ -41,10 +43,12 @@ pub fn load_due<E: From<RowError>>(
         Read::prefix(LEASES, OPEN_SCAN_MAX),
         Read::prefix(SWEEPS, SWEEP_MAX),
     ])?);
-    let scopes = due(&rows, now)?
-        .into_iter()
-        .flat_map(|(_, held)| held.scopes);
-    let scopes = not_among(&rows, scopes.map(|(key, _)| key).collect());
+    let mut keys = BTreeSet::new();
+    for (_, held) in due(&rows, now)? {
+        keys.extend(held.scopes.into_iter().map(|(key, _)| key));
+        keys.extend(held.pool.map(|(key, _)| key));
+    }
+    let scopes = not_among(&rows, keys);
     rows.extend(read(&scopes)?);
     Ok(rows)
 }
@@ -106,9 +110,11 @@ fn charge(
         cost_nano_usd: held.estimate.cost,
         ..held.draft.read(key)?
     };
+    let whose = (now, &record.org, &record.region);
     for (scope, crossed) in crossed {
-        tell(work, now, (scope, &crossed), &record)?;
+        tell(work, whose, (scope, &crossed))?;
     }
+    pool::settle(work, now, &held, held.estimate)?;
     work.delete(key);
     let expired = Expired {
         v: V1,
@@ -122,7 +128,8 @@ fn charge(
 /// Forgets leases that are long over, and reservations that expired long ago.
 fn forget(work: &mut Work<'_>, rows: &Rows, now: Timestamp) -> Result<(), RowError> {
     for (key, text) in rows.with_prefix(LEASES) {
-        if decode::<LeaseEnd>(key, text)?.until.plus(LEASE_KEPT) <= now {
+        let end: LeaseEnd = decode(key, text)?;
+        if !end.stays && end.until.plus(LEASE_KEPT) <= now {
             work.delete(key);
         }
     }
@@ -156,7 +163,10 @@ fn next_of_all(
     }
     let mut leases = 0_usize;
     for (key, text) in rows.with_prefix(LEASES) {
-        by(decode::<LeaseEnd>(key, text)?.until.plus(LEASE_KEPT));
+        let end: LeaseEnd = decode(key, text)?;
+        if !end.stays {
+            by(end.until.plus(LEASE_KEPT));
+        }
         leases = leases.saturating_add(1);
     }
     if looked_at >= scan_max || leases >= scan_max {

@@ -19,20 +19,23 @@ use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use super::admit::{Candidate, candidates, common_time, headroom, open};
 use super::measure::nanos;
-use super::rows::{Draft, Found, LeaseRow, ORG, Reservation, find, lease_key};
+use super::pool::PoolRow;
+use super::rows::{Draft, Found, LeaseRow, ORG, Reservation, find, lease_key, pool_key, scope_key};
 use super::scope::ScopeRow;
 use super::{
     Grant, Intent, LEASE_GRACE, LEASE_KEPT, LEASE_LIFE, LeaseRequest, Reply, SHARE, chargeable,
-    deadline, settle,
+    deadline, lend, pool, settle,
 };
-use crate::limit::{Amount, Meter, Rule, Slice};
+use crate::limit::{Amount, Meter, Rule, Scope, Slice};
 use crate::record::Record;
-use crate::rows::{RowError, V1, Work};
+use crate::rows::{RowError, RowKey, V1, Work};
 
 /// Leases end together, at multiples of this, so that a scope remembers few ends.
 const END_STEP: Span = Span::from_seconds(1);
 /// A slice for fewer requests than this is not worth a lease.
 const REQUESTS_MIN: u64 = 2;
+/// A slice that is drawn from for less than this is not worth a lease.
+const LIFE_MIN: Span = Span::from_seconds(1);
 
 /// Grants, renews, shrinks or takes back a lease.
 pub(super) fn lease(
@@ -40,6 +43,9 @@ pub(super) fn lease(
     now: Timestamp,
     request: &LeaseRequest,
 ) -> Result<Reply, RowError> {
+    if let Some(upward) = &request.upward {
+        return lend::lend(work, now, request, upward);
+    }
     let key = lease_key(&request.lease);
     let row: LeaseRow = work.hot::<LeaseRow>(&key)?.clone();
     let candidates = candidates(&request.scopes);
@@ -58,10 +64,20 @@ pub(super) fn lease(
     } else {
         Slice::NONE
     };
-    let keep = held.min(request.keep);
     give_back(work, &row)?;
-    let more = share(work, at, &candidates, request.want)?;
-    let until = if more.is_none() { row.until } else { end(at) };
+    let pool = Pool::of(work, at, request)?;
+    let keep = held.min(request.keep).min(pool.free);
+    let more = share(work, at, &candidates, request.want, pool.room)?;
+    let until = if more.is_none() {
+        row.until
+    } else {
+        end(at).min(pool.until)
+    };
+    if let Some(key) = pool.key.as_ref().filter(|_| pool.has_rules)
+        && !more.covers(request.want)
+    {
+        pool::wish(work, now, key, request.want)?;
+    }
     let rest = keep.max(more);
     if rest.is_none() && row.number == 0 {
         // Nothing is granted, and there is nothing to remember.
@@ -84,6 +100,7 @@ pub(super) fn lease(
             .iter()
             .map(|candidate| (candidate.key.clone(), candidate.rules.clone()))
             .collect(),
+        pool: pool.key,
         ..row
     };
     let reply = grant(work, at, &row, &candidates)?;
@@ -101,7 +118,59 @@ fn grant(
         rest: row.rest,
         life: row.until.minus(LEASE_GRACE).since(at),
         headroom: headroom(work, candidates, at)?,
+        denial: None,
     }))
+}
+
+/// What a lease is a part of, where the ledger has a parent.
+struct Pool {
+    key: Option<RowKey>,
+    /// What leases may hold together, and until when.
+    free: Slice,
+    until: Timestamp,
+    /// What a new one may have, where anything limits it.
+    room: Option<Slice>,
+    /// The parent could grant more.
+    has_rules: bool,
+}
+
+impl Pool {
+    fn of(work: &mut Work<'_>, at: Timestamp, request: &LeaseRequest) -> Result<Self, RowError> {
+        let unlimited = Slice {
+            requests: u64::MAX,
+            tokens: Tokens::new(u64::MAX),
+            cost: NanoUsd::from_nanos(i64::MAX),
+        };
+        let mut pool = Self {
+            key: request
+                .parent
+                .as_ref()
+                .map(|parent| pool_key(parent, &request.scopes)),
+            free: unlimited,
+            until: Timestamp::from_micros(i64::MAX),
+            room: None,
+            has_rules: false,
+        };
+        let Some(key) = &pool.key else {
+            return Ok(pool);
+        };
+        let row: &PoolRow = work.hot(key)?;
+        let (is_open, until) = (row.of.is_some(), row.until);
+        if !is_open {
+            pool.free = Slice::NONE;
+            pool.room = Some(Slice::NONE);
+        } else if pool::has_rules(&request.scopes) {
+            let innermost = request.scopes.last().map_or(&Scope::Org, |of| &of.scope);
+            let scope = scope_key(innermost);
+            pool.free = pool::free(work, key, &scope, at)?;
+            pool.until = until;
+            pool.has_rules = true;
+            let is_long = at.plus(LEASE_GRACE).plus(LIFE_MIN) < until;
+            let room = pool::room(work, (key, &scope), at)?;
+            pool.room = Some(if is_long { room } else { Slice::NONE });
+        }
+        Ok(pool)
+    }
 }
 
 /// Frees what a lease holds at its scopes.
@@ -125,11 +194,12 @@ fn end(at: Timestamp) -> Timestamp {
 }
 
 /// As much of what is wanted as the tightest rule lets a single lease have: so many requests, each with an equal part.
-fn share(
+pub(super) fn share(
     work: &mut Work<'_>,
     at: Timestamp,
     candidates: &[Candidate<'_>],
     want: Slice,
+    room: Option<Slice>,
 ) -> Result<Slice, RowError> {
     if want.requests == 0 {
         return Ok(Slice::NONE);
@@ -137,6 +207,13 @@ fn share(
     let tokens_each = want.tokens.count().div_ceil(want.requests);
     let cost_each = nanos(want.cost).div_ceil(want.requests);
     let mut requests = want.requests;
+    if let Some(room) = room {
+        let of = |room: u64, each: u64| room.checked_div(each).unwrap_or(u64::MAX);
+        requests = requests
+            .min(room.requests)
+            .min(of(room.tokens.count(), tokens_each))
+            .min(of(nanos(room.cost), cost_each));
+    }
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
@@ -181,7 +258,7 @@ pub(super) fn intent(
         return Ok(Reply::Done);
     }
     let estimate = chargeable(intent.estimate);
-    let has_reserved = has_reserved(work, &intent.draft.request, estimate)?;
+    let has_reserved = has_reserved(work, now, &intent.draft.request, estimate)?;
     let mut row = std::mem::take(work.hot_mut::<LeaseRow>(&key)?);
     let at = common_time(work, now, row.scopes.iter().map(|(key, _)| key))?;
     let drawn = Slice::of(estimate);
@@ -197,10 +274,20 @@ pub(super) fn intent(
     }
     row.mark = intent.sequence;
     row.rest = row.rest.minus(covered);
+    let pool = row.pool.clone();
     *work.hot_mut(&key)? = row;
     if has_reserved {
         return Ok(Reply::Done);
     }
+    let pool = match pool {
+        Some(pool) => {
+            for (key, _) in &scopes {
+                work.hot_mut::<ScopeRow>(key)?.unwatch();
+            }
+            Some(pool::draw(work, now, pool, estimate)?)
+        }
+        None => None,
+    };
     let reservation = Reservation {
         v: V1,
         at,
@@ -208,6 +295,7 @@ pub(super) fn intent(
         raised_at: None,
         estimate,
         cut: None,
+        pool,
         overrun,
         scopes,
         draft: Draft::new(&Record {
@@ -223,12 +311,13 @@ pub(super) fn intent(
 /// Whether the request has a reservation already that is large enough, or that has been charged. A smaller one goes.
 fn has_reserved(
     work: &mut Work<'_>,
+    now: Timestamp,
     request: &RequestId,
     estimate: Amount,
 ) -> Result<bool, RowError> {
     match find(work, request)? {
         Found::Open(held) if Slice::of(held.estimate).covers(Slice::of(estimate)) => Ok(true),
-        Found::Open(held) => settle::undo(work, request, &held).map(|()| false),
+        Found::Open(held) => settle::undo(work, now, request, &held).map(|()| false),
         Found::Expired(..) => Ok(true),
         Found::Nothing => Ok(false),
     }

@@ -30,6 +30,7 @@ impl ScopeRow {
     /// What stands against a rule at `at`, which no admission has passed.
     pub(super) fn measure(&self, rule: &Rule, at: Timestamp) -> Measure {
         let leased = self.leased(at);
+        let below = self.open_below(at);
         let (charged, leased, limit) = match *rule {
             Rule::Window {
                 meter,
@@ -39,6 +40,7 @@ impl ScopeRow {
                 let used = self
                     .window(meter, window)
                     .map_or(0, |counter| counter.used(at));
+                let used = used.saturating_add(open_below(meter, below));
                 (used, of_slice(meter, leased), limit)
             }
             Rule::Gcra {
@@ -55,10 +57,13 @@ impl ScopeRow {
                 let used = self
                     .gauge(meter, window)
                     .map_or(0, |gauge| gauge.used(at, rate));
-                let held = self.held_back(meter);
+                let held = self.held_back(meter, at);
                 (used.saturating_add(held), of_slice(meter, leased), burst)
             }
-            Rule::Concurrency { limit } => (self.open, leased.requests, limit),
+            Rule::Concurrency { limit } => {
+                let open = self.open.saturating_add(below.requests);
+                (open, leased.requests, limit)
+            }
             Rule::Budget {
                 limit,
                 period,
@@ -66,7 +71,7 @@ impl ScopeRow {
             } => {
                 let (spent, reserved) = self.spending_by(period, offset, at);
                 (
-                    nanos(spent.plus(reserved)),
+                    nanos(spent.plus(reserved).plus(below.cost)),
                     nanos(leased.cost),
                     nanos(limit),
                 )
@@ -80,10 +85,13 @@ impl ScopeRow {
     }
 
     /// What a rate does not know of yet: tokens are charged when they are settled.
-    const fn held_back(&self, meter: Meter) -> u64 {
+    fn held_back(&self, meter: Meter, at: Timestamp) -> u64 {
         match meter {
             Meter::Requests => 0,
-            Meter::Tokens => self.reserved_tokens.count(),
+            Meter::Tokens => {
+                let below = self.open_below(at).tokens;
+                self.reserved_tokens.plus(below).count()
+            }
         }
     }
 
@@ -113,7 +121,11 @@ impl ScopeRow {
                 limit,
                 window,
             } => match self.window(meter, window) {
-                Some(counter) => counter.fits_at(at, asked, limit),
+                Some(counter) => {
+                    let below = open_below(meter, self.open_below(at));
+                    let free = counter.fits_at(at, asked.saturating_add(below), limit);
+                    free.or_else(|| (asked <= limit).then(|| at.plus(SOON)))
+                }
                 None => (asked <= limit).then_some(at),
             },
             Rule::Gcra {
@@ -130,13 +142,14 @@ impl ScopeRow {
                 let gauge = self.gauge(meter, window);
                 let fresh = Gauge::new(meter, window, limit);
                 let gauge = gauge.unwrap_or(&fresh);
-                let held = self.held_back(meter);
+                let held = self.held_back(meter, at);
                 gauge
                     .fits_at(at, asked.saturating_add(held), rate)
                     .or_else(|| (asked <= burst).then(|| at.plus(SOON)))
             }
             Rule::Concurrency { limit } => {
-                let fits = self.open.saturating_add(asked) <= limit;
+                let open = self.open.saturating_add(self.open_below(at).requests);
+                let fits = open.saturating_add(asked) <= limit;
                 (asked <= limit).then(|| if fits { at } else { at.plus(SOON) })
             }
             Rule::Budget {
@@ -145,7 +158,8 @@ impl ScopeRow {
                 offset,
             } => {
                 let (spent, reserved) = self.spending_by(period, offset, at);
-                let used = nanos(spent.plus(reserved));
+                let below = self.open_below(at).cost;
+                let used = nanos(spent.plus(reserved).plus(below));
                 if asked > nanos(limit) {
                     return None;
                 }
@@ -180,6 +194,14 @@ fn next_period(period: Period, at: Timestamp, offset: UtcOffset) -> Timestamp {
         Period::Day => local.next_day_start(),
         Period::Month => local.next_month_start(),
     })
+}
+
+/// What child ledgers have drawn and not settled, as far as a window does not know of it: requests are told at once.
+const fn open_below(meter: Meter, below: Slice) -> u64 {
+    match meter {
+        Meter::Requests => 0,
+        Meter::Tokens => below.tokens.count(),
+    }
 }
 
 const fn of_slice(meter: Meter, slice: Slice) -> u64 {

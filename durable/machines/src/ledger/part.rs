@@ -7,7 +7,7 @@ use super::admit::{Candidate, asked};
 use super::measure::nanos;
 use super::scope::ScopeRow;
 use super::{Admission, chargeable};
-use crate::limit::{Amount, Meter, Rule};
+use crate::limit::{Amount, Meter, Rule, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
 
@@ -38,24 +38,21 @@ impl Part {
     }
 }
 
-/// The largest part that fits now: its output tokens beyond the least, and what it takes. Nothing when the least does
-/// not fit either, or the whole may soon.
+/// The largest part that fits now, `beside` what is taken too and within `cover`: its output tokens beyond the least,
+/// and what it takes. Nothing when the least does not fit either, or the whole may soon.
 pub(super) fn fitting(
     work: &mut Work<'_>,
     candidates: &[Candidate<'_>],
     at: Timestamp,
-    admission: &Admission,
+    (part, whole): (Part, Amount),
+    (beside, cover): (Slice, Option<Slice>),
 ) -> Result<Option<(Tokens, Amount)>, RowError> {
-    let Some(part) = admission.part else {
-        return Ok(None);
-    };
-    let whole = chargeable(admission.estimate);
     let mut rooms = Vec::new();
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
             let measure = row.measure(rule, at);
-            let asked = asked(rule, whole);
+            let asked = asked(rule, beside.plus(Slice::of(whole)));
             if asked > measure.room() && !is_lasting(rule, asked, measure.limit) {
                 return Ok(None);
             }
@@ -63,16 +60,17 @@ pub(super) fn fitting(
         }
     }
     let fits = |tokens: u64| {
-        let amount = part.with(whole, Tokens::new(tokens));
+        let slice = Slice::of(part.with(whole, Tokens::new(tokens)));
         rooms
             .iter()
-            .all(|(rule, room)| asked(rule, amount) <= *room)
+            .all(|(rule, room)| asked(rule, beside.plus(slice)) <= *room)
+            && cover.is_none_or(|cover| cover.covers(slice))
     };
     if !fits(0) {
         return Ok(None);
     }
-    // The largest number that fits, found by halves: `low` always does, `high` never.
-    let (mut low, mut high) = (0_u64, part.tokens.count().saturating_add(1));
+    // The largest number that fits, found by halves: `low` always does, `high` never, since the whole does not.
+    let (mut low, mut high) = (0_u64, part.tokens.count().max(1));
     while high.saturating_sub(low) > 1 {
         let middle = low.midpoint(high);
         if fits(middle) {

@@ -5,9 +5,9 @@ use sluice_units::{RequestId, Timestamp};
 
 use super::admit::{candidates, common_time};
 use super::measure::nanos;
-use super::rows::{Draft, Found, Reservation, find, open_key};
+use super::rows::{Draft, Found, Reservation, find, open_key, scope_key};
 use super::scope::ScopeRow;
-use super::{Denial, Headroom, Reply, chargeable};
+use super::{Denial, Headroom, Reply, chargeable, pool};
 use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
@@ -57,6 +57,14 @@ pub(super) fn raise(
         }
         raised.push((key, after));
     }
+    let more = Amount {
+        tokens: to.tokens.minus(held.estimate.tokens),
+        cost: to.cost.minus(held.estimate.cost),
+    };
+    if let Some(reply) = uncovered(work, (now, at), &wanted.scopes, &held, more)? {
+        return Ok(reply);
+    }
+    pool::raise(work, now, &held, more)?;
     for (key, after) in raised {
         *work.hot_mut(key)? = after;
     }
@@ -76,6 +84,41 @@ pub(super) fn raise(
     };
     work.put(open_key(request), &reservation)?;
     Ok(Reply::Done)
+}
+
+/// What there is of the parent's allowance does not suffice: the answer.
+fn uncovered(
+    work: &mut Work<'_>,
+    (now, at): (Timestamp, Timestamp),
+    scopes: &[ScopeRules],
+    held: &Reservation,
+    more: Amount,
+) -> Result<Option<Reply>, RowError> {
+    let Some((pool, _)) = held.pool.as_ref().filter(|_| pool::has_rules(scopes)) else {
+        return Ok(None);
+    };
+    let slice = Slice {
+        requests: 0,
+        ..Slice::of(more)
+    };
+    let innermost = scope_key(scopes.last().map_or(&Scope::Org, |of| &of.scope));
+    if pool::free(work, pool, &innermost, at)?.covers(slice) {
+        return Ok(None);
+    }
+    if let Some(denial) = pool::refusal(work, now, pool, slice)? {
+        return Ok(Some(Reply::Denied(denial)));
+    }
+    if work.is_alone {
+        // Nobody knows whether there is more.
+        let named = scopes.iter();
+        let mut rules = named.flat_map(|of| of.rules.iter().map(|rule| (&of.scope, rule)));
+        let denied = rules.next().map(|(scope, rule)| {
+            let denial = denial(scope, rule, 0, (held, held.estimate));
+            Reply::Denied(denial)
+        });
+        return Ok(denied);
+    }
+    pool::lacking_more(work, pool, slice)
 }
 
 /// Whether a rule would be fuller than it is, and fuller than it allows. What is left of a period that has ended

@@ -3,7 +3,8 @@
 //! | key | row | written by |
 //! |---|---|---|
 //! | `s/org`, `s/team/T`, `s/app/T/A`, `s/user/U`, `s/key/K` | [`ScopeRow`](super::scope::ScopeRow): sums, budgets, windows and leases of one scope | every command that charges |
-//! | `l/LEASE` | [`LeaseRow`]: what one isolate holds, kept for [`LEASE_KEPT`](super::LEASE_KEPT) after its end | lease, intent; expire deletes it |
+//! | `l/LEASE` | [`LeaseRow`]: what one isolate or one child ledger holds, kept for [`LEASE_KEPT`](super::LEASE_KEPT) after its end | lease, intent; expire deletes it |
+//! | `p/PARENT/SCOPE` | [`PoolRow`](super::pool::PoolRow): what this ledger holds of its parent's allowance for one key | what draws or ends; climb, hear |
 //! | `o/REQUEST` | [`Reservation`], open | admit, intent, extend, raise; settle, release and expire delete it |
 //! | `t/REQUEST` | [`Expired`]: a reservation that may still be corrected, kept for [`EXPIRED_KEPT`](super::EXPIRED_KEPT) | expire; settle and release when late |
 //! | `x/BUCKET/REQUEST` | when the row before may be forgotten | expire |
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sluice_units::{LeaseId, RequestId, Timestamp, Tokens};
 
-use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS};
-use crate::limit::{Amount, Meter, Rule, Scope, Slice};
+use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS, Parent};
+use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work, decode};
 
@@ -28,6 +29,7 @@ pub(crate) const SCOPES: &str = "s/";
 pub(crate) const ORG: &str = "s/org";
 pub(crate) const OPEN: &str = "o/";
 pub(crate) const LEASES: &str = "l/";
+pub(crate) const POOLS: &str = "p/";
 const EXPIRED: &str = "t/";
 pub(crate) const SWEEPS: &str = "x/";
 
@@ -50,6 +52,14 @@ pub(super) fn open_key(request: &RequestId) -> RowKey {
 /// A lease's row.
 pub(super) fn lease_key(lease: &LeaseId) -> RowKey {
     format!("{LEASES}{lease}")
+}
+
+/// The row of what is held of a parent's allowance, for the innermost of these scopes.
+pub(super) fn pool_key(parent: &Parent, scopes: &[ScopeRules]) -> RowKey {
+    let innermost = scopes.last().map_or(&Scope::Org, |of| &of.scope);
+    let scope = scope_key(innermost);
+    let path = scope.strip_prefix(SCOPES).unwrap_or(&scope);
+    format!("{POOLS}{}/{path}", parent.name)
 }
 
 /// Where an expired reservation is remembered.
@@ -102,6 +112,15 @@ pub(crate) struct LeaseRow {
     /// The rows of the scopes, with their rules.
     #[serde(rename = "s")]
     pub(super) scopes: Vec<(RowKey, Vec<Rule>)>,
+    /// An isolate's: what it is drawn from in turn.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(super) pool: Option<RowKey>,
+    /// A child ledger's: drawn and not settled.
+    #[serde(rename = "o", default, skip_serializing_if = "Slice::is_nothing")]
+    pub(super) open: Slice,
+    /// A child ledger's, and not closed: it is not forgotten.
+    #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+    pub(super) stays: bool,
 }
 
 /// A reservation, as it stands in its row.
@@ -123,6 +142,9 @@ pub(crate) struct Reservation {
     /// Where only a part was reserved: the output tokens beyond the least.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(super) cut: Option<Tokens>,
+    /// What it was drawn from, where the ledger has a parent; and the number of the last command of that before.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub(super) pool: Option<(RowKey, u64)>,
     /// It was drawn from a lease, and the ledger heard of it when the lease was over: nothing covered it.
     #[serde(rename = "u", default, skip_serializing_if = "is_false")]
     pub(super) overrun: bool,
@@ -182,13 +204,15 @@ pub(super) struct Deadline {
     pub(super) at: Timestamp,
 }
 
-/// The one field of a [`LeaseRow`] that says when it is over, for those who look through many.
+/// The fields of a [`LeaseRow`] that say when it is over and forgotten, for those who look through many.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct LeaseEnd {
     #[expect(dead_code, reason = "a row of another version must not decode")]
     v: V1,
     #[serde(rename = "h")]
     pub(super) until: Timestamp,
+    #[serde(rename = "k", default)]
+    pub(super) stays: bool,
 }
 
 /// A reservation that expired.

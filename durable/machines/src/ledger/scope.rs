@@ -12,14 +12,19 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::gauge::Gauge;
+use super::parent::POOL_GRACE;
 use super::rows::Reservation;
 use super::window::Counter;
 use crate::events::{Crossing, EventKind};
 use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
 use crate::rows::V1;
 
+mod lent;
+
 /// How many windows and rates a scope's row remembers beside those that the present rules name.
 const IDLE_MAX: usize = 8;
+/// When to look again for what a child ledger should have given back by now.
+const LENT_SOON: Span = Span::from_seconds(1);
 
 /// A budget period at one scope: its ordinal, when its first admission was, spent, reserved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +69,10 @@ struct Watched(Period, NanoUsd, Option<EventKind>);
 /// What is leased until some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Leased(Timestamp, Slice);
+
+/// What a child ledger holds, until it is free again: what it may still draw, and what it has drawn and not settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Lent(Timestamp, Slice, Slice);
 
 /// All that is known of one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +120,15 @@ pub(crate) struct ScopeRow {
     /// What is leased, by the moment at which it ends.
     #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
     leased: Vec<Leased>,
+    /// What child ledgers hold, by the moment at which it is free again.
+    #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+    lent: Vec<Lent>,
+    /// At the organisation: how many pools were opened at a parent.
+    #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
+    pub(super) pools: u64,
+    /// At the organisation: no parent is to be asked before.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub(super) climbs_at: Option<Timestamp>,
     /// At the organisation: the last record's sequence number; 0 when there was none.
     #[serde(rename = "q", default, skip_serializing_if = "is_zero")]
     pub(crate) sequence: u64,
@@ -144,7 +162,7 @@ impl ScopeRow {
     }
 
     /// Moves on to `at`: new periods begin empty, leases end.
-    fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
+    pub(super) fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
         self.offset = offset_of(rules).unwrap_or(self.offset);
         self.at = self.at.max(at);
         for (period, spending) in [
@@ -160,14 +178,17 @@ impl ScopeRow {
         }
         let at = self.at;
         self.leased.retain(|leased| leased.0 > at);
+        self.lent.retain(|lent| lent.0 > at);
     }
 
-    /// What is leased at `at`.
+    /// What is leased at `at`, to isolates and to child ledgers.
     pub(super) fn leased(&self, at: Timestamp) -> Slice {
-        self.leased
-            .iter()
-            .filter(|leased| leased.0 > at)
-            .fold(Slice::NONE, |sum, leased| sum.plus(leased.1))
+        let leased = self.leased.iter().map(|leased| (leased.0, leased.1));
+        let lent = self.lent.iter().map(|lent| (lent.0, lent.1));
+        leased
+            .chain(lent)
+            .filter(|(until, _)| *until > at)
+            .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
     }
 
     /// When the first of what is leased ends.
@@ -176,10 +197,13 @@ impl ScopeRow {
     }
 
     pub(super) fn ends(&self, at: Timestamp) -> impl Iterator<Item = Timestamp> {
-        self.leased
-            .iter()
-            .map(|leased| leased.0)
-            .filter(move |end| *end > at)
+        let leased = self.leased.iter().map(|leased| leased.0);
+        // A child gives back what it does not need when it would have to renew it.
+        let lent = self.lent.iter().filter(move |lent| lent.0 > at);
+        let lent = lent
+            .filter(|lent| !lent.1.is_none())
+            .map(move |lent| lent.0.minus(POOL_GRACE).max(at.plus(LENT_SOON)));
+        leased.filter(move |end| *end > at).chain(lent)
     }
 
     /// Leases a slice until then. The row has been rolled.
@@ -246,8 +270,8 @@ impl ScopeRow {
         self.reserved_tokens = self.reserved_tokens.plus(estimate.tokens);
         self.day.reserve(estimate.cost);
         self.month.reserve(estimate.cost);
-        self.count(rules, estimate);
-        self.charge(rules);
+        self.count(rules, |meter| of_amount(meter, estimate));
+        self.charge(rules, 1);
         self.watch(rules);
         self.requests
     }
@@ -264,8 +288,7 @@ impl ScopeRow {
         }
     }
 
-    /// The lines that budgets have crossed with this charge, the first time in their period.
-    pub(super) fn crossed(&mut self, held: &Reservation, cost: NanoUsd) -> Vec<Crossing> {
+    fn crossed_if(&mut self, holds: impl Fn(Spending) -> bool, cost: NanoUsd) -> Vec<Crossing> {
         let mut crossed = Vec::new();
         for watched in &mut self.budgets {
             let Watched(period, limit, before) = *watched;
@@ -282,7 +305,7 @@ impl ScopeRow {
                 (EventKind::Exhausted, is_over),
             ];
             for (kind, is_crossed) in lines {
-                if is_crossed && spending.holds(held) && before < Some(kind) {
+                if is_crossed && holds(spending) && before < Some(kind) {
                     watched.2 = Some(kind);
                     crossed.push(Crossing {
                         kind,
@@ -298,7 +321,7 @@ impl ScopeRow {
 
     /// Counts an admission in the windows that the rules name, and in those that others named lately: configurations
     /// change isolate by isolate, and what is taken out of a window at the end must have been counted in it.
-    fn count(&mut self, rules: &[Rule], estimate: Amount) {
+    fn count(&mut self, rules: &[Rule], quantity: impl Fn(Meter) -> u64) {
         let at = self.at;
         for rule in rules {
             let Rule::Window { meter, window, .. } = *rule else {
@@ -314,7 +337,7 @@ impl ScopeRow {
         }
         let mut idle = self.windows.iter().filter(|one| one.named_at < at).count();
         self.windows.retain_mut(|counter| {
-            counter.add(at, of_amount(counter.meter, estimate));
+            counter.add(at, quantity(counter.meter));
             if counter.named_at >= at {
                 return true;
             }
@@ -324,8 +347,8 @@ impl ScopeRow {
         });
     }
 
-    /// Charges an admission to the rates that the rules name, and forgets those that rest or are too many.
-    fn charge(&mut self, rules: &[Rule]) {
+    /// Charges admissions to the rates that the rules name, and forgets those that rest or are too many.
+    fn charge(&mut self, rules: &[Rule], requests: u64) {
         let at = self.at;
         // Two rules of one meter and window share a gauge, which goes by the slower.
         let mut named: BTreeMap<(Meter, Span), u64> = BTreeMap::new();
@@ -346,7 +369,7 @@ impl ScopeRow {
             if let Some(limit) = named.remove(&(gauge.meter, gauge.window)) {
                 gauge.follow(limit);
                 if gauge.meter == Meter::Requests {
-                    gauge.charge(at, 1);
+                    gauge.charge(at, requests);
                 }
                 return true;
             }
@@ -356,7 +379,7 @@ impl ScopeRow {
         for ((meter, window), limit) in named {
             let mut gauge = Gauge::new(meter, window, limit);
             if meter == Meter::Requests {
-                gauge.charge(at, 1);
+                gauge.charge(at, requests);
             }
             self.gauges.push(gauge);
         }

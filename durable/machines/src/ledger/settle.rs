@@ -1,10 +1,10 @@
 //! The end of a reservation that somebody came back for, in time or late.
 
-use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Usage};
+use sluice_units::{NanoUsd, OrgId, Region, RequestId, Span, Timestamp, Usage};
 
 use super::rows::{Expired, Found, ORG, Reservation, SCOPES, find, open_key};
 use super::scope::ScopeRow;
-use super::{Reply, chargeable, deadline, queue};
+use super::{Reply, chargeable, deadline, pool, queue};
 use crate::events::{self, Crossing};
 use crate::limit::Amount;
 use crate::record::{Outcome, Record, RecordKind, UsageSource};
@@ -42,8 +42,9 @@ pub(super) fn settle(
                 let row: &mut ScopeRow = work.hot_mut(key)?;
                 row.settle(now, &held, *ordinal, actual);
                 let crossed = row.crossed(&held, actual.cost);
-                tell(work, now, (key, &crossed), record)?;
+                tell(work, (now, &record.org, &record.region), (key, &crossed))?;
             }
+            pool::settle(work, now, &held, actual)?;
             work.delete(&open_key(&record.request));
             let record = Record {
                 kind: RecordKind::Settled,
@@ -71,7 +72,7 @@ pub(super) fn release(
     request: &RequestId,
 ) -> Result<Reply, RowError> {
     match find(work, request)? {
-        Found::Open(held) => undo(work, request, &held)?,
+        Found::Open(held) => undo(work, now, request, &held)?,
         Found::Expired(key, expired) => {
             if let Some(charged) = expired.charged {
                 let record = Record {
@@ -91,6 +92,7 @@ pub(super) fn release(
 /// Takes an open reservation back.
 pub(super) fn undo(
     work: &mut Work<'_>,
+    now: Timestamp,
     request: &RequestId,
     held: &Reservation,
 ) -> Result<(), RowError> {
@@ -98,6 +100,7 @@ pub(super) fn undo(
         let row: &mut ScopeRow = work.hot_mut(key)?;
         row.release(held, *ordinal);
     }
+    pool::release(work, now, held)?;
     work.delete(&open_key(request));
     Ok(())
 }
@@ -115,8 +118,9 @@ fn correct(
         let row: &mut ScopeRow = work.hot_mut(key)?;
         row.replace(now, charged, *ordinal, actual);
         let crossed = row.crossed(charged, actual.cost);
-        tell(work, now, (key, &crossed), record)?;
+        tell(work, (now, &record.org, &record.region), (key, &crossed))?;
     }
+    pool::replace(work, now, charged, actual)?;
     let corrected = Expired {
         v: V1,
         charged: None,
@@ -135,15 +139,13 @@ fn correct(
 /// Queues an event for each line that budgets of a scope have crossed.
 pub(super) fn tell(
     work: &mut Work<'_>,
-    now: Timestamp,
+    whose: (Timestamp, &OrgId, &Region),
     (scope, crossed): (&str, &[Crossing]),
-    record: &Record,
 ) -> Result<(), RowError> {
     for crossing in crossed {
         let org: &mut ScopeRow = work.hot_mut(ORG)?;
         org.events = org.events.saturating_add(1);
         let sequence = org.events;
-        let whose = (now, &record.org, &record.region);
         let path = scope.strip_prefix(SCOPES).unwrap_or(scope);
         events::queue(work, sequence, whose, (path, crossing))?;
     }

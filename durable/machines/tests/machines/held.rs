@@ -252,6 +252,8 @@ impl Simulation {
                     tokens: Tokens::new(30 * want),
                     cost: NanoUsd::from_nanos(30 * want as i64),
                 },
+                parent: None,
+                upward: None,
             })));
     }
 

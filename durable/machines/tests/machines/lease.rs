@@ -49,6 +49,8 @@ impl Holder {
             scopes: self.scopes.clone(),
             keep: slice(keep),
             want: slice(want),
+            parent: None,
+            upward: None,
         }))
     }
 

@@ -9,6 +9,7 @@ mod held;
 mod lease;
 mod ledger;
 mod outbox;
+mod parents;
 mod part;
 mod raise;
 mod registry;

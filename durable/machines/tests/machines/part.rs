@@ -112,6 +112,8 @@ fn what_others_hold_in_leases_is_waited_for() {
         scopes: scopes.to_vec(),
         keep: Slice::NONE,
         want,
+        parent: None,
+        upward: None,
     })));
     let Reply::Denied(denial) = admit(&mut world, 1, &scopes) else {
         panic!("admitted");

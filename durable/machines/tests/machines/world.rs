@@ -165,6 +165,7 @@ impl World {
             part: None,
             ttl: seconds(60),
             draft: record(number, self.now),
+            parent: None,
         }
     }
 

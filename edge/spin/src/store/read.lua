@@ -9,7 +9,7 @@ local is_free = not held and ARGV[2] == '1' and redis.call('EXISTS', KEYS[4]) ==
 if token ~= '' and not is_free then
   if not held then
     -- Whoever held it has gone away without a word, or nobody has.
-    held = following(KEYS[4], KEYS[5], ARGV[4]) or token
+    held = following(KEYS[4], KEYS[5]) or token
     redis.call('SET', KEYS[3], held, 'PX', ARGV[4])
   end
   if held ~= token then

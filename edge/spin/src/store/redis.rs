@@ -21,8 +21,8 @@ const TURN: &str = concat!(include_str!("queue.lua"), include_str!("turn.lua"));
 /// The set of all objects' names.
 const OBJECTS: &str = "sluice:objects";
 /// How long a turn is held by somebody who does not come back.
-const TURN_MILLIS_MAX: i64 = 2_000;
-/// How long a turn waits for its next holder to notice, and how lately that one must have been seen.
+const TURN_MILLIS_MAX: i64 = 3_000;
+/// How long a turn waits for its next holder to notice.
 const HANDOVER_MILLIS_MAX: i64 = 1_000;
 
 /// The store of a cluster.

@@ -5,7 +5,7 @@
 local held = redis.call('GET', KEYS[3])
 if held then
   if held ~= ARGV[3] then return 0 end
-  local next = following(KEYS[4], KEYS[5], ARGV[4])
+  local next = following(KEYS[4], KEYS[5])
   if next then redis.call('SET', KEYS[3], next, 'PX', ARGV[4]) else redis.call('DEL', KEYS[3]) end
 end
 if (redis.call('HGET', KEYS[1], '') or '0') ~= ARGV[2] then return 0 end

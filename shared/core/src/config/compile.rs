@@ -2,12 +2,14 @@
 //!
 //! Decides every default and every bound. Goes on after a problem with a harmless value, so that all are found at once.
 
+pub(super) use homes::apart;
 pub use orgs::{KeyRules, rules};
 pub(super) use prices::Prices;
 pub(super) use reach::closed;
 
 mod access;
 mod circuits;
+mod homes;
 mod orgs;
 mod prices;
 mod providers;
@@ -17,10 +19,9 @@ mod regions;
 mod routes;
 mod zones;
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use sluice_units::{IdError, LedgerId, OrgId, Region, Span, Tokens};
+use sluice_units::{IdError, Region, Span, Tokens};
 
 use super::compiled::{Accounting, Circuit, Gateway, Retry, Timeouts};
 use super::deployment::{REGION_DEFAULT, SHIP_INTERVAL_DEFAULT};
@@ -28,11 +29,9 @@ use super::document::{
     AccountingDocument, Document, GatewayDocument, RetryDocument, TimeoutsDocument,
 };
 use super::issue::{Issue, Issues, Path};
-use super::scopes::Org;
-use super::{Config, Ledgers, secrets};
+use super::{Config, secrets};
 use crate::hash::sha256_hex;
 use circuits::CIRCUIT_DEFAULT;
-use regions::Regions;
 
 const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
 const REQUEST_BYTES_ALLOWED: RangeInclusive<u64> = 1_024..=64 * 1024 * 1024;
@@ -71,6 +70,11 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     for issue in reach::dead_ends(&orgs, &routes, &document.notify) {
         check.0.push(issue);
     }
+    let here = gateway.as_ref().map(|gateway| gateway.region.clone());
+    let ledgers = here.map(|here| {
+        let places = (&here, &regions);
+        homes::compile(&mut check, &document.orgs, &orgs, places)
+    });
     let notify_secrets = receivers::check(&mut check, &document.notify);
     let hash = check.hash(document);
     let issues = check.0.finish();
@@ -78,7 +82,7 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         Some(gateway) if issues.is_empty() => Ok(Config {
             version: 0,
             hash,
-            ledgers: ledgers(&orgs, &gateway.region, &regions),
+            ledgers: ledgers.unwrap_or_default(),
             regions,
             gateway,
             accounting,
@@ -89,20 +93,6 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         }),
         _ => Err(issues),
     }
-}
-
-/// Where each organisation's requests are counted.
-fn ledgers(orgs: &BTreeMap<OrgId, Org>, home: &Region, regions: &Regions) -> Ledgers {
-    let of_org = |org: &OrgId| {
-        let of_region = |region: &Region| {
-            let jurisdiction = regions.get(region).and_then(|rules| rules.jurisdiction);
-            LedgerId::new(org.clone(), region.clone(), jurisdiction)
-        };
-        let all = regions.keys().chain([home]);
-        all.map(|region| (region.clone(), of_region(region)))
-            .collect()
-    };
-    orgs.keys().map(|org| (org.clone(), of_org(org))).collect()
 }
 
 /// What holds for providers that do not say otherwise.

@@ -696,3 +696,79 @@ fn a_models_own_country_holds_over_its_providers() {
     assert_eq!(place("paris/other").as_deref(), Some("FR, declared"));
     assert_eq!(place("unknown/gpt"), None);
 }
+
+/// A region of Europe under this jurisdiction.
+fn region_under(jurisdiction: &str) -> serde_json::Value {
+    json!({"countries": ["EU"], "jurisdiction": jurisdiction, "bucket": "RECORDS"})
+}
+
+/// The region that a region's ledger of `acme` leases from.
+fn home_of(config: &Config, region: &str) -> Option<String> {
+    let (org, region) = (OrgId::new("acme").unwrap(), Region::new(region).unwrap());
+    let ledger = config.ledger(&org, Some(&region));
+    ledger.parent().map(|home| home.region().to_string())
+}
+
+#[test]
+fn the_ledgers_of_a_jurisdiction_lease_from_the_home_that_is_written() {
+    let config = regional(|config| {
+        config["regions"]["de"] = region_under("eu");
+        config["regions"]["own"] = region_under("own");
+        config["orgs"]["acme"]["home"] = json!("eu");
+    })
+    .unwrap();
+    let eu = Some("eu".to_owned());
+    assert_eq!(home_of(&config, "eu"), None, "the home itself");
+    assert_eq!(home_of(&config, "de"), eu);
+    assert_eq!(home_of(&config, "local"), eu, "nobody is held to it");
+    assert_eq!(
+        home_of(&config, "own"),
+        None,
+        "machines that may be anywhere"
+    );
+    assert_eq!(config.counted_apart(), []);
+}
+
+#[test]
+fn a_pinned_regions_ledger_leases_from_no_home_elsewhere() {
+    let config = regional(|_| ()).unwrap();
+    assert_eq!(home_of(&config, "local"), None, "it is the home");
+    assert_eq!(home_of(&config, "eu"), None);
+    assert_eq!(
+        shown(&config.counted_apart()),
+        ["orgs.acme.teams.eu.region: → regions.eu counts by itself"]
+    );
+}
+
+#[test]
+fn the_home_of_an_organisation_that_is_pinned_is_its_region() {
+    let config = regional(|config| {
+        config["regions"]["de"] = region_under("eu");
+        config["orgs"]["acme"]["region"] = json!("eu");
+        config["orgs"]["acme"]["regions"] = json!(["de"]);
+    })
+    .unwrap();
+    assert_eq!(home_of(&config, "de"), Some("eu".to_owned()));
+}
+
+#[test]
+fn a_home_that_a_pinned_level_may_not_use_is_refused() {
+    check_refused(&[
+        (
+            |config| {
+                config["regions"]["us"] =
+                    json!({"countries": ["US"], "jurisdiction": "us", "bucket": "RECORDS"});
+                config["orgs"]["acme"]["home"] = json!("us");
+            },
+            &["orgs.acme.home: → regions.eu → ledger of us (place: elsewhere)"],
+        ),
+        (
+            |config| config["orgs"]["acme"]["home"] = json!("local"),
+            &["orgs.acme.home: → regions.eu → ledger of local (place: elsewhere)"],
+        ),
+        (
+            |config| config["orgs"]["acme"]["home"] = json!("mars"),
+            &["orgs.acme.home: no region is named \"mars\""],
+        ),
+    ]);
+}

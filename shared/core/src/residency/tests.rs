@@ -136,3 +136,23 @@ fn a_pinned_request_is_counted_by_its_regions_own_ledger_alone() {
         assert!(Residency::default().ledger(&ledger).is_ok());
     }
 }
+
+#[test]
+fn what_a_pinned_request_uses_is_told_to_no_ledger_elsewhere() {
+    let eu = rules("eu", &["EU"], Some(Jurisdiction::Eu));
+    let pinned = Residency::new(Some(eu), false);
+    let ledger = |region: &str, jurisdiction| {
+        let org = sluice_units::OrgId::new("acme").unwrap();
+        LedgerId::new(org, Region::new(region).unwrap(), jurisdiction)
+    };
+    let own = ledger("eu", Some(Jurisdiction::Eu));
+    for (home, is_open) in [
+        (ledger("de", Some(Jurisdiction::Eu)), true),
+        (ledger("us", Some(Jurisdiction::Us)), false),
+        (ledger("local", None), false),
+    ] {
+        let child = own.under(home.clone());
+        assert_eq!(pinned.ledger(&child).is_ok(), is_open, "{home}");
+        assert!(Residency::default().ledger(&child).is_ok());
+    }
+}

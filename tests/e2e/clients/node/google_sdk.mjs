@@ -101,5 +101,8 @@ await run({ name: '@google/genai (Node.js)', dialect: 'gemini', version: version
     assert.ok(names.includes('models/sandbox/echo'), names.join());
     assert.equal((await sdk.models.get({ model: 'sandbox/echo' })).name, 'models/sandbox/echo');
   },
-  embeddings: 'the gateway takes embeddings at OpenAI\'s address only',
+  async embeddings(up) {
+    const { embeddings } = await sdk.models.embedContent({ model: up.model('embed'), contents: ['a', 'b'], config: { outputDimensionality: up.dimensions } });
+    assert.deepEqual(embeddings.map(one => one.values.length), [up.dimensions, up.dimensions]);
+  },
 } });

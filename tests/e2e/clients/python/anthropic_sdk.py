@@ -26,6 +26,12 @@ def finished(up, stream, model="chat", **more):
         return events.get_final_message()
 
 
+@anthropic.beta_tool
+def get_weather(city: str) -> str:
+    """Says the weather of a city."""
+    return "sunny 0"
+
+
 def text_of(answer):
     return "".join(block.text for block in answer.content if block.type == "text")
 
@@ -71,6 +77,8 @@ def tool_turns(up, asked, names, stream, model="chat", **more):
 @messages.feature("tools")
 def _(up):
     tool_turns(up, USE_TOOL, ["get_weather"], False)
+    runner = sdk.beta.messages.tool_runner(model=up.model(), max_tokens=2000, tools=[get_weather], messages=[{"role": "user", "content": USE_TOOL}])
+    equal(text_of(runner.until_done()), "The tool said: sunny 0")
     if not up.choice:
         return
     forced = ask(up, tools=TOOLS, tool_choice={"type": "tool", "name": "get_time"})

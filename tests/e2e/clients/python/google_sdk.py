@@ -19,6 +19,11 @@ sdk = client_of()
 TOOLS = [types.Tool(function_declarations=[types.FunctionDeclaration(name=name, parameters_json_schema=CITY) for name in ("get_weather", "get_time")])]
 
 
+def get_weather(city: str) -> str:
+    """Says the weather of a city."""
+    return "sunny 0"
+
+
 def ask(up, model="chat", client=sdk, contents=GREETING, **more):
     return client.models.generate_content(model=up.model(model), contents=contents, config=types.GenerateContentConfig(automatic_function_calling={"disable": True}, **more))
 
@@ -76,6 +81,9 @@ def tool_turns(up, asked, names, stream, model="chat", **more):
 @generate.feature("tools")
 def _(up):
     tool_turns(up, USE_TOOL, ["get_weather"], False)
+    # The client calls the function by itself, and leaves the identifier out of the result.
+    chat = sdk.chats.create(model=up.model(), config=types.GenerateContentConfig(tools=[get_weather]))
+    equal(chat.send_message(USE_TOOL).text, "The tool said: sunny 0")
 
     if not up.choice:
         return
@@ -172,7 +180,11 @@ def _(up):
     equal(sdk.models.get(model="sandbox/echo").name, "models/sandbox/echo")
 
 
-generate.absent("the gateway takes embeddings at OpenAI's address only", "embeddings")
+@generate.feature("embeddings")
+def _(up):
+    for contents in ("a", ["a", "b"]):
+        answer = sdk.models.embed_content(model=up.model("embed"), contents=contents, config=types.EmbedContentConfig(output_dimensionality=up.dimensions))
+        equal([len(one.values) for one in answer.embeddings], [up.dimensions] * len(contents))
 
 
 @generate.feature("asynchronous")

@@ -39,6 +39,13 @@ fn start(period: Period, at: Timestamp) -> Timestamp {
 impl Judge {
     /// A request was charged so much: notes the lines that its budgets cross.
     pub(super) fn crosses(&mut self, index: usize, cost: NanoUsd) {
+        if !self.lives[index].is_pooled {
+            self.crosses_now(index, cost);
+        }
+    }
+
+    /// The same, whoever tells.
+    pub(super) fn crosses_now(&mut self, index: usize, cost: NanoUsd) {
         let life = &self.lives[index];
         for scope in &life.scopes {
             let log = &mut self.scopes[*scope];

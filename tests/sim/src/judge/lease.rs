@@ -41,6 +41,7 @@ impl Judge {
             _ => at.plus(*life).plus(LEASE_GRACE),
         };
         let lease = Lease {
+            is_pooled: request.parent.is_some(),
             rules: request.scopes.clone(),
             number: request.number,
             mark: known.map_or(0, |lease| self.leases[lease].mark),
@@ -133,7 +134,9 @@ impl Judge {
             }
             return Ok(None);
         }
-        self.admit((at, deadline), &rules, intent.estimate, request);
+        let is_pooled = self.leases[index].is_pooled;
+        self.uncovered(is_overrun, &rules, drawn);
+        self.admit((at, deadline, is_pooled), &rules, intent.estimate, request);
         for of in &rules {
             let scope = self.scope(&of.scope);
             self.scopes[scope].hold(index, until, rest);

@@ -66,6 +66,10 @@ impl Judge {
             !is_over,
             "{request} was raised in a period that is over"
         );
+        if wanted.scopes.iter().all(|of| of.rules.is_empty()) {
+            let more = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(was)));
+            self.slack.add(more);
+        }
         self.lives[index].estimate = is;
         for scope in self.lives[index].scopes.clone() {
             self.scopes[scope].raise((at, made_at), index, (was, is));

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use sluice_machines::ledger::Used;
 use sluice_machines::limit::{Amount, Meter, Period, Rule, Slice};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{LeaseId, Span, Timestamp};
 
 /// Admissions within one window, each with what it counts for.
 #[derive(Debug)]
@@ -132,11 +133,13 @@ pub(super) struct ScopeLog {
     pub(super) budgets: Vec<(Period, i64, Timestamp, u8)>,
     /// What leases hold, and until when.
     leases: BTreeMap<usize, (Timestamp, Slice)>,
+    /// What children hold: until when, what they may draw, what they have drawn.
+    lent: BTreeMap<LeaseId, (Timestamp, Slice, Slice)>,
     pub(super) total: Money,
     pub(super) requests: u64,
     pub(super) tokens: u64,
     open: u64,
-    reserved_tokens: u64,
+    pub(super) reserved_tokens: u64,
 }
 
 impl ScopeLog {
@@ -155,11 +158,45 @@ impl ScopeLog {
             .values()
             .filter(|(until, _)| *until > at)
             .fold(Slice::NONE, |sum, (_, slice)| sum.plus(*slice))
+            .plus(self.below(at).0)
+    }
+
+    /// What all children hold: to be drawn, and drawn.
+    fn below(&self, at: Timestamp) -> (Slice, Slice) {
+        let held = self.lent.values().filter(|held| held.0 > at);
+        held.fold((Slice::NONE, Slice::NONE), |sum, held| {
+            (sum.0.plus(held.1), sum.1.plus(held.2))
+        })
+    }
+
+    /// Notes what a child holds from now on.
+    pub(super) fn lend(&mut self, lease: &LeaseId, until: Timestamp, rest: Slice, open: Slice) {
+        let at = self.at;
+        self.lent.retain(|_, held| held.0 > at);
+        self.lent.insert(lease.clone(), (until, rest, open));
+    }
+
+    /// Logs what came to an end in a child.
+    pub(super) fn take_over(&mut self, at: Timestamp, life: usize, rules: &[Rule], used: &Used) {
+        self.at = self.at.max(at);
+        self.requests += used.requests;
+        self.tokens += used.tokens.count();
+        let cost = used.cost.as_nanos();
+        self.each_period(at, |money| money.spent += cost);
+        self.total.spent -= used.back.as_nanos();
+        self.name_budgets(rules);
+        let of = |meter| match meter {
+            Meter::Requests => used.requests,
+            Meter::Tokens => used.tokens.count(),
+        };
+        self.count(at, life, rules, of);
+        self.pour(at, used.tokens.count());
     }
 
     /// What stands against a rule at this time, leases included; `longer` is added to a window's length.
     pub(super) fn used(&self, at: Timestamp, rule: &Rule, longer: Span) -> u64 {
         let leased = self.leased(at);
+        let below = self.below(at).1;
         let of = |meter| match meter {
             Meter::Requests => leased.requests,
             Meter::Tokens => leased.tokens.count(),
@@ -167,7 +204,11 @@ impl ScopeLog {
         match *rule {
             Rule::Window { meter, window, .. } => {
                 let log = self.windows.iter().find(|log| log.is(meter, window));
-                log.map_or(0, |log| log.used(at, window.plus(longer))) + of(meter)
+                let open = match meter {
+                    Meter::Requests => 0,
+                    Meter::Tokens => below.tokens.count(),
+                };
+                log.map_or(0, |log| log.used(at, window.plus(longer))) + of(meter) + open
             }
             Rule::Gcra {
                 meter,
@@ -178,17 +219,18 @@ impl ScopeLog {
                 let bucket = self.buckets.iter().find(|one| one.is(meter, window));
                 let held = match meter {
                     Meter::Requests => 0,
-                    Meter::Tokens => self.reserved_tokens,
+                    Meter::Tokens => self.reserved_tokens + below.tokens.count(),
                 };
                 bucket.map_or(0, |bucket| bucket.used(at, limit)) + held + of(meter)
             }
-            Rule::Concurrency { .. } => self.open + leased.requests,
+            Rule::Concurrency { .. } => self.open + leased.requests + below.requests,
             Rule::Budget { period, .. } => {
                 let money = match period {
                     Period::Day => self.day(at),
                     Period::Month => self.month(at),
                 };
-                u64::try_from(money.used() + leased.cost.as_nanos()).unwrap_or(0)
+                let held = leased.cost.plus(below.cost).as_nanos();
+                u64::try_from(money.used() + held).unwrap_or(0)
             }
         }
     }
@@ -208,6 +250,11 @@ impl ScopeLog {
         self.reserved_tokens += estimate.tokens.count();
         let cost = estimate.cost.as_nanos();
         self.each_period(at, |money| money.reserved += cost);
+        self.name_budgets(rules);
+        self.count(at, life, rules, |meter| quantity(meter, estimate));
+    }
+
+    fn name_budgets(&mut self, rules: &[Rule]) {
         let known = std::mem::take(&mut self.budgets);
         for rule in rules {
             if let Rule::Budget { limit, period, .. } = *rule {
@@ -217,6 +264,9 @@ impl ScopeLog {
                 self.budgets.push(of.copied().unwrap_or(new));
             }
         }
+    }
+
+    fn count(&mut self, at: Timestamp, life: usize, rules: &[Rule], of: impl Fn(Meter) -> u64) {
         for rule in rules {
             match *rule {
                 Rule::Window { meter, window, .. } => {
@@ -230,7 +280,7 @@ impl ScopeLog {
                 } => {
                     let bucket = self.bucket(meter, window, limit);
                     if meter == Meter::Requests {
-                        bucket.charge(at, 1);
+                        bucket.charge(at, of(meter));
                     }
                 }
                 Rule::Concurrency { .. } | Rule::Budget { .. } => {}
@@ -245,7 +295,7 @@ impl ScopeLog {
         });
         for log in &mut self.windows {
             log.forget(at);
-            let quantity = quantity(log.meter, estimate);
+            let quantity = of(log.meter);
             let is_named = rules.iter().any(
                 |rule| matches!(*rule, Rule::Window { meter, window, .. } if log.is(meter, window)),
             );
@@ -388,5 +438,17 @@ pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
         Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => quantity(meter, estimate),
         Rule::Concurrency { .. } => 1,
         Rule::Budget { .. } => u64::try_from(estimate.cost.as_nanos()).unwrap_or(0),
+    }
+}
+
+/// What a slice is to a rule.
+pub(super) fn asked_of(rule: &Rule, slice: Slice) -> u64 {
+    match *rule {
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
+            Meter::Requests => slice.requests,
+            Meter::Tokens => slice.tokens.count(),
+        },
+        Rule::Concurrency { .. } => slice.requests,
+        Rule::Budget { .. } => u64::try_from(slice.cost.as_nanos()).unwrap_or(0),
     }
 }

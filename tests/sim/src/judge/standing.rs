@@ -68,9 +68,10 @@ impl Judge {
         );
         ensure!(
             self,
-            !is_org || total == self.charged,
-            "the ledger charged {total}, its records {}",
-            self.charged
+            !is_org || total == self.charged + self.taken.cost,
+            "the ledger charged {total}, its records {}, its children {}",
+            self.charged,
+            self.taken.cost
         );
         Ok(())
     }

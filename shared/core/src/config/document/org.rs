@@ -28,6 +28,8 @@ document! {
         region: Option<String>,
         /// The regions that its requests may ask for.
         regions: Option<Vec<String>>,
+        /// The region whose ledger the ledgers of its other regions lease from.
+        home: Option<String>,
         /// What its requests hold.
         data: Option<DataName>,
     }

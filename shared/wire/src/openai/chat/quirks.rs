@@ -35,7 +35,11 @@ fn parts_suit<'a>(mut parts: impl Iterator<Item = &'a Part>, target: &Target) ->
             let signed = signature.is_none() || target.thought_signatures;
             signed && ids::for_chat(id, target) == id.as_str()
         }
-        Part::ToolResult { id, .. } => ids::for_chat(id, target) == id.as_str(),
+        Part::ToolResult { id, parts, .. } => {
+            // OpenAI's tools return text; what they showed beside it is sent as the user's.
+            let is_text = |part: &Part| matches!(part, Part::Text { .. });
+            parts.iter().all(is_text) && ids::for_chat(id, target) == id.as_str()
+        }
         _ => true,
     })
 }

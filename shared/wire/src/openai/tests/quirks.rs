@@ -60,7 +60,13 @@ fn a_body_goes_through_only_where_nothing_must_be_said_otherwise() {
         {"role": "assistant", "content": "He", "reasoning": "Hm."},
         {"role": "user", "content": "Hi."},
     ]});
+    let shown = json!({"messages": [
+        {"role": "user", "content": "Hi."},
+        {"role": "assistant", "tool_calls": [{"id": "call_abcdef", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_abcdef", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]},
+    ]});
     for (target, fields, expected) in [
+        (quirk(|_| ()), shown, false),
         (quirk(|_| ()), json!({"x_unknown": 1}), true),
         (quirk(|t| t.strict_fields = true), json!({}), false),
         (quirk(|t| t.thinking_chunks = true), json!({}), false),

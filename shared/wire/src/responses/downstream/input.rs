@@ -3,6 +3,8 @@
 //! Items that the assistant said one after another (reasoning, messages, calls) are one turn.
 //! Items that only a provider of this dialect understands are not read, but their places are kept.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::content;
@@ -62,6 +64,7 @@ pub(super) fn decode_all(fields: &mut Object, drops: &mut Drops) -> Result<Input
         messages: Vec::with_capacity(items.len()),
         signatures: Vec::new(),
         native: Vec::new(),
+        lead: leading(&items),
     };
     for (at, item) in items.into_iter().enumerate() {
         reader.item(item, at)?;
@@ -73,11 +76,27 @@ pub(super) fn decode_all(fields: &mut Object, drops: &mut Drops) -> Result<Input
     })
 }
 
+/// The items that stand before calls of the same turn, with nothing but items of their kind between.
+fn leading(items: &[Value]) -> BTreeSet<usize> {
+    let mut lead = BTreeSet::new();
+    let mut is_before_calls = false;
+    for (at, item) in items.iter().enumerate().rev() {
+        match item.get("type").and_then(Value::as_str) {
+            Some("function_call") => is_before_calls = true,
+            Some("item_reference") if is_before_calls => drop(lead.insert(at)),
+            _ => is_before_calls = false,
+        }
+    }
+    lead
+}
+
 struct Reader<'a> {
     drops: &'a mut Drops,
     messages: Vec<Message>,
     signatures: Vec<(String, String)>,
     native: Vec<Value>,
+    /// The items that only lead to calls.
+    lead: BTreeSet<usize>,
 }
 
 impl Reader<'_> {
@@ -96,8 +115,9 @@ impl Reader<'_> {
             "reasoning" => self.reasoning(fields),
             _ => {
                 let id = fields.take_string("id")?;
+                let leads = self.lead.contains(&at);
                 self.native
-                    .push(json!({"index": at, "type": kind, "id": id}));
+                    .push(json!({"index": at, "type": kind, "id": id, "leads": leads}));
                 Ok(())
             }
         }

@@ -55,11 +55,11 @@ pub fn for_other_dialects(request: &mut ChatRequest) -> Result<Drops, Malformed>
     }
     let mut drops = Drops::new();
     for native in natives(&request.extra, "input") {
-        if !native.is_reasoning() {
+        if !native.is_dispensable() {
             return Err(item(&native));
         }
         let field = format!("input[{}]", native.index);
-        drops.push(field, "nobody keeps the reasoning that it refers to");
+        drops.push(field, "nobody keeps what it refers to");
     }
     if let Some(native) = natives(&request.extra, "tools").first() {
         return Err(tool(format!("tools[{}]", native.index), native.kind));
@@ -99,12 +99,15 @@ struct Native<'a> {
     index: u64,
     kind: &'a str,
     id: &'a str,
+    /// It stands before calls of the same turn.
+    leads: bool,
 }
 
 impl Native<'_> {
-    /// It refers to reasoning, which a conversation can do without.
-    fn is_reasoning(&self) -> bool {
-        self.kind == "item_reference" && self.id.starts_with("rs_")
+    /// It refers to what a conversation can do without: reasoning, or words that a model said before its calls, which
+    /// are there. Vercel's client refers to both unless it is told that nothing is stored.
+    fn is_dispensable(&self) -> bool {
+        self.kind == "item_reference" && (self.leads || self.id.starts_with("rs_"))
     }
 }
 
@@ -122,6 +125,7 @@ fn natives<'a>(extra: &'a Map<String, Value>, key: &str) -> Vec<Native<'a>> {
                 .and_then(Value::as_str)
                 .unwrap_or_default(),
             id: native.get("id").and_then(Value::as_str).unwrap_or_default(),
+            leads: native.get("leads") == Some(&Value::Bool(true)),
         })
         .collect()
 }

@@ -1,0 +1,83 @@
+//! What child ledgers hold of a scope, and what of theirs is charged here.
+
+use sluice_units::{NanoUsd, Timestamp};
+
+use super::{Lent, ScopeRow};
+use crate::events::Crossing;
+use crate::ledger::parent::Used;
+use crate::ledger::rows::Reservation;
+use crate::limit::{Meter, Rule, Slice};
+
+impl ScopeRow {
+    /// What child ledgers have drawn and not settled.
+    pub(in crate::ledger) fn open_below(&self, at: Timestamp) -> Slice {
+        self.lent
+            .iter()
+            .filter(|lent| lent.0 > at)
+            .fold(Slice::NONE, |sum, lent| sum.plus(lent.2))
+    }
+
+    /// Lends to a child ledger until then. The row has been rolled.
+    pub(in crate::ledger) fn lend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
+        if rest.is_none() && open.is_none() {
+            return;
+        }
+        match self.lent.iter_mut().find(|lent| lent.0 == until) {
+            Some(lent) => (lent.1, lent.2) = (lent.1.plus(rest), lent.2.plus(open)),
+            None => self.lent.push(Lent(until, rest, open)),
+        }
+    }
+
+    /// Takes back what is lent until then. What is free meanwhile is back already.
+    pub(in crate::ledger) fn unlend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
+        for lent in &mut self.lent {
+            if lent.0 == until {
+                (lent.1, lent.2) = (lent.1.minus(rest), lent.2.minus(open));
+            }
+        }
+        self.lent
+            .retain(|lent| !lent.1.is_none() || !lent.2.is_none());
+    }
+
+    /// Charges at `at` what came to an end in a child ledger.
+    pub(in crate::ledger) fn take_over(&mut self, at: Timestamp, rules: &[Rule], used: &Used) {
+        self.roll(at, rules);
+        self.requests = self.requests.saturating_add(used.requests);
+        self.tokens = self.tokens.plus(used.tokens);
+        self.spent = self.spent.plus(used.cost).minus(used.back);
+        self.day.spend(used.cost);
+        self.month.spend(used.cost);
+        let of = |meter| match meter {
+            Meter::Requests => used.requests,
+            Meter::Tokens => used.tokens.count(),
+        };
+        self.count(rules, of);
+        self.charge(rules, used.requests);
+        self.use_tokens(at, used.tokens);
+        self.watch(rules);
+    }
+
+    /// Forgets the budgets: whoever knows all that is spent tells of them.
+    pub(in crate::ledger) fn unwatch(&mut self) {
+        self.budgets.clear();
+    }
+
+    /// The lines that budgets have crossed with this charge of a reservation, the first time in their period.
+    pub(in crate::ledger) fn crossed(
+        &mut self,
+        held: &Reservation,
+        cost: NanoUsd,
+    ) -> Vec<Crossing> {
+        self.crossed_if(|spending| spending.holds(held), cost)
+    }
+
+    /// The same with a charge of the present.
+    pub(in crate::ledger) fn crossed_now(&mut self, cost: NanoUsd) -> Vec<Crossing> {
+        self.crossed_if(|_| true, cost)
+    }
+
+    /// At the organisation: a parent is to be asked at this moment.
+    pub(in crate::ledger) fn climb_by(&mut self, at: Timestamp) {
+        self.climbs_at = Some(self.climbs_at.map_or(at, |due| due.min(at)));
+    }
+}

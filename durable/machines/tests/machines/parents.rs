@@ -1,0 +1,287 @@
+//! Ledgers that lease from another: what they let in together, and what becomes of it.
+
+use sluice_machines::ledger::{
+    self, Answer, Call, Climb, Command, Denial, Lacking, POOL_GRACE, POOL_LIFE, Parent, Reply,
+};
+use sluice_machines::limit::{Amount, Meter, Period, Scope, ScopeRules};
+use sluice_machines::rows::RowError;
+use sluice_units::{NanoUsd, Span, Tokens};
+
+use crate::world::{World, amount, at, budget, key, per, request, seconds};
+
+const HOME: usize = 0;
+const EACH: Amount = Amount {
+    tokens: Tokens::new(10),
+    cost: NanoUsd::from_nanos(100),
+};
+/// Longer than a charge waits to be told.
+const TOLD: Span = Span::from_seconds(1);
+
+/// A home and two ledgers that lease from it.
+struct Family {
+    ledgers: [World; 3],
+    scopes: Vec<ScopeRules>,
+    next: u32,
+}
+
+impl Family {
+    fn new(scopes: Vec<ScopeRules>) -> Self {
+        Self {
+            ledgers: [World::new(), World::new(), World::new()],
+            scopes,
+            next: 0,
+        }
+    }
+
+    fn pass(&mut self, span: Span) {
+        for ledger in &mut self.ledgers {
+            ledger.pass(span);
+            ledger.expire();
+        }
+    }
+
+    /// What a child says to its home now.
+    fn climb(&mut self, child: usize, lacking: &[Lacking]) -> Option<Climb> {
+        let world = &mut self.ledgers[child];
+        let rows = ledger::load_climb(lacking, |reads| Ok::<_, RowError>(world.read(reads)));
+        let (climb, writes) = ledger::climb(&rows.unwrap(), world.now, lacking).unwrap();
+        world.store.apply(&writes);
+        climb.map(|mut climb| {
+            // Two regions' names.
+            for command in &mut climb.call.commands {
+                if let Command::Lease(request) = command {
+                    let name = format!("{}_{child}", request.lease);
+                    request.lease = sluice_units::LeaseId::new(&name).unwrap();
+                }
+            }
+            climb
+        })
+    }
+
+    fn at_home(&mut self, call: &Call) -> Answer {
+        Answer {
+            replies: self.ledgers[HOME].run(&call.commands).0,
+            ..Answer::default()
+        }
+    }
+
+    fn hear(&mut self, child: usize, mut climb: Climb, answer: &Answer) {
+        for command in &mut climb.call.commands {
+            if let Command::Lease(request) = command {
+                let name = request.lease.as_str();
+                let name = name.rsplit_once('_').unwrap().0.to_owned();
+                request.lease = sluice_units::LeaseId::new(&name).unwrap();
+            }
+        }
+        let world = &mut self.ledgers[child];
+        let rows = ledger::load_climb(&[], |reads| Ok::<_, RowError>(world.read(reads)));
+        let writes = ledger::hear(&rows.unwrap(), world.now, &climb, answer).unwrap();
+        world.store.apply(&writes);
+    }
+
+    /// A child asks its home, and hears.
+    fn ask(&mut self, child: usize, lacking: &[Lacking]) {
+        if let Some(climb) = self.climb(child, lacking) {
+            let answer = self.at_home(&climb.call);
+            self.hear(child, climb, &answer);
+        }
+    }
+
+    /// Asks a ledger to let a request in; its number, or why not.
+    fn admit(&mut self, ledger: usize) -> Result<u32, Box<Denial>> {
+        self.next += 1;
+        let number = self.next;
+        for _ in 0..3 {
+            let world = &mut self.ledgers[ledger];
+            let mut admission = world.admission(number, &self.scopes, EACH);
+            admission.parent = (ledger != HOME).then(|| Parent {
+                name: "home/acme".to_owned(),
+                jurisdiction: None,
+            });
+            match world.one(Command::Admit(Box::new(admission))) {
+                Reply::Admitted(_) => return Ok(number),
+                Reply::Denied(denial) => return Err(Box::new(denial)),
+                reply => {
+                    let lacking = ledger::lacking(&[reply]);
+                    assert_eq!(lacking.len(), 1);
+                    self.ask(ledger, &lacking);
+                }
+            }
+        }
+        panic!("{number} is neither let in nor refused");
+    }
+
+    fn spent_at_home(&mut self) -> i64 {
+        let standing = self.ledgers[HOME].standing_of(&Scope::Org);
+        standing.spent_total.as_nanos()
+    }
+}
+
+fn requests(limit: u64) -> Vec<ScopeRules> {
+    let window = Span::from_seconds(3_600);
+    vec![
+        at(Scope::Org, &[per(Meter::Requests, limit, window)]),
+        at(key(), &[]),
+    ]
+}
+
+#[test]
+fn ledgers_of_several_regions_let_in_what_the_limit_allows_and_no_more() {
+    for rules in [
+        per(Meter::Requests, 100, Span::from_seconds(3_600)),
+        per(Meter::Tokens, 1_000, Span::from_seconds(3_600)),
+        budget(Period::Month, 10_000),
+    ] {
+        let mut family = Family::new(vec![at(Scope::Org, &[rules]), at(key(), &[])]);
+        let mut let_in = 0;
+        // All at home are refused at the end: what is left idle elsewhere has come back by then.
+        for round in 0..400_usize {
+            let ledger = round % 3;
+            if let Ok(number) = family.admit(ledger) {
+                let_in += 1;
+                family.ledgers[ledger].settle(number, EACH);
+            }
+            if round % 10 == 0 {
+                family.pass(TOLD);
+                (1..3).for_each(|child| family.ask(child, &[]));
+            }
+        }
+        assert_eq!(let_in, 100, "{rules:?}");
+        family.pass(TOLD);
+        (1..3).for_each(|child| family.ask(child, &[]));
+        assert_eq!(family.spent_at_home(), 10_000, "{rules:?}");
+    }
+}
+
+#[test]
+fn near_a_limit_each_request_is_the_homes_decision() {
+    let mut family = Family::new(requests(3));
+    assert!(family.admit(1).is_ok());
+    assert!(family.admit(2).is_ok());
+    assert!(family.admit(1).is_ok());
+    let denial = family.admit(2).unwrap_err();
+    assert_eq!((&denial.scope, denial.asked), (&Scope::Org, 1));
+}
+
+#[test]
+fn a_command_that_is_sent_again_is_charged_once() {
+    let mut family = Family::new(requests(100));
+    let number = family.admit(1).unwrap();
+    family.ledgers[1].settle(number, EACH);
+    family.pass(TOLD);
+    let climb = family.climb(1, &[]).unwrap();
+    let first = family.at_home(&climb.call);
+    // The answer is lost, and the child asks again.
+    family.pass(TOLD);
+    let again = family.climb(1, &[]).unwrap();
+    assert_eq!(again.call, climb.call, "the same command");
+    let second = family.at_home(&again.call);
+    let held = |answer: &Answer| match &answer.replies[0] {
+        Reply::Leased(grant) => grant.rest,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(held(&first), held(&second));
+    family.hear(1, again, &second);
+    assert_eq!(family.spent_at_home(), 100);
+    let standing = family.ledgers[HOME].standing_of(&key());
+    assert_eq!(standing.requests_total, 1);
+}
+
+#[test]
+fn what_a_child_holds_is_held_until_its_deadline_and_then_free() {
+    let mut family = Family::new(vec![
+        at(
+            Scope::Org,
+            &[sluice_machines::limit::Rule::Concurrency { limit: 1 }],
+        ),
+        at(key(), &[]),
+    ]);
+    family.admit(1).unwrap();
+    // The child is dead: it neither settles nor expires.
+    let home = &mut family.ledgers[HOME];
+    home.pass(POOL_LIFE.plus(POOL_GRACE).plus(seconds(-1)));
+    let number = 77;
+    let scopes = family.scopes.clone();
+    assert!(matches!(
+        home.admit(number, &scopes, EACH),
+        Reply::Denied(_)
+    ));
+    home.pass(seconds(1));
+    assert!(matches!(
+        home.admit(number, &scopes, EACH),
+        Reply::Admitted(_)
+    ));
+}
+
+#[test]
+fn what_was_used_is_charged_however_late_it_is_told() {
+    let mut family = Family::new(vec![
+        at(Scope::Org, &[budget(Period::Month, 1_000)]),
+        at(key(), &[]),
+    ]);
+    let number = family.admit(1).unwrap();
+    family.ledgers[1].settle(number, amount(10, 90));
+    // The region is cut off for a day.
+    family.pass(seconds(86_400));
+    family.ask(1, &[]);
+    assert_eq!(family.spent_at_home(), 90);
+}
+
+#[test]
+fn an_idle_child_gives_everything_back_and_is_forgotten() {
+    let mut family = Family::new(requests(1_000));
+    let number = family.admit(1).unwrap();
+    family.ledgers[1].settle(number, EACH);
+    for _ in 0..30 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    family.pass(seconds(700));
+    assert_eq!(
+        family.ledgers[HOME].store.with_prefix("l/").count(),
+        0,
+        "leases"
+    );
+    assert_eq!(family.spent_at_home(), 100);
+    family.pass(seconds(7_200));
+    family.ask(1, &[]);
+    let pools = family.ledgers[1].store.with_prefix("p/").count();
+    assert_eq!(pools, 0, "pools");
+}
+
+#[test]
+fn what_is_corrected_after_a_pool_was_closed_is_told_all_the_same() {
+    let mut family = Family::new(requests(1_000));
+    let number = family.admit(1).unwrap();
+    // Nobody settles: it expires, and its pool is closed.
+    for _ in 0..90 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    assert_eq!(family.spent_at_home(), 100, "as reserved");
+    family.pass(seconds(700));
+    family.ledgers[1].settle(number, amount(10, 70));
+    for _ in 0..3 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    assert_eq!(family.spent_at_home(), 70);
+}
+
+#[test]
+fn a_child_without_its_home_serves_what_it_holds_and_no_longer_than_it_may() {
+    let mut family = Family::new(requests(1_000));
+    family.admit(1).unwrap();
+    // Its pool holds more than this one needed.
+    assert!(family.admit(1).is_ok());
+    family.pass(POOL_LIFE.plus(seconds(1)));
+    let world = &mut family.ledgers[1];
+    let mut admission = world.admission(99, &family.scopes, EACH);
+    admission.parent = Some(Parent {
+        name: "home/acme".to_owned(),
+        jurisdiction: None,
+    });
+    let reply = world.one(Command::Admit(Box::new(admission)));
+    assert!(matches!(reply, Reply::Lacking(_)), "{reply:?}");
+    assert_eq!(world.release(99), Reply::Unknown, "{:?}", request(99));
+}

@@ -1,0 +1,137 @@
+//! Which of an organisation's ledgers the others lease from, and which of them may.
+
+use std::collections::BTreeMap;
+
+use sluice_units::{LedgerId, OrgId, Region};
+
+use super::Check;
+use super::regions::Regions;
+use crate::config::document::OrgDocument;
+use crate::config::issue::{Issue, Path};
+use crate::config::scopes::{Level, Org};
+use crate::config::{Entries, Ledgers, secrets};
+
+/// Where each organisation's requests are counted: in each region, and all of them at its home as far as that may be.
+pub(super) fn compile(
+    check: &mut Check,
+    documents: &Entries<OrgDocument>,
+    orgs: &BTreeMap<OrgId, Org>,
+    (gateway, regions): (&Region, &Regions),
+) -> Ledgers {
+    let root = Path::root().name("orgs");
+    let mut ledgers = Ledgers::new();
+    for (id, org) in orgs {
+        let path = root.name(id.as_str());
+        let written = documents.iter().find(|(name, _)| *name == id.as_str());
+        let written = written.and_then(|(_, document)| document.home.as_deref());
+        let home = match written {
+            Some(name) => check.home(&path, name, org, (gateway, regions)),
+            None => org.level.held.pin.as_ref().map(|pin| pin.region.clone()),
+        };
+        let home = home.unwrap_or_else(|| gateway.clone());
+        let of = |region: &Region| {
+            let jurisdiction = regions.get(region).and_then(|rules| rules.jurisdiction);
+            LedgerId::new(id.clone(), region.clone(), jurisdiction)
+        };
+        let parent = of(&home);
+        let all = regions.keys().chain([gateway, &home]);
+        let under = |region: &Region| {
+            let rules = regions.get(region);
+            let may = rules.is_none_or(|rules| rules.may_lease_from(&parent));
+            if *region == home || !may {
+                of(region)
+            } else {
+                of(region).under(parent.clone())
+            }
+        };
+        let all = all.map(|region| (region.clone(), under(region)));
+        ledgers.insert(id.clone(), all.collect());
+    }
+    ledgers
+}
+
+/// The regions whose ledgers keep their own counts beside the home's, of those that somebody is held to or may ask for.
+pub(in crate::config) fn apart(orgs: &BTreeMap<OrgId, Org>, ledgers: &Ledgers) -> Vec<Issue> {
+    let mut notices = Vec::new();
+    for (id, org) in orgs {
+        let all = ledgers.get(id);
+        for (place, region) in named(id, org) {
+            let ledger = all.and_then(|all| all.get(&region));
+            let is_apart = ledger.is_some_and(|ledger| ledger.parent().is_none());
+            let is_home = all.is_some_and(|all| {
+                let mut parents = all.values().filter_map(LedgerId::parent);
+                parents.any(|parent| *parent.region() == region)
+            });
+            let is_alone = all.is_none_or(|all| all.len() < 2);
+            if is_apart && !is_home && !is_alone {
+                notices.push(Issue {
+                    path: place,
+                    problem: format!("→ regions.{region} counts by itself"),
+                    hint: "limits and budgets hold there and elsewhere, each time in full; a home under its jurisdiction would count all together".to_owned(),
+                });
+            }
+        }
+    }
+    notices
+}
+
+/// The regions that levels of an organisation are held to or may ask for, and where that is written.
+fn named(id: &OrgId, org: &Org) -> Vec<(Path, Region)> {
+    let root = Path::root().name("orgs").name(id.as_str());
+    let mut named = Vec::new();
+    let mut note = |path: &Path, level: &Level| {
+        if let Some(pin) = &level.held.pin {
+            named.push((path.name("region"), pin.region.clone()));
+        }
+        for region in level.held.regions.iter().flatten() {
+            named.push((path.name("regions"), region.clone()));
+        }
+    };
+    note(&root, &org.level);
+    for (team_id, team) in &org.teams {
+        let path = root.name("teams").name(team_id.as_str());
+        note(&path, &team.level);
+        for (app_id, app) in &team.apps {
+            note(&path.name("apps").name(app_id.as_str()), app);
+        }
+    }
+    for (user_id, user) in &org.users {
+        note(&root.name("users").name(user_id.as_str()), user);
+    }
+    named
+}
+
+impl Check {
+    /// A home that is written: it is known, and whoever is held to a region may be counted there.
+    fn home(
+        &mut self,
+        path: &Path,
+        name: &str,
+        org: &Org,
+        (gateway, regions): (&Region, &Regions),
+    ) -> Option<Region> {
+        let path = path.name("home");
+        let region = Region::new(name).ok();
+        let Some(region) = region.filter(|one| one == gateway || regions.contains_key(one)) else {
+            let problem = format!("no region is named {}", secrets::shown(name));
+            let names = regions.keys().chain([gateway]).map(Region::as_str);
+            let hint = format!("known are {}", names.collect::<Vec<_>>().join(", "));
+            self.0.add(&path, problem, hint);
+            return None;
+        };
+        let jurisdiction = regions.get(&region).and_then(|rules| rules.jurisdiction);
+        let any = OrgId::new("org").ok()?;
+        let parent = LedgerId::new(any.clone(), region.clone(), jurisdiction);
+        for (_, pinned) in named(&any, org) {
+            let rules = regions.get(&pinned).filter(|_| pinned != region);
+            if rules.is_some_and(|rules| !rules.may_lease_from(&parent)) {
+                let problem = format!("→ regions.{pinned} → ledger of {region} (place: elsewhere)");
+                let hint = format!(
+                    "name a home under the jurisdiction of {pinned}, or none: then {pinned} counts by itself"
+                );
+                self.0.add(&path, problem, hint);
+            }
+        }
+        Some(region)
+    }
+}
