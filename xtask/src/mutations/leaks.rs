@@ -50,7 +50,7 @@ pub(super) const LEAKS: &[Mutation] = &[
             (
                 "shared/core/src/serve/egress.rs",
                 "        if !may {\n",
-                "        if !may && !{is} {\n",
+                "        if !may && !({is} && target.egress.is_some()) {\n",
             ),
         ],
     },
