@@ -15,6 +15,7 @@ use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId
 
 use crate::borders::Borders;
 use crate::rng::Rng;
+use crate::run::REQUESTS_PER_SEED;
 
 /// Organisations in one world.
 pub(crate) const ORGS: usize = 2;
@@ -186,7 +187,9 @@ impl OrgRules {
     }
 
     fn new(rng: &Rng, rate: u64) -> Self {
+        let seconds = REQUESTS_PER_SEED.div_ceil(rate);
         let rate = rate / ORGS as u64;
+        let rules = |rng, rate| rules(rng, rate, seconds);
         let share = |parts: usize| rate.div_ceil(parts as u64).max(1);
         Self {
             org: rules(rng, share(1)),
@@ -218,8 +221,8 @@ impl OrgRules {
     }
 }
 
-/// Some rules for a level that sees `rate` requests a second.
-fn rules(rng: &Rng, rate: u64) -> Vec<Rule> {
+/// Some rules for a level that sees `rate` requests a second, for so many seconds.
+fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
     let mut rules = Vec::new();
     // From a third of the demand to three times as much.
     let around = |rng: &Rng, demand: u64| (demand * rng.between(33, 300) as u64 / 100).max(2);
@@ -251,8 +254,8 @@ fn rules(rng: &Rng, rate: u64) -> Vec<Rule> {
         });
     }
     if rng.chance(350_000) {
-        // About what a minute of traffic costs.
-        let nanos = around(rng, rate * 60 * 40_000);
+        // From half of what all its traffic costs to some times as much: some are spent before the end.
+        let nanos = around(rng, rate * seconds * 12_000);
         rules.push(Rule::Budget {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
