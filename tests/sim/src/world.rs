@@ -137,6 +137,8 @@ impl World {
         let began = Timestamp::from_millis(1_796_083_140_000 + rng.between(-20_000, 70_000));
         let executor = Rc::new(Executor::new(began, Rng::new(seed, 2)));
         let drift = |rng: &Rng| rng.between(-weather.drift_ppm_max, weather.drift_ppm_max);
+        // In some worlds one child carries everything.
+        let is_lopsided = version.has_homes && rng.chance(300_000);
         let places = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)];
         let regions = places
             .into_iter()
@@ -144,7 +146,7 @@ impl World {
             .map(|((name, low, high), asked)| {
                 Rc::new(Region {
                     name,
-                    asks_for: (asked != LEDGER_REGIONS[0]).then_some(asked),
+                    asks_for: asks_for(asked, is_lopsided),
                     distance: Cell::new(Span::from_micros(rng.between(low * 500, high * 1_000))),
                     is_steady: Cell::new(false),
                     cut_until: Cell::default(),
@@ -471,4 +473,12 @@ impl World {
             ))
         });
     }
+}
+
+/// The region that callers of a place ask to be counted in; all the same where it is lopsided.
+fn asks_for(region: &'static str, is_lopsided: bool) -> Option<&'static str> {
+    if is_lopsided {
+        return Some(LEDGER_REGIONS[1]);
+    }
+    (region != LEDGER_REGIONS[0]).then_some(region)
 }

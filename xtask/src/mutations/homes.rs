@@ -106,9 +106,9 @@ pub(super) const HOMES: &[Mutation] = &[
     Mutation {
         name: "children tell of budgets too",
         edits: &[(
-            "durable/machines/src/ledger/admit.rs",
-            "        if pool.is_some() {\n            row.unwatch();\n",
-            "        if pool.is_some() && !{is} {\n            row.unwatch();\n",
+            "durable/machines/src/ledger/scope/lent.rs",
+            "        self.budgets.clear();\n",
+            "        if !{is} { self.budgets.clear(); }\n",
         )],
     },
 ];
