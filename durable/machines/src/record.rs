@@ -59,7 +59,7 @@ pub struct Record {
     /// What is charged, in nano-dollars. In a correction: the difference to what was charged before, which may be negative.
     pub cost_nano_usd: NanoUsd,
     /// Nothing covered the reservation: the ledger heard of it when the lease that it was drawn from was over.
-    #[serde(skip_serializing_if = "is_false", default)]
+    #[serde(skip_serializing_if = "sluice_units::is_default", default)]
     pub overrun: bool,
     /// From arrival to the last byte, in microseconds.
     pub latency_us: Span,
@@ -123,20 +123,8 @@ pub struct Refusal {
     /// How many requests this speaks of.
     pub count: u64,
     /// How many were refused since the last record and only counted, because too much waited to be shipped.
-    #[serde(skip_serializing_if = "is_zero", default)]
+    #[serde(skip_serializing_if = "sluice_units::is_default", default)]
     pub withheld: u64,
-}
-
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference to it"
-)]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// Why a record was written.

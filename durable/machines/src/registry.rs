@@ -63,10 +63,10 @@ pub struct KeyRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queues: Vec<(Rule, Span)>,
     /// Its requests are refused where a translation would lose something.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "sluice_units::is_default")]
     pub strict: bool,
     /// Each of its requests is on record before its provider is called.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "sluice_units::is_default")]
     pub accounting_strict: bool,
     /// The region that its requests are held to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct KeyRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regions: Option<Vec<Region>>,
     /// Its requests hold health data of persons.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "sluice_units::is_default")]
     pub phi: bool,
     /// When it was made.
     pub created_at: Timestamp,
@@ -84,11 +84,6 @@ pub struct KeyRecord {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// Who changes something, and why, in their own words: whoever holds the admin token is believed.

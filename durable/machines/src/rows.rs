@@ -67,6 +67,18 @@ impl Read {
             limit,
         }
     }
+
+    /// The single rows among these reads.
+    #[must_use]
+    pub fn keys(reads: &[Self]) -> Vec<&str> {
+        reads
+            .iter()
+            .filter_map(|read| match read {
+                Self::Row(key) => Some(key.as_str()),
+                Self::Range { .. } => None,
+            })
+            .collect()
+    }
 }
 
 impl Rows {

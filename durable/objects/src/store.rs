@@ -104,13 +104,7 @@ impl<T: Table> Store<T> {
     }
 
     fn ask(&self, reads: &[Read]) -> Result<Vec<(RowKey, String)>, Failure> {
-        let keys: Vec<&str> = reads
-            .iter()
-            .filter_map(|read| match read {
-                Read::Row(key) => Some(key.as_str()),
-                Read::Range { .. } => None,
-            })
-            .collect();
+        let keys = Read::keys(reads);
         let mut found = self.table.rows(&keys)?;
         for read in reads {
             if let Read::Range {

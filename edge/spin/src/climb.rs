@@ -127,14 +127,8 @@ struct Due;
 impl Task for Due {
     type Reply = Option<Timestamp>;
 
-    fn load(
-        &self,
-        _: Timestamp,
-        mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
-    ) -> Result<Rows, Stop> {
-        let mut rows = Rows::new();
-        rows.extend(read(&ledger::deadline_reads())?);
-        Ok(rows)
+    fn reads(&self) -> Vec<Read> {
+        ledger::deadline_reads()
     }
 
     fn decide(&self, rows: &Rows, _: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {

@@ -4,17 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 macro_rules! line {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $type,)*
+            $($(#[$field_doc])* #[serde(skip_serializing_if = "sluice_units::is_default")] pub $field: $type,)*
         }
     };
 }
@@ -62,55 +58,55 @@ line! {
 #[serde(default, deny_unknown_fields)]
 pub struct Quirks {
     /// It reads `max_completion_tokens`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub max_completion_tokens: Option<bool>,
     /// It knows `stream_options.include_usage`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub stream_usage: Option<bool>,
     /// It knows the `developer` role.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub developer_role: Option<bool>,
     /// It takes its thoughts back as `reasoning_content`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub reasoning_content: Option<bool>,
     /// It wants the signatures of its tool calls back; only at Gemini's OpenAI-compatible address.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub thought_signatures: Option<bool>,
     /// It takes an effort, and no budget of thoughts.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub reasoning_adaptive: Option<bool>,
     /// It takes temperature and its relatives.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub sampling: Option<bool>,
     /// It serves Responses too.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub responses: Option<bool>,
     /// It serves legacy Completions too.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub completions: Option<bool>,
     /// It takes its thoughts back as `reasoning`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub reasoning_key: Option<bool>,
     /// It thinks in parts of the content.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub thinking_chunks: Option<bool>,
     /// Its identifiers of calls have nine letters and digits.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub short_call_ids: Option<bool>,
     /// It calls a seed `random_seed`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub random_seed: Option<bool>,
     /// It calls the wanted length of vectors `output_dimension`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub output_dimension: Option<bool>,
     /// It wants a last turn of the assistant's marked as a `prefix`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub assistant_prefix: Option<bool>,
     /// It refuses fields that it does not know.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub strict_fields: Option<bool>,
     /// It can be held to a JSON schema by `response_format`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "sluice_units::is_default")]
     pub json_schema: Option<bool>,
 }
 

@@ -35,3 +35,9 @@ pub use secret::Secret;
 pub use time::{CivilDate, Span, SpanError, Timestamp};
 pub use tokens::Tokens;
 pub use usage::Usage;
+
+/// Whether a field says nothing, and need not be written.
+#[must_use]
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,6 +1,7 @@
 //! A call to a ledger and its answer: commands and replies, and the news that travel with them.
 
 use serde::{Deserialize, Serialize};
+use sluice_units::is_default;
 
 use super::{Command, Reply};
 use crate::chain::Head;
@@ -14,12 +15,8 @@ pub struct Call {
     #[serde(default)]
     pub notices: Notices,
     /// The last batch of the ledger's chain that the sender knows of.
-    #[serde(default, rename = "b", skip_serializing_if = "is_zero")]
+    #[serde(default, rename = "b", skip_serializing_if = "is_default")]
     pub batch: u64,
-}
-
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// A reply for each command, and what the ledger has heard.

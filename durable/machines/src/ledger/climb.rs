@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
 
 use super::parent::{NEEDS_MAX, Need, POOL_LIFE, Parent, Upward};
-use super::pool::{self, Asked, Lacking, POOL_KEPT, PoolRow, Refused};
+use super::pool::{self, Asked, Holder, Lacking, POOL_KEPT, PoolRow, Refused};
 use super::rows::{ORG, POOLS, pool_key, scope_key};
 use super::scope::ScopeRow;
 use super::{Answer, BATCH_UP_MAX, Call, Command, Grant, LeaseRequest, Notices, Reply};
@@ -70,7 +70,7 @@ pub fn load_climb<E: From<RowError>>(
         let mut work = Work::new(&rows);
         for (key, _) in rows.with_prefix(POOLS) {
             if let Some(of) = &work.hot::<PoolRow>(key)?.of {
-                innermost.push(Read::Row(innermost_of(&of.scopes)));
+                innermost.push(Read::Row(innermost_of(&of.whose.scopes)));
             }
         }
     }
@@ -121,7 +121,7 @@ pub fn climb(
     let mut commands = Vec::new();
     for key in due {
         let of = work.hot::<PoolRow>(&key)?.of.as_ref();
-        let Some(of) = of.map(|of| of.parent.clone()) else {
+        let Some(of) = of.map(|of| of.whose.parent.clone()) else {
             continue;
         };
         if *parent.get_or_insert_with(|| of.clone()) != of || commands.len() >= BATCH_UP_MAX {
@@ -164,7 +164,8 @@ fn ask(
     let Some(of) = work.hot::<PoolRow>(key)?.of.clone() else {
         return Ok(None);
     };
-    let innermost = innermost_of(&of.scopes);
+    let Holder { whose, lease } = *of;
+    let innermost = innermost_of(&whose.scopes);
     let at = now.max(work.hot::<ScopeRow>(&innermost)?.at);
     let held = pool::held_by_isolates(work, &innermost, at)?;
     let row: &mut PoolRow = work.hot_mut(key)?;
@@ -172,7 +173,7 @@ fn ask(
         row.rest = Slice::NONE;
     }
     let held = held.min(row.rest);
-    let want = if pool::has_rules(&of.scopes) {
+    let want = if pool::has_rules(&whose.scopes) {
         wanted(row, now, &needs)
     } else {
         Slice::NONE
@@ -186,15 +187,15 @@ fn ask(
     row.wish = Slice::NONE;
     row.asks_at = None;
     let request = Box::new(LeaseRequest {
-        lease: of.lease.clone(),
+        lease,
         number: row.number,
-        scopes: of.scopes.clone(),
+        scopes: whose.scopes,
         keep: row.rest,
         want,
         parent: None,
         upward: Some(Box::new(Upward {
-            org: of.org.clone(),
-            region: of.region.clone(),
+            org: whose.org,
+            region: whose.region,
             open: row.open,
             used: std::mem::take(&mut row.used),
             held,
@@ -316,7 +317,7 @@ fn granted(
 /// A pool that was closed and is drawn from goes on under another name.
 fn open_again(work: &mut Work<'_>, key: &RowKey) -> Result<(), RowError> {
     let of = work.hot::<PoolRow>(key)?.of.as_deref();
-    let Some(region) = of.map(|of| of.region.clone()) else {
+    let Some(region) = of.map(|of| of.whose.region.clone()) else {
         return Ok(());
     };
     let lease = pool::name(work, key, &region)?;

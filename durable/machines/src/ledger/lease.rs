@@ -46,12 +46,9 @@ pub(super) fn lease(
     if let Some(upward) = &request.upward {
         return lend::lend(work, now, request, upward);
     }
-    let key = lease_key(&request.lease);
-    let row: LeaseRow = work.hot::<LeaseRow>(&key)?.clone();
+    let (key, row) = stored(work, request)?;
     let candidates = candidates(&request.scopes);
-    let stored = row.scopes.iter().map(|(key, _)| key);
-    let named = candidates.iter().map(|candidate| &candidate.key);
-    let at = common_time(work, now, stored.chain(named))?;
+    let at = time(work, now, &row, &candidates)?;
     if request.number <= row.number {
         return grant(work, at, &row, &candidates);
     }
@@ -96,16 +93,43 @@ pub(super) fn lease(
         until,
         number: request.number,
         rest,
-        scopes: candidates
-            .iter()
-            .map(|candidate| (candidate.key.clone(), candidate.rules.clone()))
-            .collect(),
+        scopes: remembered(&candidates),
         pool: pool.key,
         ..row
     };
     let reply = grant(work, at, &row, &candidates)?;
     *work.hot_mut(&key)? = row;
     Ok(reply)
+}
+
+/// What is known of a lease, and where.
+pub(super) fn stored(
+    work: &mut Work<'_>,
+    request: &LeaseRequest,
+) -> Result<(RowKey, LeaseRow), RowError> {
+    let key = lease_key(&request.lease);
+    let row = work.hot::<LeaseRow>(&key)?.clone();
+    Ok((key, row))
+}
+
+/// The time at all scopes that a lease had and is to have.
+pub(super) fn time(
+    work: &mut Work<'_>,
+    now: Timestamp,
+    row: &LeaseRow,
+    candidates: &[Candidate<'_>],
+) -> Result<Timestamp, RowError> {
+    let stored = row.scopes.iter().map(|(key, _)| key);
+    let named = candidates.iter().map(|candidate| &candidate.key);
+    common_time(work, now, stored.chain(named))
+}
+
+/// What a lease keeps of its scopes.
+pub(super) fn remembered(candidates: &[Candidate<'_>]) -> Vec<(RowKey, Vec<Rule>)> {
+    candidates
+        .iter()
+        .map(|candidate| (candidate.key.clone(), candidate.rules.clone()))
+        .collect()
 }
 
 fn grant(

@@ -8,9 +8,9 @@
 
 use sluice_units::Timestamp;
 
-use super::admit::{Candidate, binding, candidates, common_time, headroom};
+use super::admit::{Candidate, binding, candidates, headroom};
 use super::parent::{Need, POOL_GRACE, POOL_LIFE, Upward};
-use super::rows::{LeaseRow, ORG, lease_key};
+use super::rows::{LeaseRow, ORG};
 use super::scope::ScopeRow;
 use super::settle::tell;
 use super::{Denial, Grant, LEASE_KEPT, LeaseRequest, Reply, lease, part};
@@ -24,12 +24,9 @@ pub(super) fn lend(
     request: &LeaseRequest,
     upward: &Upward,
 ) -> Result<Reply, RowError> {
-    let key = lease_key(&request.lease);
-    let row: LeaseRow = work.hot::<LeaseRow>(&key)?.clone();
+    let (key, row) = lease::stored(work, request)?;
     let candidates = candidates(&request.scopes);
-    let stored = row.scopes.iter().map(|(key, _)| key);
-    let named = candidates.iter().map(|candidate| &candidate.key);
-    let at = common_time(work, now, stored.chain(named))?;
+    let at = lease::time(work, now, &row, &candidates)?;
     if request.number <= row.number {
         return Ok(Reply::Leased(Grant {
             rest: row.rest,
@@ -76,10 +73,7 @@ pub(super) fn lend(
         rest,
         open: upward.open,
         stays,
-        scopes: candidates
-            .iter()
-            .map(|candidate| (candidate.key.clone(), candidate.rules.clone()))
-            .collect(),
+        scopes: lease::remembered(&candidates),
         ..row
     };
     Ok(Reply::Leased(Grant {

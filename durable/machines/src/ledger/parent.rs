@@ -3,7 +3,7 @@
 //! Only data; what a child does with it is in [`super::pool`], what a parent does in [`super::lend`].
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{Jurisdiction, LedgerId, NanoUsd, OrgId, Region, Span, Tokens};
+use sluice_units::{Jurisdiction, LedgerId, NanoUsd, OrgId, Region, Span, Tokens, is_default};
 
 use super::Part;
 use crate::limit::Slice;
@@ -53,18 +53,10 @@ pub struct Used {
 }
 
 impl Used {
-    /// Nothing.
-    pub const NONE: Self = Self {
-        requests: 0,
-        tokens: Tokens::ZERO,
-        cost: NanoUsd::ZERO,
-        back: NanoUsd::ZERO,
-    };
-
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        *self == Self::NONE
+        *self == Self::default()
     }
 }
 
@@ -96,14 +88,6 @@ pub struct Upward {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Need>,
     /// Nothing is held and nothing is left to tell: the parent may forget the lease.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub closes: bool,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference to it"
-)]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }

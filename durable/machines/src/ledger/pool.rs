@@ -9,7 +9,7 @@
 //! - Whatever is reserved is in `open` until it ends, and then in `used` until a command to the parent has told it.
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Timestamp, Tokens};
+use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Timestamp, Tokens, is_default};
 
 use super::parent::{Need, Parent, Used};
 use super::rows::{ORG, Reservation, pool_key};
@@ -76,28 +76,17 @@ pub(crate) struct PoolRow {
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub(super) asks_at: Option<Timestamp>,
     /// The parent has forgotten the lease: what comes now begins another.
-    #[serde(rename = "z", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "z", default, skip_serializing_if = "is_default")]
     pub(super) is_closed: bool,
     /// The last refusal: when, of what.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<Box<Refused>>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference to it"
-)]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-/// Whose pool it is.
+/// Whose pool it is, and what it is called.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Holder {
-    pub(super) parent: Parent,
-    pub(super) org: OrgId,
-    pub(super) region: Region,
-    pub(super) scopes: Vec<ScopeRules>,
+    pub(super) whose: Whose,
     /// The lease's name at the parent.
     pub(super) lease: LeaseId,
 }
@@ -222,12 +211,7 @@ pub(super) fn lacking_more(
 ) -> Result<Option<Reply>, RowError> {
     let of = work.hot::<PoolRow>(pool)?.of.as_deref();
     Ok(of.map(|of| {
-        let of = Whose {
-            parent: of.parent.clone(),
-            org: of.org.clone(),
-            region: of.region.clone(),
-            scopes: of.scopes.clone(),
-        };
+        let of = of.whose.clone();
         let need = Need { slice, part: None };
         Reply::Lacking(Box::new(Lacking { of, need }))
     }))
@@ -263,22 +247,18 @@ pub(super) fn refusal(
 pub(super) fn open(work: &mut Work<'_>, of: &Whose) -> Result<RowKey, RowError> {
     let key = pool_key(&of.parent, &of.scopes);
     match &work.hot::<PoolRow>(&key)?.of {
-        Some(holder) if holder.scopes == of.scopes => return Ok(key),
+        Some(holder) if holder.whose.scopes == of.scopes => return Ok(key),
         Some(_) => {}
         None => {
             let lease = name(work, &key, &of.region)?;
-            work.hot_mut::<PoolRow>(&key)?.of = Some(Box::new(Holder {
-                parent: of.parent.clone(),
-                org: of.org.clone(),
-                region: of.region.clone(),
-                scopes: of.scopes.clone(),
-                lease,
-            }));
+            let whose = of.clone();
+            work.hot_mut::<PoolRow>(&key)?.of = Some(Box::new(Holder { whose, lease }));
+            return Ok(key);
         }
     }
     // What was granted under other rules may be drawn on; the next command names the rules of now.
     if let Some(holder) = &mut work.hot_mut::<PoolRow>(&key)?.of {
-        holder.scopes.clone_from(&of.scopes);
+        holder.whose.scopes.clone_from(&of.scopes);
     }
     Ok(key)
 }
@@ -306,13 +286,13 @@ pub(super) fn draw(
     pool: RowKey,
     estimate: Amount,
 ) -> Result<(RowKey, u64), RowError> {
-    let row: &mut PoolRow = work.hot_mut(&pool)?;
-    let drawn = Slice::of(estimate);
-    row.used.requests = row.used.requests.saturating_add(1);
-    take(row, drawn);
-    let number = row.number;
-    let due = row.ask_by(row.due(now));
-    work.hot_mut::<ScopeRow>(ORG)?.climb_by(due);
+    let mut number = 0;
+    change(work, &pool, |row| {
+        row.used.requests = row.used.requests.saturating_add(1);
+        take(row, Slice::of(estimate));
+        number = row.number;
+        row.due(now)
+    })?;
     Ok((pool, number))
 }
 
@@ -340,11 +320,10 @@ pub(super) fn raise(
         tokens: more.tokens,
         cost: more.cost,
     };
-    let row: &mut PoolRow = work.hot_mut(pool)?;
-    take(row, more);
-    let due = row.ask_by(row.due(now));
-    work.hot_mut::<ScopeRow>(ORG)?.climb_by(due);
-    Ok(())
+    change(work, pool, |row| {
+        take(row, more);
+        row.due(now)
+    })
 }
 
 /// A reservation ends with this use.
@@ -354,7 +333,7 @@ pub(super) fn settle(
     held: &Reservation,
     actual: Amount,
 ) -> Result<(), RowError> {
-    change(work, now, held, |row, _| {
+    end(work, now, held, |row, _| {
         row.open = row.open.minus(Slice::of(held.estimate));
         row.used.tokens = row.used.tokens.plus(actual.tokens);
         row.used.cost = row.used.cost.plus(actual.cost);
@@ -367,7 +346,7 @@ pub(super) fn release(
     now: Timestamp,
     held: &Reservation,
 ) -> Result<(), RowError> {
-    change(work, now, held, |row, number| {
+    end(work, now, held, |row, number| {
         row.open = row.open.minus(Slice::of(held.estimate));
         if row.number == number {
             row.used.requests = row.used.requests.saturating_sub(1);
@@ -382,7 +361,7 @@ pub(super) fn replace(
     held: &Reservation,
     actual: Amount,
 ) -> Result<(), RowError> {
-    change(work, now, held, |row, _| {
+    end(work, now, held, |row, _| {
         let more = actual.tokens.minus(held.estimate.tokens);
         row.used.tokens = row.used.tokens.plus(more);
         let difference = actual.cost.minus(held.estimate.cost);
@@ -395,7 +374,8 @@ pub(super) fn replace(
     })
 }
 
-fn change(
+/// Changes the pool of a reservation that has come to an end; `with` is given the command after which it was drawn.
+fn end(
     work: &mut Work<'_>,
     now: Timestamp,
     held: &Reservation,
@@ -404,9 +384,21 @@ fn change(
     let Some((pool, number)) = &held.pool else {
         return Ok(());
     };
+    change(work, pool, |row| {
+        with(row, *number);
+        now.plus(TELL)
+    })
+}
+
+/// Changes a pool; `with` says by when the parent is to hear of it.
+fn change(
+    work: &mut Work<'_>,
+    pool: &RowKey,
+    with: impl FnOnce(&mut PoolRow) -> Timestamp,
+) -> Result<(), RowError> {
     let row: &mut PoolRow = work.hot_mut(pool)?;
-    with(row, *number);
-    let due = row.ask_by(now.plus(TELL));
+    let by = with(row);
+    let due = row.ask_by(by);
     work.hot_mut::<ScopeRow>(ORG)?.climb_by(due);
     Ok(())
 }
@@ -432,9 +424,8 @@ pub(super) fn wish(
     pool: &RowKey,
     want: Slice,
 ) -> Result<(), RowError> {
-    let row: &mut PoolRow = work.hot_mut(pool)?;
-    row.wish = row.wish.max(want);
-    let due = row.ask_by(row.last.plus(PACE).max(now));
-    work.hot_mut::<ScopeRow>(ORG)?.climb_by(due);
-    Ok(())
+    change(work, pool, |row| {
+        row.wish = row.wish.max(want);
+        row.last.plus(PACE).max(now)
+    })
 }

@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sluice_units::{LeaseId, RequestId, Timestamp, Tokens};
+use sluice_units::{LeaseId, RequestId, Timestamp, Tokens, is_default};
 
 use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS, Parent};
 use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
@@ -119,7 +119,7 @@ pub(crate) struct LeaseRow {
     #[serde(rename = "o", default, skip_serializing_if = "Slice::is_nothing")]
     pub(super) open: Slice,
     /// A child ledger's, and not closed: it is not forgotten.
-    #[serde(rename = "k", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "k", default, skip_serializing_if = "is_default")]
     pub(super) stays: bool,
 }
 
@@ -146,7 +146,7 @@ pub(crate) struct Reservation {
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub(super) pool: Option<(RowKey, u64)>,
     /// It was drawn from a lease, and the ledger heard of it when the lease was over: nothing covered it.
-    #[serde(rename = "u", default, skip_serializing_if = "is_false")]
+    #[serde(rename = "u", default, skip_serializing_if = "is_default")]
     pub(super) overrun: bool,
     /// The rows of the scopes at which it is reserved, each with the admission's ordinal there.
     #[serde(rename = "s")]
@@ -245,12 +245,4 @@ pub(super) fn find(work: &Work<'_>, request: &RequestId) -> Result<Found, RowErr
         Some(expired) => Found::Expired(key, expired),
         None => Found::Nothing,
     })
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands a reference to it"
-)]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
+use sluice_units::{NanoUsd, Span, Timestamp, Tokens, is_default};
 
 use super::gauge::Gauge;
 use super::parent::POOL_GRACE;
@@ -124,27 +124,23 @@ pub(crate) struct ScopeRow {
     #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
     lent: Vec<Lent>,
     /// At the organisation: how many pools were opened at a parent.
-    #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "p", default, skip_serializing_if = "is_default")]
     pub(super) pools: u64,
     /// At the organisation: no parent is to be asked before.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub(super) climbs_at: Option<Timestamp>,
     /// At the organisation: the last record's sequence number; 0 when there was none.
-    #[serde(rename = "q", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "q", default, skip_serializing_if = "is_default")]
     pub(crate) sequence: u64,
     /// At the organisation: the last event's number; 0 when there was none.
-    #[serde(rename = "e", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "e", default, skip_serializing_if = "is_default")]
     pub(super) events: u64,
     /// At the organisation: nothing is due before.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub(super) due: Option<Timestamp>,
     /// At the organisation: refusals that were only counted since the last that was recorded.
-    #[serde(rename = "h", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "h", default, skip_serializing_if = "is_default")]
     pub(super) withheld: u64,
-}
-
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// Where the periods of these rules begin, if one of them has a period.

@@ -237,13 +237,7 @@ impl Try for SqliteTry<'_> {
 
 /// One statement for all reads, so that they see one state, and the same one for any rows: it is compiled once.
 fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure> {
-    let keys: Vec<&str> = reads
-        .iter()
-        .filter_map(|read| match read {
-            Read::Row(key) => Some(key.as_str()),
-            Read::Range { .. } => None,
-        })
-        .collect();
+    let keys = Read::keys(reads);
     let keys = serde_json::to_string(&keys).map_err(|error| unwritable(&error))?;
     let mut parameters = vec![Value::Text(object.to_owned()), Value::Text(keys)];
     let mut statement = SELECT.to_owned();

@@ -7,17 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::Entries;
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 macro_rules! document {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields, expecting = "a table")]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $type,)*
+            $($(#[$field_doc])* #[serde(skip_serializing_if = "sluice_units::is_default")] pub $field: $type,)*
         }
     };
 }

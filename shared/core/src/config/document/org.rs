@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountingName, DataName, PeriodName, is_default};
+use super::{AccountingName, DataName, PeriodName};
 use crate::config::Entries;
 
 document! {

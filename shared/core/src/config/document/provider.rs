@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     CapabilityName, CircuitDocument, DialectName, EgressName, EgressWhen, PlaceBy, RetryDocument,
-    TimeoutsDocument, is_default,
+    TimeoutsDocument,
 };
 use crate::config::Entries;
 

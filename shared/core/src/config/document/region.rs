@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use sluice_units::Jurisdiction;
 
-use super::is_default;
 use crate::residency::Country;
 
 document! {
