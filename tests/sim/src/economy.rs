@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sluice_core::hash::sha256_hex;
 use sluice_core::secret_key;
-use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::limit::{Borrow, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
@@ -144,6 +144,7 @@ impl Version {
             meter: Meter::Requests,
             limit,
             window,
+            borrow: Borrow::No,
         });
         Self {
             document: document(&orgs, has_homes).to_string(),
@@ -243,6 +244,7 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
                     meter,
                     limit,
                     window,
+                    borrow: Borrow::No,
                 }
             });
         }
@@ -260,6 +262,7 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
             offset: UtcOffset::UTC,
+            borrow: Borrow::No,
         });
     }
     rules
@@ -350,6 +353,7 @@ fn limit(rule: &Rule) -> Option<Value> {
             meter,
             limit,
             window,
+            ..
         } => (meter, limit, window, None),
         Rule::Gcra {
             meter,
