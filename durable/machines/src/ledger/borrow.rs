@@ -108,7 +108,9 @@ pub(super) fn covered(
             Some(refused) => Some(refused),
             None => instead(work, at, (admission, parent), &pool, loans)?,
         };
-        let Some(denial) = refused else {
+        // A refusal under other rules than these says nothing.
+        let applies = |denial: &Denial| denial.borrows.iter().all(|loan| is_open(&of.scopes, loan));
+        let Some(denial) = refused.filter(applies) else {
             return Ok(Allowed::Not(Box::new(pool::lacking(admission, of))));
         };
         let more = denial.borrows.clone();
@@ -130,6 +132,17 @@ pub(super) fn covered(
         break;
     }
     Ok(allowed)
+}
+
+/// Whether this may be borrowed under these rules, and is not.
+fn is_open(scopes: &[ScopeRules], loan: &Loan) -> bool {
+    let mut there = scopes
+        .iter()
+        .filter(|of| path(&scope_key(&of.scope)) == loan.scope);
+    there.any(|of| {
+        let mut rules = of.rules.iter();
+        rules.any(|rule| rule.loan() == Some(loan.of) && rule.borrowed().is_some())
+    })
 }
 
 /// The parent's last refusal, where it said what is to be borrowed, and that has been granted meanwhile.

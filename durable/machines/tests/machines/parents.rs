@@ -101,10 +101,7 @@ impl Family {
         for _ in 0..4 {
             let world = &mut self.ledgers[ledger];
             let mut admission = world.admission(number, &self.scopes, EACH);
-            admission.parent = (ledger != HOME).then(|| Parent {
-                name: "home/acme".to_owned(),
-                jurisdiction: None,
-            });
+            admission.parent = (ledger != HOME).then(home);
             match world.one(Command::Admit(Box::new(admission))) {
                 Reply::Admitted(headroom) => return Ok((number, headroom.borrowed)),
                 Reply::Denied(denial) => return Err(Box::new(denial)),
@@ -121,6 +118,13 @@ impl Family {
     fn spent_at_home(&mut self) -> i64 {
         let standing = self.ledgers[HOME].standing_of(&Scope::Org);
         standing.spent_total.as_nanos()
+    }
+}
+
+fn home() -> Parent {
+    Parent {
+        name: "home/acme".to_owned(),
+        jurisdiction: None,
     }
 }
 
@@ -256,6 +260,26 @@ fn what_a_child_borrowed_and_did_not_use_is_free_at_the_home() {
 }
 
 #[test]
+fn what_a_home_would_have_lent_says_nothing_under_rules_that_lend_nothing() {
+    let hour = Span::from_seconds(3_600);
+    let rule = per(Meter::Requests, 1, hour);
+    let of_team = |rule| {
+        let org = per(Meter::Requests, 100, hour);
+        vec![at(Scope::Org, &[org]), at(team(), &[rule]), at(key(), &[])]
+    };
+    let mut family = Family::new(of_team(borrowing(rule, Borrow::Any)));
+    family.admit(2).unwrap();
+    let mut admission = family.ledgers[1].admission(99, &family.scopes, EACH);
+    admission.parent = Some(home());
+    let reply = family.ledgers[1].one(Command::Admit(Box::new(admission)));
+    let lacking = ledger::lacking(&[reply]);
+    // The home says what is to be borrowed, and the configuration changes while that is fresh.
+    family.ask(1, &lacking);
+    family.scopes = of_team(rule);
+    assert_eq!(family.admit(1).unwrap_err().rule, rule);
+}
+
+#[test]
 fn near_a_limit_each_request_is_the_homes_decision() {
     let mut family = Family::new(requests(3));
     assert!(family.admit(1).is_ok());
@@ -379,10 +403,7 @@ fn a_child_without_its_home_serves_what_it_holds_and_no_longer_than_it_may() {
     family.pass(POOL_LIFE.plus(seconds(1)));
     let world = &mut family.ledgers[1];
     let mut admission = world.admission(99, &family.scopes, EACH);
-    admission.parent = Some(Parent {
-        name: "home/acme".to_owned(),
-        jurisdiction: None,
-    });
+    admission.parent = Some(home());
     let reply = world.one(Command::Admit(Box::new(admission)));
     assert!(matches!(reply, Reply::Lacking(_)), "{reply:?}");
     assert_eq!(world.release(99), Reply::Unknown, "{:?}", request(99));
