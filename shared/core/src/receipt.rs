@@ -125,7 +125,8 @@ impl SigningKey {
     }
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether a text can name a key.
+pub(crate) fn is_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !id.is_empty() && id.len() <= ID_BYTES_MAX && id.bytes().all(is_plain)
 }
