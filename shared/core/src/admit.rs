@@ -5,7 +5,9 @@ use std::rc::Rc;
 use http::StatusCode;
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
-use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
+use sluice_machines::record::{
+    Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
+};
 use sluice_units::{
     KeyId, LeaseId, LedgerId, ModelId, NanoUsd, RequestId, Span, Timestamp, Tokens, Usage,
 };
@@ -56,6 +58,8 @@ pub struct Ask<'a> {
     pub choices: u64,
     /// The least output of each that makes sense, where it can do with less.
     pub least: Option<Tokens>,
+    /// What the record says of bodies until they are there.
+    pub bodies: Option<Bodies>,
 }
 
 /// A request that was let in. Only this module makes one; it must end in a settlement.
@@ -490,5 +494,6 @@ fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Reco
         error: None,
         attempts: Vec::new(),
         dropped: Vec::new(),
+        bodies: ask.bodies.clone(),
     }
 }

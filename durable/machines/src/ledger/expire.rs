@@ -122,7 +122,7 @@ fn charge(
     };
     work.put(expired_key(&record.request), &expired)?;
     work.put(sweep_key(now, &record.request), &Sweep::default())?;
-    queue(work, &record)
+    queue(work, record)
 }
 
 /// Forgets leases that are long over, and reservations that expired long ago.
