@@ -54,7 +54,7 @@ pub(super) fn settle(
                 borrowed: held.loans(),
                 ..record.clone()
             };
-            queue(work, &record)?;
+            queue(work, record)?;
             Ok(Reply::Done)
         }
         Found::Expired(key, expired) => {
@@ -137,7 +137,7 @@ fn correct(
         borrowed: charged.loans(),
         ..record.clone()
     };
-    queue(work, &record)
+    queue(work, record)
 }
 
 /// Queues an event for each line that budgets of a scope have crossed.

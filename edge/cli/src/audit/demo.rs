@@ -147,5 +147,6 @@ fn record(sequence: u64) -> Result<Record, IdError> {
             latency_us,
         }],
         dropped: Vec::new(),
+        bodies: None,
     })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{AccountingName, DataName, PeriodName};
+use super::{AccountingName, BodiesName, DataName, PeriodName};
 use crate::config::Entries;
 
 document! {
@@ -35,6 +35,10 @@ document! {
         home: Option<String>,
         /// What its requests hold.
         data: Option<DataName>,
+        /// What of its requests and answers is on record.
+        bodies: Option<BodiesName>,
+        /// The name of the secret that they are sealed under.
+        body_key: Option<String>,
     }
 }
 
@@ -59,6 +63,8 @@ document! {
         regions: Option<Vec<String>>,
         /// What its requests hold.
         data: Option<DataName>,
+        /// What of its requests and answers is on record.
+        bodies: Option<BodiesName>,
     }
 }
 
@@ -79,6 +85,8 @@ document! {
         regions: Option<Vec<String>>,
         /// What its requests hold.
         data: Option<DataName>,
+        /// What of its requests and answers is on record.
+        bodies: Option<BodiesName>,
     }
 }
 
