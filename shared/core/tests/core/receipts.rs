@@ -182,7 +182,7 @@ fn without_a_key_there_are_no_receipts_and_health_says_so() {
 fn a_key_that_is_replaced_signs_no_more() {
     let mut world = signing();
     let key = key(&mut world);
-    let mut signed_by = |world: &mut World| {
+    let signed_by = |world: &mut World| {
         world.script(vec![answer(200, OPENAI_ANSWER)]);
         let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
         let token = got.header("x-sluice-receipt")?.to_owned();
