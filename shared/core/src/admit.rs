@@ -406,6 +406,7 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         each: NanoUsd::ZERO,
         tokens: Tokens::ZERO,
     };
+    let mut least_output = Tokens::ZERO;
     for (target, bound) in ask.course.targets().zip(&ask.bounds) {
         let output = output(config, target.get(), *bound);
         let least = ask.least.map_or(output, |least| {
@@ -444,8 +445,11 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         most.1.tokens = most.1.tokens.max(tokens);
         most.1.cost = most.1.cost.max(cost);
         part.least.tokens = part.least.tokens.max(bound.input.plus(least));
+        least_output = least_output.max(least);
     }
-    part.tokens = most.1.tokens.minus(part.least.tokens);
+    // Of the output, not of all tokens: where inputs are counted differently, the target with the most tokens need not
+    // be the one with the most output.
+    part.tokens = most.0.output.unwrap_or_default().minus(least_output);
     Ok(Estimate {
         bound: most.0,
         amount: most.1,
