@@ -255,9 +255,9 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             let first = last.saturating_sub(1);
             statement.push_str(&format!(
                 " UNION ALL SELECT key, value FROM (SELECT key, value, \
-                 SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before FROM rows \
-                 WHERE object = ?1 AND key > ?{first} AND key < ?{last} ORDER BY key LIMIT {limit}) \
-                 WHERE before < {bytes_max}"
+                 SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before \
+                 FROM (SELECT key, value FROM rows WHERE object = ?1 AND key > ?{first} AND key < ?{last} \
+                 ORDER BY key LIMIT {limit})) WHERE before < {bytes_max}"
             ));
         }
     }
