@@ -61,10 +61,15 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
         let mut since = upkeep.unwrap_or_default().used;
         for retry in 0..=RETRIES_MAX {
             if see_to(&instance, &object, since, interval).await {
-                return;
+                break;
             }
             clock::sleep(RETRY_FIRST.times(1_i64 << retry)).await;
             since = clock::now();
+        }
+        if object.starts_with(LEDGERS)
+            && let Err(failure) = climb::ask_to_the_end(&instance, &object).await
+        {
+            eprintln!("warn: {object}: {failure}");
         }
     });
 }
