@@ -16,6 +16,7 @@ use spin_sdk::wit_bindgen;
 use crate::bucket::Bucket;
 use crate::climb;
 use crate::clock;
+use crate::inbox;
 use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::notify;
 use crate::platform::Spin;
@@ -127,6 +128,7 @@ async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<b
     let kind = if object == REGISTRY {
         ChainKind::Registry
     } else {
+        inbox::carry_out(instance, object).await?;
         instance.store.run(object, &Expire).await?;
         if let Err(failure) = climb::ask_if_due(instance, object).await {
             eprintln!("warn: {object}: {failure}");
