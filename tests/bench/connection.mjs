@@ -84,6 +84,8 @@ class Answer {
   #rest = EMPTY;
   #pieces = [];
   #status;
+  /** The status line and the headers, in small letters. */
+  #lines;
   /** Bytes of the body, or of the current chunk, that have not come yet. */
   #wanted;
   #isChunked = false;
@@ -106,6 +108,7 @@ class Answer {
     if (end < 0) return false;
     const head = this.#rest.subarray(0, end).toString("latin1").toLowerCase();
     this.#rest = this.#rest.subarray(end + HEAD_END.length);
+    this.#lines = head;
     this.#status = Number(head.slice(9, 12));
     this.#isChunked = /\r\ntransfer-encoding: *chunked/.test(head);
     this.#wanted = Number(/\r\ncontent-length: *(\d+)/.exec(head)?.[1] ?? 0);
@@ -136,7 +139,7 @@ class Answer {
   #end() {
     const totalMs = performance.now() - this.#askedAt;
     const firstMs = (this.#firstAt ?? performance.now()) - this.#askedAt;
-    this.#resolve({ status: this.#status, body: Buffer.concat(this.#pieces), firstMs, totalMs });
+    this.#resolve({ status: this.#status, head: this.#lines, body: Buffer.concat(this.#pieces), firstMs, totalMs });
     return true;
   }
 }

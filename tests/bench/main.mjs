@@ -108,7 +108,7 @@ async function breakdown(floor, gateway, inMemory, options) {
 
 async function counts(folder, setting, options) {
   progress("counting what a chat asks of the ledger");
-  const gateway = await startGateway(folder, { ...setting, counting: true });
+  const gateway = await startGateway(folder, { ...setting, entry: "counting" });
   const found = await count(gateway, gateway.ask("chat"), options.connections);
   await gateway.stop();
   say(countsTable(found));

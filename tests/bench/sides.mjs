@@ -14,9 +14,9 @@ const SETTLE_POLL_MS = 500;
 const CHAT = "/v1/chat/completions";
 
 /** What a side is asked for a kind, and how its answers are checked. */
-function exchange(kind, { key, modelPrefix }) {
+function exchange(kind, { key, modelPrefix, headers }) {
   return {
-    bytes: requestBytes({ path: CHAT, key, body: requestBody(kind, modelPrefix) }),
+    bytes: requestBytes({ path: CHAT, key, body: requestBody(kind, modelPrefix), headers }),
     check: (answer, thorough) => checkAnswer(kind, answer, thorough),
   };
 }
@@ -48,7 +48,7 @@ export async function startGateway(folder, options) {
     /** Stops workerd but not what it needs, so that it can be started again. */
     pause: workerd.stop,
     name: "gateway",
-    ask: (kind, modelPrefix = "mock/") => exchange(kind, { key: strict, modelPrefix }),
+    ask: (kind, modelPrefix = "mock/", headers = {}) => exchange(kind, { key: strict, modelPrefix, headers }),
     variants: variants(strict, loose),
     settle: async () => {
       await quiet(port, STRICT.org);

@@ -1,9 +1,8 @@
-// What a call that leaves from a place costs, and what a receipt does, beside the same chat without:
+// What a call that leaves from a place costs, beside the same chat called from here:
 // `node tests/bench/ways.mjs [--seconds N] [--connections 16]`.
 //
 // Needs the worker in `build/` (`cargo xtask build --release`). The object that makes the call is on the same machine:
 // what is measured is its work, not the way to it, which is as long as the place is far.
-import { generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -18,12 +17,6 @@ import { startGateway } from "./sides.mjs";
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "6" }, connections: { type: "string", default: "16" } } });
 const [seconds, connections] = [Number(values.seconds), Number(values.connections)];
 
-/** A key that signs receipts. */
-function receiptKey() {
-  const { d, x } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
-  return `bench:${d}:${x}`;
-}
-
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "sluice-bench-"));
 process.on("exit", () => {
   stopAll();
@@ -31,13 +24,11 @@ process.on("exit", () => {
 });
 const { url: upstream } = await startMock();
 const plain = await startGateway(path.join(folder, "plain"), { upstream });
-const signing = await startGateway(path.join(folder, "signing"), { upstream, receiptKey: receiptKey() });
-for (const side of [plain, signing]) await warmUp(side, side.ask("chat"));
+await warmUp(plain, plain.ask("chat"));
 for (const kind of Object.keys(KINDS)) {
   const ways = [
     ["called from here", plain, plain.ask(kind)],
     ["called from a place", plain, plain.ask(kind, "placed/")],
-    ["with a receipt", signing, signing.ask(kind)],
   ];
   const cells = ways.map(([, side, exchange]) => ({ side, exchange, connections }));
   const found = await measure(cells, { seconds, rounds: Math.max(1, Math.round(seconds)) });

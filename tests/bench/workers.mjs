@@ -67,13 +67,14 @@ export function writeFloor(folder, upstream) {
  * Writes the gateway's configuration into a new folder and returns its path.
  *
  * `stores` are the ports of KV and R2; `state` is where the objects are kept, in the same folder unless it is given;
- * `counting` builds the counters in; `receiptKey` signs receipts; `v8Flags` go to the JavaScript engine.
+ * `entry` is what stands before the worker: `counting` counts, `switch` turns receipts off; `receiptKey` signs receipts;
+ * `v8Flags` go to the JavaScript engine.
  */
 export function writeGateway(folder, options) {
-  const { upstream, stores, state = path.join(folder, "state"), counting = false, receiptKey = "", v8Flags } = options;
+  const { upstream, stores, state = path.join(folder, "state"), entry: before, receiptKey = "", v8Flags } = options;
   for (const one of [folder, state]) fs.mkdirSync(one, { recursive: true });
   const names = copyWorker(folder, upstream);
-  const entry = counting ? addCounters(folder, names) : ENTRY;
+  const entry = before === undefined ? ENTRY : putBefore(folder, names, before);
   const ordered = [entry, ...names.filter((name) => name !== entry)];
   const modules = ordered.map((name) =>
     name.endsWith(".wasm")
@@ -132,12 +133,17 @@ function copyWorker(folder, upstream) {
   return names;
 }
 
-/** Puts the counters around the worker and returns the entry's new name. */
-function addCounters(folder, names) {
-  fs.renameSync(path.join(folder, "storage.js"), path.join(folder, "storage_real.js"));
-  for (const name of ["counts.js", "entry.js", "storage.js"]) {
-    fs.copyFileSync(path.join(here, "counting", name), path.join(folder, name));
+/** Puts an entry before the worker's own, with what comes with it, and returns its name. */
+function putBefore(folder, names, before) {
+  const own = fs.readdirSync(path.join(here, before));
+  for (const name of own) {
+    // What it stands in the place of, it calls by another name.
+    if (names.includes(name)) {
+      const real = name.replace(/\.js$/, "_real.js");
+      fs.renameSync(path.join(folder, name), path.join(folder, real));
+      names.push(real);
+    } else names.push(name);
+    fs.copyFileSync(path.join(here, before, name), path.join(folder, name));
   }
-  names.push("counts.js", "entry.js", "storage_real.js");
   return "entry.js";
 }

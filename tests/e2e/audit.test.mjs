@@ -12,6 +12,7 @@ import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 
+import { BODY_KEY } from './config.mjs';
 import { startWorld } from './gateway.mjs';
 import { send, until } from './http.mjs';
 import { findVersity, startFaultyProxy, startVersity } from './versity.mjs';
@@ -66,17 +67,24 @@ const chat = (key, more = {}) => send(`${world.gateway.url}/v1/chat/completions`
 });
 
 /** Everything in the bucket, as an auditor gets it: proven on the way. */
-async function exported() {
+async function exported(...more) {
   const file = path.join(folder, 'export.ndjson');
-  const { status, err } = await sluice('audit', 'export', `s3://${store.bucket}`, '--out', file);
+  const { status, err } = await sluice('audit', 'export', `s3://${store.bucket}`, '--out', file, ...more);
   assert.equal(status, 0, err);
   return fs.readFileSync(file, 'utf8').split('\n').filter(Boolean).map(line => JSON.parse(line));
+}
+
+/** What opens bodies, as an auditor gives it. */
+function bodyKeys(key = BODY_KEY) {
+  const file = path.join(folder, 'body-keys');
+  fs.writeFileSync(file, `${key}\n`);
+  return ['--body-keys', file];
 }
 
 const shipped = org => until(() => world.gateway.standing(org), ({ open, outbox }) => open === 0 && outbox === 0, SHIPPED_MS_MAX, 250);
 
 test(`of ${REQUESTS} requests every answered one is in the bucket exactly once, the store failing one call in five and the runtime killed ${KILLS} times`, { skip }, async () => {
-  const key = await world.gateway.mint({ org: 'crash' });
+  const key = await world.gateway.mint({ org: 'sealed' });
   const answered = new Set();
   const receipts = [];
   let begun = 0;
@@ -109,15 +117,21 @@ test(`of ${REQUESTS} requests every answered one is in the bucket exactly once, 
   }
   await callers;
   assert.ok(answered.size >= REQUESTS * 0.8, `${answered.size} of ${REQUESTS} were answered`);
-  const { open, outbox } = await shipped('crash');
+  const { open, outbox } = await shipped('sealed');
   assert.deepEqual({ open, outbox }, { open: 0, outbox: 0 });
   assert.ok(Object.values(proxy.faults).every(count => count > 0) || REQUESTS < 2_000, JSON.stringify(proxy.faults));
 
   const verified = await sluice('audit', 'verify', `s3://${store.bucket}`);
   assert.equal(verified.status, 0, verified.err);
-  assert.match(verified.out, /usage\/region=local\/org=crash: \d+ records in \d+ batches/);
+  assert.match(verified.out, /usage\/region=local\/org=sealed: \d+ records in \d+ batches/);
   const found = new Map();
-  for (const record of await exported()) if (record.org === 'crash' && ['settled', 'expired'].includes(record.kind)) found.set(record.request, (found.get(record.request) ?? 0) + 1);
+  for (const record of await exported(...bodyKeys())) {
+    if (record.org !== 'sealed' || !['settled', 'expired'].includes(record.kind)) continue;
+    found.set(record.request, (found.get(record.request) ?? 0) + 1);
+    // Whoever died before it settled has taken them with it, and the record says so.
+    if (record.kind === 'expired') assert.equal(record.bodies.missing, 'unsettled');
+    else assert.match(JSON.stringify(record.bodies.request ?? record.bodies), /Hello/);
+  }
   const wrong = [...answered].filter(id => found.get(id) !== 1);
   assert.deepEqual(wrong, [], `${wrong.length} of ${answered.size} are not there exactly once`);
 
@@ -152,6 +166,53 @@ test('receipts are joined to the records of the bucket', { skip }, async () => {
   const { json: health } = await world.gateway.admin('GET', '/health');
   assert.equal(last.wasm, health.wasm_sha256);
   assert.equal(health.checks.receipts.key, 'e2e');
+});
+
+test('what was asked and answered is in the bucket, sealed, and opened by whoever has the key', { skip }, async () => {
+  const key = await world.gateway.mint({ org: 'sealed' });
+  const outlined = await world.gateway.mint({ org: 'sealed', team: 'outline' });
+  const say = (content, more) => ({ messages: [{ role: 'user', content }], ...more });
+  const asked = [
+    [key, say('whisper one')], [key, say('whisper two', { stream: true })], [key, say(`whisper ${'x'.repeat(40_000)}`)],
+    [outlined, say('whisper four')], [outlined, say('whisper five', { stream: true })], [key, say('whisper six', { model: 'mock-anthropic/chat' })],
+  ];
+  const ids = [];
+  for (const [who, body] of asked) {
+    const answer = await chat(who, body);
+    const { text } = await answer.read();
+    assert.equal(answer.status, 200, text);
+    ids.push(answer.headers['x-request-id']);
+  }
+  await shipped('sealed');
+  const named = (records, n) => records.find(one => one.request === ids[n]).bodies;
+  const closed = await exported();
+  assert.ok(ids.every((_, n) => named(closed, n).sealed.length > 50 && named(closed, n).key === 'e2e'));
+  assert.doesNotMatch(JSON.stringify(closed), /whisper/);
+
+  const opened = await exported(...bodyKeys());
+  const [whole, streamed, long, outline, outlineStreamed, translated] = ids.map((_, n) => named(opened, n));
+  assert.match(whole.request.text, /whisper one/);
+  assert.match(whole.answer.text, /whisper one/);
+  assert.equal(streamed.answer.choices[0].parts[0].text, JSON.parse(whole.answer.text).choices[0].message.content.replace('one', 'two'));
+  assert.equal(streamed.answer.choices[0].finish, 'stop');
+  assert.deepEqual([long.request.truncated, long.answer.truncated, long.request.text.length], [true, true, 16_384]);
+  assert.ok(long.request.bytes > 40_000);
+  assert.equal(translated.keep, 'full');
+  assert.match(translated.request.text, /whisper six/);
+  for (const { keep, request, answer } of [outline, outlineStreamed]) {
+    assert.equal(keep, 'redacted');
+    assert.deepEqual(request.messages, [{ role: 'user', parts: [{ kind: 'text', bytes: 12 }] }]);
+    assert.equal(answer.choices[0].parts[0].kind, 'text');
+    assert.doesNotMatch(JSON.stringify([request, answer]), /whisper/);
+  }
+
+  const verified = await sluice('audit', 'verify', `s3://${store.bucket}`, '--only', 'usage/region=local/org=sealed', ...bodyKeys());
+  assert.equal(verified.status, 0, verified.err);
+  assert.match(verified.out, /\d+ bodies were opened/);
+  const wrong = (await sluice('audit', 'key', '--id', 'e2e')).out.split('\n')[0];
+  const refused = await sluice('audit', 'verify', `s3://${store.bucket}`, '--only', 'usage/region=local/org=sealed', ...bodyKeys(wrong));
+  assert.equal(refused.status, 1);
+  assert.match(refused.err, /its bodies do not open/);
 });
 
 test('what is refused and what is changed is in the bucket too', { skip }, async () => {

@@ -2,8 +2,12 @@
 //
 // Any model of a mock can be asked for as `mock-openai/NAME` and so on; what the names do stands in mock/faults.mjs.
 
+/** What seals the bodies that are on record. */
+export const BODY_KEY = 'e2e:b29wcyBubyBzZWNyZXQgYXQgYWxsIGp1c3QgdGVzdHM';
+
 /** The secrets by name, as the environment would hold them. */
 export const SECRETS = {
+  SLUICE_BODY_KEY: BODY_KEY,
   MOCK_OPENAI_KEY: 'sk-mock-openai', MOCK_BACKUP_KEY: 'sk-mock-backup', MOCK_PLAIN_KEY: 'sk-mock-plain', MOCK_ANTHROPIC_KEY: 'sk-ant-mock', MOCK_GEMINI_KEY: 'AIza-mock',
   MOCK_WRONG_KEY: 'sk-mock-wrong', MOCK_AZURE_KEY: 'azure-mock', MOCK_MISTRAL_KEY: 'mistral-mock', MOCK_COHERE_KEY: 'cohere-mock', MOCK_VLLM_KEY: 'vllm-mock',
   MOCK_BEDROCK_KEY: 'bedrock-api-key-mock', MOCK_AWS_ID: 'AKIAMOCKMOCKMOCKMOCK', MOCK_AWS_SECRET: 'mock/secret+access+key',
@@ -91,6 +95,7 @@ export function configDocument(mocksUrl) {
     orgs: {
       e2e: { teams: { poor: { budgets: [{ usd: '0.000001', per: 'day' }] }, search: { apps: { crawler: {} } } }, users: { ann: {} } },
       storm: {}, leavers: {}, crash: {}, outage: {}, sdk: {},
+      sealed: { bodies: 'full', teams: { outline: { bodies: 'redacted' } } },
     },
   };
 }

@@ -4,7 +4,7 @@ use crate::step::{self, Failure};
 use crate::{mutations, tools};
 
 /// How many requests belong to a full test run.
-const REQUESTS_OF_A_TEST: &str = "200000";
+const REQUESTS_OF_A_TEST: &str = "1000000";
 
 /// Builds and runs; the options are the program's.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {

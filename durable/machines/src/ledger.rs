@@ -53,7 +53,7 @@ use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
 use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
-use crate::record::{Record, Refusal};
+use crate::record::{Bodies, Missing, Record, Refusal};
 use crate::rows::{RowError, Rows, Work, WriteSet};
 
 mod admit;
@@ -116,6 +116,8 @@ pub const POOLS_MAX: u32 = 10_000;
 pub const BATCH_UP_MAX: usize = 256;
 /// From so many records on that wait to be shipped, refusals are only counted.
 pub const REFUSALS_WAITING_MAX: u64 = 50_000;
+/// From so many records on that wait to be shipped, bodies are left out: some hundred megabytes of the longest.
+pub const BODIES_WAITING_MAX: u64 = 10_000;
 /// How many scopes `Standing` lists, at most.
 pub const STANDING_SCOPES_MAX: u32 = 1_000;
 
@@ -155,6 +157,17 @@ pub enum Command {
     Refuse(Box<Refusal>),
     /// What stands at the scopes (for the admin API).
     Standing,
+}
+
+impl Command {
+    /// How many bytes of sealed bodies it brings.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        match self {
+            Self::Settle { record, .. } => record.bodies.as_ref().map_or(0, Bodies::bytes),
+            _ => 0,
+        }
+    }
 }
 
 /// A request that asks to be let in.
@@ -396,7 +409,16 @@ fn step(work: &mut Work<'_>, now: Timestamp, command: &Command) -> Result<Reply,
 }
 
 /// Queues a record under the next sequence number.
-fn queue(work: &mut Work<'_>, record: &Record) -> Result<(), RowError> {
+///
+/// Where too much waits to be shipped, what it says stays and its bodies are left out.
+fn queue(work: &mut Work<'_>, mut record: Record) -> Result<(), RowError> {
+    let bodies = record.bodies.as_mut().filter(|bodies| bodies.bytes() > 0);
+    if let Some(bodies) = bodies {
+        let last = work.hot::<scope::ScopeRow>(rows::ORG)?.sequence;
+        if outbox::waiting(work, last)? >= BODIES_WAITING_MAX {
+            bodies.leave_out(Missing::NoRoom);
+        }
+    }
     let org: &mut scope::ScopeRow = work.hot_mut(rows::ORG)?;
     org.sequence = org.sequence.saturating_add(1);
     let sequence = org.sequence;

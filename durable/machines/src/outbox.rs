@@ -173,7 +173,12 @@ fn shipping(rows: &Rows) -> Result<Shipping, RowError> {
 /// What [`next_batch`], [`shipped`], [`failed`] and [`next_alarm`] must see of the outbox.
 #[must_use]
 pub fn reads() -> Vec<Read> {
-    vec![shipping_read(), Read::prefix(QUEUE, BATCH_RECORDS_MAX)]
+    let mut queue = Read::prefix(QUEUE, BATCH_RECORDS_MAX);
+    if let Read::Range { bytes_max, .. } = &mut queue {
+        // No batch has more.
+        *bytes_max = BATCH_BYTES_MAX;
+    }
+    vec![shipping_read(), queue]
 }
 
 /// The batch to ship now, and the writes to commit before; nothing when nothing waits or a retry is not yet due.
@@ -360,8 +365,12 @@ pub fn next_shipment(rows: &Rows, interval: Span) -> Result<Option<Timestamp>, R
     };
     let shipping = shipping(rows)?;
     let stamp: Stamp = decode(key, text)?;
-    let waiting = rows.with_prefix(QUEUE).count();
-    let full = waiting >= usize::try_from(BATCH_RECORDS_MAX).unwrap_or(usize::MAX);
+    let (mut waiting, mut bytes) = (0_u32, 0_usize);
+    for (_, text) in rows.with_prefix(QUEUE) {
+        waiting = waiting.saturating_add(1);
+        bytes = bytes.saturating_add(text.len());
+    }
+    let full = waiting >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX;
     let wanted = if full || shipping.last.is_some() {
         Timestamp::default()
     } else {

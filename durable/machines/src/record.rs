@@ -84,6 +84,64 @@ pub struct Record {
     /// Fields that the translation could not express.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub dropped: Vec<String>,
+    /// What was asked and answered, sealed, where that is to be on record.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bodies: Option<Bodies>,
+}
+
+/// What was asked and answered. Nobody without the key can read it, and nobody with the key can move it to another
+/// record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bodies {
+    /// What of it is kept.
+    pub keep: Keep,
+    /// The key that it is sealed under, by its name.
+    pub key: String,
+    /// Sealed, in base64url.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sealed: Option<String>,
+    /// Why there is nothing; absent where there is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub missing: Option<Missing>,
+}
+
+impl Bodies {
+    /// How much room it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.sealed.as_ref().map_or(0, String::len)
+    }
+
+    /// Leaves it out.
+    pub fn leave_out(&mut self, reason: Missing) {
+        self.sealed = None;
+        self.missing = Some(reason);
+    }
+}
+
+/// What of bodies is kept on record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Nothing.
+    #[default]
+    None,
+    /// What kind of things were said, and how long they were; none of the words.
+    Redacted,
+    /// The words.
+    Full,
+}
+
+/// Why bodies that should be on record are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// Nobody came to say how the request ended: they were in the memory of who did not come.
+    Unsettled,
+    /// More waits to be stored than there is room for.
+    NoRoom,
+    /// They could not be sealed.
+    NotSealed,
 }
 
 /// A request that was not let in; or many of nobody's, counted.

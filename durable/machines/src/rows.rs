@@ -14,12 +14,16 @@ use thiserror::Error;
 /// A row's name, such as `s/team/search`. Unique within one object.
 pub type RowKey = String;
 
+/// How long the texts of a range are together, unless the read says otherwise: far more than any has.
+pub const RANGE_BYTES_MAX: usize = 64 << 20;
+
 /// What a command needs to see before it can be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     /// The row with this key, if there is one.
     Row(RowKey),
-    /// The first `limit` rows, in the order of their keys, with `after` < key < `before`.
+    /// The first `limit` rows, in the order of their keys, with `after` < key < `before`; and none after those whose
+    /// texts have `bytes_max` bytes together. A store may count characters, of which there are never more.
     Range {
         /// Keys greater than this one.
         after: RowKey,
@@ -27,6 +31,8 @@ pub enum Read {
         before: RowKey,
         /// At most so many.
         limit: u32,
+        /// No further one once their texts are this long.
+        bytes_max: usize,
     },
 }
 
@@ -65,6 +71,7 @@ impl Read {
             after: after.to_owned(),
             before,
             limit,
+            bytes_max: RANGE_BYTES_MAX,
         }
     }
 
@@ -78,6 +85,16 @@ impl Read {
                 Self::Range { .. } => None,
             })
             .collect()
+    }
+}
+
+/// Whether a row still belongs to a range that is over once its texts have so many bytes together.
+pub fn within<'a>(bytes_max: usize) -> impl FnMut(&(&'a RowKey, &'a String)) -> bool {
+    let mut bytes = 0_usize;
+    move |(_, value)| {
+        let is_within = bytes < bytes_max;
+        bytes = bytes.saturating_add(value.len());
+        is_within
     }
 }
 
@@ -127,11 +144,13 @@ impl Rows {
                 after,
                 before,
                 limit,
+                bytes_max,
             } => self
                 .0
                 .range::<str, _>((Bound::Excluded(after.as_str()), Bound::Unbounded))
                 .take_while(|(key, _)| *key < before)
                 .take(usize::try_from(*limit).unwrap_or(usize::MAX))
+                .take_while(within(*bytes_max))
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
         }

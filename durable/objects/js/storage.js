@@ -1,9 +1,17 @@
 // What the objects' Rust side asks of the platform. One call into here for each step: crossings cost.
 
-/** The rows that a statement yields, flat: a, b, a, b, … */
-export function select(storage, statement, parameters) {
+/**
+ * The rows that a statement yields, flat: a, b, a, b, …; none after those whose second cells are so long together,
+ * in characters, of which there are never more than bytes.
+ */
+export function select(storage, statement, parameters, bytesMax) {
   const cells = [];
-  for (const row of storage.sql.exec(statement, ...parameters).raw()) cells.push(...row);
+  let length = 0;
+  for (const row of storage.sql.exec(statement, ...parameters).raw()) {
+    cells.push(...row);
+    length += row[1]?.length ?? 0;
+    if (length >= bytesMax) break;
+  }
   return cells;
 }
 

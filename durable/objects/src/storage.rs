@@ -16,6 +16,7 @@ extern "C" {
         storage: &JsValue,
         statement: &str,
         parameters: Vec<JsString>,
+        bytes_max: f64,
     ) -> Result<Array, JsValue>;
 
     #[wasm_bindgen(catch)]
@@ -38,10 +39,11 @@ impl Storage {
     /// Makes the table if it is not there.
     pub(crate) fn open(storage: JsValue) -> Result<Self, Failure> {
         let this = Self(storage);
-        this.select(&Statement {
+        let statement = Statement {
             text: sql::CREATE.to_owned(),
             parameters: Vec::new(),
-        })?;
+        };
+        this.select(&statement, usize::MAX)?;
         Ok(this)
     }
 
@@ -53,18 +55,22 @@ impl Storage {
             .map_err(|error| refused(&error))
     }
 
-    fn select(&self, statement: &Statement<'_>) -> Result<Vec<String>, Failure> {
+    fn select(&self, statement: &Statement<'_>, bytes_max: usize) -> Result<Vec<String>, Failure> {
         let parameters = strings(&statement.parameters);
-        let cells =
-            select(&self.0, &statement.text, parameters).map_err(|error| refused(&error))?;
+        let cells = select(&self.0, &statement.text, parameters, bytes_max as f64)
+            .map_err(|error| refused(&error))?;
         Ok(cells
             .iter()
             .map(|cell| cell.as_string().unwrap_or_default())
             .collect())
     }
 
-    fn pairs(&self, statement: &Statement<'_>) -> Result<Vec<(RowKey, String)>, Failure> {
-        let mut cells = self.select(statement)?.into_iter();
+    fn pairs(
+        &self,
+        statement: &Statement<'_>,
+        bytes_max: usize,
+    ) -> Result<Vec<(RowKey, String)>, Failure> {
+        let mut cells = self.select(statement, bytes_max)?.into_iter();
         let mut rows = Vec::with_capacity(cells.len() / 2);
         while let (Some(key), Some(value)) = (cells.next(), cells.next()) {
             rows.push((key, value));
@@ -77,7 +83,7 @@ impl Table for Storage {
     fn rows(&self, keys: &[&str]) -> Result<Vec<(RowKey, String)>, Failure> {
         let mut rows = Vec::with_capacity(keys.len());
         for statement in sql::select(keys) {
-            rows.extend(self.pairs(&statement)?);
+            rows.extend(self.pairs(&statement, usize::MAX)?);
         }
         Ok(rows)
     }
@@ -87,8 +93,9 @@ impl Table for Storage {
         after: &str,
         before: &str,
         limit: u32,
+        bytes_max: usize,
     ) -> Result<Vec<(RowKey, String)>, Failure> {
-        self.pairs(&sql::range(after, before, limit))
+        self.pairs(&sql::range(after, before, limit), bytes_max)
     }
 
     fn all(&self, bytes_max: usize) -> Result<Option<Vec<(RowKey, String)>>, Failure> {
@@ -97,7 +104,7 @@ impl Table for Storage {
             parameters: Vec::new(),
         };
         let size: Vec<usize> = self
-            .select(&statement(sql::SELECT_SIZE))?
+            .select(&statement(sql::SELECT_SIZE), usize::MAX)?
             .iter()
             .map(|cell| cell.parse().unwrap_or(usize::MAX))
             .collect();
@@ -111,7 +118,8 @@ impl Table for Storage {
         {
             return Ok(None);
         }
-        self.pairs(&statement(sql::SELECT_ALL)).map(Some)
+        self.pairs(&statement(sql::SELECT_ALL), usize::MAX)
+            .map(Some)
     }
 
     fn write(&self, writes: &WriteSet) -> Result<(), Failure> {

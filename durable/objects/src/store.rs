@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use sluice_machines::rows::{Read, RowError, RowKey, WriteSet};
+use sluice_machines::rows::{self, Read, RowError, RowKey, WriteSet};
 use thiserror::Error;
 
 /// How large a table is kept in memory, keys, values and [`ROW_BYTES_OVERHEAD`] together.
@@ -38,12 +38,13 @@ pub(crate) trait Table {
     /// The rows with these keys, as far as they exist.
     fn rows(&self, keys: &[&str]) -> Result<Vec<(RowKey, String)>, Failure>;
 
-    /// The first `limit` rows with `after` < key < `before`, in order.
+    /// The first `limit` rows with `after` < key < `before`, in order; none after those with `bytes_max` bytes of text.
     fn range(
         &self,
         after: &str,
         before: &str,
         limit: u32,
+        bytes_max: usize,
     ) -> Result<Vec<(RowKey, String)>, Failure>;
 
     /// The whole table, or `None` when it is larger than `bytes_max`.
@@ -111,9 +112,10 @@ impl<T: Table> Store<T> {
                 after,
                 before,
                 limit,
+                bytes_max,
             } = read
             {
-                found.extend(self.table.range(after, before, *limit)?);
+                found.extend(self.table.range(after, before, *limit, *bytes_max)?);
             }
         }
         Ok(found)
@@ -135,19 +137,21 @@ impl<T: Table> Store<T> {
 }
 
 /// The rows that a read names, from the whole table.
-fn answer<'a>(rows: &'a BTreeMap<RowKey, String>, read: &Read) -> Vec<(&'a RowKey, &'a String)> {
+fn answer<'a>(table: &'a BTreeMap<RowKey, String>, read: &Read) -> Vec<(&'a RowKey, &'a String)> {
     match read {
-        Read::Row(key) => rows.get_key_value(key).into_iter().collect(),
+        Read::Row(key) => table.get_key_value(key).into_iter().collect(),
         Read::Range {
             after,
             before,
             limit,
-        } if after < before => rows
+            bytes_max,
+        } if after < before => table
             .range::<str, _>((
                 Bound::Excluded(after.as_str()),
                 Bound::Excluded(before.as_str()),
             ))
             .take(usize::try_from(*limit).unwrap_or(usize::MAX))
+            .take_while(rows::within(*bytes_max))
             .collect(),
         Read::Range { .. } => Vec::new(),
     }
@@ -217,6 +221,7 @@ mod tests {
             after: &str,
             before: &str,
             limit: u32,
+            bytes_max: usize,
         ) -> Result<Vec<(RowKey, String)>, Failure> {
             self.reads.set(self.reads.get() + 1);
             let within = |key: &str| after < key && key < before;
@@ -226,6 +231,7 @@ mod tests {
                 .iter()
                 .filter(|(key, _)| within(key))
                 .take(limit as usize)
+                .take_while(rows::within(bytes_max))
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect())
         }
@@ -274,6 +280,13 @@ mod tests {
                 after: "z".to_owned(),
                 before: "a".to_owned(),
                 limit: 10,
+                bytes_max: 10,
+            },
+            Read::Range {
+                after: "a".to_owned(),
+                before: "z".to_owned(),
+                limit: 10,
+                bytes_max: 4,
             },
         ]
     }

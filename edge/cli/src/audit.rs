@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use crate::Failure;
 
+mod bodies;
 mod chains;
 mod day;
 mod demo;
@@ -27,6 +28,8 @@ pub(crate) enum AuditCommand {
     Verify(verify::VerifyArguments),
     /// Write the records of a time, a team or an organisation into a file
     Export(export::ExportArguments),
+    /// Make a key that seals and opens what is asked and answered, or narrow one down to an organisation
+    Key(bodies::KeyArguments),
     /// Write a folder of made-up records to try it on
     Demo {
         /// The folder; made if it is not there
@@ -51,6 +54,7 @@ pub(crate) fn run(command: AuditCommand) -> Result<String, Failure> {
     match command {
         AuditCommand::Verify(arguments) => verify::run(&arguments),
         AuditCommand::Export(arguments) => export::run(&arguments),
+        AuditCommand::Key(arguments) => bodies::key(arguments),
         AuditCommand::Demo { folder, records } => demo::run(&folder, records),
     }
 }

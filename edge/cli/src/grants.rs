@@ -32,6 +32,7 @@ pub(crate) fn run(file: &Path) -> Result<String, Failure> {
         urls.insert(&receiver.url);
         secrets.extend(receiver.secret.as_deref());
     }
+    secrets.extend(config.body_keys().map(|(_, name)| name));
     let origins: BTreeSet<String> = urls.into_iter().filter_map(origin).collect();
     let grants = json!({"origins": origins, "secrets": secrets});
     Ok(format!("{grants}\n"))

@@ -171,6 +171,8 @@ pub enum Failure {
         /// What is wrong.
         problem: String,
     },
+    /// There are no keys that open bodies.
+    BodyKeys(String),
     /// A made-up record could not be made up.
     MadeUp(String),
 }
@@ -217,6 +219,10 @@ impl fmt::Display for Failure {
                 writeln!(f, "{text:?} is no time such as {example}")
             }
             Self::Receipt { receipt, problem } => writeln!(f, "{receipt}: {problem}"),
+            Self::BodyKeys(place) => writeln!(
+                f,
+                "{place}: there are no keys there that open bodies; each is ID:KEY as `sluice audit key` has made it, or ID/ORG:KEY"
+            ),
             Self::MadeUp(problem) => writeln!(f, "{problem}"),
         }
     }

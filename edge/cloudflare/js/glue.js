@@ -304,5 +304,11 @@ export async function sign(d, x, message) {
   return new Uint8Array(await crypto.subtle.sign("Ed25519", signer.key, message));
 }
 
+/** Seals with AES-GCM: the ciphertext and its tag. */
+export async function seal(raw, iv, additionalData, text) {
+  const key = await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt"]);
+  return new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv, additionalData }, key, text));
+}
+
 /** Runs work that outlives the answer. */
 export const outlive = (context, work) => context.waitUntil(work);

@@ -123,6 +123,13 @@ extern "C" {
 
     pub(crate) fn sign(seed: &str, public: &str, message: Uint8Array) -> Promise;
 
+    pub(crate) fn seal(
+        key: Uint8Array,
+        nonce: Uint8Array,
+        associated: Uint8Array,
+        text: Uint8Array,
+    ) -> Promise;
+
     pub(crate) fn outlive(context: &JsValue, work: Promise);
 }
 

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
 
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{Aead, KeyInit, Payload};
 use bytes::Bytes;
 use ed25519_compact::{KeyPair, Seed};
 use http::{HeaderMap, header};
@@ -182,6 +184,21 @@ impl Platform for Spin {
         let seed = base64url::decode(key.seed.expose())?;
         let pair = KeyPair::from_seed(Seed::from_slice(&seed).ok()?);
         Some(*pair.sk.sign(message, None))
+    }
+
+    async fn seal(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        associated: &[u8],
+        text: &[u8],
+    ) -> Option<Vec<u8>> {
+        let payload = Payload {
+            msg: text,
+            aad: associated,
+        };
+        let cipher = Aes256Gcm::new(key.into());
+        cipher.encrypt(nonce.into(), payload).ok()
     }
 
     fn code_hash(&self) -> Option<String> {

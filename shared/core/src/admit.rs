@@ -5,7 +5,9 @@ use std::rc::Rc;
 use http::StatusCode;
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
 use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
-use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
+use sluice_machines::record::{
+    Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
+};
 use sluice_units::{
     KeyId, LeaseId, LedgerId, ModelId, NanoUsd, RequestId, Span, Timestamp, Tokens, Usage,
 };
@@ -56,6 +58,8 @@ pub struct Ask<'a> {
     pub choices: u64,
     /// The least output of each that makes sense, where it can do with less.
     pub least: Option<Tokens>,
+    /// What the record says of bodies until they are there.
+    pub bodies: Option<Bodies>,
 }
 
 /// A request that was let in. Only this module makes one; it must end in a settlement.
@@ -402,6 +406,7 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         each: NanoUsd::ZERO,
         tokens: Tokens::ZERO,
     };
+    let mut least_output = Tokens::ZERO;
     for (target, bound) in ask.course.targets().zip(&ask.bounds) {
         let output = output(config, target.get(), *bound);
         let least = ask.least.map_or(output, |least| {
@@ -440,8 +445,11 @@ fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Est
         most.1.tokens = most.1.tokens.max(tokens);
         most.1.cost = most.1.cost.max(cost);
         part.least.tokens = part.least.tokens.max(bound.input.plus(least));
+        least_output = least_output.max(least);
     }
-    part.tokens = most.1.tokens.minus(part.least.tokens);
+    // Of the output, not of all tokens: where inputs are counted differently, the target with the most tokens need not
+    // be the one with the most output.
+    part.tokens = most.0.output.unwrap_or_default().minus(least_output);
     Ok(Estimate {
         bound: most.0,
         amount: most.1,
@@ -486,5 +494,6 @@ fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Reco
         error: None,
         attempts: Vec::new(),
         dropped: Vec::new(),
+        bodies: ask.bodies.clone(),
     }
 }

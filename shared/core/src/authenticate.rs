@@ -5,6 +5,7 @@ use std::rc::Rc;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
+use sluice_machines::record::Keep;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{KeyId, LedgerId, Span, Timestamp};
 
@@ -61,6 +62,13 @@ impl Caller {
     #[must_use]
     pub fn account(&self) -> (&LedgerId, &KeyId) {
         (&self.ledger, &self.key.id)
+    }
+
+    /// What of its requests and answers is on record, and the name of the secret that it is sealed under.
+    #[must_use]
+    pub fn bodies(&self) -> Option<(Keep, &str)> {
+        let (keep, key) = self.place.bodies.as_ref()?;
+        Some((*keep, key))
     }
 
     /// Whether its requests must be on record before their provider is called.

@@ -27,6 +27,8 @@ use crate::residency::Permitted;
 pub const WAITING_MAX: usize = 4_096;
 /// How many commands travel in one call.
 pub const BATCH_MAX: usize = 256;
+/// How many bytes of sealed bodies travel in one call, at most, unless a single command has more.
+const BATCH_BODY_BYTES_MAX: usize = 1 << 20;
 /// How long what nobody waits for waits for company. Far below what a model takes, so that a reservation is not held
 /// noticeably longer.
 const COMPANY: Span = Span::from_millis(20);
@@ -126,6 +128,13 @@ impl Outgoing {
             .get(ledger)
             .is_none_or(|queue| queue.waiting.len() < WAITING_MAX / 2)
     }
+
+    /// How many bytes of sealed bodies wait.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        let queues = self.0.borrow();
+        queues.values().map(|queue| queue.body_bytes).sum()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +142,8 @@ struct Queue {
     waiting: VecDeque<(Command, Listener)>,
     /// How many of them somebody waits for.
     urgent: usize,
+    /// How many bytes of sealed bodies are among them.
+    body_bytes: usize,
     in_flight: Option<Rc<Group>>,
     driver: Option<Driver>,
     drivers: u64,
@@ -230,11 +241,24 @@ impl Queue {
         }
     }
 
+    /// How many commands travel together next.
+    fn batch(&self) -> usize {
+        let mut bytes = 0_usize;
+        let fits = |(command, _): &&(Command, Listener)| {
+            bytes = bytes.saturating_add(command.body_bytes());
+            bytes <= BATCH_BODY_BYTES_MAX
+        };
+        let size = self.waiting.iter().take(BATCH_MAX).take_while(fits).count();
+        size.max(1)
+    }
+
     /// The next group; the one whose fate is unknown first.
     fn next(&mut self, call: impl FnOnce(Vec<Command>) -> Call) -> Option<Rc<Group>> {
         if self.in_flight.is_none() && !self.waiting.is_empty() {
-            let size = self.waiting.len().min(BATCH_MAX);
+            let size = self.batch();
             let (commands, listeners): (Vec<_>, Vec<_>) = self.waiting.drain(..size).unzip();
+            let bytes = commands.iter().map(Command::body_bytes);
+            self.body_bytes = bytes.fold(self.body_bytes, usize::saturating_sub);
             let urgent = listeners.iter().filter(|one| is_urgent(one)).count();
             self.urgent = self.urgent.saturating_sub(urgent);
             self.in_flight = Some(Rc::new(Group {
@@ -272,6 +296,7 @@ pub fn send<P: Platform>(
         };
         let is_urgent = is_urgent(&listener);
         queue.urgent = queue.urgent.saturating_add(usize::from(is_urgent));
+        queue.body_bytes = queue.body_bytes.saturating_add(command.body_bytes());
         queue.waiting.push_back((command, listener));
         queue.duty(now, is_urgent)
     };

@@ -220,12 +220,20 @@ impl Config {
         compile::apart(&self.orgs, &self.ledgers)
     }
 
-    /// The names of all secrets that providers and receivers of events need, sorted; of names that stand together one suffices.
+    /// The organisations of whose requests and answers something is on record, and the names of the secrets that it is
+    /// sealed under.
+    pub fn body_keys(&self) -> impl Iterator<Item = (&OrgId, &str)> {
+        let wants = |(id, org)| Some((id, scopes::body_key(org)?));
+        self.orgs.iter().filter_map(wants)
+    }
+
+    /// The names of all secrets that providers, receivers of events and bodies on record need, sorted; of names that stand together one suffices.
     #[must_use]
     pub fn secrets_needed(&self) -> BTreeSet<Vec<&str>> {
         self.providers()
             .flat_map(|provider| provider.secrets_needed())
             .chain(self.notify_secrets.iter().map(|name| vec![name.as_str()]))
+            .chain(self.body_keys().map(|(_, name)| vec![name]))
             .collect()
     }
 

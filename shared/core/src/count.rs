@@ -9,7 +9,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode};
-use sluice_machines::record::{Attempt, Operation, Outcome, UsageSource};
+use sluice_machines::record::{Attempt, Operation, Outcome, Record, UsageSource};
 use sluice_units::{Span, Usage};
 use sluice_wire::dialect::decode_error;
 use sluice_wire::model::ChatRequest;
@@ -18,6 +18,7 @@ use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 
 use crate::address::Named;
 use crate::admit::{self, Admitted, Ask};
+use crate::bodies::Keeper;
 use crate::config::{EgressName, ProviderDialect, TargetRef};
 use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
 use crate::plan::Failure;
@@ -44,6 +45,7 @@ pub(crate) async fn count<P: Platform>(
         None => anthropic::decode_count_tokens(&body)?,
     };
     let (course, model) = context.route(&caller, &chat.model)?;
+    let keeper = Keeper::of(context.p, &caller, Some(body.clone()))?;
     let ask = Ask {
         request: context.request.clone(),
         at: context.at,
@@ -54,10 +56,12 @@ pub(crate) async fn count<P: Platform>(
         bounds: Vec::new(),
         choices: 1,
         least: None,
+        bodies: keeper.as_ref().map(Keeper::promise),
     };
     let (p, isolate) = (context.p, context.isolate);
     let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
     context.asked.is_admitted.set(true);
+    let settle = |record| settle(context, &admitted, (keeper.as_ref(), &chat), record);
     let asked = native(context, &course, &chat, &body);
     let egress = asked.as_ref().and_then(|((_, way), _)| *way);
     let egress = egress.map(Permitted::into_inner);
@@ -82,12 +86,12 @@ pub(crate) async fn count<P: Platform>(
             ..ending(called, attempts, Some("downstream_left".to_owned()))
         };
         let record = settle::record(&admitted, p.now(), ending);
-        settle::settle(p, isolate, &admitted, record);
+        settle(record);
         return Err(Problem::left());
     };
     let is_committed = admitted.committed(p).await;
     let record = settle::record(&admitted, p.now(), ending(called, attempts, None));
-    settle::settle(p, isolate, &admitted, record.clone());
+    settle(record.clone());
     if !is_committed {
         return Err(Problem::from(StoreError::Unavailable {
             store: "ledger",
@@ -101,6 +105,20 @@ pub(crate) async fn count<P: Platform>(
         headers::receipt(&mut answer.headers, &receipt);
     }
     Ok(answer)
+}
+
+/// Settles, with what was asked where that is to be on record.
+fn settle<P: Platform>(
+    context: &Context<'_, P>,
+    admitted: &Admitted,
+    (keeper, chat): (Option<&Keeper>, &ChatRequest),
+    record: Record,
+) {
+    let (p, isolate) = (context.p, context.isolate);
+    match keeper {
+        Some(keeper) => keeper.settle(p, isolate, admitted, record, keeper.write_count(chat)),
+        None => settle::settle(p, isolate, admitted.ledger(), record),
+    }
 }
 
 /// Who is called, and from where.

@@ -11,8 +11,9 @@ use sluice_wire::Downstream;
 use sluice_wire::openai::direct;
 
 use crate::address::{self, Endpoint, Named};
-use crate::admit;
+use crate::admit::{self, Ask};
 use crate::authenticate::{self, Caller};
+use crate::bodies::Keeper;
 use crate::config::Config;
 use crate::isolate::Isolate;
 use crate::platform::{Platform, ReceiveError};
@@ -179,14 +180,16 @@ impl<P: Platform> Context<'_, P> {
 
     pub(crate) async fn body(&self) -> Result<Bytes, Problem> {
         let bytes_max = self.config.gateway.request_bytes_max;
-        self.p.receive(bytes_max).await.map_err(|error| match error {
+        let body = self.p.receive(bytes_max).await.map_err(|error| match error {
             ReceiveError::TooLarge => Problem::invalid(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "request_too_large",
                 format!("The request's body is larger than {bytes_max} bytes, which is the most that this gateway takes."),
             ),
             ReceiveError::Incomplete | ReceiveError::Refused => upload::incomplete(),
-        })
+        })?;
+        self.asked.body.replace(Some(body.clone()));
+        Ok(body)
     }
 
     async fn chat(&self, named: &Named<'_>) -> Result<Answer<P>, Problem> {
@@ -232,7 +235,11 @@ impl<P: Platform> Context<'_, P> {
         caller: &Caller,
         prepared: Prepared,
     ) -> Result<Answer<P>, Problem> {
-        let ask = self.ask(&prepared);
+        let keeper = Keeper::of(self.p, caller, self.asked.body.take())?;
+        let ask = Ask {
+            bodies: keeper.as_ref().map(Keeper::promise),
+            ..self.ask(&prepared)
+        };
         let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
         self.asked.is_admitted.set(true);
         let Prepared {
@@ -252,6 +259,7 @@ impl<P: Platform> Context<'_, P> {
             course,
             work,
             body,
+            keeper,
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),

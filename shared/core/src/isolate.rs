@@ -23,6 +23,7 @@ use crate::lease::Leases;
 use crate::line::Lines;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
+use crate::receipt::Signing;
 use crate::refused::Counted;
 use crate::residency::Permitted;
 
@@ -60,6 +61,8 @@ pub struct Isolate {
     refusing: RefCell<BTreeMap<ProviderId, Timestamp>>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
+    /// What signs receipts.
+    pub(crate) signing: Signing,
     /// Refusals of nobody's.
     pub(crate) refused: RefCell<Counted>,
 }

@@ -20,6 +20,7 @@ pub mod address;
 pub mod admit;
 mod allowance;
 pub mod authenticate;
+pub mod bodies;
 pub mod circuit;
 pub mod commit;
 pub mod config;

@@ -43,6 +43,15 @@ pub trait Platform: Clone + 'static {
     /// Signs with Ed25519; `None` where the key is none or the platform cannot.
     async fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<[u8; SIGNATURE_BYTES]>;
 
+    /// Seals with AES-256-GCM under a nonce: the ciphertext and its tag; `None` where the platform cannot.
+    async fn seal(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        associated: &[u8],
+        text: &[u8],
+    ) -> Option<Vec<u8>>;
+
     /// The SHA-256 of the code that runs, in lower-case hexadecimal, where it is known.
     fn code_hash(&self) -> Option<String>;
 

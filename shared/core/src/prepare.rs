@@ -178,6 +178,7 @@ impl<P: Platform> Context<'_, P> {
                 Task::Embeddings(_) | Task::Direct(_) | Task::Files(_) => 1,
             },
             least: least_output(&self.config, course, work),
+            bodies: None,
         }
     }
 

@@ -13,10 +13,11 @@ use sluice_units::{Span, Timestamp};
 use sluice_wire::Drops;
 
 use crate::allowance::Allowance;
+use crate::bodies::{Said, Transcript};
 use crate::circuit::End;
 use crate::credentials;
 use crate::plan::Failure;
-use crate::platform::{Platform, Sink};
+use crate::platform::{Left, Platform, Sink};
 use crate::receipt;
 use crate::residency::Permitted;
 use crate::serve::Run;
@@ -31,11 +32,31 @@ pub struct Pump<P: Platform> {
     pub(crate) first: Vec<u8>,
     pub(crate) body: Body<P>,
     pub(crate) session: Session,
+    pub(crate) transcript: Option<Box<Transcript>>,
     pub(crate) watch: Watch,
     pub(crate) allowance: Option<Allowance>,
     pub(crate) drops: Drops,
     pub(crate) first_byte_at: Timestamp,
     pub(crate) started_at: Timestamp,
+}
+
+/// A way back to the caller on which what is sent is written down, where it is to be on record.
+struct Kept<S> {
+    sink: S,
+    transcript: Option<Box<Transcript>>,
+}
+
+impl<S: Sink> Sink for Kept<S> {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), Left> {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.push(&bytes);
+        }
+        self.sink.send(bytes).await
+    }
+
+    async fn close(self) -> Result<(), Left> {
+        self.sink.close().await
+    }
 }
 
 /// Why the flow stopped.
@@ -61,9 +82,15 @@ impl<P: Platform> Pump<P> {
     }
 
     /// Sends the whole answer to the caller, or as much as there is, and settles.
-    pub async fn run(mut self, mut sink: impl Sink) {
+    pub async fn run(mut self, sink: impl Sink) {
         let mut out = std::mem::take(&mut self.first);
-        let stop = self.flow(&mut sink, &mut out).await;
+        let mut kept = Kept {
+            sink,
+            transcript: self.transcript.take(),
+        };
+        let stop = self.flow(&mut kept, &mut out).await;
+        let Kept { sink, transcript } = kept;
+        self.transcript = transcript;
         let stop = match stop {
             Stop::Done | Stop::Spent => match self.end(sink, &stop).await {
                 Ok(()) => stop,
@@ -173,6 +200,9 @@ impl<P: Platform> Pump<P> {
         if !self.close(stop, &mut last) {
             return Err(());
         }
+        if let Some(transcript) = &mut self.transcript {
+            transcript.push(&last);
+        }
         if self.session.takes_comments() {
             self.comment(&mut last, stop).await;
         }
@@ -255,14 +285,15 @@ impl<P: Platform> Pump<P> {
         settle::record(&self.run.admitted, now, ending)
     }
 
-    fn settle(self, stop: &Stop) {
+    fn settle(mut self, stop: &Stop) {
         self.run.tell_circuit(match stop {
             Stop::Done | Stop::Spent => End::Answered,
             Stop::Left => End::Left,
             Stop::Failed(failure) => End::Failed(failure),
         });
         let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
-        settle::settle(&self.run.p, &self.run.isolate, &self.run.admitted, record);
+        let said = self.transcript.take().map_or(Said::Nothing, Said::Stream);
+        self.run.settle(record, said);
     }
 }
 

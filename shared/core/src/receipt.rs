@@ -7,6 +7,9 @@
 //!
 //! Without a signing key there are no receipts, and `/health` says so. Signing is the platform's ([`Platform::sign`]).
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sluice_machines::chain::{Chain, ChainKind, Head};
@@ -42,6 +45,8 @@ pub struct SigningKey {
     pub seed: Secret,
     /// The public half, in base64url.
     pub public: String,
+    /// What every token begins with that it signs.
+    head: String,
 }
 
 /// What a receipt says.
@@ -121,11 +126,13 @@ impl SigningKey {
             id: id.to_owned(),
             seed: Secret::new(seed.to_owned()),
             public: public.to_owned(),
+            head: head(id),
         })
     }
 }
 
-fn is_id(id: &str) -> bool {
+/// Whether a text can name a key.
+pub(crate) fn is_id(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !id.is_empty() && id.len() <= ID_BYTES_MAX && id.bytes().all(is_plain)
 }
@@ -155,6 +162,25 @@ pub fn signer<P: Platform>(p: &P) -> Signer {
     }
 }
 
+/// The key that signed last, and what it was read from: reading it takes longer than much else of a receipt.
+#[derive(Debug, Default)]
+pub(crate) struct Signing(RefCell<Option<(Secret, Rc<SigningKey>)>>);
+
+impl Signing {
+    fn key<P: Platform>(&self, p: &P) -> Option<Rc<SigningKey>> {
+        let text = p.secret(KEY_SECRET)?;
+        let mut last = self.0.borrow_mut();
+        match &*last {
+            Some((read, key)) if *read == text => Some(Rc::clone(key)),
+            _ => {
+                let key = Rc::new(SigningKey::parse(text.expose())?);
+                *last = Some((text, Rc::clone(&key)));
+                Some(key)
+            }
+        }
+    }
+}
+
 /// The receipt of an answer that ends as the record says; nothing where there are no receipts.
 pub async fn of<P: Platform>(
     p: &P,
@@ -163,9 +189,7 @@ pub async fn of<P: Platform>(
     config: u64,
     record: impl FnOnce() -> Record,
 ) -> Option<String> {
-    let Signer::Key(key) = signer(p) else {
-        return None;
-    };
+    let key = isolate.signing.key(p)?;
     let record = record();
     let claims = serde_json::to_vec(&Receipt {
         request: record.request,
@@ -195,9 +219,7 @@ pub async fn of<P: Platform>(
         },
     })
     .ok()?;
-    let mut token = head(&key.id);
-    token.push('.');
-    token.push_str(&base64url::encode(&claims));
+    let mut token = format!("{}.{}", key.head, base64url::encode(&claims));
     let signature = p.sign(&key, token.as_bytes()).await?;
     token.push('.');
     token.push_str(&base64url::encode(&signature));
@@ -278,23 +300,15 @@ pub fn parts(token: &str) -> Option<Parts> {
 
 /// Usage without the kinds that are nothing.
 mod sparse {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use serde_json::{Map, Value};
-    use sluice_units::Usage;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use sluice_units::{Tokens, Usage};
 
     pub(super) fn serialize<S: Serializer>(
         usage: &Usage,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let mut value = serde_json::to_value(usage).unwrap_or_default();
-        if let Some(fields) = value.as_object_mut() {
-            let used = std::mem::take(fields);
-            *fields = used
-                .into_iter()
-                .filter(|(_, tokens)| tokens.as_u64() != Some(0))
-                .collect::<Map<String, Value>>();
-        }
-        value.serialize(serializer)
+        let kinds = usage.kinds().into_iter();
+        serializer.collect_map(kinds.filter(|(_, tokens)| *tokens != Tokens::ZERO))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use sluice_machines::ledger::Command;
 use sluice_machines::record::{Outcome, RecordKind, Refusal};
 use sluice_machines::registry::KeyRecord;
@@ -35,6 +36,8 @@ pub(crate) struct Asked {
     pub(crate) key: RefCell<Option<Rc<KeyRecord>>>,
     /// The model that it named.
     pub(crate) model: RefCell<Option<ModelId>>,
+    /// Its body, where it was read whole.
+    pub(crate) body: RefCell<Option<Bytes>>,
     /// It was let in: its settlement says the rest.
     pub(crate) is_admitted: std::cell::Cell<bool>,
 }

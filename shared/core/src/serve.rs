@@ -15,6 +15,7 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::bodies::{Keeper, Said};
 use crate::circuit::{End, Permit};
 use crate::config::{Config, EgressName, TargetRef};
 use crate::gateway::{Answer, AnswerBody};
@@ -35,6 +36,7 @@ use crate::upstream::{self, Body, Watch};
 mod attempts;
 mod cited;
 pub(crate) mod egress;
+mod kept;
 mod unsaid;
 mod unserved;
 
@@ -55,8 +57,10 @@ pub struct Run<P: Platform> {
     pub course: Course,
     /// What is asked.
     pub work: Work,
-    /// The body as it came.
+    /// The body as it came, but for the names of files.
     pub body: Bytes,
+    /// Who keeps what is asked and answered, where that is to be on record.
+    pub keeper: Option<Keeper>,
     /// The caller's headers that a provider of the same dialect gets.
     pub forwarded: HeaderMap,
     /// The caller's trace context.
@@ -330,7 +334,7 @@ impl<P: Platform> Run<P> {
         if !record.operation.is_free() {
             headers::cost(&mut head, record.cost_nano_usd);
         }
-        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        self.settle(record.clone(), Said::Whole(whole.answer.body.clone()));
         if let Some(receipt) = self.receipt(|| record).await {
             headers::receipt(&mut head, &receipt);
         }
@@ -357,6 +361,7 @@ impl<P: Platform> Run<P> {
             status: StatusCode::OK,
             headers: head,
             body: AnswerBody::Stream(Box::new(Pump {
+                transcript: self.transcript(),
                 allowance: Allowance::of(&self, target),
                 run: self,
                 index,

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use sluice_machines::ledger::Command;
 use sluice_machines::limit::Amount;
 use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
-use sluice_units::{NanoUsd, Timestamp, Usage};
+use sluice_units::{LedgerId, NanoUsd, Timestamp, Usage};
 use sluice_wire::Drops;
 use sluice_wire::openai::direct::Units;
 
@@ -17,6 +17,7 @@ use crate::config::{EgressName, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
+use crate::residency::Permitted;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -92,7 +93,12 @@ pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record
 }
 
 /// Replaces the reservation by the truth.
-pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, record: Record) {
+pub fn settle<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    ledger: &Permitted<LedgerId>,
+    record: Record,
+) {
     let command = Command::Settle {
         actual: Amount {
             tokens: record.usage.total(),
@@ -100,7 +106,7 @@ pub fn settle<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted, re
         },
         record: Box::new(record),
     };
-    isolate.defer(p, admitted.ledger(), command);
+    isolate.defer(p, ledger, command);
 }
 
 /// The request is still alive: its reservation must not expire.

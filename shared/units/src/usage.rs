@@ -35,6 +35,24 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Every kind by its name.
+    #[must_use]
+    pub const fn kinds(&self) -> [(&'static str, Tokens); 11] {
+        [
+            ("input", self.input),
+            ("input_cached", self.input_cached),
+            ("cache_write_5m", self.cache_write_5m),
+            ("cache_write_1h", self.cache_write_1h),
+            ("input_audio", self.input_audio),
+            ("input_image", self.input_image),
+            ("output", self.output),
+            ("reasoning", self.reasoning),
+            ("output_audio", self.output_audio),
+            ("prediction_accepted", self.prediction_accepted),
+            ("prediction_rejected", self.prediction_rejected),
+        ]
+    }
+
     /// All input, cached or not.
     #[must_use]
     pub const fn input_total(&self) -> Tokens {
@@ -48,5 +66,26 @@ impl Usage {
     #[must_use]
     pub const fn total(&self) -> Tokens {
         self.input_total().plus(self.output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_called_as_it_is_written() {
+        let mut usage = serde_json::to_value(Usage::default()).unwrap();
+        let fields = usage.as_object_mut().unwrap();
+        for (number, (_, tokens)) in fields.iter_mut().enumerate() {
+            *tokens = serde_json::json!(number + 1);
+        }
+        let read: Usage = serde_json::from_value(usage.clone()).unwrap();
+        let kinds: serde_json::Map<_, _> = read
+            .kinds()
+            .iter()
+            .map(|(name, tokens)| ((*name).to_owned(), serde_json::json!(tokens)))
+            .collect();
+        assert_eq!(serde_json::Value::Object(kinds), usage);
     }
 }

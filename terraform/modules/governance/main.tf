@@ -16,11 +16,11 @@ locals {
 
   # Every level that has limits and budgets, by the table that it is written as.
   scopes = merge(
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } },
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after, region = null, regions = null, data = null } if it.key_defaults != null },
-    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } }]...),
-    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } }]...),
-    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data } }]])...),
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = it.body_key } },
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after, region = null, regions = null, data = null, bodies = null, body_key = null } if it.key_defaults != null },
+    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = null } }]...),
+    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = null } }]...),
+    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = null } }]])...),
   )
 
   scope_tables = [
@@ -30,7 +30,7 @@ locals {
       length(scope.budgets) == 0 ? [] : ["budgets = [${join(", ", local.rules[address].budgets)}]"],
       scope.models == null ? [] : ["models = ${jsonencode(scope.models)}"],
       scope.expires_after == null ? [] : ["expires_after = ${jsonencode(scope.expires_after)}"],
-      [for field in ["region", "regions", "data"] : "${field} = ${jsonencode(scope[field])}" if scope[field] != null],
+      [for field in ["region", "regions", "data", "bodies", "body_key"] : "${field} = ${jsonencode(scope[field])}" if scope[field] != null],
     ))
   ]
 

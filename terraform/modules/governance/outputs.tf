@@ -12,6 +12,6 @@ output "keys_json" {
 }
 
 output "secret_names" {
-  description = "The secrets that the providers' keys are looked for under, as far as they are named here."
-  value       = sort(distinct(flatten([for provider in var.model_providers : coalesce(provider.key, [])])))
+  description = "The secrets that the providers' keys, and what seals bodies, are looked for under, as far as they are named here."
+  value       = sort(distinct(concat(flatten([for provider in var.model_providers : coalesce(provider.key, [])]), [for org in values(var.orgs) : org.body_key if org.body_key != null])))
 }

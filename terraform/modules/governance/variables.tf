@@ -93,14 +93,16 @@ variable "prices" {
 }
 
 variable "orgs" {
-  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`)."
+  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`). `bodies` (`\"redacted\"` or `\"full\"`) puts what is asked and answered on record, sealed under the secret that the organisation's `body_key` names."
   type = map(object({
-    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
-    budgets = optional(list(object({ usd = string, per = string })), [])
-    models  = optional(list(string))
-    region  = optional(string)
-    regions = optional(list(string))
-    data    = optional(string)
+    limits   = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+    budgets  = optional(list(object({ usd = string, per = string })), [])
+    models   = optional(list(string))
+    region   = optional(string)
+    regions  = optional(list(string))
+    data     = optional(string)
+    bodies   = optional(string)
+    body_key = optional(string)
     teams = optional(map(object({
       limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
       budgets = optional(list(object({ usd = string, per = string })), [])
@@ -108,6 +110,7 @@ variable "orgs" {
       region  = optional(string)
       regions = optional(list(string))
       data    = optional(string)
+      bodies  = optional(string)
       apps = optional(map(object({
         limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
         budgets = optional(list(object({ usd = string, per = string })), [])
@@ -115,6 +118,7 @@ variable "orgs" {
         region  = optional(string)
         regions = optional(list(string))
         data    = optional(string)
+        bodies  = optional(string)
       })), {})
     })), {})
     users = optional(map(object({
@@ -124,6 +128,7 @@ variable "orgs" {
       region  = optional(string)
       regions = optional(list(string))
       data    = optional(string)
+      bodies  = optional(string)
     })), {})
     key_defaults = optional(object({
       limits        = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
@@ -132,6 +137,17 @@ variable "orgs" {
     }))
   }))
   default = {}
+
+  validation {
+    condition = alltrue([
+      for bodies in flatten([
+        for org in values(var.orgs) : concat(
+          [org.bodies], values(org.users)[*].bodies, values(org.teams)[*].bodies, [for team in values(org.teams) : values(team.apps)[*].bodies],
+        )
+      ]) : bodies == null || contains(["none", "redacted", "full"], coalesce(bodies, "none"))
+    ])
+    error_message = "What of bodies is on record is \"none\", \"redacted\" or \"full\", or not said."
+  }
 }
 
 variable "keys" {

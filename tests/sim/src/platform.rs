@@ -16,10 +16,15 @@ use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::{health, ledger};
 use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
+use crate::executor::Group;
 use crate::faults::Fault;
+use crate::ledger::LedgerObject;
 use crate::network::{self, Call};
 use crate::provider::{self, ScriptedBody};
 use crate::world::{Place, World};
+
+/// How much likelier than any other call an admission that was refused is doubled.
+const REFUSED_AGAIN: u64 = 25;
 
 /// The caller's side of a request.
 #[derive(Debug, Default)]
@@ -46,6 +51,10 @@ impl Connection {
     }
 }
 
+fn is_refusal(reply: &ledger::Reply) -> bool {
+    matches!(reply, ledger::Reply::Denied(_))
+}
+
 /// One request's view of the world.
 #[derive(Clone)]
 pub(crate) struct Port(Rc<Inner>);
@@ -62,6 +71,22 @@ struct Inner {
 }
 
 impl Port {
+    /// What was refused may be delivered again while its request waits for its turn.
+    fn refused_again(&self, (object, call): (Rc<LedgerObject>, ledger::Call)) {
+        let Inner { world, number, .. } = &*self.0;
+        let likely = world.weather.call_doubled.saturating_mul(REFUSED_AGAIN);
+        if !world.faults.strikes(Fault::CallDoubled, likely) {
+            return;
+        }
+        let (then, number) = (Rc::clone(world), *number);
+        world.executor.spawn(Group::WORLD, async move {
+            then.pause(1, 1_000).await;
+            if then.waits(number) {
+                drop(object.answer(&then, &call).await);
+            }
+        });
+    }
+
     pub(crate) fn new(
         world: &Rc<World>,
         place: &Rc<Place>,
@@ -109,6 +134,11 @@ impl Platform for Port {
 
     fn secret(&self, name: &str) -> Option<Secret> {
         Some(Secret::new(format!("secret-of-{name}")))
+    }
+
+    /// Nothing is kept of bodies here.
+    async fn seal(&self, _: &[u8; 32], _: &[u8; 12], _: &[u8], _: &[u8]) -> Option<Vec<u8>> {
+        None
     }
 
     async fn sign(&self, _: &SigningKey, _: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
@@ -195,6 +225,7 @@ impl Platform for Port {
                 world.lets_in(&self.0.place, self.0.number, &admission.scopes);
             }
         }
+        let again = (Rc::clone(&object), call.clone());
         let (asked, living) = (call.clone(), Rc::clone(&object));
         let (then, waiting, number) = (Rc::clone(world), Rc::clone(world), self.0.number);
         let call = Call {
@@ -203,9 +234,13 @@ impl Platform for Port {
             // No admission comes when its request is over.
             may_return: move || !admits || waiting.waits(number),
         };
-        network::call(world, &self.0.place.region, call)
+        let answer = network::call(world, &self.0.place.region, call)
             .await
-            .map_err(|detail| unavailable("ledger", detail))
+            .map_err(|detail| unavailable("ledger", detail))?;
+        if admits && answer.replies.iter().any(is_refusal) {
+            self.refused_again(again);
+        }
+        Ok(answer)
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

@@ -26,6 +26,10 @@ const WORDS: [&str; 8] = [
     "\u{1f980}",
 ];
 
+/// How likely a model that was told a limit writes as much as it may, in millionths.
+const CHATTY: u64 = 100_000;
+/// More words than any limit allows.
+const WORDS_MAX: i64 = 48;
 /// The tokens of an answer that pays no heed to any limit.
 const OVERRUN: u64 = 600;
 
@@ -106,7 +110,10 @@ pub(crate) async fn react(
             is_bounded: asked.is_stream || asked.is_embedding || asked.limit.is_some(),
         },
     );
-    world.log(|| format!("request {number} at {}: {trouble:?}", asked.provider()));
+    world.log(|| {
+        let (provider, limit) = (asked.provider(), asked.limit);
+        format!("request {number} at {provider}, told {limit:?}: {trouble:?}")
+    });
     let (low_ms, high_ms) = world.thinking_ms.get();
     world.pause(low_ms, high_ms).await;
     let script = match trouble {
@@ -150,7 +157,11 @@ fn soundness(asked: Asked, trouble: Option<Fault>) -> Option<bool> {
 
 fn say(world: &World, asked: Asked, trouble: Option<Fault>) -> Said {
     let rng = &world.providers;
-    let words = rng.between(1, 6);
+    let words = if asked.limit.is_some() && rng.chance(CHATTY) {
+        WORDS_MAX
+    } else {
+        rng.between(1, 6)
+    };
     let mut pieces: Vec<&'static str> = (0..words).map(|_| *rng.pick(&WORDS)).collect();
     // As many tokens as the text can have, and no more than are allowed.
     let tokens = |pieces: &[&str]| pieces.concat().len().div_ceil(2) as u64;

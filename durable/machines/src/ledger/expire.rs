@@ -122,7 +122,7 @@ fn charge(
     };
     work.put(expired_key(&record.request), &expired)?;
     work.put(sweep_key(now, &record.request), &Sweep::default())?;
-    queue(work, &record)
+    queue(work, record)
 }
 
 /// Forgets leases that are long over, and reservations that expired long ago.
@@ -175,8 +175,11 @@ fn next_of_all(
     if let Some((key, _)) = rows.with_prefix(SWEEPS).next() {
         by(sweep_of(key).map_or(now, |(at, _)| at));
     }
+    // They are in the order of their times: behind one that stays there is nothing to do.
     let sweep_max = usize::try_from(SWEEP_MAX).unwrap_or(usize::MAX);
-    if work.base().with_prefix(SWEEPS).count() >= sweep_max {
+    let mut seen = work.base().with_prefix(SWEEPS);
+    let is_all_gone = seen.all(|(key, _)| rows.get(key).is_none());
+    if is_all_gone && work.base().with_prefix(SWEEPS).count() >= sweep_max {
         by(now.plus(LOOK_AGAIN));
     }
     Ok(next)

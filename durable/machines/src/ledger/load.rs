@@ -33,7 +33,12 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
                 &intent.draft.request
             }
             Command::Raise(raise) => &raise.request,
-            Command::Settle { record, .. } => &record.request,
+            Command::Settle { record, .. } => {
+                if command.body_bytes() > 0 {
+                    keys.insert(outbox::SHIPPING.to_owned());
+                }
+                &record.request
+            }
             Command::Extend { request, .. } | Command::Release { request } => request,
             Command::Refuse(refusal) => {
                 keys.insert(outbox::SHIPPING.to_owned());

@@ -52,7 +52,7 @@ pub(super) fn settle(
                 overrun: held.overrun,
                 ..record.clone()
             };
-            queue(work, &record)?;
+            queue(work, record)?;
             Ok(Reply::Done)
         }
         Found::Expired(key, expired) => {
@@ -133,7 +133,7 @@ fn correct(
         overrun: charged.overrun,
         ..record.clone()
     };
-    queue(work, &record)
+    queue(work, record)
 }
 
 /// Queues an event for each line that budgets of a scope have crossed.

@@ -1,7 +1,8 @@
 //! What the ledger admits, denies, charges and remembers.
 
 use sluice_machines::ledger::{
-    self, BudgetState, Command, EXPIRE_MAX, EXPIRED_KEPT, REFUSALS_WAITING_MAX, Reply, WindowState,
+    self, BudgetState, Command, EXPIRE_MAX, EXPIRED_KEPT, REFUSALS_WAITING_MAX, Reply, SWEEP_MAX,
+    WindowState,
 };
 use sluice_machines::limit::{Meter, Period, Scope};
 use sluice_machines::outbox::Line;
@@ -505,6 +506,31 @@ fn a_refusal_is_forgotten_in_the_end() {
     world.pass(EXPIRED_KEPT.times(2));
     world.expire();
     assert_eq!((rows(&world, "t/"), rows(&world, "x/")), (0, 0));
+}
+
+#[test]
+fn many_refusals_wake_nobody_before_they_are_forgotten_and_all_are() {
+    let mut world = World::new();
+    let many = 2 * SWEEP_MAX;
+    for number in 1..=many {
+        refuse(&mut world, number);
+    }
+    // As an alarm does that comes for another reason.
+    world.admitted(many + 1, &[], amount(9, 50));
+    world.pass(seconds(60));
+    world.expire();
+    let due = ledger::next_deadline(&world.store).unwrap().unwrap();
+    assert!(
+        due.since(world.now).plus(seconds(60)) >= EXPIRED_KEPT,
+        "{due}"
+    );
+    world.pass(due.since(world.now));
+    for left in [SWEEP_MAX + 1, 1, 0] {
+        world.expire();
+        assert_eq!(world.store.with_prefix("x/").count(), left as usize);
+        world.pass(seconds(1));
+    }
+    assert_eq!(ledger::next_deadline(&world.store), Ok(None));
 }
 
 #[test]

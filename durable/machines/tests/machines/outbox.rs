@@ -1,8 +1,9 @@
 //! Records on their way to the store.
 
 use sluice_machines::chain::{ChainKind, Follower, GENESIS};
-use sluice_machines::ledger;
+use sluice_machines::ledger::{self, BODIES_WAITING_MAX, Command};
 use sluice_machines::outbox::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Batch, RETRY_MAX};
+use sluice_machines::record::{Bodies, Keep, Missing, Record};
 use sluice_machines::rows::Rows;
 use sluice_units::{Span, Timestamp};
 
@@ -189,4 +190,69 @@ fn a_record_that_is_missing_stops_the_shipping() {
     assert!(outbox::next_batch(&rows, world.now, ChainKind::Usage).is_err());
     let batch = next(&mut world).unwrap();
     assert_eq!(batch.count, 2);
+}
+
+/// What a settlement brings that has so many bytes of sealed bodies.
+fn sealed(bytes: usize) -> Bodies {
+    Bodies {
+        keep: Keep::Full,
+        key: "key-1".to_owned(),
+        sealed: Some("x".repeat(bytes)),
+        missing: None,
+    }
+}
+
+fn settle_with_bodies(world: &mut World, number: u32, bytes: usize) {
+    world.admitted(number, &[], amount(1, 10));
+    let record = Record {
+        bodies: Some(sealed(bytes)),
+        ..record(number, world.now)
+    };
+    world.one(Command::Settle {
+        actual: amount(1, 10),
+        record: Box::new(record),
+    });
+}
+
+#[test]
+fn no_more_is_read_of_the_outbox_than_a_batch_holds() {
+    let mut world = World::new();
+    for number in 0..100 {
+        settle_with_bodies(&mut world, number, 40_000);
+    }
+    // What is due is due at once: a whole batch waits.
+    assert_eq!(alarm(&world, seconds(3_600)), Some(world.now));
+    let mut records = 0;
+    while let Some(batch) = next(&mut world) {
+        let read: usize = outbox_rows(&world).iter().map(|(_, text)| text.len()).sum();
+        assert!(read < BATCH_BYTES_MAX + 50_000, "{read}");
+        assert!(batch.ndjson.len() < BATCH_BYTES_MAX + 1_000);
+        // Tried again, it is the same.
+        assert_eq!(next(&mut world).as_ref(), Some(&batch));
+        records += batch.count;
+        shipped(&mut world, &batch);
+    }
+    assert_eq!(records, 100);
+}
+
+#[test]
+fn bodies_are_left_out_where_too_much_waits() {
+    let mut world = World::new();
+    settle_with_bodies(&mut world, 1, 100);
+    let few = world.store.get("s/org").unwrap().to_owned();
+    let many = few.replace(r#""q":1"#, &format!(r#""q":{BODIES_WAITING_MAX}"#));
+    assert_ne!(few, many);
+    world.store.insert("s/org".to_owned(), many);
+    settle_with_bodies(&mut world, 2, 100);
+    let bodies = |sequence: u64| {
+        let row = world.store.get(&format!("q/{sequence:020}")).unwrap();
+        let line: outbox::Line = serde_json::from_str(row).unwrap();
+        line.record.bodies.unwrap()
+    };
+    assert_eq!(bodies(1), sealed(100));
+    let left_out = bodies(BODIES_WAITING_MAX + 1);
+    assert_eq!(
+        (left_out.sealed, left_out.missing),
+        (None, Some(Missing::NoRoom))
+    );
 }

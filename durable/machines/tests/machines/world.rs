@@ -102,6 +102,7 @@ pub(crate) fn record(number: u32, at: Timestamp) -> Record {
         error: None,
         attempts: Vec::new(),
         dropped: Vec::new(),
+        bodies: None,
     }
 }
 

@@ -146,5 +146,6 @@ fn record(sequence: u64) -> Result<Record, IdError> {
             latency_us,
         }],
         dropped: Vec::new(),
+        bodies: None,
     })
 }

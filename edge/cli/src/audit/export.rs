@@ -1,6 +1,7 @@
 //! `sluice audit export`: the records of a time, a team or an organisation, as an auditor's tools read them.
 //!
-//! The chains are proven on the way: what is written was not tampered with.
+//! The chains are proven on the way: what is written was not tampered with. Bodies are written as they are sealed, or
+//! opened where their key is given.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -10,6 +11,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 use sluice_units::{NanoUsd, Timestamp};
 
+use super::bodies::{BodyKeyArguments, Opener};
 use super::{Chains, Days, LocationArguments, Place, walk};
 use crate::Failure;
 
@@ -35,6 +37,8 @@ pub(crate) struct ExportArguments {
     /// Where to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    body_keys: BodyKeyArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,7 +48,7 @@ enum Format {
 }
 
 /// The columns and where they are in a record.
-const COLUMNS: [(&str, &str); 25] = [
+const COLUMNS: [(&str, &str); 26] = [
     ("at", "/at_us"),
     ("sequence", "/sequence"),
     ("kind", "/kind"),
@@ -67,6 +71,7 @@ const COLUMNS: [(&str, &str); 25] = [
     ("status", "/status"),
     ("outcome", "/outcome"),
     ("error", "/error"),
+    ("bodies", "/bodies/keep"),
     ("change", "/change"),
     ("author", "/author"),
     ("reason", "/reason"),
@@ -74,6 +79,7 @@ const COLUMNS: [(&str, &str); 25] = [
 
 pub(crate) fn run(arguments: &ExportArguments) -> Result<String, Failure> {
     let days = Days::between(arguments.from.as_deref(), arguments.to.as_deref())?;
+    let mut opener = Opener::new(&arguments.body_keys)?;
     let place = Place::open(&arguments.location.location)?;
     let chains = Chains::sort(place.names(&arguments.location.only)?);
     let failed = |error: std::io::Error| Failure::File {
@@ -87,24 +93,29 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<String, Failure> {
     }
     let mut written: u64 = 0;
     let followed = walk(&place, &chains, &mut |line: &str| {
-        let record: Value = serde_json::from_str(line).map_err(Failure::Json)?;
+        let mut record: Value = serde_json::from_str(line).map_err(Failure::Json)?;
         if !is_wanted(&record, days, arguments) {
             return Ok(());
         }
         written += 1;
+        let opened = opener.opened;
+        opener.open(&mut record);
         match arguments.format {
-            Format::Ndjson => writeln!(out, "{}", line),
+            Format::Ndjson if opener.opened > opened => writeln!(out, "{record}"),
+            Format::Ndjson => writeln!(out, "{line}"),
             Format::Csv => writeln!(out, "{}", row(&record)),
         }
         .map_err(failed)
     })?;
     out.flush().map_err(failed)?;
-    let faults: Vec<String> = followed
+    let mut faults: Vec<String> = followed
         .iter()
         .filter_map(|chain| chain.fault.as_ref())
         .map(|(object, fault)| format!("{object}: {fault}"))
         .collect();
-    let text = format!("{written} records in {}\n", arguments.out.display());
+    let mut text = format!("{written} records in {}\n", arguments.out.display());
+    text.push_str(&opener.told());
+    faults.append(&mut opener.faults);
     if faults.is_empty() {
         Ok(text)
     } else {

@@ -7,6 +7,7 @@ use clap::Args;
 use sluice_core::receipt::Receipt;
 use sluice_machines::chain::Head;
 
+use super::bodies::{BodyKeyArguments, Opener};
 use super::chains::Visit;
 use super::join::Join;
 use super::{Chains, LocationArguments, Place, walk};
@@ -23,16 +24,27 @@ pub(crate) struct VerifyArguments {
     /// What the gateway says at /.well-known/sluice-receipts.json, in a file
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    #[command(flatten)]
+    body_keys: BodyKeyArguments,
 }
 
-impl Visit for Join {
+/// Looks at the records, for receipts and bodies.
+struct Look {
+    join: Join,
+    opener: Option<Opener>,
+}
+
+impl Visit for Look {
     fn record(&mut self, line: &str) -> Result<(), Failure> {
-        self.look_at(line);
+        self.join.look_at(line);
+        if let Some(opener) = &mut self.opener {
+            opener.open(&mut serde_json::from_str(line).map_err(Failure::Json)?);
+        }
         Ok(())
     }
 
     fn passed(&mut self, folder: &str, head: &Head) {
-        self.pass(folder, head);
+        self.join.pass(folder, head);
     }
 }
 
@@ -40,9 +52,14 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<String, Failure> {
     let began = Instant::now();
     let place = Place::open(&arguments.location.location)?;
     let chains = Chains::sort(place.names(&arguments.location.only)?);
-    let mut join = Join::new(receipts(arguments)?);
+    let join = Join::new(receipts(arguments)?);
     let receipts = join.len();
-    let followed = walk(&place, &chains, &mut join)?;
+    let opener = Opener::new(&arguments.body_keys)?;
+    let mut look = Look {
+        join,
+        opener: opener.has_keys().then_some(opener),
+    };
+    let followed = walk(&place, &chains, &mut look)?;
     if followed.is_empty() {
         return Err(Failure::NoBatches(arguments.location.location.clone()));
     }
@@ -59,7 +76,11 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<String, Failure> {
             faults.push(format!("{object}: {fault}"));
         }
     }
-    faults.extend(join.end());
+    faults.extend(look.join.end());
+    if let Some(opener) = &mut look.opener {
+        text.push_str(&opener.told());
+        faults.append(&mut opener.faults);
+    }
     if !faults.is_empty() {
         return Err(Failure::Broken { text, faults });
     }

@@ -182,10 +182,12 @@ impl Try for RedisTry<'_> {
                     after,
                     before,
                     limit,
+                    bytes_max,
                 } => ranges.extend([
                     binary(after),
                     binary(before),
                     RedisParameter::Int64(i64::from(*limit)),
+                    RedisParameter::Int64(i64::try_from(*bytes_max).unwrap_or(i64::MAX)),
                 ]),
             }
         }

@@ -255,6 +255,7 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             after,
             before,
             limit,
+            bytes_max,
         } = read
         {
             parameters.push(Value::Text(after.clone()));
@@ -262,8 +263,10 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             let last = parameters.len();
             let first = last.saturating_sub(1);
             statement.push_str(&format!(
-                " UNION ALL SELECT * FROM (SELECT key, value FROM rows WHERE object = ?1 \
-                 AND key > ?{first} AND key < ?{last} ORDER BY key LIMIT {limit})"
+                " UNION ALL SELECT key, value FROM (SELECT key, value, \
+                 SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before FROM rows \
+                 WHERE object = ?1 AND key > ?{first} AND key < ?{last} ORDER BY key LIMIT {limit}) \
+                 WHERE before < {bytes_max}"
             ));
         }
     }

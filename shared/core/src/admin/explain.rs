@@ -11,6 +11,7 @@ use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sluice_machines::limit::ScopeRules;
+use sluice_machines::record::Keep;
 use sluice_machines::registry::{Command, KeyRecord, Reply};
 use sluice_units::KeyId;
 
@@ -18,6 +19,7 @@ use super::{invalid, read};
 use crate::address::{self, Endpoint};
 use crate::admit::{self, Bound, Weighed};
 use crate::authenticate::{self, Caller};
+use crate::bodies::Keeper;
 use crate::config::TargetRef;
 use crate::gateway::{Answer, Context};
 use crate::hash::sha256_hex;
@@ -176,6 +178,9 @@ impl<P: Platform> Context<'_, P> {
                 return Err(invalid("path", message.to_owned()));
             }
         };
+        let keeper = Keeper::of(self.p, &caller, None)?;
+        let keep = keeper.as_ref().map_or(Keep::None, Keeper::keep);
+        tell(told, "bodies", json!(keep));
         let ask = self.ask(&prepared);
         tell(told, "targets", self.of_targets(&prepared, &ask.bounds));
         tell(told, "closed", of_closed(&prepared));

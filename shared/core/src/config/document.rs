@@ -311,6 +311,18 @@ names! {
 }
 
 names! {
+    /// What of requests and answers is on record.
+    BodiesName {
+        /// Nothing of what was said.
+        None = "none",
+        /// What kind of things were said, and how long they were.
+        Redacted = "redacted",
+        /// What was said.
+        Full = "full",
+    }
+}
+
+names! {
     /// What a receiver reads.
     FormatName {
         /// The event as JSON.

@@ -1,8 +1,12 @@
-//! What a configuration asks of a platform that not every one has: calls that leave from a place.
+//! What a configuration asks of a platform that not every one has: calls that leave from a place, and the secrets that
+//! bodies on record are sealed under.
+
+use sluice_units::OrgId;
 
 use super::Config;
 use super::document::{Document, EgressName};
 use super::issue::{Issue, Path};
+use crate::bodies::{self, KeyFault};
 use crate::platform::Platform;
 
 /// A configuration that this platform can carry out.
@@ -15,11 +19,33 @@ pub(crate) fn checked<P: Platform>(p: &P, document: &Document) -> Result<Config,
     } else {
         document.placed()
     };
-    if placed.is_empty() {
-        Config::compile(document)
-    } else {
-        Err(placed)
+    if !placed.is_empty() {
+        return Err(placed);
     }
+    let config = Config::compile(document)?;
+    let issues: Vec<Issue> = config
+        .body_keys()
+        .filter_map(|(org, name)| unsealed(p, org, name))
+        .collect();
+    if issues.is_empty() {
+        Ok(config)
+    } else {
+        Err(issues)
+    }
+}
+
+/// What is wrong with the secret that an organisation's bodies are to be sealed under.
+fn unsealed<P: Platform>(p: &P, org: &OrgId, name: &str) -> Option<Issue> {
+    let problem = match bodies::key(p, name) {
+        Ok(_) => return None,
+        Err(KeyFault::Absent) => format!("the secret {name}, which seals them, is not set"),
+        Err(KeyFault::Unusable) => format!("the secret {name}, which seals them, is no key"),
+    };
+    Some(Issue {
+        path: Path::root().name("orgs").name(org.as_str()).name("bodies"),
+        problem,
+        hint: "`sluice audit key` makes one".to_owned(),
+    })
 }
 
 impl Document {

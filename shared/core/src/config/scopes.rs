@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
+use sluice_machines::record::Keep;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, OrgId, Region, Span, TeamId, Timestamp, UserId};
 use thiserror::Error;
@@ -25,6 +26,8 @@ pub(super) struct Level {
     pub(super) zone: Arc<Zone>,
     /// Each request is on record before its provider is called.
     pub(super) is_strict: bool,
+    /// What of requests and answers is on record, where the level says so.
+    pub(super) bodies: Option<Keep>,
     pub(super) held: Held,
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Org {
     pub(super) level: Level,
     pub(super) teams: BTreeMap<TeamId, Team>,
     pub(super) users: BTreeMap<UserId, Level>,
+    /// The name of the secret that bodies are sealed under.
+    pub(super) body_key: Arc<str>,
     pub(super) key_defaults: KeyDefaults,
 }
 
@@ -168,6 +173,8 @@ pub struct Place {
     pub is_strict: bool,
     /// The limits that its requests wait for, and how long.
     pub queues: Vec<(Scope, Rule, Span)>,
+    /// What of its requests and answers is on record, and the name of the secret that it is sealed under.
+    pub bodies: Option<(Keep, Arc<str>)>,
 }
 
 /// A key's place at this moment.
@@ -179,6 +186,7 @@ pub(super) fn place(
 ) -> Result<Place, ScopeError> {
     let (levels, defaults) = levels(orgs, key)?;
     let held = held(&levels, key, regions)?;
+    let bodies = bodies(orgs, &levels, key);
     let is_strict = key.accounting_strict || levels.iter().any(|(_, level)| level.is_strict);
     // A key's days are those of its team, or of its organisation where it has none.
     let zone = levels
@@ -216,7 +224,31 @@ pub(super) fn place(
         scopes,
         is_strict,
         queues,
+        bodies,
     })
+}
+
+/// What of a key's requests and answers is on record: the innermost level that says so decides.
+fn bodies(
+    orgs: &BTreeMap<OrgId, Org>,
+    levels: &[(Scope, &Level)],
+    key: &KeyRecord,
+) -> Option<(Keep, Arc<str>)> {
+    let mut inward = levels.iter().rev();
+    let keep = inward.find_map(|(_, level)| level.bodies)?;
+    let org = orgs.get(&key.org).filter(|_| keep != Keep::None)?;
+    Some((keep, Arc::clone(&org.body_key)))
+}
+
+/// The secret that bodies of an organisation are sealed under, where any of its levels wants them on record.
+pub(super) fn body_key(org: &Org) -> Option<&str> {
+    let members = org
+        .teams
+        .values()
+        .flat_map(|team| team.apps.values().chain([&team.level]));
+    let mut levels = members.chain(org.users.values()).chain([&org.level]);
+    let wants = |level: &Level| level.bodies.is_some_and(|keep| keep != Keep::None);
+    levels.any(wants).then_some(&*org.body_key)
 }
 
 /// How a key's requests are held to places: to the innermost region, which lies within all others.

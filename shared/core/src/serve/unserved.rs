@@ -82,7 +82,7 @@ impl<P: Platform> Run<P> {
             dropped: Vec::new(),
         };
         let record = settle::record(&self.admitted, self.p.now(), ending);
-        settle::settle(&self.p, &self.isolate, &self.admitted, record.clone());
+        self.settle(record.clone(), Said::Nothing);
         self.receipt(|| record).await
     }
 

@@ -1,6 +1,7 @@
 //! The core over a platform in memory: every way through a request, and what the ledger says afterwards.
 
 mod admission;
+mod bodies;
 mod callers;
 mod circuits;
 mod egress;

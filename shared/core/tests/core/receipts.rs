@@ -177,3 +177,22 @@ fn without_a_key_there_are_no_receipts_and_health_says_so() {
     world.secret("SLUICE_RECEIPT_KEY", &secret());
     assert_eq!(state(&mut world).as_deref(), Some("ok"));
 }
+
+#[test]
+fn a_key_that_is_replaced_signs_no_more() {
+    let mut world = signing();
+    let key = key(&mut world);
+    let signed_by = |world: &mut World| {
+        world.script(vec![answer(200, OPENAI_ANSWER)]);
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+        let token = got.header("x-sluice-receipt")?.to_owned();
+        Some(receipt::parts(&token).expect("a receipt").key_id)
+    };
+    assert_eq!(signed_by(&mut world).as_deref(), Some("now"));
+    world.secret("SLUICE_RECEIPT_KEY", &secret().replacen("now", "next", 1));
+    assert_eq!(signed_by(&mut world).as_deref(), Some("next"));
+    world.secret("SLUICE_RECEIPT_KEY", "");
+    assert_eq!(signed_by(&mut world), None);
+    world.secret("SLUICE_RECEIPT_KEY", &secret());
+    assert_eq!(signed_by(&mut world).as_deref(), Some("now"));
+}

@@ -102,6 +102,22 @@ fn an_answer_is_not_cut_below_the_least_nor_where_all_of_it_fits() {
 }
 
 #[test]
+fn the_cut_holds_at_each_target_though_their_inputs_are_counted_differently() {
+    let mut world = with_budget(300_000, |config| {
+        // More is put around the input of one, more output is known of the other.
+        config["providers"]["openai"]["models"]["gpt-4o-mini"] = json!({"output_tokens_max": 260});
+        config["models"]["fast"]["targets"] = json!([
+            {"provider": "anthropic", "model": "claude-haiku"},
+            {"provider": "openai", "model": "gpt-4o-mini"},
+        ]);
+    });
+    world.script(vec![answer(200, crate::ANTHROPIC_ANSWER)]);
+    let key = key(&mut world);
+    world.send("POST", "/v1/chat/completions", &key, &chat("fast"));
+    assert_eq!(world.seen()[0].body_json()["max_tokens"], 300);
+}
+
+#[test]
 fn the_cut_is_shared_by_all_choices_and_leaves_room_for_thoughts() {
     let turn = json!([{"role": "user", "content": "Hi"}]);
     let mut world = with_budget(900_000, |_| ());

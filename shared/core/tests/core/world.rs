@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{Aead, KeyInit, Payload};
 use bytes::Bytes;
 use futures_executor::LocalPool;
 use futures_util::StreamExt;
@@ -617,6 +619,21 @@ impl Platform for Port {
         let seed = ed25519_compact::Seed::from_slice(&seed).ok()?;
         let pair = ed25519_compact::KeyPair::from_seed(seed);
         Some(*pair.sk.sign(message, None))
+    }
+
+    async fn seal(
+        &self,
+        key: &[u8; 32],
+        nonce: &[u8; 12],
+        associated: &[u8],
+        text: &[u8],
+    ) -> Option<Vec<u8>> {
+        let payload = Payload {
+            msg: text,
+            aad: associated,
+        };
+        let cipher = Aes256Gcm::new(key.into());
+        cipher.encrypt(nonce.into(), payload).ok()
     }
 
     fn code_hash(&self) -> Option<String> {

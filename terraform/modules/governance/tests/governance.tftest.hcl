@@ -23,14 +23,17 @@ variables {
 
   orgs = {
     acme = {
-      limits  = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }]
-      budgets = [{ usd = "1000", per = "month" }]
+      limits   = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }]
+      budgets  = [{ usd = "1000", per = "month" }]
+      bodies   = "full"
+      body_key = "ACME_BODY_KEY"
       teams = {
         search = {
           budgets = [{ usd = "50", per = "day" }]
           models  = ["fast", "openai-eu/*"]
           region  = "eu"
           data    = "phi"
+          bodies  = "redacted"
           apps    = { crawler = { budgets = [{ usd = "5", per = "day" }] } }
         }
       }
@@ -57,7 +60,7 @@ run "what_is_declared_is_rendered" {
   }
 
   assert {
-    condition     = output.secret_names == tolist(["ANTHROPIC_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"])
+    condition     = output.secret_names == tolist(["ACME_BODY_KEY", "ANTHROPIC_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"])
     error_message = "The secrets that are needed are not told of."
   }
 }

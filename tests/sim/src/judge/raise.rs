@@ -15,7 +15,11 @@ impl Judge {
         );
         let each = part.each.as_nanos() * tokens.count() as i64;
         Ok(Amount {
-            tokens: part.least.tokens.plus(tokens),
+            tokens: part
+                .least
+                .tokens
+                .plus(tokens)
+                .min(admission.estimate.tokens),
             cost: part
                 .least
                 .cost

@@ -5,20 +5,23 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use sluice_machines::limit::{Meter, Period, Rule, UtcOffset};
+use sluice_machines::record::Keep;
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
 use super::Check;
 use super::regions::Regions;
 use super::zones::Zones;
+use crate::bodies::BODY_KEY;
 use crate::config::Entries;
 use crate::config::compiled::KeyDefaults;
 use crate::config::document::{
-    AccountingName, BudgetDocument, DataName, KeyDefaultsDocument, LimitDocument, OrgDocument,
-    PeriodName, TeamDocument,
+    AccountingName, BodiesName, BudgetDocument, DataName, KeyDefaultsDocument, LimitDocument,
+    OrgDocument, PeriodName, TeamDocument,
 };
 use crate::config::issue::{Issue, Path};
 use crate::config::pattern::Pattern;
 use crate::config::scopes::{Held, Level, Org, Team};
+use crate::config::secrets;
 use crate::config::zone::Zone;
 use crate::residency::RegionRules;
 
@@ -91,6 +94,7 @@ struct Holding<'a> {
 struct Terms {
     zone: Arc<Zone>,
     accounting: Option<AccountingName>,
+    bodies: Option<BodiesName>,
     held: Held,
 }
 
@@ -107,6 +111,7 @@ impl Check {
         let terms = Terms {
             zone: zone.unwrap_or_default(),
             accounting: document.accounting,
+            bodies: document.bodies,
             held: self.held(path, held!(document), None, regions),
         };
         let level = self.level(
@@ -130,6 +135,7 @@ impl Check {
             let terms = Terms {
                 zone: Arc::clone(&terms.zone),
                 accounting: user.accounting,
+                bodies: user.bodies,
                 held: self.held(&path, held!(user), terms.held.pin.as_ref(), regions),
             };
             let level = self.level(&path, &user.limits, &user.budgets, &user.models, &terms);
@@ -141,6 +147,7 @@ impl Check {
             level,
             teams,
             users,
+            body_key: self.body_key(&path.name("body_key"), document.body_key.as_deref()),
             key_defaults: self.key_defaults(&path.name("key_defaults"), &document.key_defaults),
         }
     }
@@ -157,6 +164,7 @@ impl Check {
         let terms = Terms {
             zone: zone.unwrap_or_else(|| Arc::clone(&above.zone)),
             accounting: document.accounting,
+            bodies: document.bodies,
             held: self.held(path, held!(document), above.held.pin.as_ref(), regions),
         };
         let level = self.level(
@@ -173,6 +181,7 @@ impl Check {
             let terms = Terms {
                 zone: Arc::clone(&terms.zone),
                 accounting: app.accounting,
+                bodies: app.bodies,
                 held: self.held(&path, held!(app), outer, regions),
             };
             let level = self.level(&path, &app.limits, &app.budgets, &app.models, &terms);
@@ -197,6 +206,11 @@ impl Check {
             queues: self.queues(path, limits),
             zone: Arc::clone(&terms.zone),
             is_strict: terms.accounting == Some(AccountingName::Strict),
+            bodies: terms.bodies.map(|name| match name {
+                BodiesName::None => Keep::None,
+                BodiesName::Redacted => Keep::Redacted,
+                BodiesName::Full => Keep::Full,
+            }),
             held: terms.held.clone(),
         }
     }
@@ -245,6 +259,17 @@ impl Check {
                 "a deeper level can only narrow: fewer countries under the same jurisdiction";
             self.0.add(path, problem, hint);
         }
+    }
+
+    fn body_key(&mut self, path: &Path, written: Option<&str>) -> Arc<str> {
+        let name = written.unwrap_or(BODY_KEY);
+        if !secrets::is_name(name) {
+            let problem = format!("{} is not the name of a secret", secrets::shown(name));
+            let hint =
+                format!("write the name of the variable that holds it, such as {BODY_KEY:?}");
+            self.0.add(path, problem, hint);
+        }
+        Arc::from(name)
     }
 
     fn key_defaults(&mut self, path: &Path, document: &KeyDefaultsDocument) -> KeyDefaults {

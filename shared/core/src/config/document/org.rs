@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountingName, DataName, PeriodName};
+use super::{AccountingName, BodiesName, DataName, PeriodName};
 use crate::config::Entries;
 
 document! {
@@ -32,6 +32,10 @@ document! {
         home: Option<String>,
         /// What its requests hold.
         data: Option<DataName>,
+        /// What of its requests and answers is on record.
+        bodies: Option<BodiesName>,
+        /// The name of the secret that they are sealed under.
+        body_key: Option<String>,
     }
 }
 
@@ -56,6 +60,8 @@ document! {
         regions: Option<Vec<String>>,
         /// What its requests hold.
         data: Option<DataName>,
+        /// What of its requests and answers is on record.
+        bodies: Option<BodiesName>,
     }
 }
 
@@ -76,6 +82,8 @@ document! {
         regions: Option<Vec<String>>,
         /// What its requests hold.
         data: Option<DataName>,
+        /// What of its requests and answers is on record.
+        bodies: Option<BodiesName>,
     }
 }
 
