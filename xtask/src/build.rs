@@ -55,6 +55,7 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
         step("wasm-bindgen", || bind(&wasm, Path::new(OUT)))?;
         if release {
             step("wasm-opt", || optimize(Path::new(OUT)))?;
+            require_no_paths(&Path::new(OUT).join("index_bg.wasm"))?;
         }
         fs::write(&stamp_path, stamp).map_err(doing(OUT))?;
     }
@@ -195,6 +196,32 @@ fn remapped(root: &Path) -> Vec<String> {
         remap(&source, &format!("/rustc/{commit}"));
     }
     flags
+}
+
+/// Fails where a path of this machine is in what was built: another machine would build other bytes.
+///
+/// This is what mostly goes wrong, seen at once; that nothing else does shows `cargo xtask reproduce`.
+fn require_no_paths(wasm: &Path) -> Result<(), Failure> {
+    let bytes = fs::read(wasm).map_err(doing(&wasm.display().to_string()))?;
+    let root = std::env::current_dir().ok();
+    let sysroot = step::output(Command::new("rustc").args(["--print", "sysroot"]));
+    let sysroot = sysroot.map(|path| PathBuf::from(path.trim()));
+    let found = [root, cargo_home(), sysroot]
+        .into_iter()
+        .flatten()
+        .find(|path| holds(&bytes, path.display().to_string().as_bytes()));
+    found.map_or(Ok(()), |path| {
+        Err(Failure::new(format!(
+            "{} holds the path {}: it cannot be built again elsewhere",
+            wasm.display(),
+            path.display()
+        )))
+    })
+}
+
+/// Whether some bytes stand among others. Of none nothing is known.
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    !wanted.is_empty() && bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// Where cargo keeps the sources of dependencies.

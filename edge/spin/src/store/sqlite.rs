@@ -82,6 +82,9 @@ const WRITE: &str = "INSERT INTO rows (object, key, value) SELECT ?1, key, value
      WHERE coalesce((SELECT value FROM rows WHERE object = ?1 AND key = ''), '0') = ?2 \
      ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING 1";
 
+/// Adds a row.
+const PUT: &str = "INSERT INTO rows (object, key, value) VALUES (?1, ?2, ?3)";
+
 /// The embedded store.
 #[derive(Default)]
 pub(crate) struct Sqlite {
@@ -193,6 +196,12 @@ impl Store for Sqlite {
         })
     }
 
+    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let parameters = [object, key, value].map(|text| Value::Text(text.to_owned()));
+        let connection = self.shared()?;
+        ask(&connection, PUT, parameters.to_vec()).map(drop)
+    }
+
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         let statement = "SELECT object FROM rows WHERE key = '' AND substr(object, 1, length(?1)) = ?1 ORDER BY object";
         let connection = self.shared()?;
@@ -255,9 +264,9 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             let first = last.saturating_sub(1);
             statement.push_str(&format!(
                 " UNION ALL SELECT key, value FROM (SELECT key, value, \
-                 SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before FROM rows \
-                 WHERE object = ?1 AND key > ?{first} AND key < ?{last} ORDER BY key LIMIT {limit}) \
-                 WHERE before < {bytes_max}"
+                 SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before \
+                 FROM (SELECT key, value FROM rows WHERE object = ?1 AND key > ?{first} AND key < ?{last} \
+                 ORDER BY key LIMIT {limit})) WHERE before < {bytes_max}"
             ));
         }
     }
