@@ -34,7 +34,7 @@ async function world(t, rules, wish) {
   });
   const { key } = await gateway.mint({ org: 'acme', ...wish });
   const ask = async (serves, headers, body) => {
-    if (serves.url) {
+    if (isOnSpin() || serves === gateway) {
       const { status, headers: got, json: answer } = await json(`${serves.url}/v1/chat/completions`, { method: 'POST', headers, body });
       return { status, region: got['x-sluice-region'], borrowed: got['x-sluice-borrowed'], answer };
     }
