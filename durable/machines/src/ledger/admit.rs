@@ -79,7 +79,8 @@ pub(super) fn admit(
     let candidates = candidates(&admission.scopes);
     let at = common_time(work, now, candidates.iter().map(|candidate| &candidate.key))?;
     if let Found::Open(held) = found {
-        return admitted(work, &candidates, at, (held.cut, held.loans()));
+        let what = (held.cut, held.loans());
+        return admitted(work, &candidates, (at, admission), what);
     }
     let (estimate, cut, loans) = match allowed(work, &candidates, (now, at), admission)? {
         Allowed::As(estimate, cut, loans) => (estimate, cut, loans),
@@ -114,7 +115,7 @@ pub(super) fn admit(
         draft: Draft::new(&part::draft(admission, estimate, cut, &borrowed))?,
     };
     open(work, &admission.draft.request, &reservation)?;
-    admitted(work, &candidates, at, (cut, borrowed))
+    admitted(work, &candidates, (at, admission), (cut, borrowed))
 }
 
 /// Whether a request is let in.
@@ -175,13 +176,14 @@ pub(super) fn smaller(
 fn admitted(
     work: &mut Work<'_>,
     candidates: &[Candidate<'_>],
-    at: Timestamp,
+    (at, admission): (Timestamp, &Admission),
     (cut, borrowed): (Option<Tokens>, Vec<Loan>),
 ) -> Result<Reply, RowError> {
-    let headroom = Headroom {
-        borrowed,
-        ..headroom(work, candidates, at)?
-    };
+    let mut headroom = headroom(work, candidates, at)?;
+    if let Some(parent) = &admission.parent {
+        headroom = pool::left(work, (parent, &admission.scopes), at, headroom)?;
+    }
+    headroom.borrowed = borrowed;
     Ok(match cut {
         None => Reply::Admitted(headroom),
         Some(tokens) => Reply::Cut(tokens, headroom),

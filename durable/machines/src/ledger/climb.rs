@@ -11,7 +11,7 @@ use super::parent::{NEEDS_MAX, Need, POOL_LIFE, Parent, Upward};
 use super::pool::{self, Asked, Holder, Lacking, POOL_KEPT, PoolRow, Refused};
 use super::rows::{ORG, POOLS, pool_key, scope_key};
 use super::scope::ScopeRow;
-use super::{Answer, BATCH_UP_MAX, Call, Command, Grant, LeaseRequest, Notices, Reply};
+use super::{Answer, BATCH_UP_MAX, Call, Command, Grant, Headroom, LeaseRequest, Notices, Reply};
 use crate::limit::{Scope, ScopeRules, Slice};
 use crate::rows::{Read, RowError, RowKey, Rows, Work, WriteSet};
 
@@ -292,6 +292,10 @@ fn granted(
     row.granted = grant.rest;
     row.rest = grant.rest.minus(asked.drawn);
     row.until = asked.at.plus(grant.life);
+    row.beside = Headroom {
+        warnings: Vec::new(),
+        ..grant.headroom.clone()
+    };
     row.refused = grant.denial.as_ref().map(|denial| {
         let needs = upward.map_or(&[][..], |upward| &upward.needs);
         let smallest = needs.iter().map(|need| need.slice);

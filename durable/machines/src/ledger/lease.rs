@@ -50,11 +50,11 @@ pub(super) fn lease(
     let candidates = candidates(&request.scopes);
     let at = time(work, now, &row, &candidates)?;
     if request.number <= row.number {
-        return grant(work, at, &row, &candidates);
+        return grant(work, (at, request), &row, &candidates);
     }
     if row.number == 0 && request.number > 1 {
         // Forgotten: intents of it may still be on their way, and must not find it again.
-        return grant(work, at, &row, &candidates);
+        return grant(work, (at, request), &row, &candidates);
     }
     let held = if at < row.until {
         row.rest
@@ -97,7 +97,7 @@ pub(super) fn lease(
         pool: pool.key,
         ..row
     };
-    let reply = grant(work, at, &row, &candidates)?;
+    let reply = grant(work, (at, request), &row, &candidates)?;
     *work.hot_mut(&key)? = row;
     Ok(reply)
 }
@@ -134,14 +134,18 @@ pub(super) fn remembered(candidates: &[Candidate<'_>]) -> Vec<(RowKey, Vec<Rule>
 
 fn grant(
     work: &mut Work<'_>,
-    at: Timestamp,
+    (at, request): (Timestamp, &LeaseRequest),
     row: &LeaseRow,
     candidates: &[Candidate<'_>],
 ) -> Result<Reply, RowError> {
+    let mut headroom = headroom(work, candidates, at)?;
+    if let Some(parent) = &request.parent {
+        headroom = pool::left(work, (parent, &request.scopes), at, headroom)?;
+    }
     Ok(Reply::Leased(Grant {
         rest: row.rest,
         life: row.until.minus(LEASE_GRACE).since(at),
-        headroom: headroom(work, candidates, at)?,
+        headroom,
         denial: None,
     }))
 }

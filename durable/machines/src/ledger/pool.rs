@@ -14,7 +14,10 @@ use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Timestamp, Tokens, is_
 use super::parent::{Need, Parent, Used};
 use super::rows::{ORG, Reservation, pool_key, scope_key};
 use super::scope::{ScopeRow, loans};
-use super::{Admission, Denial, EXPIRED_BUCKET, EXPIRED_KEPT, LeaseRequest, Reply, chargeable};
+use super::{
+    Admission, Denial, EXPIRED_BUCKET, EXPIRED_KEPT, Headroom, LeaseRequest, Reply, WindowState,
+    chargeable,
+};
 use crate::limit::{Amount, Scope, ScopeRules, Slice};
 use crate::rows::{RowError, RowKey, V1, Work};
 
@@ -78,6 +81,9 @@ pub(crate) struct PoolRow {
     /// The parent has forgotten the lease: what comes now begins another.
     #[serde(rename = "z", default, skip_serializing_if = "is_default")]
     pub(super) is_closed: bool,
+    /// What the parent had left when it answered last, beside all that it holds for anybody.
+    #[serde(rename = "b", default, skip_serializing_if = "is_default")]
+    pub(super) beside: Headroom,
     /// The last refusal: when, of what.
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<Box<Refused>>,
@@ -199,6 +205,32 @@ pub(super) fn free(
 ) -> Result<Slice, RowError> {
     let leased = held_by_isolates(work, scopes, at)?;
     Ok(work.hot::<PoolRow>(pool)?.free(at, leased))
+}
+
+/// What is left for a caller of this ledger: no more than what its parent had left when it answered last, and what is
+/// free here of what that has granted.
+pub(super) fn left(
+    work: &mut Work<'_>,
+    (parent, scopes): (&Parent, &[ScopeRules]),
+    at: Timestamp,
+    here: Headroom,
+) -> Result<Headroom, RowError> {
+    let pool = pool_key(parent, scopes);
+    let free = free(work, (&pool, scopes), at)?;
+    let beside = &work.hot::<PoolRow>(&pool)?.beside;
+    let tighter = |here: Option<WindowState>, there: &Option<WindowState>, free: u64| {
+        let there = there.clone().map(|there| WindowState {
+            remaining: there.remaining.saturating_add(free).min(there.limit),
+            ..there
+        });
+        let both = there.into_iter().chain(here);
+        both.min_by_key(|state| state.remaining)
+    };
+    Ok(Headroom {
+        requests: tighter(here.requests, &beside.requests, free.requests),
+        tokens: tighter(here.tokens, &beside.tokens, free.tokens.count()),
+        ..here
+    })
 }
 
 /// An admission that its pool does not cover, and nobody has refused yet: the parent must be asked.

@@ -280,6 +280,37 @@ fn what_a_home_would_have_lent_says_nothing_under_rules_that_lend_nothing() {
 }
 
 #[test]
+fn a_child_tells_of_no_more_than_its_home_has_left() {
+    let mut family = Family::new(requests(100));
+    for _ in 0..40 {
+        family.admit(HOME).unwrap();
+    }
+    let mut remaining = Vec::new();
+    for number in 900..903 {
+        family.admit(1).unwrap();
+        let world = &mut family.ledgers[1];
+        let mut admission = world.admission(number, &family.scopes, EACH);
+        admission.parent = Some(home());
+        match world.one(Command::Admit(Box::new(admission))) {
+            Reply::Admitted(headroom) => remaining.push(headroom.requests.unwrap().remaining),
+            other => panic!("the pool holds more than one needs: {other:?}"),
+        }
+    }
+    // Here 100 would be left, but for six.
+    assert_eq!(remaining, [58, 56, 54]);
+    // In another region too.
+    family.admit(2).unwrap();
+    let world = &mut family.ledgers[2];
+    let mut admission = world.admission(990, &family.scopes, EACH);
+    admission.parent = Some(home());
+    let reply = world.one(Command::Admit(Box::new(admission)));
+    let Reply::Admitted(headroom) = reply else {
+        panic!("{reply:?}");
+    };
+    assert!(headroom.requests.unwrap().remaining <= 52);
+}
+
+#[test]
 fn near_a_limit_each_request_is_the_homes_decision() {
     let mut family = Family::new(requests(3));
     assert!(family.admit(1).is_ok());
