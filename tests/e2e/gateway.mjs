@@ -138,7 +138,8 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
   return env.REAL[name](...args);
 } });`;
 
-const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
+/** Whether the runtime that is tested is Spin. */
+export const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
 
 /** Starts a gateway on the runtime that is tested. */
 export async function startGateway(options) {

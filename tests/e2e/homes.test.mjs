@@ -1,9 +1,10 @@
 // One organisation on one budget in two regions, on the real runtime: each region has its own ledger, and one of them leases from the other.
+// On Spin both ledgers are in one store, and all callers are where the component is: away from home.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { startGateway } from './gateway.mjs';
+import { isOnSpin, startGateway } from './gateway.mjs';
 import { json, until } from './http.mjs';
 
 const REGIONS = ['west', 'east'];
@@ -12,28 +13,40 @@ const NANOS_PER_USD = 1_000_000_000;
 /** How long what a region has settled takes to be known at home, at most. */
 const TOLD_MS_MAX = 10_000;
 
-const region = { countries: ['DE'], jurisdiction: 'eu', bucket: 'RECORDS' };
-const documentWith = budget => ({
-  accounting: { ship_interval: '500ms' },
-  regions: { west: region, east: region },
-  orgs: { acme: { home: 'west', regions: REGIONS, budgets: [{ usd: budget, per: 'month' }] } },
-});
+const documentWith = budget => {
+  const org = { home: 'west', budgets: [{ usd: budget, per: 'month' }] };
+  const region = { countries: ['DE'] };
+  const held = { ...region, jurisdiction: 'eu', bucket: 'RECORDS' };
+  const accounting = { ship_interval: '500ms' };
+  if (isOnSpin()) return { accounting, gateway: { region: 'east' }, regions: { west: region, east: region }, orgs: { acme: org } };
+  return { accounting, regions: { west: held, east: held }, orgs: { acme: { ...org, regions: REGIONS } } };
+};
+const served = () => (isOnSpin() ? ['east'] : REGIONS);
 
+/** Two that serve, over the same state: two workers of one gateway, or two hosts. */
 async function world(t, budget) {
-  // Two workers of one gateway, over the same objects.
-  const gateway = await startGateway({ document: documentWith(budget), secrets: { SLUICE_MACHINES: 'own' }, isolates: ['second'] });
-  t.after(() => gateway.stop());
+  const own = isOnSpin() ? {} : { secrets: { SLUICE_MACHINES: 'own' }, isolates: ['second'] };
+  const gateway = await startGateway({ document: documentWith(budget), ...own });
+  const second = isOnSpin() ? await gateway.beside() : await gateway.isolate('second');
+  t.after(async () => {
+    if (isOnSpin()) await second.stop();
+    await gateway.stop();
+  });
   const { key } = await gateway.mint({ org: 'acme' });
-  const second = await gateway.isolate('second');
-  const chat = async name => {
-    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'x-gateway-region': name };
-    const body = { model: 'sandbox/echo', max_tokens: 50, messages: [{ role: 'user', content: 'Say this again, word for word, if you please.' }] };
-    if (name === 'west') {
-      const { status, headers: got, json: answer } = await json(`${gateway.url}/v1/chat/completions`, { method: 'POST', headers, body });
+  const ask = async (serves, headers, body) => {
+    if (serves.url) {
+      const { status, headers: got, json: answer } = await json(`${serves.url}/v1/chat/completions`, { method: 'POST', headers, body });
       return { status, region: got['x-sluice-region'], answer };
     }
-    const answer = await second.fetch('http://gateway/v1/chat/completions', { method: 'POST', headers, body: JSON.stringify(body) });
+    const answer = await serves.fetch('http://gateway/v1/chat/completions', { method: 'POST', headers, body: JSON.stringify(body) });
     return { status: answer.status, region: answer.headers.get('x-sluice-region'), answer: await answer.json() };
+  };
+  const chat = async (name, index) => {
+    const held = isOnSpin() ? {} : { 'x-gateway-region': name };
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...held };
+    const body = { model: 'sandbox/echo', max_tokens: 50, messages: [{ role: 'user', content: 'Say this again, word for word, if you please.' }] };
+    const isFirst = isOnSpin() ? index % 2 === 0 : name === 'west';
+    return ask(isFirst ? gateway : second, headers, body);
   };
   const org = async name => {
     const { json: body } = await gateway.admin('GET', `/admin/ledger?org=acme&region=${name}`);
@@ -45,28 +58,31 @@ async function world(t, budget) {
 test('two regions spend one budget at the same time, all of it and no more', async t => {
   const budget = 0.01;
   const { gateway, chat, org } = await world(t, String(budget));
-  const served = { west: 0, east: 0 };
-  const caller = async name => {
+  const count = { west: 0, east: 0 };
+  const caller = async (name, index) => {
     for (;;) {
-      const { status, region, answer } = await chat(name);
+      const { status, region, answer } = await chat(name, index);
       if (status !== 200) {
         assert.equal(status, 429, JSON.stringify(answer));
         assert.equal(answer.error.code, 'budget_exceeded', JSON.stringify(answer));
         return;
       }
       assert.equal(region, name);
-      served[name] += 1;
+      count[name] += 1;
     }
   };
-  await Promise.all(REGIONS.flatMap(name => Array.from({ length: CALLERS }, () => caller(name))));
-  assert.ok(served.west > 0 && served.east > 0, JSON.stringify(served));
-  const [west, east] = await until(() => Promise.all(REGIONS.map(org)), ([west, east]) => west.reserved === 0 && east.reserved === 0 && west.leased.c === 0 && east.leased.c === 0, TOLD_MS_MAX);
+  await Promise.all(served().flatMap(name => Array.from({ length: CALLERS }, (_, index) => caller(name, index))));
+  assert.ok(served().every(name => count[name] > 0), JSON.stringify(count));
+  const isQuiet = one => one.reserved === 0 && one.leased.c === 0;
+  const [, east] = await until(() => Promise.all(REGIONS.map(org)), all => all.every(isQuiet), TOLD_MS_MAX);
+  // What the home has charged is its own and the other region's, to the nano-dollar: as the records say.
+  const records = await until(() => gateway.records(), all => all.length === count.west + count.east, TOLD_MS_MAX);
+  const sum = name => records.filter(one => one.region === name).reduce((sum, one) => sum + one.cost_nano_usd, 0);
+  assert.equal(east.spent_total, sum('east'));
+  const all = sum('west') + sum('east');
+  const west = await until(() => org('west'), one => one.spent_total === all, TOLD_MS_MAX);
+  assert.equal(west.spent_total, all);
   const nanos = budget * NANOS_PER_USD;
   assert.ok(west.spent_month <= nanos, `${west.spent_month} of ${nanos} were spent`);
   assert.ok(west.spent_month >= nanos * 0.9, `only ${west.spent_month} of ${nanos} were spent`);
-  // What the home has charged is its own and the other region's, to the nano-dollar: as the records say.
-  const records = await until(() => gateway.records(), all => all.length === served.west + served.east, TOLD_MS_MAX);
-  const sum = name => records.filter(one => one.region === name).reduce((sum, one) => sum + one.cost_nano_usd, 0);
-  assert.equal(east.spent_total, sum('east'));
-  assert.equal(west.spent_total, sum('west') + sum('east'));
 });

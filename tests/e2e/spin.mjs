@@ -68,11 +68,23 @@ export async function startListening(program, args, { port, env = process.env, l
   return child;
 }
 
+/** The settings with which a Redis keeps all that it has confirmed; docs/spin.md says so too. */
+const REDIS_SETTINGS = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
+
 /** A Redis that keeps what it is told. */
 export async function startRedis(folder) {
   const port = await freePort();
-  const child = await startListening('redis-server', ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes'], { port });
-  return { url: `redis://127.0.0.1:${port}`, stop: () => end(child, 'SIGTERM') };
+  const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...REDIS_SETTINGS];
+  const start = () => startListening('redis-server', args, { port });
+  let child = await start();
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    stop: () => end(child, 'SIGTERM'),
+    /** Ends it as a power cut would. */
+    kill: () => end(child, 'SIGKILL'),
+    /** Starts it again on what it has kept. */
+    restart: async () => { child = await start(); },
+  };
 }
 
 async function end(child, signal) {
@@ -97,7 +109,7 @@ export async function startSpinGateway({ mocksUrl, document = configDocument(moc
   const given = Object.entries(secrets);
   const named = { ...SECRETS, ...Object.fromEntries(given.filter(([name]) => !name.startsWith('SLUICE_'))) };
   const receivers = Object.values(document.notify ?? {}).map(({ url }) => new URL(url).origin);
-  const manifest = writeManifest(folder, document, { hosts: [mocksUrl, ...receivers], secrets: named });
+  const manifest = writeManifest(folder, document, { hosts: [...(mocksUrl ? [mocksUrl] : []), ...receivers], secrets: named });
   const records = { SLUICE_RECORDS_RETENTION: retention, ...(secrets.SLUICE_RECORDS_URL ? { SLUICE_RECORDS_HOST: new URL(secrets.SLUICE_RECORDS_URL).origin } : {}) };
   const gateway = new SpinGateway({ folder, manifest, redis, bucket, variables: { ...SECRETS, ...records, ...secrets }, own, adminToken: randomBytes(24).toString('hex') });
   await gateway.start();
@@ -156,9 +168,18 @@ class SpinGateway extends Gateway {
     await this.start();
   }
 
+  /** Another host over the same state, to be stopped before this one. */
+  async beside() {
+    const other = new SpinGateway({ ...this.#options, isSecond: true });
+    await other.start();
+    return other;
+  }
+
   async stop() {
     await end(this.#child, 'SIGTERM');
-    for (const one of this.#options.own) await one.stop();
-    fs.rmSync(this.#options.folder, { recursive: true, force: true });
+    const { folder, own, isSecond } = this.#options;
+    if (isSecond) return;
+    for (const one of own) await one.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
   }
 }

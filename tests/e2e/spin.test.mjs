@@ -14,6 +14,10 @@ import { startRedis, startSpinGateway } from './spin.mjs';
 
 const skip = (process.env.SLUICE_RUNTIME ?? '').startsWith('spin') ? false : 'the runtime that is tested is another';
 const SHIPPED_MS_MAX = 20_000;
+/** The same where reservations must expire first. */
+const EXPIRED_MS_MAX = 90_000;
+/** How often Redis is killed under load. */
+const KILLS = 2;
 
 let mocks;
 before(async () => { if (!skip) mocks = await startMocks(); });
@@ -103,9 +107,19 @@ test('an address that the manifest does not grant is never called', { skip }, ()
 });
 
 const withoutRedis = skip || (spawnSync('redis-server', ['--version']).status === 0 ? false : 'redis-server is not installed');
-test('two hosts on one Redis let exactly as many requests in as the limit says', { skip: withoutRedis }, async () => {
+/** Runs `body` with a Redis of its own. */
+async function withRedis(body) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-redis-'));
   const redis = await startRedis(folder);
+  try {
+    await body(redis);
+  } finally {
+    await redis.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test('two hosts on one Redis let exactly as many requests in as the limit says', { skip: withoutRedis }, () => withRedis(async redis => {
   const hosts = [];
   try {
     for (let index = 0; index < 2; index += 1) hosts.push(await startSpinGateway({ mocksUrl: mocks.url, redis }));
@@ -129,7 +143,42 @@ test('two hosts on one Redis let exactly as many requests in as the limit says',
     assert.equal(scope.requests_total, 1_000);
   } finally {
     for (const host of hosts) await host.stop();
-    await redis.stop();
-    fs.rmSync(folder, { recursive: true, force: true });
   }
-});
+}));
+
+test('killing Redis under load loses nothing that was answered', { skip: withoutRedis }, () => withRedis(redis => withGateway({ redis }, async gateway => {
+  const key = await gateway.mint({ org: 'crash', limits: [{ requests: 1_000_000, per: '1h' }], budgets: [{ usd: '1000', per: 'month' }] });
+  const answers = { before: [], without: [], after: [] };
+  let phase = 'before';
+  let isOver = false;
+  const others = {};
+  const worker = async (_, index) => {
+    while (!isOver) {
+      const isStream = index % 2 === 1;
+      const { status, id, text } = isStream ? await ask(gateway, key, 'mock-anthropic/chat', { stream: true }) : await ask(gateway, key);
+      if (status === 200 && (!isStream || text.includes('[DONE]'))) answers[phase].push(id);
+      else others[status] = (others[status] ?? 0) + 1;
+    }
+  };
+  const workers = Promise.all(Array.from({ length: 16 }, worker));
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    const enough = 150 * (kill + 1);
+    await until(() => answers.before.length + answers.after.length, count => count >= enough, SHIPPED_MS_MAX, 5);
+    await redis.kill();
+    phase = 'without';
+    const refused = others[503] ?? 0;
+    await until(() => others[503] ?? 0, count => count > refused, SHIPPED_MS_MAX, 5);
+    await redis.restart();
+    phase = 'after';
+  }
+  await until(() => answers.after.length, count => count >= 300, SHIPPED_MS_MAX, 5);
+  isOver = true;
+  await workers;
+  assert.ok(answers.after.length >= 300, `only ${answers.after.length} answers once Redis was back, and ${JSON.stringify(others)}`);
+  const { ledger, records } = await gateway.sums('crash', EXPIRED_MS_MAX);
+  const found = new Map();
+  for (const record of await gateway.records()) found.set(record.request, (found.get(record.request) ?? 0) + 1);
+  const seen = Object.values(answers).flat();
+  assert.deepEqual(seen.filter(id => found.get(id) !== 1), [], `of ${seen.length} answers, each has one record`);
+  assert.equal(records, ledger);
+})));

@@ -86,7 +86,7 @@ pub(crate) fn test() -> Result<(), Failure> {
     };
     run(
         "spin",
-        &["scenarios", "accounting", "events", "audit", "sdk", "spin"],
+        &["scenarios", "accounting", "homes", "events", "audit", "sdk", "spin"],
     )?;
     if step::output(Command::new("redis-server").arg("--version")).is_none() {
         eprintln!("==> end-to-end tests on Redis: skipped, redis-server is not installed");
@@ -94,7 +94,7 @@ pub(crate) fn test() -> Result<(), Failure> {
     }
     run(
         "spin-redis",
-        &["scenarios", "accounting", "events", "audit"],
+        &["scenarios", "accounting", "homes", "events", "audit"],
     )
 }
 

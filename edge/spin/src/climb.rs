@@ -5,17 +5,23 @@
 
 use std::rc::Rc;
 
-use sluice_machines::ledger::{self, Answer, Climb, Command, Lacking, Notices, Reply};
+use sluice_machines::ledger::{self, Answer, Climb, Command, Lacking, Notices, POOL_LIFE, Reply};
 use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
-use sluice_units::Timestamp;
+use sluice_units::{Span, Timestamp};
 
 use crate::clock;
 use crate::combine;
 use crate::instance::Instance;
 use crate::store::{Failure, Found, Stop, Task};
 
-/// How often the parent is asked for one call.
-const ASKS_MAX: u32 = 8;
+/// For how long the parent is asked for one call.
+const ASKING_MAX: Span = Span::from_seconds(10);
+/// How long to wait before it is asked again: what was under way may have been another instance's, with its needs alone.
+const AGAIN: Span = Span::from_millis(10);
+/// So many times longer at most, as it goes on.
+const AGAIN_TIMES_MAX: i64 = 16;
+/// How often the parent is told and asked when nobody waits any more.
+const LAST_ASKS_MAX: u32 = 8;
 
 /// Carries out the commands, once the parent has been asked where that must be.
 ///
@@ -27,12 +33,17 @@ pub(crate) async fn run(
     commands: &[Command],
 ) -> Result<Vec<Reply>, Failure> {
     let mut replies = combine::run(instance, object, commands).await?;
-    for asked in 1..=ASKS_MAX {
+    let began = clock::now();
+    for asked in 0.. {
         let lacking = ledger::lacking(&replies);
         if lacking.is_empty() {
             return Ok(replies);
         }
+        if asked > 0 {
+            clock::sleep(clock::jitter(AGAIN.times(AGAIN_TIMES_MAX.min(asked)))).await;
+        }
         let has_heard = ask(instance, object, &lacking).await.is_ok();
+        let goes_on = has_heard && clock::now().since(began) < ASKING_MAX;
         // The others were committed, and would do nothing a second time.
         let waits = |reply: &&mut Reply| matches!(reply, Reply::Lacking(_));
         let again: Vec<Command> = commands
@@ -41,7 +52,7 @@ pub(crate) async fn run(
             .filter(|(_, reply)| waits(reply))
             .map(|(command, _)| command.clone())
             .collect();
-        let answers = if has_heard && asked < ASKS_MAX {
+        let answers = if goes_on {
             combine::run(instance, object, &again).await?
         } else {
             instance.store.run(object, &Alone(&again)).await?
@@ -49,7 +60,7 @@ pub(crate) async fn run(
         for (reply, answer) in replies.iter_mut().filter(waits).zip(answers) {
             *reply = answer;
         }
-        if !has_heard {
+        if !goes_on {
             break;
         }
     }
@@ -102,6 +113,24 @@ pub(crate) async fn ask_if_due(instance: &Rc<Instance>, object: &str) -> Result<
     Ok(())
 }
 
+/// Asks the parent until nothing is due in a pool's life: what was used here is told when its requests are over, and
+/// nothing else may come by then.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) async fn ask_to_the_end(instance: &Rc<Instance>, object: &str) -> Result<(), Failure> {
+    for _ in 0..LAST_ASKS_MAX {
+        let due = instance.store.run(object, &Due).await?;
+        let left = due.map(|due| due.since(clock::now()));
+        let Some(left) = left.filter(|left| *left <= POOL_LIFE) else {
+            return Ok(());
+        };
+        clock::sleep(left).await;
+        ask_if_due(instance, object).await?;
+    }
+    Ok(())
+}
+
 /// Commands that are decided though the parent cannot be asked.
 struct Alone<'a>(&'a [Command]);
 
@@ -150,6 +179,10 @@ impl Task for Asking<'_> {
         ledger::load_climb(self.0, read)
     }
 
+    fn writes(&self) -> bool {
+        true
+    }
+
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
         ledger::climb(rows, now, self.0)
     }
@@ -170,6 +203,10 @@ impl Task for Hearing<'_> {
         read: impl FnMut(&[Read]) -> Result<Found, Stop>,
     ) -> Result<Rows, Stop> {
         ledger::load_climb(&[], read)
+    }
+
+    fn writes(&self) -> bool {
+        true
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {

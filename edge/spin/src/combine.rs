@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use sluice_machines::chain::Head;
 use sluice_machines::ledger::{Command, Reply};
 use spin_sdk::wit_bindgen;
 
@@ -17,6 +18,9 @@ use crate::tasks::Commands;
 
 /// How many commands go together, at most, unless one request brings more.
 const COMMANDS_MAX: usize = 64;
+
+/// In how many commits what the ledger was told is carried out before that.
+const ROUNDS_MAX: u32 = 16;
 
 type Outcome = Result<Vec<Reply>, Failure>;
 
@@ -76,8 +80,7 @@ async fn commit(
     for waiting in &mut joined {
         all.append(&mut waiting.commands);
     }
-    let outcome = instance.store.run(object, &Commands(&all)).await;
-    let mut replies = outcome.map(|(replies, head)| {
+    let mut replies = decide(instance, object, &all).await.map(|(replies, head)| {
         let mut heads = instance.heads.borrow_mut();
         heads.insert(object.to_owned(), head);
         replies.into_iter()
@@ -91,6 +94,21 @@ async fn commit(
         waiting.outcome.replace(Some(next(count)));
     }
     outcome
+}
+
+/// Carries out what the ledger was told, and then the commands.
+async fn decide(
+    instance: &Instance,
+    object: &str,
+    commands: &[Command],
+) -> Result<(Vec<Reply>, Head), Failure> {
+    let commands = Commands::new(commands);
+    for _ in 0..ROUNDS_MAX {
+        if let (Some(replies), head) = instance.store.run(object, &commands).await? {
+            return Ok((replies, head));
+        }
+    }
+    Err(Failure::Busy)
 }
 
 /// Commits batch after batch until nobody waits.

@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::bucket::Bucket;
 use crate::combine::Queues;
 use crate::event::{Event, event};
+use crate::inbox::Inbox;
 use crate::maintain::Upkeep;
 use crate::platform::Spin;
 use crate::store::{AnyStore, Failure};
@@ -66,6 +67,8 @@ pub(crate) struct Instance {
     pub(crate) upkeep: RefCell<BTreeMap<String, Upkeep>>,
     /// Commands on their way to ledgers.
     pub(crate) queues: Queues,
+    /// What ledgers were told.
+    pub(crate) inbox: Inbox,
     /// Where the ledgers' chains stand, as far as this instance knows.
     pub(crate) heads: RefCell<BTreeMap<String, Head>>,
     /// The SHA-256 of the component, where the build has written it down.
@@ -120,6 +123,7 @@ impl Instance {
             isolate: Rc::new(Isolate::new(text)),
             upkeep: RefCell::default(),
             queues: Queues::default(),
+            inbox: Inbox::default(),
             heads: RefCell::default(),
             code_hash: std::fs::read_to_string(CODE_HASH_PATH)
                 .ok()

@@ -11,6 +11,7 @@ mod combine;
 mod entry;
 mod event;
 mod headers;
+mod inbox;
 mod instance;
 mod maintain;
 mod notify;

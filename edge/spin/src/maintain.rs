@@ -16,6 +16,7 @@ use spin_sdk::wit_bindgen;
 use crate::bucket::Bucket;
 use crate::climb;
 use crate::clock;
+use crate::inbox;
 use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::notify;
 use crate::platform::Spin;
@@ -61,10 +62,15 @@ pub(crate) fn soon(instance: &Rc<Instance>, object: String) {
         let mut since = upkeep.unwrap_or_default().used;
         for retry in 0..=RETRIES_MAX {
             if see_to(&instance, &object, since, interval).await {
-                return;
+                break;
             }
             clock::sleep(RETRY_FIRST.times(1_i64 << retry)).await;
             since = clock::now();
+        }
+        if object.starts_with(LEDGERS)
+            && let Err(failure) = climb::ask_to_the_end(&instance, &object).await
+        {
+            eprintln!("warn: {object}: {failure}");
         }
     });
 }
@@ -122,6 +128,7 @@ async fn round(instance: &Rc<Instance>, object: &str, claim: &Claim) -> Result<b
     let kind = if object == REGISTRY {
         ChainKind::Registry
     } else {
+        inbox::carry_out(instance, object).await?;
         instance.store.run(object, &Expire).await?;
         if let Err(failure) = climb::ask_if_due(instance, object).await {
             eprintln!("warn: {object}: {failure}");

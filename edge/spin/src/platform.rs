@@ -27,7 +27,7 @@ use crate::instance::{Instance, REGISTRY};
 use crate::store::Failure;
 use crate::tasks::{Asked, Measured};
 use crate::upstream::{self, Body};
-use crate::{bucket, climb, clock, maintain, variables};
+use crate::{bucket, climb, clock, inbox, maintain, variables};
 
 /// How much of a body is read at once, at most.
 const PIECE_BYTES_MAX: usize = 64 << 10;
@@ -252,9 +252,12 @@ impl Platform for Spin {
                     ledger.name()
                 ),
             })?;
-        let replies = climb::run(instance, &object, &call.commands)
-            .await
-            .map_err(unavailable("ledger"))?;
+        let replies = if inbox::takes(&call.commands) {
+            inbox::put(instance, &object, &call.commands).await
+        } else {
+            climb::run(instance, &object, &call.commands).await
+        };
+        let replies = replies.map_err(unavailable("ledger"))?;
         let head = instance.heads.borrow().get(&object).cloned();
         maintain::soon(instance, object);
         Ok(ledger::Answer {

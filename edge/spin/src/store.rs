@@ -7,6 +7,8 @@
 //!
 //! Knows nothing of what the rows mean.
 
+use std::collections::BTreeSet;
+
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_units::{Span, Timestamp};
 use thiserror::Error;
@@ -124,6 +126,9 @@ pub(crate) trait Store {
     async fn begin<'a>(&'a self, object: &'a str, manner: Manner)
     -> Result<Self::Try<'a>, Failure>;
 
+    /// Adds a row under a key that is new, whatever version the object has.
+    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure>;
+
     /// The names of the objects that begin with `prefix`.
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure>;
 }
@@ -192,6 +197,17 @@ impl AnyStore {
         }
     }
 
+    /// Adds a row under a key that is new, whatever else is written to the object at that time.
+    ///
+    /// # Errors
+    /// What the store says. It may have been added all the same when the store did not answer.
+    pub(crate) async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite(store) => store.put(object, key, value).await,
+            Self::Redis(store) => store.put(object, key, value).await,
+        }
+    }
+
     /// The names of the objects that begin with `prefix`.
     ///
     /// # Errors
@@ -238,7 +254,7 @@ async fn attempt<S: Store, T: Task>(
             Err(Stop::Row(error)) => return Err(error.into()),
         };
         match current.read(&reads).await? {
-            Seen::Now(version, found) if view.is_at(version) => view.add(&reads, found),
+            Seen::Now(version, found) if view.is_at(version) => view.add(reads, found),
             Seen::Now(..) => {
                 current.end().await?;
                 return Ok(None);
@@ -285,7 +301,9 @@ impl Queued {
 #[derive(Default)]
 struct View {
     version: Option<Version>,
-    rounds: Vec<(Vec<Read>, Found)>,
+    keys: BTreeSet<RowKey>,
+    ranges: Vec<Read>,
+    found: Rows,
 }
 
 impl View {
@@ -294,17 +312,31 @@ impl View {
         *self.version.get_or_insert(version) == version
     }
 
-    fn add(&mut self, reads: &[Read], found: Found) {
-        self.rounds.push((reads.to_vec(), found));
+    fn add(&mut self, reads: Vec<Read>, found: Found) {
+        for read in reads {
+            match read {
+                Read::Row(key) => drop(self.keys.insert(key)),
+                range @ Read::Range { .. } => self.ranges.push(range),
+            }
+        }
+        self.found.extend(found);
+    }
+
+    fn has_seen(&self, read: &Read) -> bool {
+        match read {
+            Read::Row(key) => self.keys.contains(key),
+            range @ Read::Range { .. } => self.ranges.contains(range),
+        }
     }
 
     /// The rows that are asked for, if they have been seen.
     fn answer(&self, reads: &[Read]) -> Result<Found, Stop> {
-        let round = self.rounds.iter().find(|(seen, _)| seen == reads);
-        match round {
-            Some((_, found)) => Ok(found.clone()),
-            None if reads.is_empty() => Ok(Vec::new()),
-            None => Err(Stop::Missing(reads.to_vec())),
+        let missing = reads.iter().filter(|read| !self.has_seen(read));
+        let missing: Vec<Read> = missing.cloned().collect();
+        if !missing.is_empty() {
+            return Err(Stop::Missing(missing));
         }
+        let answers = reads.iter().map(|read| self.found.answer(read));
+        Ok(answers.flatten().collect())
     }
 }

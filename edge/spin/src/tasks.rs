@@ -1,34 +1,74 @@
 //! The machines' commands as tasks for the store.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
 use sluice_machines::health;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
-use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
+use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_units::{ProviderId, Span, Timestamp};
 
+use crate::inbox;
 use crate::store::{Found, Stop, Task};
 
-/// Commands of a ledger, decided together; the answer says besides where its chain stands.
-pub(crate) struct Commands<'a>(pub(crate) &'a [ledger::Command]);
+/// Commands of a ledger, decided together and after what the ledger was told. Where that alone is enough for one commit
+/// the commands are left for the next, and there are no replies. The answer says besides where the ledger's chain stands.
+pub(crate) struct Commands<'a> {
+    own: &'a [ledger::Command],
+    /// All that is to be carried out, where these entries of the inbox lie before it.
+    gathered: RefCell<(Vec<RowKey>, Rc<[ledger::Command]>)>,
+}
+
+impl<'a> Commands<'a> {
+    pub(crate) fn new(own: &'a [ledger::Command]) -> Self {
+        Self {
+            own,
+            gathered: RefCell::new((Vec::new(), own.into())),
+        }
+    }
+
+    /// Whether the commands themselves must wait.
+    fn is_full(keys: &[RowKey]) -> bool {
+        u32::try_from(keys.len()).is_ok_and(|count| count >= inbox::ENTRIES_MAX)
+    }
+
+    /// All that is to be carried out. What lies under a key never changes.
+    fn gather(&self, rows: &Rows) -> Result<Rc<[ledger::Command]>, RowError> {
+        let keys = inbox::keys(rows);
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.0 != keys {
+            let mut all = inbox::commands(rows, &keys)?;
+            if !Self::is_full(&keys) {
+                all.extend_from_slice(self.own);
+            }
+            *gathered = (keys, all.into());
+        }
+        Ok(Rc::clone(&gathered.1))
+    }
+}
 
 impl Task for Commands<'_> {
-    type Reply = (Vec<ledger::Reply>, Head);
+    type Reply = (Option<Vec<ledger::Reply>>, Head);
 
     fn load(
         &self,
         _: Timestamp,
         mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
     ) -> Result<Rows, Stop> {
-        let mut head = outbox::head_reads();
-        // With the first round.
-        ledger::load(self.0, |reads| {
-            let reads = [reads, head.as_slice()].concat();
-            head = Vec::new();
-            read(&reads)
-        })
+        let mut first = ledger::reads(self.own);
+        first.extend(outbox::head_reads());
+        first.push(inbox::read());
+        let mut rows = Rows::new();
+        rows.extend(read(&first)?);
+        let all = self.gather(&rows)?;
+        let loaded = ledger::load(&all, read)?;
+        let loaded = loaded.iter();
+        rows.extend(loaded.map(|(key, text)| (key.to_owned(), text.to_owned())));
+        Ok(rows)
     }
 
     fn writes(&self) -> bool {
@@ -38,12 +78,25 @@ impl Task for Commands<'_> {
                 ledger::Command::Admit(_) | ledger::Command::Standing
             )
         };
-        !self.0.iter().any(only_asks)
+        !self.own.iter().any(only_asks)
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        let (replies, writes) = ledger::decide_batch(rows, now, self.0)?;
-        Ok(((replies, outbox::head(rows)?), writes))
+        let all = self.gather(rows)?;
+        let (mut replies, mut writes) = ledger::decide_batch(rows, now, &all)?;
+        let head = outbox::head(rows)?;
+        let keys = &self.gathered.borrow().0;
+        // Where the parent must be asked first nothing is carried out.
+        if ledger::lacking(&replies).is_empty() {
+            for key in keys {
+                writes.delete(key.clone());
+            }
+        }
+        if Self::is_full(keys) {
+            return Ok(((None, head), writes));
+        }
+        let own = replies.split_off(all.len().saturating_sub(self.own.len()));
+        Ok(((Some(own), head), writes))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::clock;
 const READ: &str = concat!(include_str!("queue.lua"), include_str!("read.lua"));
 const WRITE: &str = concat!(include_str!("queue.lua"), include_str!("write.lua"));
 const TURN: &str = concat!(include_str!("queue.lua"), include_str!("turn.lua"));
+const PUT: &str = include_str!("put.lua");
 /// The set of all objects' names.
 const OBJECTS: &str = "sluice:objects";
 /// How long a turn is held by somebody who does not come back.
@@ -104,6 +105,10 @@ fn refused(error: &Error) -> Failure {
     })
 }
 
+fn key_of(object: &str, what: &str) -> String {
+    format!("sluice:{{{object}}}:{what}")
+}
+
 fn binary(text: &str) -> RedisParameter {
     RedisParameter::Binary(text.as_bytes().to_vec())
 }
@@ -139,6 +144,12 @@ impl Store for Redis {
         })
     }
 
+    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let keys = ["rows", "names"].map(|what| key_of(object, what));
+        let arguments = vec![binary(key), binary(value)];
+        self.eval(PUT, keys.to_vec(), arguments).await.map(drop)
+    }
+
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         let names = self.execute("SMEMBERS", vec![binary(OBJECTS)]).await?;
         let mut names: Vec<String> = names.into_iter().map(text).collect::<Result<_, _>>()?;
@@ -150,7 +161,7 @@ impl Store for Redis {
 
 impl RedisTry<'_> {
     fn key(&self, what: &str) -> String {
-        format!("sluice:{{{}}}:{what}", self.object)
+        key_of(self.object, what)
     }
 
     fn keys(&self) -> Vec<String> {

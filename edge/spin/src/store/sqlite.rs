@@ -82,6 +82,9 @@ const WRITE: &str = "INSERT INTO rows (object, key, value) SELECT ?1, key, value
      WHERE coalesce((SELECT value FROM rows WHERE object = ?1 AND key = ''), '0') = ?2 \
      ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING 1";
 
+/// Adds a row.
+const PUT: &str = "INSERT INTO rows (object, key, value) VALUES (?1, ?2, ?3)";
+
 /// The embedded store.
 #[derive(Default)]
 pub(crate) struct Sqlite {
@@ -191,6 +194,12 @@ impl Store for Sqlite {
             object,
             is_locked,
         })
+    }
+
+    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
+        let parameters = [object, key, value].map(|text| Value::Text(text.to_owned()));
+        let connection = self.shared()?;
+        ask(&connection, PUT, parameters.to_vec()).map(drop)
     }
 
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {

@@ -3,11 +3,13 @@
 //! Naive on purpose: it keeps each admission and each lease by itself, where the ledger keeps sub-buckets and running
 //! balances.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sluice_machines::ledger::Used;
-use sluice_machines::limit::{Amount, Meter, Period, Rule, Slice};
+use sluice_machines::limit::{Amount, Borrow, LoanOf, Meter, Period, Rule, Slice};
 use sluice_units::{LeaseId, Span, Timestamp};
+
+use super::lend;
 
 /// Admissions within one window, each with what it counts for.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ struct WindowLog {
     sum: u64,
     /// Of admissions that were counted anew later: when, how much.
     moved: BTreeMap<usize, (Timestamp, u64)>,
+    /// The admissions that borrowed.
+    borrowed: BTreeSet<usize>,
     /// The first admission that was counted.
     since: usize,
     named_at: Timestamp,
@@ -38,6 +42,40 @@ impl WindowLog {
             self.entries.pop_front();
         }
         self.moved.retain(|_, moved| moved.0 >= begins);
+        let oldest = self.entries.front().map(|entry| entry.1);
+        let (moved, oldest) = (&self.moved, oldest.unwrap_or(usize::MAX));
+        let counts = |life: &usize| *life >= oldest || moved.contains_key(life);
+        self.borrowed.retain(counts);
+    }
+
+    fn loan(&self) -> LoanOf {
+        match self.meter {
+            Meter::Requests => LoanOf::Requests(self.window),
+            Meter::Tokens => LoanOf::Tokens(self.window),
+        }
+    }
+
+    /// What was borrowed of it.
+    fn lent(&self, at: Timestamp, stretch: Span) -> u64 {
+        let begins = at.minus(stretch);
+        let each = self.borrowed.iter().filter_map(|life| {
+            if let Some(moved) = self.moved.get(life) {
+                return Some(*moved);
+            }
+            let found = self.entries.binary_search_by_key(life, |entry| entry.1);
+            let entry = &self.entries[found.ok()?];
+            Some((entry.0, entry.2))
+        });
+        each.filter(|one| one.0 >= begins).map(|one| one.1).sum()
+    }
+
+    /// The part of it that a rule looks at.
+    fn part(&self, at: Timestamp, stretch: Span, rule: &Rule) -> u64 {
+        match rule.borrow() {
+            Borrow::No => self.used(at, stretch),
+            Borrow::Any | Borrow::UpTo(_) => self.used(at, stretch) - self.lent(at, stretch),
+            Borrow::Of(_) => self.lent(at, stretch),
+        }
     }
 
     fn used(&self, at: Timestamp, stretch: Span) -> u64 {
@@ -120,6 +158,33 @@ impl Money {
     }
 }
 
+/// What a child holds: until when, what it may draw, what it has drawn, and what of it is borrowed.
+#[derive(Debug)]
+struct Held {
+    until: Timestamp,
+    rest: Slice,
+    open: Slice,
+    borrowed: Vec<LoanOf>,
+}
+
+/// What of the rules is borrowed beyond.
+pub(super) fn loans(rules: &[Rule]) -> Vec<LoanOf> {
+    let borrowed = rules
+        .iter()
+        .filter(|rule| matches!(rule.borrow(), Borrow::Of(_)));
+    borrowed.filter_map(Rule::loan).collect()
+}
+
+/// Whether what borrowed this is a part of what a rule looks at.
+fn is_seen(rule: &Rule, borrowed: &[LoanOf]) -> bool {
+    let is_borrowed = rule.loan().is_some_and(|of| borrowed.contains(&of));
+    match rule.borrow() {
+        Borrow::No => true,
+        Borrow::Any | Borrow::UpTo(_) => !is_borrowed,
+        Borrow::Of(_) => is_borrowed,
+    }
+}
+
 /// One scope.
 #[derive(Debug, Default)]
 pub(super) struct ScopeLog {
@@ -129,12 +194,17 @@ pub(super) struct ScopeLog {
     buckets: Vec<Bucket>,
     days: BTreeMap<Timestamp, Money>,
     months: BTreeMap<Timestamp, Money>,
+    /// The same of what was borrowed.
+    lent_days: BTreeMap<Timestamp, Money>,
+    lent_months: BTreeMap<Timestamp, Money>,
+    /// All that was borrowed and came to an end.
+    pub(super) lent_total: lend::Sum,
     /// The budgets that were named last, each with the period in which something was said of it, and how much.
     pub(super) budgets: Vec<(Period, i64, Timestamp, u8)>,
     /// What leases hold, and until when.
     leases: BTreeMap<usize, (Timestamp, Slice)>,
-    /// What children hold: until when, what they may draw, what they have drawn.
-    lent: BTreeMap<LeaseId, (Timestamp, Slice, Slice)>,
+    /// What children hold.
+    lent: BTreeMap<LeaseId, Held>,
     pub(super) total: Money,
     pub(super) requests: u64,
     pub(super) tokens: u64,
@@ -154,26 +224,42 @@ impl ScopeLog {
 
     /// What all leases hold.
     pub(super) fn leased(&self, at: Timestamp) -> Slice {
+        self.leased_to_isolates(at).plus(self.below(at, |_| true).0)
+    }
+
+    fn leased_to_isolates(&self, at: Timestamp) -> Slice {
         self.leases
             .values()
             .filter(|(until, _)| *until > at)
             .fold(Slice::NONE, |sum, (_, slice)| sum.plus(*slice))
-            .plus(self.below(at).0)
     }
 
-    /// What all children hold: to be drawn, and drawn.
-    fn below(&self, at: Timestamp) -> (Slice, Slice) {
-        let held = self.lent.values().filter(|held| held.0 > at);
+    /// What children hold: to be drawn, and drawn.
+    fn below(&self, at: Timestamp, is_meant: impl Fn(&[LoanOf]) -> bool) -> (Slice, Slice) {
+        let held = self.lent.values().filter(|held| held.until > at);
+        let held = held.filter(|held| is_meant(&held.borrowed));
         held.fold((Slice::NONE, Slice::NONE), |sum, held| {
-            (sum.0.plus(held.1), sum.1.plus(held.2))
+            (sum.0.plus(held.rest), sum.1.plus(held.open))
         })
     }
 
     /// Notes what a child holds from now on.
-    pub(super) fn lend(&mut self, lease: &LeaseId, until: Timestamp, rest: Slice, open: Slice) {
+    pub(super) fn lend(
+        &mut self,
+        lease: &LeaseId,
+        until: Timestamp,
+        (rest, open): (Slice, Slice),
+        rules: &[Rule],
+    ) {
         let at = self.at;
-        self.lent.retain(|_, held| held.0 > at);
-        self.lent.insert(lease.clone(), (until, rest, open));
+        self.lent.retain(|_, held| held.until > at);
+        let held = Held {
+            until,
+            rest,
+            open,
+            borrowed: loans(rules),
+        };
+        self.lent.insert(lease.clone(), held);
     }
 
     /// Logs what came to an end in a child.
@@ -191,12 +277,55 @@ impl ScopeLog {
         };
         self.count(at, life, rules, of);
         self.pour(at, used.tokens.count());
+        let borrowed = loans(rules);
+        self.borrow(life, &borrowed);
+        self.each_lent(at, &borrowed, |money| money.spent += cost);
+        self.add_lent(
+            &borrowed,
+            lend::Sum {
+                requests: used.requests as i64,
+                tokens: used.tokens.count() as i64,
+                cost: cost - used.back.as_nanos(),
+            },
+        );
+    }
+
+    /// An admission that was counted has borrowed.
+    fn borrow(&mut self, life: usize, borrowed: &[LoanOf]) {
+        for log in &mut self.windows {
+            if borrowed.contains(&log.loan()) {
+                log.borrowed.insert(life);
+            }
+        }
+    }
+
+    fn each_lent(&mut self, at: Timestamp, borrowed: &[LoanOf], change: impl Fn(&mut Money)) {
+        if borrowed.contains(&LoanOf::Money(Period::Day)) {
+            change(self.lent_days.entry(at.day_start()).or_default());
+        }
+        if borrowed.contains(&LoanOf::Money(Period::Month)) {
+            change(self.lent_months.entry(at.month_start()).or_default());
+        }
+    }
+
+    /// So much of what was borrowed has come to an end, of each kind.
+    fn add_lent(&mut self, borrowed: &[LoanOf], sum: lend::Sum) {
+        let has = |is: fn(&LoanOf) -> bool| i64::from(borrowed.iter().any(is));
+        self.lent_total.add(lend::Sum {
+            requests: sum.requests * has(|of| matches!(of, LoanOf::Requests(_))),
+            tokens: sum.tokens * has(|of| matches!(of, LoanOf::Tokens(_))),
+            cost: sum.cost * has(|of| matches!(of, LoanOf::Money(_))),
+        });
     }
 
     /// What stands against a rule at this time, leases included; `longer` is added to a window's length.
     pub(super) fn used(&self, at: Timestamp, rule: &Rule, longer: Span) -> u64 {
-        let leased = self.leased(at);
-        let below = self.below(at).1;
+        let (rest, below) = self.below(at, |borrowed| is_seen(rule, borrowed));
+        let leased = if is_seen(rule, &[]) {
+            rest.plus(self.leased_to_isolates(at))
+        } else {
+            rest
+        };
         let of = |meter| match meter {
             Meter::Requests => leased.requests,
             Meter::Tokens => leased.tokens.count(),
@@ -208,7 +337,7 @@ impl ScopeLog {
                     Meter::Requests => 0,
                     Meter::Tokens => below.tokens.count(),
                 };
-                log.map_or(0, |log| log.used(at, window.plus(longer))) + of(meter) + open
+                log.map_or(0, |log| log.part(at, window.plus(longer), rule)) + of(meter) + open
             }
             Rule::Gcra {
                 meter,
@@ -225,12 +354,18 @@ impl ScopeLog {
             }
             Rule::Concurrency { .. } => self.open + leased.requests + below.requests,
             Rule::Budget { period, .. } => {
-                let money = match period {
-                    Period::Day => self.day(at),
-                    Period::Month => self.month(at),
+                let (all, lent) = match period {
+                    Period::Day => (self.day(at), self.lent_days.get(&at.day_start())),
+                    Period::Month => (self.month(at), self.lent_months.get(&at.month_start())),
+                };
+                let lent = lent.copied().unwrap_or_default().used();
+                let used = match rule.borrow() {
+                    Borrow::No => all.used(),
+                    Borrow::Any | Borrow::UpTo(_) => all.used() - lent,
+                    Borrow::Of(_) => lent,
                 };
                 let held = leased.cost.plus(below.cost).as_nanos();
-                u64::try_from(money.used() + held).unwrap_or(0)
+                u64::try_from(used + held).unwrap_or(0)
             }
         }
     }
@@ -252,6 +387,9 @@ impl ScopeLog {
         self.each_period(at, |money| money.reserved += cost);
         self.name_budgets(rules);
         self.count(at, life, rules, |meter| quantity(meter, estimate));
+        let borrowed = loans(rules);
+        self.borrow(life, &borrowed);
+        self.each_lent(at, &borrowed, |money| money.reserved += cost);
     }
 
     fn name_budgets(&mut self, rules: &[Rule]) {
@@ -333,6 +471,7 @@ impl ScopeLog {
                 entries: VecDeque::new(),
                 sum: 0,
                 moved: BTreeMap::new(),
+                borrowed: BTreeSet::new(),
                 since: life,
                 named_at: Timestamp::default(),
             });
@@ -353,10 +492,12 @@ impl ScopeLog {
         (at, made_at): (Timestamp, Timestamp),
         life: usize,
         (was, is): (Amount, Amount),
+        borrowed: &[LoanOf],
     ) {
         self.at = self.at.max(at);
         let more = is.cost.as_nanos() - was.cost.as_nanos();
         self.each_period(made_at, |money| money.reserved += more);
+        self.each_lent(made_at, borrowed, |money| money.reserved += more);
         self.reserved_tokens += is.tokens.count() - was.tokens.count();
         for log in &mut self.windows {
             if log.meter == Meter::Tokens {
@@ -371,11 +512,15 @@ impl ScopeLog {
         now: Timestamp,
         at: Timestamp,
         life: usize,
-        held: Amount,
-        charged: Amount,
+        (held, charged): (Amount, Amount),
+        borrowed: &[LoanOf],
     ) {
         let (reserved, spent) = (held.cost.as_nanos(), charged.cost.as_nanos());
         self.each_period(at, |money| {
+            money.reserved -= reserved;
+            money.spent += spent;
+        });
+        self.each_lent(at, borrowed, |money| {
             money.reserved -= reserved;
             money.spent += spent;
         });
@@ -396,6 +541,12 @@ impl ScopeLog {
         }
     }
 
+    /// What a request borrowed that was settled, or has expired.
+    pub(super) fn end_lent(&mut self, charged: Amount, borrowed: &[LoanOf]) {
+        let sum = lend::Sum::of(Slice::of(charged));
+        self.add_lent(borrowed, sum);
+    }
+
     /// A request that was let in and never served no longer counts.
     pub(super) fn uncount(&mut self, life: usize) {
         self.correct(Meter::Requests, life, 0);
@@ -407,11 +558,20 @@ impl ScopeLog {
         now: Timestamp,
         at: Timestamp,
         life: usize,
-        was: Amount,
-        is: Amount,
+        (was, is): (Amount, Amount),
+        borrowed: &[LoanOf],
     ) {
         let difference = is.cost.as_nanos() - was.cost.as_nanos();
         self.each_period(at, |money| money.spent += difference);
+        self.each_lent(at, borrowed, |money| money.spent += difference);
+        self.add_lent(
+            borrowed,
+            lend::Sum {
+                requests: 0,
+                tokens: is.tokens.count() as i64 - was.tokens.count() as i64,
+                cost: difference,
+            },
+        );
         self.tokens = self.tokens - was.tokens.count() + is.tokens.count();
         self.correct(Meter::Tokens, life, is.tokens.count());
         self.pour(now, is.tokens.minus(was.tokens).count());
