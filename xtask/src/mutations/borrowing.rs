@@ -39,11 +39,11 @@ pub(super) const BORROWING: &[Mutation] = &[
         )],
     },
     Mutation {
-        name: "take back nothing that was borrowed",
+        name: "reserve what was borrowed for ever",
         edits: &[(
             "durable/machines/src/ledger/scope/charge.rs",
-            "        self.release_borrowed(held, charge);\n",
-            "        if !{is} { self.release_borrowed(held, charge); }\n",
+            "        self.settle_borrowed(held, charge, is);\n",
+            "        if !{is} { self.settle_borrowed(held, charge, is); }\n",
         )],
     },
     Mutation {
