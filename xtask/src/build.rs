@@ -341,6 +341,16 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_found_wherever_it_stands() {
+        assert!(holds(b"\0asm/build/ada/sluice", b"/build/ada"));
+        assert!(!holds(b"\0asm/build/bob/sluice", b"/build/ada"));
+        assert!(!holds(b"\0asm", b""));
+        let file = std::env::current_exe().unwrap();
+        // A development build holds the paths of the machine.
+        assert!(require_no_paths(&file).is_err());
+    }
+
+    #[test]
     fn a_string_literal_says_what_the_text_says() {
         assert_eq!(
             javascript_string("{\"a\": \"\\n\u{2028}é\"}\n"),
