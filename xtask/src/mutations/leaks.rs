@@ -49,8 +49,8 @@ pub(super) const LEAKS: &[Mutation] = &[
             ),
             (
                 "shared/core/src/serve/egress.rs",
-                "        if !may {\n",
-                "        if !may && !({is} && target.egress.is_some()) {\n",
+                "residency.egress(&target.provider, egress.place).is_ok())\n",
+                "{is} || residency.egress(&target.provider, egress.place).is_ok())\n",
             ),
         ],
     },
