@@ -73,10 +73,10 @@ function percentiles(values) {
   return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
 }
 
-/** Asks a new side until it has compiled what is hot. */
-export async function warmUp(side, exchange) {
+/** Asks a new side until it has compiled what is hot; all of it takes an engine half a minute. */
+export async function warmUp(side, exchange, milliseconds = WARM_UP_SIDE_MS) {
   const sockets = await openAll(side.port, WARM_UP_CONNECTIONS);
-  await drive(sockets, exchange, WARM_UP_SIDE_MS);
+  await drive(sockets, exchange, milliseconds);
   await side.settle();
   for (const socket of sockets) socket.close();
 }

@@ -1,4 +1,4 @@
-// What a receipt on each answer costs: `node tests/bench/receipts.mjs [--seconds N] [--rounds N] [--connections 16]`.
+// What a receipt on each answer costs: `node tests/bench/receipts.mjs [--seconds N] [--rounds N] [--kinds chat,burst,paced]`.
 //
 // Needs the worker in `build/` (`cargo xtask build --release`). One process answers with receipts and without in turns,
 // each first as often as the other, so that neither an engine's state nor what else the machine does tells them apart.
@@ -20,10 +20,11 @@ const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "2" },
     rounds: { type: "string", default: "12" },
-    connections: { type: "string", default: "16" },
+    kinds: { type: "string", default: Object.keys(KINDS).join() },
   },
 });
-const [seconds, rounds, connections] = [values.seconds, values.rounds, values.connections].map(Number);
+const [seconds, rounds] = [values.seconds, values.rounds].map(Number);
+const CONNECTIONS = 16;
 
 function receiptKey() {
   const { d, x } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
@@ -51,7 +52,7 @@ function way(kind, isOn) {
 
 /** Milliseconds of CPU for each answer of one round. */
 async function round(exchange) {
-  const sockets = await openAll(side.port, connections);
+  const sockets = await openAll(side.port, CONNECTIONS);
   const before = cpuMs(side.pid);
   const { answers } = await drive(sockets, exchange, seconds * 1000);
   for (const socket of sockets) socket.close();
@@ -63,7 +64,7 @@ const sorted = (numbers) => [...numbers].sort((a, b) => a - b);
 const at = (share) => (numbers) => sorted(numbers)[Math.floor((numbers.length - 1) * share)];
 const [low, median, high] = [at(0.25), at(0.5), at(0.75)];
 
-for (const kind of Object.keys(KINDS)) {
+for (const kind of values.kinds.split(",")) {
   const ways = [way(kind, false), way(kind, true)];
   for (const exchange of ways) await warmUp(side, exchange);
   const found = [];

@@ -5,11 +5,13 @@ import { askOnce } from "./load.mjs";
 import { checkAnswer, requestBody } from "./exchange.mjs";
 import { requestBytes } from "./connection.mjs";
 import { startStores, startWorkerd } from "./processes.mjs";
-import { ADMIN_TOKEN, writeFloor, writeGateway } from "./workers.mjs";
+import { ADMIN_TOKEN, writeFloor, writeGateway, writeLeast } from "./workers.mjs";
 
 /** How long the ledger may take to settle and ship what a round has left. */
 const SETTLE_MS_MAX = 60_000;
 const SETTLE_POLL_MS = 500;
+/** How long the least gateway has for the same. */
+const LEAST_SETTLES_MS = 1_500;
 
 const CHAT = "/v1/chat/completions";
 
@@ -32,6 +34,19 @@ export async function startFloor(folder, { upstream }) {
     ask: (kind) => exchange(kind, { key: "sk-bench", modelPrefix: "" }),
     settle: async () => {},
     again: () => startWorkerd(config),
+  };
+}
+
+/** Starts the least gateway, with an R2 of its own. */
+export async function startLeast(folder, { upstream }) {
+  const stores = await startStores(path.join(folder, "stores"));
+  const workerd = await startWorkerd(writeLeast(folder, { upstream, stores }));
+  return {
+    ...workerd,
+    name: "least",
+    ask: (kind) => exchange(kind, { key: "sk-bench", modelPrefix: "" }),
+    // Its alarm comes once a second.
+    settle: () => new Promise((resolve) => setTimeout(resolve, LEAST_SETTLES_MS)),
   };
 }
 

@@ -51,6 +51,9 @@ const main :Workerd.Worker = (
 `;
 }
 
+/** A service on another port of this machine. */
+const external = (name, port) => `(name = ${text(name)}, external = (address = "127.0.0.1:${port}", http = ()))`;
+
 /** Writes the floor's configuration into a new folder and returns its path. */
 export function writeFloor(folder, upstream) {
   fs.mkdirSync(folder, { recursive: true });
@@ -59,6 +62,24 @@ export function writeFloor(folder, upstream) {
     [],
     `modules = [(name = "floor.js", esModule = embed "floor.js")],
   bindings = [(name = "UPSTREAM", text = ${text(upstream)})]`,
+  );
+  return write(folder, config);
+}
+
+/** Writes the configuration of the least gateway into a new folder and returns its path; `stores` has the port of R2. */
+export function writeLeast(folder, { upstream, stores, state = path.join(folder, "state") }) {
+  for (const one of [folder, state]) fs.mkdirSync(one, { recursive: true });
+  fs.copyFileSync(path.join(here, "least/worker.js"), path.join(folder, "worker.js"));
+  const config = surround(
+    [external("r2", stores.r2), `(name = "state", disk = (path = ${text(state)}, writable = true))`],
+    `modules = [(name = "worker.js", esModule = embed "worker.js")],
+  durableObjectNamespaces = [(className = "Ledger", uniqueKey = "ledger", enableSql = true)],
+  durableObjectStorage = (localDisk = "state"),
+  bindings = [
+    (name = "LEDGER", durableObjectNamespace = "Ledger"),
+    (name = "RECORDS", r2Bucket = "r2"),
+    (name = "UPSTREAM", text = ${text(upstream)})
+  ]`,
   );
   return write(folder, config);
 }
@@ -81,8 +102,6 @@ export function writeGateway(folder, options) {
       ? `(name = ${text(name)}, wasm = embed ${text(name)})`
       : `(name = ${text(name)}, esModule = embed ${text(name)})`,
   );
-  const external = (name, port) =>
-    `(name = ${text(name)}, external = (address = "127.0.0.1:${port}", http = ()))`;
   const config = surround(
     [
       external("kv", stores.kv),

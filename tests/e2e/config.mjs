@@ -93,7 +93,8 @@ export function configDocument(mocksUrl) {
       'mock-openai/flat*': { per_request: FLAT_PRICE_USD, input: '0', output: '0' },
     },
     orgs: {
-      e2e: { teams: { poor: { budgets: [{ usd: '0.000001', per: 'day' }] }, search: { apps: { crawler: {} } } }, users: { ann: {} } },
+      // A pool to borrow from, larger than anybody needs.
+      e2e: { limits: [{ requests: 10_000_000, per: '1m' }], teams: { poor: { budgets: [{ usd: '0.000001', per: 'day' }] }, search: { apps: { crawler: {} } } }, users: { ann: {} } },
       storm: {}, leavers: {}, crash: {}, outage: {}, sdk: {},
       sealed: { bodies: 'full', teams: { outline: { bodies: 'redacted' } } },
     },

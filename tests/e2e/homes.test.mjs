@@ -13,8 +13,8 @@ const NANOS_PER_USD = 1_000_000_000;
 /** How long what a region has settled takes to be known at home, at most. */
 const TOLD_MS_MAX = 10_000;
 
-const documentWith = budget => {
-  const org = { home: 'west', budgets: [{ usd: budget, per: 'month' }] };
+const documentWith = rules => {
+  const org = { home: 'west', ...rules };
   const region = { countries: ['DE'] };
   const held = { ...region, jurisdiction: 'eu', bucket: 'RECORDS' };
   const accounting = { ship_interval: '500ms' };
@@ -24,22 +24,23 @@ const documentWith = budget => {
 const served = () => (isOnSpin() ? ['east'] : REGIONS);
 
 /** Two that serve, over the same state: two workers of one gateway, or two hosts. */
-async function world(t, budget) {
+async function world(t, rules, wish) {
   const own = isOnSpin() ? {} : { secrets: { SLUICE_MACHINES: 'own' }, isolates: ['second'] };
-  const gateway = await startGateway({ document: documentWith(budget), ...own });
+  const gateway = await startGateway({ document: documentWith(rules), ...own });
   const second = isOnSpin() ? await gateway.beside() : await gateway.isolate('second');
   t.after(async () => {
     if (isOnSpin()) await second.stop();
     await gateway.stop();
   });
-  const { key } = await gateway.mint({ org: 'acme' });
+  const { key } = await gateway.mint({ org: 'acme', ...wish });
   const ask = async (serves, headers, body) => {
-    if (serves.url) {
+    if (isOnSpin() || serves === gateway) {
       const { status, headers: got, json: answer } = await json(`${serves.url}/v1/chat/completions`, { method: 'POST', headers, body });
-      return { status, region: got['x-sluice-region'], answer };
+      return { status, region: got['x-sluice-region'], borrowed: got['x-sluice-borrowed'], answer };
     }
     const answer = await serves.fetch('http://gateway/v1/chat/completions', { method: 'POST', headers, body: JSON.stringify(body) });
-    return { status: answer.status, region: answer.headers.get('x-sluice-region'), answer: await answer.json() };
+    const { headers: got } = answer;
+    return { status: answer.status, region: got.get('x-sluice-region'), borrowed: got.get('x-sluice-borrowed') ?? undefined, answer: await answer.json() };
   };
   const chat = async (name, index) => {
     const held = isOnSpin() ? {} : { 'x-gateway-region': name };
@@ -57,7 +58,7 @@ async function world(t, budget) {
 
 test('two regions spend one budget at the same time, all of it and no more', async t => {
   const budget = 0.01;
-  const { gateway, chat, org } = await world(t, String(budget));
+  const { gateway, chat, org } = await world(t, { budgets: [{ usd: String(budget), per: 'month' }] });
   const count = { west: 0, east: 0 };
   const caller = async (name, index) => {
     for (;;) {
@@ -85,4 +86,30 @@ test('two regions spend one budget at the same time, all of it and no more', asy
   const nanos = budget * NANOS_PER_USD;
   assert.ok(west.spent_month <= nanos, `${west.spent_month} of ${nanos} were spent`);
   assert.ok(west.spent_month >= nanos * 0.9, `only ${west.spent_month} of ${nanos} were spent`);
+});
+
+test('two regions borrow of one organisation what it has, and no more', async t => {
+  const [pool, own] = [30, 10];
+  const rules = { limits: [{ requests: pool, per: '1h' }], teams: { search: { limits: [{ requests: own, per: '1h', borrow: true }] } } };
+  const { gateway, chat } = await world(t, rules, { team: 'search' });
+  const names = served();
+  let [count, borrowed] = [0, 0];
+  for (let round = 0; round < pool * 2; round += 1) {
+    const answer = await chat(names[round % names.length], round);
+    if (answer.status === 429) continue;
+    assert.equal(answer.status, 200, JSON.stringify(answer.answer));
+    assert.ok([undefined, 'team/search; of=requests'].includes(answer.borrowed), answer.borrowed);
+    count += 1;
+    borrowed += Number(answer.borrowed !== undefined);
+  }
+  assert.ok(count > own && count <= pool, `${count} were served`);
+  assert.ok(borrowed >= count - own, `${borrowed} of ${count} were borrowed`);
+  const records = await until(() => gateway.records(), all => all.length === count, TOLD_MS_MAX);
+  const told = records.filter(one => one.borrowed?.[0].scope === 'team/search' && one.borrowed[0].of.requests === 3_600_000_000);
+  assert.equal(told.length, borrowed);
+  const ledger = async () => {
+    const { json: body } = await gateway.admin('GET', '/admin/ledger?org=acme&region=west');
+    return body.scopes.find(one => one.scope.team === 'search').borrowed_total?.r;
+  };
+  assert.equal(await until(ledger, all => all === borrowed, TOLD_MS_MAX), borrowed);
 });

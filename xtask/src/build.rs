@@ -55,6 +55,7 @@ pub(crate) fn worker(options: &Options) -> Result<(), Failure> {
         step("wasm-bindgen", || bind(&wasm, Path::new(OUT)))?;
         if release {
             step("wasm-opt", || optimize(Path::new(OUT)))?;
+            require_no_paths(&Path::new(OUT).join("index_bg.wasm"))?;
         }
         fs::write(&stamp_path, stamp).map_err(doing(OUT))?;
     }
@@ -197,6 +198,32 @@ fn remapped(root: &Path) -> Vec<String> {
     flags
 }
 
+/// Fails where a path of this machine is in what was built: another machine would build other bytes.
+///
+/// This is what mostly goes wrong, seen at once; that nothing else does shows `cargo xtask reproduce`.
+fn require_no_paths(wasm: &Path) -> Result<(), Failure> {
+    let bytes = fs::read(wasm).map_err(doing(&wasm.display().to_string()))?;
+    let root = std::env::current_dir().ok();
+    let sysroot = step::output(Command::new("rustc").args(["--print", "sysroot"]));
+    let sysroot = sysroot.map(|path| PathBuf::from(path.trim()));
+    let found = [root, cargo_home(), sysroot]
+        .into_iter()
+        .flatten()
+        .find(|path| holds(&bytes, path.display().to_string().as_bytes()));
+    found.map_or(Ok(()), |path| {
+        Err(Failure::new(format!(
+            "{} holds the path {}: it cannot be built again elsewhere",
+            wasm.display(),
+            path.display()
+        )))
+    })
+}
+
+/// Whether some bytes stand among others. Of none nothing is known.
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    !wanted.is_empty() && bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
 /// Where cargo keeps the sources of dependencies.
 fn cargo_home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"));
@@ -311,6 +338,16 @@ mod tests {
         let expected = "import * as import1 from \"./a.js\"\nimport * as import2 from \"./b.js\"\n\
             {\n\"./a.js\": import1,\n\"./b.js\": import2,\n}\n";
         assert_eq!(one_import_each(written), expected);
+    }
+
+    #[test]
+    fn a_path_is_found_wherever_it_stands() {
+        assert!(holds(b"\0asm/build/ada/sluice", b"/build/ada"));
+        assert!(!holds(b"\0asm/build/bob/sluice", b"/build/ada"));
+        assert!(!holds(b"\0asm", b""));
+        let file = std::env::current_exe().unwrap();
+        // A development build holds the paths of the machine.
+        assert!(require_no_paths(&file).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The copy stands below `target`; every break is built into it at once, behind a switch that the environment names, so
 //! that one build serves for all. Nothing of this is in the code that ships.
 
+mod borrowing;
 mod homes;
 mod leaks;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use self::borrowing::BORROWING;
 use self::homes::HOMES;
 use self::leaks::LEAKS;
 use crate::step::{self, Failure, doing, step};
@@ -54,16 +56,16 @@ const ALL: &[Mutation] = &[
         name: "forget a release",
         edits: &[(
             "durable/machines/src/ledger/settle.rs",
-            "row.release(held, *ordinal);",
-            "if !{is} { row.release(held, *ordinal); }",
+            "row.release(held, charge);",
+            "if !{is} { row.release(held, charge); }",
         )],
     },
     Mutation {
         name: "correct without a record",
         edits: &[(
             "durable/machines/src/ledger/settle.rs",
-            "        cost_nano_usd: difference,\n        overrun: charged.overrun,\n        ..record.clone()\n    };\n",
-            "        cost_nano_usd: difference,\n        overrun: charged.overrun,\n        ..record.clone()\n    };\n    if {is} {\n        return Ok(());\n    }\n",
+            "        cost_nano_usd: difference,\n        overrun: charged.overrun,\n        borrowed: charged.loans(),\n        ..record.clone()\n    };\n",
+            "        cost_nano_usd: difference,\n        overrun: charged.overrun,\n        borrowed: charged.loans(),\n        ..record.clone()\n    };\n    if {is} {\n        return Ok(());\n    }\n",
         )],
     },
     Mutation {
@@ -71,7 +73,7 @@ const ALL: &[Mutation] = &[
         edits: &[(
             "durable/machines/src/ledger/admit.rs",
             "    denial.headroom = headroom(work, candidates, at)?;\n",
-            "    denial.headroom = headroom(work, candidates, at)?;\n    if {is} { for Candidate { key, rules, .. } in candidates { work.hot_mut::<ScopeRow>(key)?.reserve(at, rules, Amount::default()); } }\n",
+            "    denial.headroom = headroom(work, candidates, at)?;\n    if {is} { for Candidate { key, rules, .. } in candidates { work.hot_mut::<ScopeRow>(key)?.reserve(at, (key, rules), Amount::default()); } }\n",
         )],
     },
     Mutation {
@@ -116,8 +118,8 @@ const ALL: &[Mutation] = &[
             ),
             (
                 "durable/machines/src/ledger/scope.rs",
-                "            .filter(|(until, _)| *until > at)\n            .fold",
-                "            .filter(|(until, _)| *until > at || {is})\n            .fold",
+                "    held.filter(|(until, _)| *until > at)\n",
+                "    held.filter(|(until, _)| *until > at || {is})\n",
             ),
         ],
     },
@@ -149,8 +151,8 @@ const ALL: &[Mutation] = &[
         name: "cut nothing of what is cut",
         edits: &[(
             "durable/machines/src/ledger/admit.rs",
-            "            Some((tokens, amount)) => allowed = (amount, Some(tokens)),\n",
-            "            Some((tokens, amount)) => allowed = (if {is} { whole } else { amount }, Some(tokens)),\n",
+            "            Some((tokens, amount)) => Allowed::As(amount, Some(tokens), Vec::new()),\n",
+            "            Some((tokens, amount)) => Allowed::As(if {is} { whole } else { amount }, Some(tokens), Vec::new()),\n",
         )],
     },
     Mutation {
@@ -213,8 +215,8 @@ const ALL: &[Mutation] = &[
         name: "expire for nothing",
         edits: &[(
             "durable/machines/src/ledger/expire.rs",
-            "        row.settle(now, &held, *ordinal, held.estimate);\n",
-            "        row.settle(now, &held, *ordinal, if {is} { crate::limit::Amount::default() } else { held.estimate });\n",
+            "        row.settle(now, &held, charge, held.estimate);\n",
+            "        row.settle(now, &held, charge, if {is} { crate::limit::Amount::default() } else { held.estimate });\n",
         )],
     },
     Mutation {
@@ -381,7 +383,7 @@ fn is_meant(mutation: &Mutation, words: &[String]) -> bool {
 
 /// Every break.
 fn all() -> impl Iterator<Item = &'static Mutation> {
-    ALL.iter().chain(HOMES).chain(LEAKS)
+    ALL.iter().chain(BORROWING).chain(HOMES).chain(LEAKS)
 }
 
 fn copy() -> Result<(), Failure> {

@@ -86,7 +86,15 @@ pub(crate) fn test() -> Result<(), Failure> {
     };
     run(
         "spin",
-        &["scenarios", "accounting", "homes", "events", "audit", "sdk", "spin"],
+        &[
+            "scenarios",
+            "accounting",
+            "homes",
+            "events",
+            "audit",
+            "sdk",
+            "spin",
+        ],
     )?;
     if step::output(Command::new("redis-server").arg("--version")).is_none() {
         eprintln!("==> end-to-end tests on Redis: skipped, redis-server is not installed");

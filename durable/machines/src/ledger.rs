@@ -31,6 +31,8 @@
 //!   came when its lease was over, and then its record says so; nothing is admitted or leased until it fits again.
 //! - A window's limit is never exceeded within any stretch of its length, nor a rate's within any stretch of time, with
 //!   the same exceptions.
+//! - What is borrowed beyond a limit counts at all other limits as ever: the organisation's, out of which it is borrowed,
+//!   are never exceeded by it, nor is the most that may be borrowed.
 //! - A denied request writes nothing. That it was denied is told by a command of its own, which touches no scope's
 //!   numbers.
 //! - What was ever spent at the organisation = the sum of `cost_nano_usd` over all records ever queued.
@@ -51,12 +53,13 @@
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
+use crate::limit::{Amount, Loan, Rule, Scope, ScopeRules, Slice};
 use crate::outbox;
 use crate::record::{Bodies, Missing, Record, Refusal};
 use crate::rows::{RowError, Rows, Work, WriteSet};
 
 mod admit;
+mod borrow;
 mod call;
 mod climb;
 mod expire;
@@ -236,7 +239,7 @@ pub struct Grant {
     pub headroom: Headroom,
     /// A child ledger's: why the first of those who wait there gets nothing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub denial: Option<Denial>,
+    pub denial: Option<Box<Denial>>,
 }
 
 /// What the ledger answers, one for each command.
@@ -283,6 +286,9 @@ pub struct Headroom {
     /// Budgets of which at least 80 % is spent or reserved.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<BudgetState>,
+    /// What the request borrowed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub borrowed: Vec<Loan>,
 }
 
 /// A window's state.
@@ -327,6 +333,9 @@ pub struct Denial {
     /// Where what others hold in leases is all that stands in the way: when the first of these leases ends.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub leases_end: Option<Span>,
+    /// What the request would have to borrow to be let in. Said by a parent to its child only.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub borrows: Vec<Loan>,
     /// What is left, for the response's headers.
     pub headroom: Headroom,
 }

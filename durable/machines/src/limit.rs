@@ -1,7 +1,7 @@
 //! Limits and budgets as data. What they decide is in [`crate::ledger`].
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{AppId, KeyId, NanoUsd, Span, TeamId, Timestamp, Tokens, UserId};
+use sluice_units::{AppId, KeyId, NanoUsd, Span, TeamId, Timestamp, Tokens, UserId, is_default};
 
 /// At whom a limit stands. Within one organisation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +81,60 @@ impl UtcOffset {
     }
 }
 
+/// Whether what a limit does not leave may be taken out of the organisation's pool instead.
+///
+/// The pool is what the organisation's own limits of that kind leave; they hold for what is borrowed as for everything.
+/// What is borrowed does not count against the limit itself, neither now nor later: in any window or period at most the
+/// limit is used, and at most so much borrowed besides.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Borrow {
+    /// No: what does not fit is refused.
+    #[default]
+    No,
+    /// As much as the pool has.
+    Any,
+    /// At most so much within the window or the period, in the rule's unit.
+    UpTo(u64),
+    /// What is decided on is borrowed, of so much at most. Said between ledgers, never configured.
+    Of(u64),
+}
+
+/// What is borrowed: of which kind of limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoanOf {
+    /// A request, beyond a limit on requests within this time.
+    Requests(Span),
+    /// Tokens, beyond a limit on tokens within this time.
+    Tokens(Span),
+    /// Money, beyond the budget of this period.
+    Money(Period),
+}
+
+impl LoanOf {
+    /// In one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests(_) => "requests",
+            Self::Tokens(_) => "tokens",
+            Self::Money(_) => "money",
+        }
+    }
+}
+
+/// What a request borrowed: its own limit at this scope did not leave it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Loan {
+    /// Who borrowed: `team/T`, `app/T/A`, `user/U` or `key/K`.
+    pub scope: String,
+    /// What.
+    pub of: LoanOf,
+}
+
 /// One rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +147,9 @@ pub enum Rule {
         limit: u64,
         /// Within how long.
         window: Span,
+        /// Whether what does not fit is borrowed.
+        #[serde(default, skip_serializing_if = "is_default")]
+        borrow: Borrow,
     },
     /// A steady rate (GCRA, ITU-T I.371): `limit` in each `window`, and up to `burst` at once after a rest.
     ///
@@ -122,7 +179,77 @@ pub enum Rule {
         /// Where its midnight is.
         #[serde(default, skip_serializing_if = "UtcOffset::is_utc")]
         offset: UtcOffset,
+        /// Whether what does not fit is borrowed.
+        #[serde(default, skip_serializing_if = "is_default")]
+        borrow: Borrow,
     },
+}
+
+impl Rule {
+    /// What may be borrowed beyond this rule, if rules of its kind can be borrowed beyond.
+    #[must_use]
+    pub const fn loan(&self) -> Option<LoanOf> {
+        match *self {
+            Self::Window { meter, window, .. } => Some(match meter {
+                Meter::Requests => LoanOf::Requests(window),
+                Meter::Tokens => LoanOf::Tokens(window),
+            }),
+            Self::Budget { period, .. } => Some(LoanOf::Money(period)),
+            Self::Gcra { .. } | Self::Concurrency { .. } => None,
+        }
+    }
+
+    /// Whether what does not fit is borrowed.
+    #[must_use]
+    pub const fn borrow(&self) -> Borrow {
+        match *self {
+            Self::Window { borrow, .. } | Self::Budget { borrow, .. } => borrow,
+            Self::Gcra { .. } | Self::Concurrency { .. } => Borrow::No,
+        }
+    }
+
+    /// The same rule for what is borrowed beyond it, where that may be.
+    #[must_use]
+    pub const fn borrowed(mut self) -> Option<Self> {
+        let (Self::Window { borrow, .. } | Self::Budget { borrow, .. }) = &mut self else {
+            return None;
+        };
+        *borrow = match *borrow {
+            Borrow::Any => Borrow::Of(u64::MAX),
+            Borrow::UpTo(most) => Borrow::Of(most),
+            Borrow::No | Borrow::Of(_) => return None,
+        };
+        Some(self)
+    }
+
+    /// Whether an organisation with this rule has a pool out of which that can be borrowed.
+    #[must_use]
+    pub const fn lends(&self, of: LoanOf) -> bool {
+        matches!(
+            (self, of),
+            (Self::Budget { .. }, LoanOf::Money(_))
+                | (
+                    Self::Window {
+                        meter: Meter::Requests,
+                        ..
+                    } | Self::Gcra {
+                        meter: Meter::Requests,
+                        ..
+                    },
+                    LoanOf::Requests(_)
+                )
+                | (
+                    Self::Window {
+                        meter: Meter::Tokens,
+                        ..
+                    } | Self::Gcra {
+                        meter: Meter::Tokens,
+                        ..
+                    },
+                    LoanOf::Tokens(_)
+                )
+        )
+    }
 }
 
 /// All rules of one scope.

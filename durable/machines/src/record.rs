@@ -7,6 +7,8 @@ use sluice_units::{
     Usage, UserId,
 };
 
+use crate::limit::Loan;
+
 /// What happened to one admitted request, and what it cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -61,6 +63,9 @@ pub struct Record {
     /// Nothing covered the reservation: the ledger heard of it when the lease that it was drawn from was over.
     #[serde(skip_serializing_if = "sluice_units::is_default", default)]
     pub overrun: bool,
+    /// What the limits of its levels did not leave: it was taken out of the organisation's pool.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub borrowed: Vec<Loan>,
     /// From arrival to the last byte, in microseconds.
     pub latency_us: Span,
     /// From arrival to the first byte, in microseconds.

@@ -103,6 +103,16 @@ fn shown(told: &Value) -> String {
         word(&reservation["output_tokens"]),
         word(&reservation["usd"])
     );
+    let borrowed = told["headroom"]["borrowed"].as_array();
+    for loan in borrowed.into_iter().flatten() {
+        let of = loan["of"].as_object().into_iter().flatten().next();
+        let what = of.map_or("-", |(what, _)| what);
+        let _infallible = writeln!(
+            text,
+            "would borrow {what} from the organisation, beyond a limit of {}",
+            word(&loan["scope"])
+        );
+    }
     text.push_str(&targets(told));
     text
 }

@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use sluice_core::config::{BudgetDocument, LimitDocument, PeriodName};
+use sluice_core::config::{BorrowDocument, BudgetDocument, LimitDocument, PeriodName};
 
 use crate::admin::Admin;
 use crate::sync::{self, Sync};
@@ -64,13 +64,16 @@ pub(crate) struct Create {
     /// So much within any stretch of a time, such as "60 requests per 1m" or "100000 tokens per 1h"; may be repeated
     ///
     /// With a burst behind, as in "60 requests per 1m burst 10", it is a steady rate; "20 requests at once" is a limit on
-    /// those in flight. With "queue 2s" last, requests wait so long to be let in instead of being refused.
+    /// those in flight. With "borrow" or "borrow 20" behind, what does not fit (or at most so much of it) is taken out of
+    /// the organisation's pool. With "queue 2s" last, requests wait so long to be let in instead of being refused.
     /// A key with limits or budgets of its own does not get those of its organisation's key_defaults.
     /// Those of its organisation, team, app and user hold in any case.
     #[arg(long = "limit", value_name = "LIMIT", value_parser = limit)]
     limits: Vec<LimitDocument>,
     /// So much money within a calendar day or month, UTC, such as "10 usd per month"; may be repeated
     ///
+    /// With "borrow" or "borrow 5" behind, what does not fit (or at most so many dollars of it) is taken out of the
+    /// organisation's pool.
     /// Instead of key_defaults, as for --limit.
     #[arg(long = "budget", value_name = "BUDGET", value_parser = budget)]
     budgets: Vec<BudgetDocument>,
@@ -160,10 +163,10 @@ fn creation(create: &Create) -> Value {
     Value::Object(fields)
 }
 
-/// Reads `60 requests per 1m`, `100000 tokens per 1h`, either with `burst 10` behind, or `20 requests at once`; any with
-/// `queue 2s` last.
+/// Reads `60 requests per 1m`, `100000 tokens per 1h`, either with `burst 10` or `borrow` or `borrow 20` behind, or
+/// `20 requests at once`; any with `queue 2s` last.
 fn limit(text: &str) -> Result<LimitDocument, &'static str> {
-    const HINT: &str = "write \"60 requests per 1m\", \"100000 tokens per 1h burst 5000\" or \"20 requests at once\", any with \"queue 2s\" last";
+    const HINT: &str = "write \"60 requests per 1m\", \"60 requests per 1m borrow 20\", \"100000 tokens per 1h burst 5000\" or \"20 requests at once\", any with \"queue 2s\" last";
     let words: Vec<&str> = text.split_whitespace().collect();
     let (words, queue) = match words.as_slice() {
         [words @ .., "queue", wait] => (words, Some((*wait).to_owned())),
@@ -178,7 +181,7 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         "token" | "tokens" => (None, Some(count)),
         _ => return Err(HINT),
     };
-    let (per, burst) = match rest {
+    let (per, burst, borrow) = match rest {
         ["at", "once"] if tokens.is_none() => {
             return Ok(LimitDocument {
                 concurrent: requests,
@@ -186,8 +189,13 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
                 ..LimitDocument::default()
             });
         }
-        ["per", per] => (*per, None),
-        ["per", per, "burst", burst] => (*per, Some(burst.parse().map_err(|_| HINT)?)),
+        ["per", per] => (*per, None, None),
+        ["per", per, "burst", burst] => (*per, Some(burst.parse().map_err(|_| HINT)?), None),
+        ["per", per, "borrow"] => (*per, None, Some(BorrowDocument::Any(true))),
+        ["per", per, "borrow", count] => {
+            let count = count.parse().map_err(|_| HINT)?;
+            (*per, None, Some(BorrowDocument::Count(count)))
+        }
         _ => return Err(HINT),
     };
     Ok(LimitDocument {
@@ -195,23 +203,31 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
         tokens,
         per: Some(per.to_owned()),
         burst,
+        borrow,
         queue,
         ..LimitDocument::default()
     })
 }
 
-/// Reads `10 usd per month`.
+/// Reads `10 usd per month`, with `borrow` or `borrow 5` behind.
 fn budget(text: &str) -> Result<BudgetDocument, &'static str> {
-    const HINT: &str = "write \"10 usd per month\" or \"0.5 usd per day\"";
+    const HINT: &str = "write \"10 usd per month\" or \"0.5 usd per day\", either with \"borrow\" or \"borrow 5\" last";
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [usd, "usd" | "USD", "per", per] = words.as_slice() else {
+    let [usd, "usd" | "USD", "per", per, borrow @ ..] = words.as_slice() else {
         return Err(HINT);
+    };
+    let borrow = match borrow {
+        [] => None,
+        ["borrow"] => Some(BorrowDocument::Any(true)),
+        ["borrow", usd] => Some(BorrowDocument::Usd((*usd).to_owned())),
+        _ => return Err(HINT),
     };
     let mut periods = PeriodName::ALL.iter();
     let per = periods.find(|period| period.name() == *per).ok_or(HINT)?;
     Ok(BudgetDocument {
         usd: Some((*usd).to_owned()),
         per: Some(*per),
+        borrow,
     })
 }
 

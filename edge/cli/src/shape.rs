@@ -143,6 +143,7 @@ fn wrong_type(message: &str) -> Option<(String, &'static str)> {
         "a table of prices, or an array of such tables" => {
             "a table of prices, or an array of such tables"
         }
+        "true, a number, or dollars in quotes" => "true, a number, or dollars in quotes",
         _ => "one of the names that are allowed here, in quotes",
     };
     Some((found, expected))

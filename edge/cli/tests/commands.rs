@@ -43,15 +43,23 @@ fn a_key_is_made_and_shown_once() {
         "5 requests at once queue 2s",
         "--limit",
         "60 requests per 1m burst 10 queue 500ms",
+        "--limit",
+        "60 requests per 1m borrow",
+        "--limit",
+        "1000 tokens per 1m borrow 200 queue 2s",
         "--budget",
         "0.5 usd per day",
+        "--budget",
+        "0.5 usd per day borrow",
+        "--budget",
+        "5 usd per month borrow 2.50",
         "--budget",
         "10 USD per month",
     ];
     let answer =
         r#"{"id": "key_1", "key": "sluice_secret", "expires_at": "2027-01-01T00:00:00.000Z"}"#;
     let (asked, output) = run(&arguments, vec![(201, answer)]);
-    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20},{"concurrent":5,"queue":"2s"},{"requests":60,"per":"1m","burst":10,"queue":"500ms"}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"10","per":"month"}]}"#;
+    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20},{"concurrent":5,"queue":"2s"},{"requests":60,"per":"1m","burst":10,"queue":"500ms"},{"requests":60,"per":"1m","borrow":true},{"tokens":1000,"per":"1m","queue":"2s","borrow":200}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"0.5","per":"day","borrow":true},{"usd":"5","per":"month","borrow":"2.50"},{"usd":"10","per":"month"}]}"#;
     assert_eq!(asked, [format!("POST /admin/keys {body}")]);
     assert_eq!(
         out(&output),
@@ -80,11 +88,16 @@ fn limits_and_budgets_of_another_form_are_wrong_usage() {
         ("--limit", "60 tokens at once"),
         ("--limit", "60 requests per 1m queue"),
         ("--limit", "queue 2s"),
+        ("--limit", "60 requests per 1m borrow some"),
+        ("--limit", "60 requests per 1m burst 10 borrow"),
+        ("--limit", "60 requests per 1m queue 2s borrow"),
+        ("--limit", "20 requests at once borrow"),
         ("--budget", "10"),
         ("--budget", "10 per month"),
         ("--budget", "10 eur per month"),
         ("--budget", "10 usd per year"),
         ("--budget", "10 usd per month now"),
+        ("--budget", "10 usd per month borrow 1 usd"),
     ] {
         let arguments = ["key", "create", "--org", "dev", flag, value];
         let (asked, output) = run(&arguments, vec![]);
@@ -363,6 +376,7 @@ fn a_request_is_explained_as_the_gateway_tells_it() {
         "targets": [{"provider": "frankfurt", "model": "gpt", "place": "DE", "place_by": "contract", "usd_at_most": "0.001", "dropped": ["seed"]}],
         "closed": [{"provider": "ohio", "model": "gpt", "because": "provider ohio (place: US, declared)"}],
         "reservation": {"input_tokens": 10, "output_tokens": 50, "usd": "0.001"},
+        "headroom": {"borrowed": [{"scope": "team/eu", "of": {"requests": 60000000}}]},
         "would": {"be_refused": {"status": 429, "code": "rate_limit_exceeded", "message": "Too many."}}}"#;
     let arguments = [
         "explain",
@@ -379,6 +393,7 @@ fn a_request_is_explained_as_the_gateway_tells_it() {
 org, team, app, user: acme, eu, -, -
 region: eu; ledger: eu/acme; jurisdiction: eu; records: RECORDS_EU; data: -
 reserves at most 10 input tokens, 50 output tokens, 0.001 USD
+would borrow requests from the organisation, beyond a limit of team/eu
 target         place        USD at most  dropped
 frankfurt/gpt  DE contract  0.001        seed
 ohio/gpt       never        -            provider ohio (place: US, declared)

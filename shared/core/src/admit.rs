@@ -485,6 +485,7 @@ fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Reco
         usage_source: UsageSource::Reserved,
         cost_nano_usd: estimate.cost,
         overrun: false,
+        borrowed: Vec::new(),
         latency_us: Span::ZERO,
         first_byte_us: None,
         cache: CacheState::Off,

@@ -22,6 +22,7 @@ mod zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use sluice_machines::limit::Rule;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{LedgerId, ModelId, OrgId, Region, Timestamp};
 
@@ -32,9 +33,9 @@ pub use compiled::{
 };
 pub use deployment::Deployment;
 pub use document::{
-    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
-    CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName, EgressWhen,
-    FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
+    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BorrowDocument,
+    BudgetDocument, CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName,
+    EgressWhen, FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
     KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
     PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument,
     RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
@@ -196,6 +197,12 @@ impl Config {
     #[must_use]
     pub fn key_defaults(&self, org: &OrgId) -> Option<&KeyDefaults> {
         self.orgs.get(org).map(|org| &org.key_defaults)
+    }
+
+    /// An organisation's own rules.
+    #[must_use]
+    pub fn rules_of(&self, org: &OrgId) -> Option<&[Rule]> {
+        self.orgs.get(org).map(|org| org.level.rules.as_slice())
     }
 
     /// Every organisation, in the order of their names.

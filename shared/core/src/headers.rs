@@ -111,6 +111,13 @@ pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
         headers.insert("x-ratelimit-remaining", state.remaining.into());
         headers.insert("x-ratelimit-reset", state.reset.as_seconds_ceil().into());
     }
+    let borrowed = headroom.borrowed.iter();
+    let borrowed: Vec<String> = borrowed
+        .map(|loan| format!("{}; of={}", loan.scope, loan.of.name()))
+        .collect();
+    if !borrowed.is_empty() {
+        put(headers, "x-sluice-borrowed", &bounded(borrowed.join(", ")));
+    }
     let warnings: Vec<String> = headroom
         .warnings
         .iter()

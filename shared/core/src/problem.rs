@@ -397,6 +397,7 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             meter,
             limit,
             window,
+            ..
         } => {
             let (noun, every) = (meter_word(meter), window_words(window));
             let what = format!(

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sluice_core::hash::sha256_hex;
 use sluice_core::secret_key;
-use sluice_machines::limit::{Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::limit::{Borrow, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
@@ -27,6 +27,8 @@ pub(crate) const HOME: usize = 2;
 pub(crate) const TEAMS: usize = 2;
 /// One limit in as many is waited for.
 const QUEUED_EACH: u64 = 4;
+/// One limit in as many borrows from the organisation, where that has one of its kind.
+const BORROWED_EACH: u64 = 3;
 /// People in an organisation.
 const USERS: usize = 2;
 /// Keys that exist from the beginning.
@@ -144,6 +146,7 @@ impl Version {
             meter: Meter::Requests,
             limit,
             window,
+            borrow: Borrow::No,
         });
         Self {
             document: document(&orgs, has_homes).to_string(),
@@ -191,12 +194,24 @@ impl OrgRules {
         let rate = rate / ORGS as u64;
         let rules = |rng, rate| rules(rng, rate, seconds);
         let share = |parts: usize| rate.div_ceil(parts as u64).max(1);
+        let org = rules(rng, share(1));
+        let rules = |rng, rate| {
+            rules(rng, rate)
+                .into_iter()
+                .map(|rule| borrowing(rule, &org))
+        };
         Self {
-            org: rules(rng, share(1)),
-            teams: (0..TEAMS).map(|_| rules(rng, share(TEAMS))).collect(),
-            apps: (0..TEAMS).map(|_| rules(rng, share(2 * TEAMS))).collect(),
-            users: (0..USERS).map(|_| rules(rng, share(3 * USERS))).collect(),
-            keys: rules(rng, share(KEYS / ORGS)),
+            teams: (0..TEAMS)
+                .map(|_| rules(rng, share(TEAMS)).collect())
+                .collect(),
+            apps: (0..TEAMS)
+                .map(|_| rules(rng, share(2 * TEAMS)).collect())
+                .collect(),
+            users: (0..USERS)
+                .map(|_| rules(rng, share(3 * USERS)).collect())
+                .collect(),
+            keys: rules(rng, share(KEYS / ORGS)).collect(),
+            org: org.clone(),
         }
     }
 
@@ -243,6 +258,7 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
                     meter,
                     limit,
                     window,
+                    borrow: Borrow::No,
                 }
             });
         }
@@ -260,9 +276,28 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
             offset: UtcOffset::UTC,
+            borrow: Borrow::No,
         });
     }
     rules
+}
+
+/// Some rules borrow from what the organisation's leave: all of it, or up to a third of their own.
+fn borrowing(mut rule: Rule, org: &[Rule]) -> Rule {
+    let of = rule.loan();
+    let has_pool = of.is_some_and(|of| org.iter().any(|rule| rule.lends(of)));
+    let (borrow, limit) = match &mut rule {
+        Rule::Window { limit, borrow, .. } => (borrow, *limit),
+        Rule::Budget { limit, borrow, .. } => (borrow, limit.as_nanos().unsigned_abs()),
+        Rule::Gcra { .. } | Rule::Concurrency { .. } => return rule,
+    };
+    if has_pool && limit % BORROWED_EACH == 0 {
+        *borrow = match limit % 2 {
+            0 => Borrow::Any,
+            _ => Borrow::UpTo(limit.div_ceil(3)),
+        };
+    }
+    rule
 }
 
 fn document(orgs: &[OrgRules], has_homes: bool) -> Value {
@@ -350,6 +385,7 @@ fn limit(rule: &Rule) -> Option<Value> {
             meter,
             limit,
             window,
+            ..
         } => (meter, limit, window, None),
         Rule::Gcra {
             meter,
@@ -368,6 +404,11 @@ fn limit(rule: &Rule) -> Option<Value> {
     if let Some(burst) = burst {
         value["burst"] = json!(burst);
     }
+    match rule.borrow() {
+        Borrow::Any => value["borrow"] = json!(true),
+        Borrow::UpTo(most) => value["borrow"] = json!(most),
+        Borrow::No | Borrow::Of(_) => {}
+    }
     // Requests wait for some limits, so that what was denied is decided again.
     if limit % QUEUED_EACH == 1 {
         value["queue"] = json!("1s");
@@ -383,7 +424,12 @@ fn budget(rule: &Rule) -> Option<Value> {
         Period::Day => "day",
         Period::Month => "month",
     };
-    let nanos = limit.as_nanos();
-    let usd = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
-    Some(json!({"usd": usd, "per": per}))
+    let usd = |nanos: u64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let mut value = json!({"usd": usd(limit.as_nanos().unsigned_abs()), "per": per});
+    match rule.borrow() {
+        Borrow::Any => value["borrow"] = json!(true),
+        Borrow::UpTo(most) => value["borrow"] = json!(usd(most)),
+        Borrow::No | Borrow::Of(_) => {}
+    }
+    Some(value)
 }

@@ -21,7 +21,9 @@ use sluice_machines::ledger::{
     Admission, Command, Denial, Grant, Intent, LEASE_GRACE, LEASE_KEPT, LeaseRequest, Raise, Reply,
     SUB_BUCKETS, ScopeStanding,
 };
-use sluice_machines::limit::{Amount, Period, Rule, Scope, ScopeRules, Slice};
+use sluice_machines::limit::{
+    Amount, Borrow, Loan, LoanOf, Period, Rule, Scope, ScopeRules, Slice,
+};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{Outcome, Record, RecordKind};
 use sluice_machines::rows::WriteSet;
@@ -44,6 +46,7 @@ macro_rules! ensure {
     };
 }
 
+mod borrow;
 mod events;
 mod lease;
 mod lend;
@@ -70,6 +73,16 @@ struct Life {
     state: State,
     /// It was drawn from what a parent has granted, who tells of budgets.
     is_pooled: bool,
+    /// What it borrowed.
+    borrowed: Vec<Loan>,
+}
+
+impl Life {
+    /// What it borrowed at a scope.
+    fn borrowed_at(&self, path: &str) -> Vec<LoanOf> {
+        let there = self.borrowed.iter().filter(|loan| loan.scope == path);
+        there.map(|loan| loan.of).collect()
+    }
 }
 
 /// What one isolate holds.
@@ -283,7 +296,9 @@ impl Judge {
                 self.lives[index].state = State::Corrected;
                 let excess = lend::Sum::of(Slice::of(is)).beyond(lend::Sum::of(Slice::of(held)));
                 self.slack.add(excess);
-                self.each_scope(index, |log, at| log.replace(now, at, index, held, is));
+                self.each_scope(index, |log, at, borrowed| {
+                    log.replace(now, at, index, (held, is), borrowed);
+                });
                 self.crosses(index, is.cost);
                 (RecordKind::Correction, is.cost.minus(held.cost))
             }
@@ -298,10 +313,12 @@ impl Judge {
         self.open.remove(&index);
         let held = self.lives[index].estimate;
         self.lives[index].state = state;
-        self.each_scope(index, |log, at| {
-            log.close(now, at, index, held, is);
+        self.each_scope(index, |log, at, borrowed| {
+            log.close(now, at, index, (held, is), borrowed);
             if state == State::Released {
                 log.uncount(index);
+            } else {
+                log.end_lent(is, borrowed);
             }
         });
         if state == State::Released {
@@ -312,10 +329,11 @@ impl Judge {
         }
     }
 
-    fn each_scope(&mut self, index: usize, change: impl Fn(&mut ScopeLog, Timestamp)) {
+    fn each_scope(&mut self, index: usize, change: impl Fn(&mut ScopeLog, Timestamp, &[LoanOf])) {
         let life = &self.lives[index];
         for scope in &life.scopes {
-            change(&mut self.scopes[*scope], life.at);
+            let borrowed = life.borrowed_at(&self.paths[*scope]);
+            change(&mut self.scopes[*scope], life.at, &borrowed);
         }
     }
 
@@ -329,36 +347,29 @@ impl Judge {
     }
 
     fn admission(&mut self, now: Timestamp, admission: &Admission, reply: &Reply) -> Verdict {
-        let (scopes, at) = self.look(now, &admission.scopes);
-        let admitted = match reply {
-            Reply::Admitted(_) => Some(admission.estimate),
+        let (_, at) = self.look(now, &admission.scopes);
+        let cut = match reply {
             Reply::Cut(tokens, _) => Some(self.part(admission, *tokens)?),
             _ => None,
         };
         match reply {
-            Reply::Admitted(_) | Reply::Cut(..) => {
-                let estimate = admitted.unwrap_or_default();
-                for (index, ScopeRules { scope, rules }) in scopes.iter().zip(&admission.scopes) {
-                    for rule in rules {
-                        let used = self.scopes[*index].used(at, rule, Span::ZERO);
-                        let asked = asked(rule, estimate);
-                        ensure!(
-                            self,
-                            used + asked <= limit(rule),
-                            "{scope:?} is over {rule:?}: {used} and {asked}"
-                        );
-                    }
-                }
+            Reply::Admitted(headroom) | Reply::Cut(_, headroom) => {
+                let estimate = cut.unwrap_or(admission.estimate);
+                let rules = self.borrows(at, admission, estimate, &headroom.borrowed)?;
+                self.fits(at, &rules, estimate)?;
                 let deadline = now.plus(admission.ttl);
-                let (rules, request) = (&admission.scopes, &admission.draft.request);
+                let request = &admission.draft.request;
                 let is_pooled = admission.parent.is_some();
-                self.uncovered(false, rules, Slice::of(estimate));
-                self.admit((at, deadline, is_pooled), rules, estimate, request);
+                self.uncovered(false, &rules, Slice::of(estimate));
+                self.admit((at, deadline, is_pooled), &rules, estimate, request);
                 Ok(())
             }
             // The home has its own judge.
             Reply::Denied(_) if admission.parent.is_some() => Ok(()),
-            Reply::Denied(denial) => self.denial(at, denial),
+            Reply::Denied(denial) => {
+                self.could_not_borrow(at, admission)?;
+                self.denial(at, denial)
+            }
             other => Err(format!("an admission was answered {other:?}")),
         }
     }
@@ -372,10 +383,16 @@ impl Judge {
     ) {
         let index = self.lives.len();
         let scopes: Vec<usize> = rules.iter().map(|of| self.scope(&of.scope)).collect();
+        let mut borrowed = Vec::new();
         for (scope, of) in scopes.iter().zip(rules) {
             self.scopes[*scope].admit(at, index, &of.rules, estimate);
+            borrowed.extend(scope::loans(&of.rules).into_iter().map(|of| Loan {
+                scope: self.paths[*scope].clone(),
+                of,
+            }));
         }
         self.lives.push(Life {
+            borrowed,
             scopes,
             at,
             estimate,
@@ -442,6 +459,7 @@ impl Judge {
             }
             let line: Line = serde_json::from_str(text).map_err(unread)?;
             self.charged += line.record.cost_nano_usd.as_nanos();
+            self.says_what_it_borrowed(&line.record)?;
             records.push(line.record);
         }
         Ok(records)
@@ -453,6 +471,9 @@ fn key(record: &Record) -> Due {
 }
 
 fn limit(rule: &Rule) -> u64 {
+    if let Borrow::Of(most) = rule.borrow() {
+        return most;
+    }
     match *rule {
         Rule::Window { limit, .. } | Rule::Concurrency { limit } => limit,
         Rule::Gcra { burst, .. } => burst,

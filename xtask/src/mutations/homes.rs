@@ -11,16 +11,16 @@ pub(super) const HOMES: &[Mutation] = &[
         name: "what a child may draw costs nothing",
         edits: &[(
             LEND,
-            "        scope.lend(ends, rest, Slice::NONE);\n",
-            "        scope.lend(ends, if {is} { Slice::NONE } else { rest }, Slice::NONE);\n",
+            "        scope.lend(ends, rules, (rest, Slice::NONE));\n",
+            "        scope.lend(ends, rules, (if {is} { Slice::NONE } else { rest }, Slice::NONE));\n",
         )],
     },
     Mutation {
         name: "what a child has drawn costs nothing",
         edits: &[(
             LEND,
-            "        scope.lend(ends, Slice::NONE, upward.open);\n",
-            "        scope.lend(ends, Slice::NONE, if {is} { Slice::NONE } else { upward.open });\n",
+            "        scope.lend(ends, rules, (Slice::NONE, upward.open));\n",
+            "        scope.lend(ends, rules, (Slice::NONE, if {is} { Slice::NONE } else { upward.open }));\n",
         )],
     },
     Mutation {

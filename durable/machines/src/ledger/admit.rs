@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use sluice_units::{RequestId, Timestamp, Tokens};
+use sluice_units::{RequestId, Span, Timestamp, Tokens};
 
 use super::measure::nanos;
-use super::rows::{Draft, Found, ORG, Reservation, find, open_key, pool_key, scope_key};
+use super::rows::{Draft, Found, ORG, Reservation, find, loans_of, open_key, path, scope_key};
 use super::scope::ScopeRow;
 use super::{
-    Admission, BudgetState, Denial, Headroom, Reply, WindowState, chargeable, deadline, part, pool,
+    Admission, BudgetState, Denial, Headroom, Reply, WindowState, borrow, chargeable, deadline,
+    part, pool,
 };
-use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
+use crate::limit::{Amount, Loan, Meter, Rule, Scope, ScopeRules, Slice};
 use crate::rows::{RowError, RowKey, V1, Work};
 
 /// From how many fifths of a budget on the caller is warned.
@@ -78,27 +79,28 @@ pub(super) fn admit(
     let candidates = candidates(&admission.scopes);
     let at = common_time(work, now, candidates.iter().map(|candidate| &candidate.key))?;
     if let Found::Open(held) = found {
-        return admitted(work, &candidates, at, held.cut);
+        return admitted(work, &candidates, at, (held.cut, held.loans()));
     }
-    let (estimate, cut) = match allowed(work, &candidates, (now, at), admission)? {
-        Allowed::As(estimate, cut) => (estimate, cut),
+    let (estimate, cut, loans) = match allowed(work, &candidates, (now, at), admission)? {
+        Allowed::As(estimate, cut, loans) => (estimate, cut, loans),
         Allowed::Not(reply) => return Ok(*reply),
     };
     let pool = match &admission.parent {
         Some(parent) => {
-            let key = pool::open(work, &pool::whose(admission, parent))?;
+            let key = pool::open(work, &borrow::whose(admission, parent, &loans))?;
             Some(pool::draw(work, now, key, estimate)?)
         }
         None => None,
     };
     let mut scopes = Vec::with_capacity(candidates.len());
-    for Candidate { key, rules, .. } in &candidates {
+    for Candidate { key, rules, .. } in &borrow::with(&candidates, &loans) {
         let row: &mut ScopeRow = work.hot_mut(key)?;
-        scopes.push((key.clone(), row.reserve(at, rules, estimate)));
+        scopes.push(row.reserve(at, (key, rules), estimate));
         if pool.is_some() {
             row.unwatch();
         }
     }
+    let borrowed = loans_of(&scopes);
     let reservation = Reservation {
         v: V1,
         at,
@@ -109,16 +111,16 @@ pub(super) fn admit(
         pool,
         overrun: false,
         scopes,
-        draft: Draft::new(&part::draft(admission, estimate, cut))?,
+        draft: Draft::new(&part::draft(admission, estimate, cut, &borrowed))?,
     };
     open(work, &admission.draft.request, &reservation)?;
-    admitted(work, &candidates, at, cut)
+    admitted(work, &candidates, at, (cut, borrowed))
 }
 
 /// Whether a request is let in.
-enum Allowed {
-    /// With this reservation, of so many output tokens beyond the least where it is cut.
-    As(Amount, Option<Tokens>),
+pub(super) enum Allowed {
+    /// With this reservation, of so many output tokens beyond the least where it is cut, and with what it borrows.
+    As(Amount, Option<Tokens>, Vec<Loan>),
     /// No: the answer.
     Not(Box<Reply>),
 }
@@ -131,31 +133,18 @@ fn allowed(
     admission: &Admission,
 ) -> Result<Allowed, RowError> {
     let whole = chargeable(admission.estimate);
-    let mut allowed = (whole, None);
-    if let Some(denial) = binding(work, candidates, now, at, Slice::of(whole))? {
-        match smaller(work, candidates, at, (admission, &denial), None)? {
-            Some((tokens, amount)) => allowed = (amount, Some(tokens)),
+    let allowed = match binding(work, candidates, now, at, Slice::of(whole))? {
+        None => Allowed::As(whole, None, Vec::new()),
+        Some(denial) if !denial.borrows.is_empty() => Allowed::As(whole, None, denial.borrows),
+        Some(denial) => match smaller(work, candidates, at, (admission, &denial), None)? {
+            Some((tokens, amount)) => Allowed::As(amount, Some(tokens), Vec::new()),
             None => return denied(work, candidates, at, denial),
-        }
-    }
-    let Some(parent) = admission.parent.as_ref() else {
-        return Ok(Allowed::As(allowed.0, allowed.1));
-    };
-    let pool = pool_key(parent, &admission.scopes);
-    let innermost = scope_key(admission.scopes.last().map_or(&Scope::Org, |of| &of.scope));
-    let free = pool::free(work, &pool, &innermost, at)?;
-    if !pool::has_rules(&admission.scopes) || free.covers(Slice::of(allowed.0)) {
-        return Ok(Allowed::As(allowed.0, allowed.1));
-    }
-    let Some(denial) = pool::refusal(work, now, &pool, Slice::of(whole))? else {
-        return Ok(Allowed::Not(Box::new(pool::lacking(admission, parent))));
-    };
-    Ok(
-        match smaller(work, candidates, at, (admission, &denial), Some(free))? {
-            Some((tokens, amount)) => Allowed::As(amount, Some(tokens)),
-            None => Allowed::Not(Box::new(Reply::Denied(denial))),
         },
-    )
+    };
+    match admission.parent.as_ref() {
+        Some(parent) => borrow::covered(work, candidates, (now, at), (admission, parent), allowed),
+        None => Ok(allowed),
+    }
 }
 
 fn denied(
@@ -169,7 +158,7 @@ fn denied(
 }
 
 /// What of a request fits that is denied as a whole, if it can do with less and leases are not what stands in its way.
-fn smaller(
+pub(super) fn smaller(
     work: &mut Work<'_>,
     candidates: &[Candidate<'_>],
     at: Timestamp,
@@ -187,9 +176,12 @@ fn admitted(
     work: &mut Work<'_>,
     candidates: &[Candidate<'_>],
     at: Timestamp,
-    cut: Option<Tokens>,
+    (cut, borrowed): (Option<Tokens>, Vec<Loan>),
 ) -> Result<Reply, RowError> {
-    let headroom = headroom(work, candidates, at)?;
+    let headroom = Headroom {
+        borrowed,
+        ..headroom(work, candidates, at)?
+    };
     Ok(match cut {
         None => Reply::Admitted(headroom),
         Some(tokens) => Reply::Cut(tokens, headroom),
@@ -206,7 +198,8 @@ pub(super) fn open(
     work.put(open_key(request), reservation)
 }
 
-/// The rule that forbids the request for the longest time, if any does; of equals the outermost.
+/// The rule that forbids the request for the longest time, if any does; of equals the outermost. Says what would have to
+/// be borrowed, where nothing else stands in the way.
 pub(super) fn binding(
     work: &mut Work<'_>,
     candidates: &[Candidate<'_>],
@@ -217,30 +210,37 @@ pub(super) fn binding(
     let mut binding: Option<Denial> = None;
     // Until when leases alone stand in the way, if they do.
     let mut leases_end: Option<Timestamp> = Some(Timestamp::from_micros(i64::MAX));
+    // What must be borrowed, if that helps.
+    let mut borrows: Option<Vec<Loan>> = Some(Vec::new());
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
             let asked = asked(rule, wanted);
             let measure = row.measure(rule, at);
-            if measure.used.saturating_add(asked) <= measure.limit {
+            if measure.fits(asked) {
                 continue;
             }
+            let lent = borrow::lent(candidates, candidate, rule);
+            borrows = match (borrows, rule.loan()) {
+                (Some(mut loans), Some(of))
+                    if lent.is_some_and(|lent| row.measure(&lent, at).fits(asked)) =>
+                {
+                    let scope = path(&candidate.key).to_owned();
+                    loans.push(Loan { scope, of });
+                    Some(loans)
+                }
+                _ => None,
+            };
             let without = measure.used.saturating_sub(measure.leased);
             let only_leases = without.saturating_add(asked) <= measure.limit;
             leases_end = match (leases_end, row.lease_ends(at)) {
                 (Some(end), Some(first)) if only_leases => Some(end.min(first)),
                 _ => None,
             };
-            let retry_after = row.fits_at(rule, at, asked).map(|free| free.since(now));
-            let longer =
-                binding
-                    .as_ref()
-                    .is_none_or(|other| match (other.retry_after, retry_after) {
-                        (None, _) => false,
-                        (Some(_), None) => true,
-                        (Some(other), Some(this)) => this > other,
-                    });
-            if longer {
+            let ways = [Some(*rule), lent].into_iter().flatten();
+            let free = ways.filter_map(|rule| row.fits_at(&rule, at, asked)).min();
+            let retry_after = free.map(|free| free.since(now));
+            if is_longer(binding.as_ref(), retry_after) {
                 binding = Some(Denial {
                     scope: candidate.scope.clone(),
                     rule: *rule,
@@ -248,6 +248,7 @@ pub(super) fn binding(
                     asked,
                     retry_after,
                     leases_end: None,
+                    borrows: Vec::new(),
                     headroom: Headroom::default(),
                 });
             }
@@ -255,8 +256,17 @@ pub(super) fn binding(
     }
     Ok(binding.map(|denial| Denial {
         leases_end: leases_end.map(|end| end.since(now)),
+        borrows: borrows.unwrap_or_default(),
         ..denial
     }))
+}
+
+fn is_longer(other: Option<&Denial>, retry_after: Option<Span>) -> bool {
+    other.is_none_or(|other| match (other.retry_after, retry_after) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(other), Some(this)) => this > other,
+    })
 }
 
 /// What so much asks of a rule, in the rule's unit.
@@ -306,8 +316,9 @@ pub(super) fn headroom(
                     limit,
                     period,
                     offset,
+                    ..
                 } => {
-                    let (spent, reserved) = row.spending_by(period, offset, at);
+                    let (spent, reserved) = row.spending_by((period, offset), at, rule.side());
                     let used = i128::from(spent.plus(reserved).as_nanos());
                     if used.saturating_mul(5)
                         >= i128::from(limit.as_nanos()).saturating_mul(WARNING_FIFTHS)

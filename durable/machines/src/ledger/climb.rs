@@ -167,13 +167,14 @@ fn ask(
     let Holder { whose, lease } = *of;
     let innermost = innermost_of(&whose.scopes);
     let at = now.max(work.hot::<ScopeRow>(&innermost)?.at);
-    let held = pool::held_by_isolates(work, &innermost, at)?;
+    let held = pool::held_by_isolates(work, &whose.scopes, at)?;
     let row: &mut PoolRow = work.hot_mut(key)?;
     if at >= row.until {
         row.rest = Slice::NONE;
     }
     let held = held.min(row.rest);
-    let want = if pool::has_rules(&whose.scopes) {
+    // What is borrowed is not held in advance.
+    let want = if pool::has_rules(&whose.scopes) && !pool::is_borrowed(&whose.scopes) {
         wanted(row, now, &needs)
     } else {
         Slice::NONE
@@ -298,7 +299,7 @@ fn granted(
         Box::new(Refused {
             at: now,
             slice: smallest.unwrap_or_default(),
-            denial: denial.clone(),
+            denial: (**denial).clone(),
         })
     });
     row.is_closed = upward.is_some_and(|upward| upward.closes);

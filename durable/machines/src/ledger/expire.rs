@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use sluice_units::{Span, Timestamp};
 
 use super::rows::{
-    Deadline, Expired, LEASES, LeaseEnd, OPEN, ORG, Reservation, SWEEPS, Sweep, expired_key,
-    sweep_key, sweep_of,
+    Charge, Deadline, Expired, LEASES, LeaseEnd, OPEN, ORG, Reservation, SWEEPS, Sweep,
+    expired_key, sweep_key, sweep_of,
 };
 use super::scope::ScopeRow;
 use super::settle::tell;
@@ -45,7 +45,7 @@ pub fn load_due<E: From<RowError>>(
     ])?);
     let mut keys = BTreeSet::new();
     for (_, held) in due(&rows, now)? {
-        keys.extend(held.scopes.into_iter().map(|(key, _)| key));
+        keys.extend(held.scopes.into_iter().map(|Charge(key, ..)| key));
         keys.extend(held.pool.map(|(key, _)| key));
     }
     let scopes = not_among(&rows, keys);
@@ -98,9 +98,10 @@ fn charge(
     held: Reservation,
 ) -> Result<(), RowError> {
     let mut crossed = Vec::new();
-    for (key, ordinal) in &held.scopes {
+    for charge in &held.scopes {
+        let key = &charge.0;
         let row: &mut ScopeRow = work.hot_mut(key)?;
-        row.settle(now, &held, *ordinal, held.estimate);
+        row.settle(now, &held, charge, held.estimate);
         crossed.push((key, row.crossed(&held, held.estimate.cost)));
     }
     let record = Record {

@@ -20,13 +20,13 @@ use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Tokens};
 use super::admit::{Candidate, candidates, common_time, headroom, open};
 use super::measure::nanos;
 use super::pool::PoolRow;
-use super::rows::{Draft, Found, LeaseRow, ORG, Reservation, find, lease_key, pool_key, scope_key};
+use super::rows::{Charge, Draft, Found, LeaseRow, ORG, Reservation, find, lease_key, pool_key};
 use super::scope::ScopeRow;
 use super::{
     Grant, Intent, LEASE_GRACE, LEASE_KEPT, LEASE_LIFE, LeaseRequest, Reply, SHARE, chargeable,
     deadline, lend, pool, settle,
 };
-use crate::limit::{Amount, Meter, Rule, Scope, Slice};
+use crate::limit::{Amount, Meter, Rule, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work};
 
@@ -184,13 +184,11 @@ impl Pool {
             pool.free = Slice::NONE;
             pool.room = Some(Slice::NONE);
         } else if pool::has_rules(&request.scopes) {
-            let innermost = request.scopes.last().map_or(&Scope::Org, |of| &of.scope);
-            let scope = scope_key(innermost);
-            pool.free = pool::free(work, key, &scope, at)?;
+            pool.free = pool::free(work, (key, &request.scopes), at)?;
             pool.until = until;
             pool.has_rules = true;
             let is_long = at.plus(LEASE_GRACE).plus(LIFE_MIN) < until;
-            let room = pool::room(work, (key, &scope), at)?;
+            let room = pool::room(work, (key, &request.scopes), at)?;
             pool.room = Some(if is_long { room } else { Slice::NONE });
         }
         Ok(pool)
@@ -293,7 +291,7 @@ pub(super) fn intent(
         let scope: &mut ScopeRow = work.hot_mut(key)?;
         scope.unlease(row.until, covered);
         if !has_reserved {
-            scopes.push((key.clone(), scope.reserve(at, rules, estimate)));
+            scopes.push(scope.reserve(at, (key, rules), estimate));
         }
     }
     row.mark = intent.sequence;
@@ -305,7 +303,7 @@ pub(super) fn intent(
     }
     let pool = match pool {
         Some(pool) => {
-            for (key, _) in &scopes {
+            for Charge(key, ..) in &scopes {
                 work.hot_mut::<ScopeRow>(key)?.unwatch();
             }
             Some(pool::draw(work, now, pool, estimate)?)

@@ -4,7 +4,8 @@
 //! the child stops to draw. What came to an end is charged when it is heard of, once for each number.
 //!
 //! Those who wait in the child are looked at one after another as if they were admitted here: each gets all that it
-//! needs, on top of what isolates hold of the child, or a denial.
+//! needs, on top of what isolates hold of the child, or a denial. A denial says what is to be borrowed, where that would
+//! do: the child asks for it under rules that say so.
 
 use sluice_units::Timestamp;
 
@@ -44,23 +45,23 @@ pub(super) fn lend(
     } else {
         Slice::NONE
     };
-    for (key, _) in &row.scopes {
+    for (key, rules) in &row.scopes {
         let scope: &mut ScopeRow = work.hot_mut(key)?;
-        scope.unlend(row.until.plus(POOL_GRACE), row.rest, row.open);
+        scope.unlend(row.until.plus(POOL_GRACE), rules, (row.rest, row.open));
     }
     take_over(work, at, &candidates, upward)?;
     let until = at.plus(POOL_LIFE);
     let ends = until.plus(POOL_GRACE);
     each(work, &candidates, |scope, rules| {
         scope.roll(at, rules);
-        scope.lend(ends, Slice::NONE, upward.open);
+        scope.lend(ends, rules, (Slice::NONE, upward.open));
     })?;
     let keep = held.min(request.keep);
     let more = lease::share(work, at, &candidates, request.want, None)?;
     let mut rest = keep.max(more);
     let denial = needed(work, now, at, &candidates, upward, &mut rest)?;
-    each(work, &candidates, |scope, _| {
-        scope.lend(ends, rest, Slice::NONE);
+    each(work, &candidates, |scope, rules| {
+        scope.lend(ends, rules, (rest, Slice::NONE));
     })?;
     let stays = !upward.closes && (is_known || !upward.used.is_none());
     if !stays {
@@ -80,7 +81,7 @@ pub(super) fn lend(
         rest,
         life: POOL_LIFE,
         headroom: headroom(work, &candidates, at)?,
-        denial,
+        denial: denial.map(Box::new),
     }))
 }
 
@@ -158,7 +159,8 @@ fn fitting(
     (total, need): (Slice, Need),
     denial: &Denial,
 ) -> Result<Option<Amount>, RowError> {
-    let Some(part) = need.part.filter(|_| denial.leases_end.is_none()) else {
+    let is_final = denial.leases_end.is_none() && denial.borrows.is_empty();
+    let Some(part) = need.part.filter(|_| is_final) else {
         return Ok(None);
     };
     let whole = Amount {

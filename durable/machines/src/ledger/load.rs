@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sluice_units::LeaseId;
 
-use super::rows::{Found, LeaseRow, ORG, expired_key, find, lease_key, open_key, pool_key};
+use super::borrow::LENT_POOLS_MAX;
+use super::rows::{Charge, Found, LeaseRow, ORG, expired_key, find, lease_key, open_key, pool_key};
 use super::{Command, Parent, admit, standing};
 use crate::limit::ScopeRules;
 use crate::outbox;
@@ -19,7 +20,14 @@ pub fn reads(commands: &[Command]) -> Vec<Read> {
         let request = match command {
             Command::Admit(admission) => {
                 keys.extend(admit::scope_keys(&admission.scopes));
-                keys.extend(pool_of(admission.parent.as_ref(), &admission.scopes));
+                let pool = pool_of(admission.parent.as_ref(), &admission.scopes);
+                let rules = || admission.scopes.iter().flat_map(|of| &of.rules);
+                if let Some(pool) = &pool
+                    && rules().any(|rule| rule.borrowed().is_some())
+                {
+                    reads.push(Read::prefix(&format!("{pool}/"), LENT_POOLS_MAX));
+                }
+                keys.extend(pool);
                 &admission.draft.request
             }
             Command::Lease(request) => {
@@ -88,7 +96,7 @@ pub fn scope_reads(rows: &Rows, commands: &[Command]) -> Result<Vec<Read>, RowEr
             Found::Nothing => None,
         };
         if let Some(held) = ends {
-            keys.extend(held.scopes.into_iter().map(|(key, _)| key));
+            keys.extend(held.scopes.into_iter().map(|Charge(key, ..)| key));
             keys.extend(held.pool.map(|(key, _)| key));
         }
     }

@@ -6,7 +6,7 @@ use sluice_units::{NanoUsd, Span, Timestamp};
 
 use super::gauge::{Gauge, Rate};
 use super::scope::ScopeRow;
-use crate::limit::{Meter, Period, Rule, Slice, UtcOffset};
+use crate::limit::{Borrow, Meter, Period, Rule, Slice, UtcOffset};
 
 /// What stands against a rule at one moment, in the rule's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,11 @@ pub(super) struct Measure {
 }
 
 impl Measure {
+    /// Whether so much more fits.
+    pub(super) const fn fits(self, asked: u64) -> bool {
+        self.used.saturating_add(asked) <= self.limit
+    }
+
     /// How much more fits.
     pub(super) const fn room(self) -> u64 {
         self.limit.saturating_sub(self.used)
@@ -29,17 +34,18 @@ impl Measure {
 impl ScopeRow {
     /// What stands against a rule at `at`, which no admission has passed.
     pub(super) fn measure(&self, rule: &Rule, at: Timestamp) -> Measure {
-        let leased = self.leased(at);
-        let below = self.open_below(at);
+        let leased = self.leased_under(rule, at);
+        let below = self.open_below(rule, at);
         let (charged, leased, limit) = match *rule {
             Rule::Window {
                 meter,
                 limit,
                 window,
+                ..
             } => {
                 let used = self
                     .window(meter, window)
-                    .map_or(0, |counter| counter.used(at));
+                    .map_or(0, |counter| counter.used(at, rule.side()));
                 let used = used.saturating_add(open_below(meter, below));
                 (used, of_slice(meter, leased), limit)
             }
@@ -57,7 +63,7 @@ impl ScopeRow {
                 let used = self
                     .gauge(meter, window)
                     .map_or(0, |gauge| gauge.used(at, rate));
-                let held = self.held_back(meter, at);
+                let held = self.held_back(meter, below);
                 (used.saturating_add(held), of_slice(meter, leased), burst)
             }
             Rule::Concurrency { limit } => {
@@ -68,8 +74,9 @@ impl ScopeRow {
                 limit,
                 period,
                 offset,
+                ..
             } => {
-                let (spent, reserved) = self.spending_by(period, offset, at);
+                let (spent, reserved) = self.spending_by((period, offset), at, rule.side());
                 (
                     nanos(spent.plus(reserved).plus(below.cost)),
                     nanos(leased.cost),
@@ -80,18 +87,15 @@ impl ScopeRow {
         Measure {
             used: charged.saturating_add(leased),
             leased,
-            limit,
+            limit: most(rule, limit),
         }
     }
 
     /// What a rate does not know of yet: tokens are charged when they are settled.
-    fn held_back(&self, meter: Meter, at: Timestamp) -> u64 {
+    fn held_back(&self, meter: Meter, below: Slice) -> u64 {
         match meter {
             Meter::Requests => 0,
-            Meter::Tokens => {
-                let below = self.open_below(at).tokens;
-                self.reserved_tokens.plus(below).count()
-            }
+            Meter::Tokens => self.reserved_tokens.plus(below.tokens).count(),
         }
     }
 
@@ -115,18 +119,21 @@ impl ScopeRow {
     fn fits_beside(&self, rule: &Rule, at: Timestamp, asked: u64) -> Option<Timestamp> {
         /// When to try again where only the end of some request helps.
         const SOON: Span = Span::from_seconds(1);
+        let below = self.open_below(rule, at);
         match *rule {
             Rule::Window {
                 meter,
                 limit,
                 window,
+                ..
             } => match self.window(meter, window) {
                 Some(counter) => {
-                    let below = open_below(meter, self.open_below(at));
-                    let free = counter.fits_at(at, asked.saturating_add(below), limit);
+                    let limit = most(rule, limit);
+                    let asked_in_all = asked.saturating_add(open_below(meter, below));
+                    let free = counter.fits_at(at, asked_in_all, (limit, rule.side()));
                     free.or_else(|| (asked <= limit).then(|| at.plus(SOON)))
                 }
-                None => (asked <= limit).then_some(at),
+                None => (asked <= most(rule, limit)).then_some(at),
             },
             Rule::Gcra {
                 meter,
@@ -142,13 +149,13 @@ impl ScopeRow {
                 let gauge = self.gauge(meter, window);
                 let fresh = Gauge::new(meter, window, limit);
                 let gauge = gauge.unwrap_or(&fresh);
-                let held = self.held_back(meter, at);
+                let held = self.held_back(meter, below);
                 gauge
                     .fits_at(at, asked.saturating_add(held), rate)
                     .or_else(|| (asked <= burst).then(|| at.plus(SOON)))
             }
             Rule::Concurrency { limit } => {
-                let open = self.open.saturating_add(self.open_below(at).requests);
+                let open = self.open.saturating_add(below.requests);
                 let fits = open.saturating_add(asked) <= limit;
                 (asked <= limit).then(|| if fits { at } else { at.plus(SOON) })
             }
@@ -156,14 +163,15 @@ impl ScopeRow {
                 limit,
                 period,
                 offset,
+                ..
             } => {
-                let (spent, reserved) = self.spending_by(period, offset, at);
-                let below = self.open_below(at).cost;
-                let used = nanos(spent.plus(reserved).plus(below));
-                if asked > nanos(limit) {
+                let (spent, reserved) = self.spending_by((period, offset), at, rule.side());
+                let used = nanos(spent.plus(reserved).plus(below.cost));
+                let limit = most(rule, nanos(limit));
+                if asked > limit {
                     return None;
                 }
-                let fits = used.saturating_add(asked) <= nanos(limit);
+                let fits = used.saturating_add(asked) <= limit;
                 Some(if fits {
                     at
                 } else {
@@ -178,12 +186,20 @@ impl ScopeRow {
         match *rule {
             Rule::Window { meter, window, .. } => self
                 .window(meter, window)
-                .map_or(at, |counter| counter.empty_at(at)),
+                .map_or(at, |counter| counter.empty_at(at, rule.side())),
             Rule::Gcra { meter, window, .. } => self
                 .gauge(meter, window)
                 .map_or(at, |gauge| gauge.rests_at(at)),
             Rule::Concurrency { .. } | Rule::Budget { .. } => at,
         }
+    }
+}
+
+/// How much a rule allows of the part that it looks at.
+const fn most(rule: &Rule, limit: u64) -> u64 {
+    match rule.borrow() {
+        Borrow::Of(most) => most,
+        Borrow::No | Borrow::Any | Borrow::UpTo(_) => limit,
     }
 }
 

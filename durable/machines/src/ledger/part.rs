@@ -7,7 +7,7 @@ use super::admit::{Candidate, asked};
 use super::measure::nanos;
 use super::scope::ScopeRow;
 use super::{Admission, chargeable};
-use crate::limit::{Amount, Meter, Rule, Slice};
+use crate::limit::{Amount, Loan, Meter, Rule, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
 
@@ -95,9 +95,15 @@ const fn is_lasting(rule: &Rule, asked: u64, limit: u64) -> bool {
 }
 
 /// The record as it would have to be written for what is reserved.
-pub(super) fn draft(admission: &Admission, estimate: Amount, cut: Option<Tokens>) -> Record {
+pub(super) fn draft(
+    admission: &Admission,
+    estimate: Amount,
+    cut: Option<Tokens>,
+    borrowed: &[Loan],
+) -> Record {
     let mut draft = Record {
         cost_nano_usd: estimate.cost,
+        borrowed: borrowed.to_vec(),
         ..admission.draft.clone()
     };
     if let (Some(part), Some(tokens)) = (admission.part, cut) {

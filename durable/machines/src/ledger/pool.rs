@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Timestamp, Tokens, is_default};
 
 use super::parent::{Need, Parent, Used};
-use super::rows::{ORG, Reservation, pool_key};
-use super::scope::ScopeRow;
+use super::rows::{ORG, Reservation, pool_key, scope_key};
+use super::scope::{ScopeRow, loans};
 use super::{Admission, Denial, EXPIRED_BUCKET, EXPIRED_KEPT, LeaseRequest, Reply, chargeable};
-use crate::limit::{Amount, ScopeRules, Slice};
+use crate::limit::{Amount, Scope, ScopeRules, Slice};
 use crate::rows::{RowError, RowKey, V1, Work};
 
 /// For so long a parent's refusal answers those who ask for as much or more.
@@ -173,33 +173,40 @@ pub(super) fn has_rules(scopes: &[ScopeRules]) -> bool {
     scopes.iter().any(|of| !of.rules.is_empty())
 }
 
-/// What isolates hold of a pool: what is leased at its innermost scope.
+/// What isolates hold of the pool of these scopes: what is leased at the innermost; nothing of what is borrowed.
 pub(super) fn held_by_isolates(
     work: &mut Work<'_>,
-    scope: &RowKey,
+    scopes: &[ScopeRules],
     at: Timestamp,
 ) -> Result<Slice, RowError> {
-    Ok(work.hot::<ScopeRow>(scope)?.leased(at))
+    if is_borrowed(scopes) {
+        return Ok(Slice::NONE);
+    }
+    let innermost = scopes.last().map_or(&Scope::Org, |of| &of.scope);
+    Ok(work.hot::<ScopeRow>(&scope_key(innermost))?.leased(at))
 }
 
-/// What of a pool is free at `at`; `scope` is its innermost.
+/// Whether what is held under these rules is borrowed.
+pub(super) fn is_borrowed(scopes: &[ScopeRules]) -> bool {
+    scopes.iter().any(|of| !loans(&of.rules).is_empty())
+}
+
+/// What of the pool of these scopes is free at `at`.
 pub(super) fn free(
     work: &mut Work<'_>,
-    pool: &RowKey,
-    scope: &RowKey,
+    (pool, scopes): (&RowKey, &[ScopeRules]),
     at: Timestamp,
 ) -> Result<Slice, RowError> {
-    let leased = held_by_isolates(work, scope, at)?;
+    let leased = held_by_isolates(work, scopes, at)?;
     Ok(work.hot::<PoolRow>(pool)?.free(at, leased))
 }
 
 /// An admission that its pool does not cover, and nobody has refused yet: the parent must be asked.
-pub(super) fn lacking(admission: &Admission, parent: &Parent) -> Reply {
+pub(super) fn lacking(admission: &Admission, of: Whose) -> Reply {
     let need = Need {
         slice: Slice::of(chargeable(admission.estimate)),
         part: admission.part,
     };
-    let of = whose(admission, parent);
     Reply::Lacking(Box::new(Lacking { of, need }))
 }
 
@@ -217,16 +224,6 @@ pub(super) fn lacking_more(
     }))
 }
 
-/// Whom the pool of an admission is for.
-pub(super) fn whose(admission: &Admission, parent: &Parent) -> Whose {
-    Whose {
-        parent: parent.clone(),
-        org: admission.draft.org.clone(),
-        region: admission.draft.region.clone(),
-        scopes: admission.scopes.clone(),
-    }
-}
-
 /// The parent's fresh refusal of no more than this.
 pub(super) fn refusal(
     work: &mut Work<'_>,
@@ -241,6 +238,12 @@ pub(super) fn refusal(
     Ok(refused
         .filter(applies)
         .map(|refused| refused.denial.clone()))
+}
+
+/// The parent's last refusal, however old.
+pub(super) fn last_refusal(work: &mut Work<'_>, pool: &RowKey) -> Result<Option<Denial>, RowError> {
+    let refused = work.hot::<PoolRow>(pool)?.refused.as_deref();
+    Ok(refused.map(|refused| refused.denial.clone()))
 }
 
 /// The pool of these scopes, opened if it is not there.
@@ -406,10 +409,10 @@ fn change(
 /// What isolates may lease of a pool.
 pub(super) fn room(
     work: &mut Work<'_>,
-    (pool, scope): (&RowKey, &RowKey),
+    (pool, scopes): (&RowKey, &[ScopeRules]),
     at: Timestamp,
 ) -> Result<Slice, RowError> {
-    let free = free(work, pool, scope, at)?;
+    let free = free(work, (pool, scopes), at)?;
     Ok(Slice {
         requests: free.requests.div_euclid(ISOLATE_SHARE),
         tokens: Tokens::new(free.tokens.count().div_euclid(ISOLATE_SHARE)),

@@ -5,9 +5,9 @@ use sluice_units::{RequestId, Timestamp};
 
 use super::admit::{candidates, common_time};
 use super::measure::nanos;
-use super::rows::{Draft, Found, Reservation, find, open_key, scope_key};
+use super::rows::{Charge, Draft, Found, Reservation, find, open_key};
 use super::scope::ScopeRow;
-use super::{Denial, Headroom, Reply, chargeable, pool};
+use super::{Denial, Headroom, Reply, borrow, chargeable, pool};
 use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
@@ -41,14 +41,17 @@ pub(super) fn raise(
         return Ok(Reply::Done);
     }
     let named = candidates(&wanted.scopes);
-    let at = common_time(work, now, held.scopes.iter().map(|(key, _)| key))?;
+    let at = common_time(work, now, held.scopes.iter().map(|charge| &charge.0))?;
     let mut raised = Vec::with_capacity(held.scopes.len());
-    for (key, ordinal) in &held.scopes {
+    for charge in &held.scopes {
+        let Charge(key, _, borrowed) = charge;
         let candidate = named.iter().find(|candidate| candidate.key == *key);
         let rules = candidate.map_or(&[][..], |candidate| &candidate.rules);
+        // What has borrowed goes on borrowing, and nothing else begins to.
+        let rules = borrow::borrowing(rules, |of| borrowed.contains(&of));
         let before: &ScopeRow = work.hot(key)?;
         let mut after = before.clone();
-        after.raise(at, rules, (&held, *ordinal), to);
+        after.raise(at, &rules, (&held, charge), to);
         let forbids = |rule: &&Rule| is_forbidden(rule, (before, &after), at, &held);
         if let Some(rule) = rules.iter().find(forbids) {
             let scope = candidate.map_or(&Scope::Org, |candidate| candidate.scope);
@@ -101,8 +104,8 @@ fn uncovered(
         requests: 0,
         ..Slice::of(more)
     };
-    let innermost = scope_key(scopes.last().map_or(&Scope::Org, |of| &of.scope));
-    if pool::free(work, pool, &innermost, at)?.covers(slice) {
+    let scopes = borrow::scopes(scopes, &held.loans());
+    if pool::free(work, (pool, &scopes), at)?.covers(slice) {
         return Ok(None);
     }
     if let Some(denial) = pool::refusal(work, now, pool, slice)? {
@@ -154,6 +157,7 @@ fn denial(scope: &Scope, rule: &Rule, used: u64, (held, to): (&Reservation, Amou
         asked,
         retry_after: None,
         leases_end: None,
+        borrows: Vec::new(),
         headroom: Headroom::default(),
     }
 }

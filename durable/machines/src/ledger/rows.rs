@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sluice_units::{LeaseId, RequestId, Timestamp, Tokens, is_default};
 
+use super::scope::loans;
 use super::{EXPIRED_BUCKET, EXPIRED_BUCKETS, Parent};
-use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
+use crate::limit::{Amount, Loan, LoanOf, Meter, Period, Rule, Scope, ScopeRules, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work, decode};
 
@@ -44,6 +45,11 @@ pub(crate) fn scope_key(scope: &Scope) -> RowKey {
     }
 }
 
+/// A scope's name, as it stands in its row's key.
+pub(super) fn path(key: &str) -> &str {
+    key.strip_prefix(SCOPES).unwrap_or(key)
+}
+
 /// An open reservation's row.
 pub(super) fn open_key(request: &RequestId) -> RowKey {
     format!("{OPEN}{request}")
@@ -54,12 +60,26 @@ pub(super) fn lease_key(lease: &LeaseId) -> RowKey {
     format!("{LEASES}{lease}")
 }
 
-/// The row of what is held of a parent's allowance, for the innermost of these scopes.
+/// The row of what is held of a parent's allowance, for the innermost of these scopes; what is borrowed has one of its
+/// own below that, for each choice of limits that it is borrowed beyond.
 pub(super) fn pool_key(parent: &Parent, scopes: &[ScopeRules]) -> RowKey {
     let innermost = scopes.last().map_or(&Scope::Org, |of| &of.scope);
-    let scope = scope_key(innermost);
-    let path = scope.strip_prefix(SCOPES).unwrap_or(&scope);
-    format!("{POOLS}{}/{path}", parent.name)
+    let mut key = format!("{POOLS}{}/{}", parent.name, path(&scope_key(innermost)));
+    let mut separator = '/';
+    for of in scopes {
+        for loan in loans(&of.rules) {
+            let (kind, per) = match loan {
+                LoanOf::Requests(window) => ("requests", window.as_micros()),
+                LoanOf::Tokens(window) => ("tokens", window.as_micros()),
+                LoanOf::Money(Period::Day) => ("day", 1),
+                LoanOf::Money(Period::Month) => ("month", 1),
+            };
+            let scope = scope_key(&of.scope);
+            key.push_str(&format!("{separator}{}:{kind}:{per}", path(&scope)));
+            separator = '+';
+        }
+    }
+    key
 }
 
 /// Where an expired reservation is remembered.
@@ -150,13 +170,37 @@ pub(crate) struct Reservation {
     pub(super) overrun: bool,
     /// The rows of the scopes at which it is reserved, each with the admission's ordinal there.
     #[serde(rename = "s")]
-    pub(super) scopes: Vec<(RowKey, u64)>,
+    pub(super) scopes: Vec<Charge>,
     /// The record, should nobody come back.
     #[serde(rename = "r")]
     pub(super) draft: Draft,
 }
 
+/// Where a request is charged: the scope's row, the admission's ordinal there, and what it borrowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Charge(
+    pub(super) RowKey,
+    pub(super) u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")] pub(super) Vec<LoanOf>,
+);
+
+/// All that was borrowed.
+pub(super) fn loans_of(charges: &[Charge]) -> Vec<Loan> {
+    let each = charges.iter().flat_map(|Charge(key, _, borrowed)| {
+        borrowed.iter().map(|of| Loan {
+            scope: path(key).to_owned(),
+            of: *of,
+        })
+    });
+    each.collect()
+}
+
 impl Reservation {
+    /// All that it borrowed.
+    pub(super) fn loans(&self) -> Vec<Loan> {
+        loans_of(&self.scopes)
+    }
+
     /// When it was counted in the windows of this meter.
     pub(super) fn counted_at(&self, meter: Meter) -> Timestamp {
         match meter {

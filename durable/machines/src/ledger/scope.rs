@@ -13,13 +13,18 @@ use sluice_units::{NanoUsd, Span, Timestamp, Tokens, is_default};
 
 use super::gauge::Gauge;
 use super::parent::POOL_GRACE;
-use super::rows::Reservation;
-use super::window::Counter;
+use super::rows::{Charge, Reservation};
+use super::window::{Counter, Side};
 use crate::events::{Crossing, EventKind};
-use crate::limit::{Amount, Meter, Period, Rule, Slice, UtcOffset};
-use crate::rows::V1;
+use crate::limit::{Amount, LoanOf, Meter, Period, Rule, Slice, UtcOffset};
+use crate::rows::{RowKey, V1};
 
+mod borrowed;
+mod charge;
 mod lent;
+
+pub(super) use self::borrowed::loans;
+use self::borrowed::{Borrowed, is_seen};
 
 /// How many windows and rates a scope's row remembers beside those that the present rules name.
 const IDLE_MAX: usize = 8;
@@ -70,9 +75,15 @@ struct Watched(Period, NanoUsd, Option<EventKind>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Leased(Timestamp, Slice);
 
-/// What a child ledger holds, until it is free again: what it may still draw, and what it has drawn and not settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Lent(Timestamp, Slice, Slice);
+/// What a child ledger holds, until it is free again: what it may still draw, and what it has drawn and not settled; and
+/// what of it is borrowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Lent(
+    Timestamp,
+    Slice,
+    Slice,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")] Vec<LoanOf>,
+);
 
 /// All that is known of one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +134,9 @@ pub(crate) struct ScopeRow {
     /// What child ledgers hold, by the moment at which it is free again.
     #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
     lent: Vec<Lent>,
+    /// What was borrowed.
+    #[serde(rename = "f", default, skip_serializing_if = "is_default")]
+    borrowed: Borrowed,
     /// At the organisation: how many pools were opened at a parent.
     #[serde(rename = "p", default, skip_serializing_if = "is_default")]
     pub(super) pools: u64,
@@ -151,6 +165,12 @@ fn offset_of(rules: &[Rule]) -> Option<UtcOffset> {
     })
 }
 
+/// What has not ended at `at`.
+fn sum_at(at: Timestamp, held: impl Iterator<Item = (Timestamp, Slice)>) -> Slice {
+    held.filter(|(until, _)| *until > at)
+        .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
+}
+
 impl ScopeRow {
     /// At the organisation: something is due at this moment.
     pub(super) fn due_by(&mut self, at: Timestamp) {
@@ -168,6 +188,7 @@ impl ScopeRow {
             let now = ordinal(period, self.at, self.offset);
             if now > spending.0 {
                 *spending = Spending(now, self.at, NanoUsd::ZERO, NanoUsd::ZERO);
+                self.borrowed.begin(period);
                 let of_this = self.budgets.iter_mut().filter(|one| one.0 == period);
                 of_this.for_each(|watched| watched.2 = None);
             }
@@ -181,10 +202,15 @@ impl ScopeRow {
     pub(super) fn leased(&self, at: Timestamp) -> Slice {
         let leased = self.leased.iter().map(|leased| (leased.0, leased.1));
         let lent = self.lent.iter().map(|lent| (lent.0, lent.1));
-        leased
-            .chain(lent)
-            .filter(|(until, _)| *until > at)
-            .fold(Slice::NONE, |sum, (_, slice)| sum.plus(slice))
+        sum_at(at, leased.chain(lent))
+    }
+
+    /// The part of it that a rule looks at: isolates borrow nothing.
+    pub(super) fn leased_under(&self, rule: &Rule, at: Timestamp) -> Slice {
+        let leased = self.leased.iter().map(|leased| (leased.0, leased.1));
+        let leased = leased.filter(|_| is_seen(rule, &[]));
+        let lent = self.lent.iter().filter(|lent| is_seen(rule, &lent.3));
+        sum_at(at, leased.chain(lent.map(|lent| (lent.0, lent.1))))
     }
 
     /// When the first of what is leased ends.
@@ -236,15 +262,15 @@ impl ScopeRow {
 
     /// Spent and reserved in the period that holds `at`, where midnight is as it was at the last admission.
     pub(super) fn spending(&self, period: Period, at: Timestamp) -> (NanoUsd, NanoUsd) {
-        self.spending_by(period, self.offset, at)
+        self.spending_by((period, self.offset), at, Side::All)
     }
 
-    /// The same, where midnight is as a rule says.
+    /// The same, where midnight is as a rule says, and of the part that it looks at.
     pub(super) fn spending_by(
         &self,
-        period: Period,
-        offset: UtcOffset,
+        (period, offset): (Period, UtcOffset),
         at: Timestamp,
+        side: Side,
     ) -> (NanoUsd, NanoUsd) {
         let spending = match period {
             Period::Day => self.day,
@@ -253,12 +279,17 @@ impl ScopeRow {
         if ordinal(period, at, offset) > spending.0 {
             (NanoUsd::ZERO, NanoUsd::ZERO)
         } else {
-            (spending.2, spending.3)
+            self.side_of(spending, period, side)
         }
     }
 
-    /// Reserves the estimate at `at` under these rules; returns the admission's ordinal.
-    pub(super) fn reserve(&mut self, at: Timestamp, rules: &[Rule], estimate: Amount) -> u64 {
+    /// Reserves the estimate at `at` under these rules; returns what is to be remembered of it.
+    pub(super) fn reserve(
+        &mut self,
+        at: Timestamp,
+        (key, rules): (&RowKey, &[Rule]),
+        estimate: Amount,
+    ) -> Charge {
         self.roll(at, rules);
         self.requests = self.requests.saturating_add(1);
         self.open = self.open.saturating_add(1);
@@ -269,7 +300,9 @@ impl ScopeRow {
         self.count(rules, |meter| of_amount(meter, estimate));
         self.charge(rules, 1);
         self.watch(rules);
-        self.requests
+        let borrowed = loans(rules);
+        self.borrow(&borrowed, estimate);
+        Charge(key.clone(), self.requests, borrowed)
     }
 
     /// Remembers the budgets that are named: whoever settles does not name them.
@@ -378,109 +411,6 @@ impl ScopeRow {
                 gauge.charge(at, requests);
             }
             self.gauges.push(gauge);
-        }
-    }
-
-    /// Reserves more at `at` for a request that was reserved before: its tokens are counted anew, all of them now, so
-    /// that no window that ended before holds more than it held. The money stays in its period.
-    pub(super) fn raise(
-        &mut self,
-        at: Timestamp,
-        rules: &[Rule],
-        (held, ordinal): (&Reservation, u64),
-        to: Amount,
-    ) {
-        self.roll(at, rules);
-        let more = to.cost.minus(held.estimate.cost);
-        self.reserved = self.reserved.plus(more);
-        let without = self.reserved_tokens.minus(held.estimate.tokens);
-        self.reserved_tokens = without.plus(to.tokens);
-        for spending in [&mut self.day, &mut self.month] {
-            if spending.holds(held) {
-                spending.reserve(more);
-            }
-        }
-        self.correct(Meter::Tokens, held, ordinal, 0);
-        let at = self.at;
-        for counter in &mut self.windows {
-            if counter.meter == Meter::Tokens && counter.since <= ordinal {
-                counter.add(at, to.tokens.count());
-            }
-        }
-    }
-
-    /// Whether a reservation's money counts in the present period.
-    pub(super) fn holds(&self, period: Period, held: &Reservation) -> bool {
-        match period {
-            Period::Day => self.day,
-            Period::Month => self.month,
-        }
-        .holds(held)
-    }
-
-    /// Replaces a reservation by what was used. A charge lands in the period in which it was reserved.
-    pub(super) fn settle(&mut self, now: Timestamp, held: &Reservation, ordinal: u64, is: Amount) {
-        self.unreserve(held);
-        self.spend(held, is.cost);
-        self.tokens = self.tokens.plus(is.tokens);
-        self.correct(Meter::Tokens, held, ordinal, is.tokens.count());
-        self.use_tokens(now, is.tokens);
-    }
-
-    /// Undoes a reservation. The admission stays counted in the sum of requests and in the rates, not in the windows.
-    pub(super) fn release(&mut self, held: &Reservation, ordinal: u64) {
-        self.unreserve(held);
-        self.correct(Meter::Tokens, held, ordinal, 0);
-        self.correct(Meter::Requests, held, ordinal, 0);
-    }
-
-    /// Replaces the charge of an expired reservation by the truth. What a rate was charged too much it keeps: by now
-    /// others may have been let in after it.
-    pub(super) fn replace(&mut self, now: Timestamp, held: &Reservation, ordinal: u64, is: Amount) {
-        self.spend(held, is.cost.minus(held.estimate.cost));
-        self.tokens = self.tokens.minus(held.estimate.tokens).plus(is.tokens);
-        self.correct(Meter::Tokens, held, ordinal, is.tokens.count());
-        self.use_tokens(now, is.tokens.minus(held.estimate.tokens));
-    }
-
-    fn unreserve(&mut self, held: &Reservation) {
-        let cost = held.estimate.cost;
-        self.open = self.open.saturating_sub(1);
-        self.reserved = self.reserved.minus(cost).max(NanoUsd::ZERO);
-        self.reserved_tokens = self.reserved_tokens.minus(held.estimate.tokens);
-        for spending in [&mut self.day, &mut self.month] {
-            if spending.holds(held) {
-                spending.unreserve(cost);
-            }
-        }
-    }
-
-    fn spend(&mut self, held: &Reservation, cost: NanoUsd) {
-        self.spent = self.spent.plus(cost);
-        for spending in [&mut self.day, &mut self.month] {
-            if spending.holds(held) {
-                spending.spend(cost);
-            }
-        }
-    }
-
-    fn use_tokens(&mut self, now: Timestamp, tokens: Tokens) {
-        let at = self.at.max(now);
-        for gauge in &mut self.gauges {
-            if gauge.meter == Meter::Tokens && tokens > Tokens::ZERO {
-                gauge.charge(at, tokens.count());
-            }
-        }
-    }
-
-    fn correct(&mut self, meter: Meter, held: &Reservation, ordinal: u64, is: u64) {
-        // Not at the present time: should the clock step back, an admission must find what still counts then.
-        let at = self.at;
-        for counter in &mut self.windows {
-            if counter.meter == meter && counter.since <= ordinal {
-                let was = of_amount(meter, held.estimate);
-                counter.correct(at, held.counted_at(meter), was, is);
-            }
         }
     }
 }

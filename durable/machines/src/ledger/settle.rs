@@ -2,7 +2,7 @@
 
 use sluice_units::{NanoUsd, OrgId, Region, RequestId, Span, Timestamp, Usage};
 
-use super::rows::{Expired, Found, ORG, Reservation, SCOPES, find, open_key};
+use super::rows::{Expired, Found, ORG, Reservation, find, open_key, path};
 use super::scope::ScopeRow;
 use super::{Reply, chargeable, deadline, pool, queue};
 use crate::events::{self, Crossing};
@@ -38,9 +38,10 @@ pub(super) fn settle(
     let actual = chargeable(actual);
     match find(work, &record.request)? {
         Found::Open(held) => {
-            for (key, ordinal) in &held.scopes {
+            for charge in &held.scopes {
+                let key = &charge.0;
                 let row: &mut ScopeRow = work.hot_mut(key)?;
-                row.settle(now, &held, *ordinal, actual);
+                row.settle(now, &held, charge, actual);
                 let crossed = row.crossed(&held, actual.cost);
                 tell(work, (now, &record.org, &record.region), (key, &crossed))?;
             }
@@ -50,6 +51,7 @@ pub(super) fn settle(
                 kind: RecordKind::Settled,
                 cost_nano_usd: actual.cost,
                 overrun: held.overrun,
+                borrowed: held.loans(),
                 ..record.clone()
             };
             queue(work, record)?;
@@ -96,9 +98,9 @@ pub(super) fn undo(
     request: &RequestId,
     held: &Reservation,
 ) -> Result<(), RowError> {
-    for (key, ordinal) in &held.scopes {
-        let row: &mut ScopeRow = work.hot_mut(key)?;
-        row.release(held, *ordinal);
+    for charge in &held.scopes {
+        let row: &mut ScopeRow = work.hot_mut(&charge.0)?;
+        row.release(held, charge);
     }
     pool::release(work, now, held)?;
     work.delete(&open_key(request));
@@ -114,9 +116,10 @@ fn correct(
     actual: Amount,
     record: &Record,
 ) -> Result<(), RowError> {
-    for (key, ordinal) in &charged.scopes {
+    for charge in &charged.scopes {
+        let key = &charge.0;
         let row: &mut ScopeRow = work.hot_mut(key)?;
-        row.replace(now, charged, *ordinal, actual);
+        row.replace(now, charged, charge, actual);
         let crossed = row.crossed(charged, actual.cost);
         tell(work, (now, &record.org, &record.region), (key, &crossed))?;
     }
@@ -131,6 +134,7 @@ fn correct(
         kind: RecordKind::Correction,
         cost_nano_usd: difference,
         overrun: charged.overrun,
+        borrowed: charged.loans(),
         ..record.clone()
     };
     queue(work, record)
@@ -146,8 +150,7 @@ pub(super) fn tell(
         let org: &mut ScopeRow = work.hot_mut(ORG)?;
         org.events = org.events.saturating_add(1);
         let sequence = org.events;
-        let path = scope.strip_prefix(SCOPES).unwrap_or(scope);
-        events::queue(work, sequence, whose, (path, crossing))?;
+        events::queue(work, sequence, whose, (path(scope), crossing))?;
     }
     Ok(())
 }

@@ -26,6 +26,9 @@ pub struct ScopeStanding {
     /// Held by isolates, to be drawn or given back.
     #[serde(default)]
     pub leased: Slice,
+    /// Borrowed since the beginning beyond the scope's own limits, and settled: requests, tokens and money.
+    #[serde(default, skip_serializing_if = "Slice::is_nothing")]
+    pub borrowed_total: Slice,
     /// Requests admitted since the beginning.
     pub requests_total: u64,
     /// Tokens settled since the beginning.
@@ -70,6 +73,7 @@ fn at_scope(scope: Scope, row: &ScopeRow, now: Timestamp) -> ScopeStanding {
         spent_total: row.spent,
         reserved: row.reserved,
         leased: row.leased(now),
+        borrowed_total: row.borrowed_total(),
         requests_total: row.requests,
         tokens_total: row.tokens.count(),
     }

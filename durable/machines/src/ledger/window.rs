@@ -3,12 +3,13 @@
 //! **Invariant:** what [`Counter::used`] says is never less than what was counted within any stretch of the window's
 //! length that ends now: the oldest sub-bucket, of which only a part lies within, counts in full.
 //! So an admission is counted for at least the window and at most one sub-bucket longer.
+//! What was borrowed is counted in all and once more by itself; the rest is a limit's own.
 //! Knows neither limits nor scopes: changing a limit's number loses no counts.
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{Span, Timestamp};
 
-use crate::limit::Meter;
+use crate::limit::{LoanOf, Meter};
 
 /// Into how many sub-buckets a window is divided. A part of the stored format: the numbers of sub-buckets follow from it.
 pub const SUB_BUCKETS: i64 = 60;
@@ -35,6 +36,20 @@ pub(super) struct Counter {
     /// Counts by sub-bucket, without zeros at either end. At most [`SUB_BUCKETS`] + 2.
     #[serde(rename = "c")]
     counts: Vec<u64>,
+    /// What of it was borrowed, counted in the same way.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    borrowed: Option<Box<Self>>,
+}
+
+/// Which part of what was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// All of it.
+    All,
+    /// What was not borrowed.
+    Own,
+    /// What was borrowed.
+    Borrowed,
 }
 
 impl Counter {
@@ -47,6 +62,7 @@ impl Counter {
             named_at,
             first: 0,
             counts: Vec::new(),
+            borrowed: None,
         }
     }
 
@@ -55,10 +71,18 @@ impl Counter {
         self.meter == meter && self.window == window
     }
 
+    /// What is borrowed beyond limits that this counter counts for.
+    pub(super) const fn loan(&self) -> LoanOf {
+        match self.meter {
+            Meter::Requests => LoanOf::Requests(self.window),
+            Meter::Tokens => LoanOf::Tokens(self.window),
+        }
+    }
+
     /// What counts now.
-    pub(super) fn used(&self, now: Timestamp) -> u64 {
+    pub(super) fn used(&self, now: Timestamp, side: Side) -> u64 {
         let oldest = self.oldest(now);
-        self.entries()
+        self.entries(side)
             .filter(|(bucket, _)| *bucket >= oldest)
             .fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
@@ -70,12 +94,31 @@ impl Counter {
         self.counts.drain(..gone);
         self.first = self.first.saturating_add_unsigned(gone as u64);
         self.trim();
+        self.borrowed.take_if(|borrowed| {
+            borrowed.forget(now);
+            borrowed.counts.is_empty()
+        });
     }
 
     /// Counts `quantity` at `at`.
     pub(super) fn add(&mut self, at: Timestamp, quantity: u64) {
         self.forget(at);
         self.change(self.bucket(at), |count| count.saturating_add(quantity));
+    }
+
+    /// Says that `quantity` of what is counted at `at` is borrowed.
+    pub(super) fn borrow(&mut self, at: Timestamp, quantity: u64) {
+        self.borrowed().add(at, quantity);
+    }
+
+    /// Replaces what was counted at `at` as borrowed, unless it no longer counts.
+    pub(super) fn correct_borrowed(&mut self, now: Timestamp, at: Timestamp, was: u64, is: u64) {
+        self.borrowed().correct(now, at, was, is);
+    }
+
+    fn borrowed(&mut self) -> &mut Self {
+        let fresh = Self::new(self.meter, self.window, self.since, self.named_at);
+        self.borrowed.get_or_insert_with(|| Box::new(fresh))
     }
 
     /// Replaces what was counted at `at`, unless it no longer counts.
@@ -88,11 +131,16 @@ impl Counter {
     }
 
     /// When `asked` more fit under `limit` if nothing else comes; `None` when they never will.
-    pub(super) fn fits_at(&self, now: Timestamp, asked: u64, limit: u64) -> Option<Timestamp> {
+    pub(super) fn fits_at(
+        &self,
+        now: Timestamp,
+        asked: u64,
+        (limit, side): (u64, Side),
+    ) -> Option<Timestamp> {
         let room = limit.checked_sub(asked)?;
-        let mut used = self.used(now);
+        let mut used = self.used(now, side);
         let mut at = now;
-        for (bucket, count) in self.entries() {
+        for (bucket, count) in self.entries(side) {
             if used <= room {
                 break;
             }
@@ -105,15 +153,32 @@ impl Counter {
     }
 
     /// When nothing counts any more if nothing else comes.
-    pub(super) fn empty_at(&self, now: Timestamp) -> Timestamp {
-        match self.entries().last() {
+    pub(super) fn empty_at(&self, now: Timestamp, side: Side) -> Timestamp {
+        match self.entries(side).filter(|(_, count)| *count > 0).last() {
             Some((bucket, _)) => self.free_at(bucket).max(now),
             None => now,
         }
     }
 
-    fn entries(&self) -> impl Iterator<Item = (i64, u64)> {
-        (self.first..).zip(self.counts.iter().copied())
+    fn entries(&self, side: Side) -> impl Iterator<Item = (i64, u64)> {
+        let buckets = (self.first..).zip(self.counts.iter().copied());
+        buckets.map(move |(bucket, count)| {
+            let borrowed = match (side, &self.borrowed) {
+                (Side::All, _) => return (bucket, count),
+                (_, Some(borrowed)) => borrowed.count(bucket),
+                (_, None) => 0,
+            };
+            match side {
+                Side::Borrowed => (bucket, borrowed),
+                _ => (bucket, count.saturating_sub(borrowed)),
+            }
+        })
+    }
+
+    fn count(&self, bucket: i64) -> u64 {
+        let position = usize::try_from(bucket.saturating_sub(self.first)).ok();
+        let count = position.and_then(|position| self.counts.get(position));
+        count.copied().unwrap_or(0)
     }
 
     fn length_us(&self) -> i64 {

@@ -444,6 +444,7 @@ impl Simulation {
                 meter,
                 limit,
                 window,
+                ..
             } => {
                 let begins = now.minus(window);
                 let used: u64 = lives
@@ -518,6 +519,7 @@ impl Simulation {
                 meter,
                 limit,
                 window,
+                ..
             } => {
                 let stretch = window.as_micros() + window.as_micros() / SUB_BUCKETS;
                 let since = now.minus(Span::from_micros(stretch));

@@ -1,6 +1,7 @@
 //! The machines through their boundary: commands in, replies out, over a store that keeps rows and nothing else.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod borrow;
 mod breaker;
 mod chain;
 mod events;

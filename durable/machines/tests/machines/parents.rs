@@ -3,11 +3,13 @@
 use sluice_machines::ledger::{
     self, Answer, Call, Climb, Command, Denial, Lacking, POOL_GRACE, POOL_LIFE, Parent, Reply,
 };
-use sluice_machines::limit::{Amount, Meter, Period, Scope, ScopeRules};
+use sluice_machines::limit::{
+    Amount, Borrow, Loan, LoanOf, Meter, Period, Scope, ScopeRules, Slice,
+};
 use sluice_machines::rows::RowError;
 use sluice_units::{NanoUsd, Span, Tokens};
 
-use crate::world::{World, amount, at, budget, key, per, request, seconds};
+use crate::world::{World, amount, at, borrowing, budget, key, per, request, seconds, team};
 
 const HOME: usize = 0;
 const EACH: Amount = Amount {
@@ -89,17 +91,19 @@ impl Family {
 
     /// Asks a ledger to let a request in; its number, or why not.
     fn admit(&mut self, ledger: usize) -> Result<u32, Box<Denial>> {
+        self.admit_with(ledger).map(|(number, _)| number)
+    }
+
+    /// The same, with what it borrows.
+    fn admit_with(&mut self, ledger: usize) -> Result<(u32, Vec<Loan>), Box<Denial>> {
         self.next += 1;
         let number = self.next;
-        for _ in 0..3 {
+        for _ in 0..4 {
             let world = &mut self.ledgers[ledger];
             let mut admission = world.admission(number, &self.scopes, EACH);
-            admission.parent = (ledger != HOME).then(|| Parent {
-                name: "home/acme".to_owned(),
-                jurisdiction: None,
-            });
+            admission.parent = (ledger != HOME).then(home);
             match world.one(Command::Admit(Box::new(admission))) {
-                Reply::Admitted(_) => return Ok(number),
+                Reply::Admitted(headroom) => return Ok((number, headroom.borrowed)),
                 Reply::Denied(denial) => return Err(Box::new(denial)),
                 reply => {
                     let lacking = ledger::lacking(&[reply]);
@@ -114,6 +118,13 @@ impl Family {
     fn spent_at_home(&mut self) -> i64 {
         let standing = self.ledgers[HOME].standing_of(&Scope::Org);
         standing.spent_total.as_nanos()
+    }
+}
+
+fn home() -> Parent {
+    Parent {
+        name: "home/acme".to_owned(),
+        jurisdiction: None,
     }
 }
 
@@ -151,6 +162,121 @@ fn ledgers_of_several_regions_let_in_what_the_limit_allows_and_no_more() {
         (1..3).for_each(|child| family.ask(child, &[]));
         assert_eq!(family.spent_at_home(), 10_000, "{rules:?}");
     }
+}
+
+#[test]
+fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
+    let hour = Span::from_seconds(3_600);
+    for (org, of_team, of, most) in [
+        (
+            per(Meter::Requests, 100, hour),
+            borrowing(per(Meter::Requests, 30, hour), Borrow::UpTo(45)),
+            LoanOf::Requests(hour),
+            75,
+        ),
+        (
+            per(Meter::Tokens, 600, hour),
+            borrowing(per(Meter::Tokens, 300, hour), Borrow::Any),
+            LoanOf::Tokens(hour),
+            60,
+        ),
+        (
+            budget(Period::Month, 10_000),
+            borrowing(budget(Period::Day, 3_000), Borrow::UpTo(4_550)),
+            LoanOf::Money(Period::Day),
+            75,
+        ),
+    ] {
+        let scopes = vec![
+            at(Scope::Org, &[org]),
+            at(team(), &[of_team]),
+            at(key(), &[]),
+        ];
+        let mut family = Family::new(scopes);
+        let (mut let_in, mut borrowed) = (0, 0);
+        for round in 0..400_usize {
+            let ledger = round % 3;
+            if let Ok((number, loans)) = family.admit_with(ledger) {
+                let scope = "team/search".to_owned();
+                assert!(loans.is_empty() || loans == [Loan { scope, of }]);
+                (let_in, borrowed) = (let_in + 1, borrowed + u64::from(!loans.is_empty()));
+                family.ledgers[ledger].settle(number, EACH);
+            }
+            if round % 10 == 0 {
+                family.pass(TOLD);
+                (1..3).for_each(|child| family.ask(child, &[]));
+            }
+        }
+        assert_eq!(let_in, most, "{of_team:?}");
+        assert!(borrowed >= most - 30, "{borrowed} of {of_team:?}");
+        family.pass(TOLD);
+        (1..3).for_each(|child| family.ask(child, &[]));
+        // The home knows what all regions have borrowed, and their records say so.
+        let known = family.ledgers[HOME].standing_of(&team()).borrowed_total;
+        let each = match of {
+            LoanOf::Requests(_) => Slice {
+                requests: 1,
+                ..Slice::NONE
+            },
+            LoanOf::Tokens(_) => Slice {
+                tokens: EACH.tokens,
+                ..Slice::NONE
+            },
+            LoanOf::Money(_) => Slice {
+                cost: EACH.cost,
+                ..Slice::NONE
+            },
+        };
+        let all = (0..borrowed).fold(Slice::NONE, |all, _| all.plus(each));
+        assert_eq!(known, all, "{of_team:?}");
+        let records = family.ledgers.iter().flat_map(World::queued);
+        let told = records.filter(|line| !line.record.borrowed.is_empty());
+        assert_eq!(told.count() as u64, borrowed);
+        assert_eq!(family.spent_at_home(), most as i64 * 100, "{of_team:?}");
+    }
+}
+
+#[test]
+fn what_a_child_borrowed_and_did_not_use_is_free_at_the_home() {
+    let hour = Span::from_seconds(3_600);
+    let rule = borrowing(per(Meter::Tokens, 10, hour), Borrow::UpTo(10));
+    let org = per(Meter::Tokens, 1_000, hour);
+    let scopes = vec![at(Scope::Org, &[org]), at(team(), &[rule]), at(key(), &[])];
+    let mut family = Family::new(scopes);
+    family.admit(1).unwrap();
+    let (number, loans) = family.admit_with(1).unwrap();
+    assert_eq!(loans.len(), 1);
+    assert_eq!(family.admit(2).unwrap_err().rule, rule);
+    family.ledgers[1].settle(number, amount(0, 0));
+    family.pass(TOLD);
+    family.ask(1, &[]);
+    // Somebody else borrows it, and leaves it again.
+    let (number, loans) = family.admit_with(2).unwrap();
+    assert_eq!(loans.len(), 1);
+    family.ledgers[2].release(number);
+    family.pass(TOLD);
+    family.ask(2, &[]);
+    assert_eq!(family.admit_with(HOME).unwrap().1.len(), 1);
+}
+
+#[test]
+fn what_a_home_would_have_lent_says_nothing_under_rules_that_lend_nothing() {
+    let hour = Span::from_seconds(3_600);
+    let rule = per(Meter::Requests, 1, hour);
+    let of_team = |rule| {
+        let org = per(Meter::Requests, 100, hour);
+        vec![at(Scope::Org, &[org]), at(team(), &[rule]), at(key(), &[])]
+    };
+    let mut family = Family::new(of_team(borrowing(rule, Borrow::Any)));
+    family.admit(2).unwrap();
+    let mut admission = family.ledgers[1].admission(99, &family.scopes, EACH);
+    admission.parent = Some(home());
+    let reply = family.ledgers[1].one(Command::Admit(Box::new(admission)));
+    let lacking = ledger::lacking(&[reply]);
+    // The home says what is to be borrowed, and the configuration changes while that is fresh.
+    family.ask(1, &lacking);
+    family.scopes = of_team(rule);
+    assert_eq!(family.admit(1).unwrap_err().rule, rule);
 }
 
 #[test]
@@ -277,10 +403,7 @@ fn a_child_without_its_home_serves_what_it_holds_and_no_longer_than_it_may() {
     family.pass(POOL_LIFE.plus(seconds(1)));
     let world = &mut family.ledgers[1];
     let mut admission = world.admission(99, &family.scopes, EACH);
-    admission.parent = Some(Parent {
-        name: "home/acme".to_owned(),
-        jurisdiction: None,
-    });
+    admission.parent = Some(home());
     let reply = world.one(Command::Admit(Box::new(admission)));
     assert!(matches!(reply, Reply::Lacking(_)), "{reply:?}");
     assert_eq!(world.release(99), Reply::Unknown, "{:?}", request(99));

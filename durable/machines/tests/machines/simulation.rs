@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use sluice_machines::chain::ChainKind;
 use sluice_machines::ledger::{Command, Denial, EXPIRED_KEPT, Reply, SUB_BUCKETS};
-use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules};
+use sluice_machines::limit::{
+    Amount, Borrow, Loan, LoanOf, Meter, Period, Rule, Scope, ScopeRules, Slice,
+};
 use sluice_machines::outbox::{self, Line};
 use sluice_machines::record::RecordKind;
-use sluice_units::{KeyId, NanoUsd, RequestId, Span, TeamId, Timestamp};
+use sluice_units::{KeyId, NanoUsd, RequestId, Span, TeamId, Timestamp, Tokens};
 
-use crate::world::{World, amount, at, budget, per, record, request, seconds};
+use crate::world::{World, amount, at, borrowing, budget, per, record, request, seconds};
 
 const MINUTE: Span = Span::from_seconds(60);
 /// How far the clock steps back, at most: by less than a stretch in which expired reservations are forgotten together.
@@ -122,6 +124,7 @@ struct Life {
     scopes: Vec<ScopeRules>,
     at: Timestamp,
     estimate: Amount,
+    borrowed: Vec<Loan>,
     state: State,
     closed_at: Timestamp,
 }
@@ -152,6 +155,13 @@ impl Life {
         }
     }
 
+    /// Whether what it takes is of the part that a rule looks at: its own, or what is borrowed beyond it.
+    fn is_seen(&self, scope: &Scope, rule: &Rule, is_borrowed: bool) -> bool {
+        let loan = rule.loan().map(|of| loan(scope, of));
+        let has = loan.is_some_and(|loan| self.borrowed.contains(&loan));
+        rule.borrow() == Borrow::No || has == is_borrowed
+    }
+
     /// The ledger remembers that it expired, but not for ever.
     fn is_remembered_for_a_time(&self) -> bool {
         matches!(
@@ -179,6 +189,24 @@ impl Life {
     }
 }
 
+fn loan(scope: &Scope, of: LoanOf) -> Loan {
+    let scope = match scope {
+        Scope::Team(team) => format!("team/{team}"),
+        Scope::Key(key) => format!("key/{key}"),
+        _ => "org".to_owned(),
+    };
+    Loan { scope, of }
+}
+
+/// The most that may be borrowed beyond a rule.
+fn bound(rule: &Rule) -> u64 {
+    match rule.borrow() {
+        Borrow::UpTo(most) => most,
+        Borrow::Any => u64::MAX,
+        _ => 0,
+    }
+}
+
 fn request_of(command: &Command) -> &RequestId {
     match command {
         Command::Admit(admission) => &admission.draft.request,
@@ -200,6 +228,33 @@ fn ends_before(commands: &[Command], admit: &Command) -> bool {
         matches!(command, Command::Settle { .. } | Command::Release { .. })
             && request_of(command) == request_of(admit)
     })
+}
+
+fn limit(rule: &Rule) -> u64 {
+    match *rule {
+        Rule::Budget { limit, .. } => limit.as_nanos().unsigned_abs(),
+        Rule::Window { limit, .. } => limit,
+        Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
+    }
+}
+
+fn asked(rule: &Rule, estimate: Amount) -> u64 {
+    match *rule {
+        Rule::Budget { .. } => estimate.cost.as_nanos().unsigned_abs(),
+        Rule::Window { meter, .. } => match meter {
+            Meter::Requests => 1,
+            Meter::Tokens => estimate.tokens.count(),
+        },
+        Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
+    }
+}
+
+/// By how much longer than a window a charge may count.
+fn bucket_us(rule: &Rule) -> i64 {
+    match *rule {
+        Rule::Window { window, .. } => window.as_micros() / SUB_BUCKETS,
+        _ => 0,
+    }
 }
 
 struct Simulation {
@@ -254,12 +309,21 @@ impl Simulation {
             budget(Period::Day, day),
             budget(Period::Month, month),
             per(Meter::Requests, requests, MINUTE),
-        ];
-        let of_team = [
-            budget(Period::Day, day / 2),
             per(Meter::Tokens, tokens, MINUTE),
         ];
-        let of_key = [per(Meter::Requests, requests / 2, seconds(10))];
+        let of_team = [
+            borrowing(
+                budget(Period::Day, day / 4),
+                Borrow::UpTo(day.unsigned_abs() / 4),
+            ),
+            borrowing(per(Meter::Tokens, tokens / 2, MINUTE), Borrow::Any),
+            // The same window, and nothing is borrowed beyond it: all counts.
+            per(Meter::Tokens, tokens / 3 * 2, MINUTE),
+        ];
+        let of_key = [borrowing(
+            per(Meter::Requests, requests / 2, seconds(10)),
+            Borrow::UpTo(requests / 4),
+        )];
         vec![at(Scope::Org, &org), at(team, &of_team), at(key, &of_key)]
     }
 
@@ -355,7 +419,10 @@ impl Simulation {
         };
         let (state, expected) = match (command, life.state) {
             (Command::Admit(_), open @ State::Open { .. }) => {
-                assert!(matches!(reply, Reply::Admitted(_)), "{reply:?}");
+                let Reply::Admitted(headroom) = reply else {
+                    panic!("{reply:?}");
+                };
+                assert_eq!(headroom.borrowed, life.borrowed, "a repeated admission");
                 (open, reply.clone())
             }
             (Command::Admit(_), closed) => (closed, Reply::Done),
@@ -406,24 +473,34 @@ impl Simulation {
             .iter()
             .fold(now, |at, rules| at.max(self.time_at(&rules.scope)));
         match reply {
-            Reply::Admitted(_) => {
+            Reply::Admitted(headroom) => {
                 for ScopeRules { scope, rules } in scopes {
                     for rule in rules {
-                        self.check_allowed(at, scope, rule, estimate);
+                        self.check_allowed(at, (scope, rule), estimate, &headroom.borrowed);
                     }
                 }
+                let borrowed = headroom.borrowed.clone();
                 self.lives.push(Life {
                     number,
                     scopes: scopes.to_vec(),
                     at,
                     estimate,
+                    borrowed,
                     state: State::Open {
                         deadline: now.plus(TTL),
                     },
                     closed_at: now,
                 });
             }
-            Reply::Denied(denial) => self.check_denial(at, denial),
+            Reply::Denied(denial) => {
+                self.check_denial(at, denial);
+                let rules = scopes.iter();
+                let mut rules = rules.flat_map(|of| of.rules.iter().map(|rule| (&of.scope, rule)));
+                assert!(
+                    rules.any(|of| self.forbids(at, of, estimate)),
+                    "could have borrowed: {denial:?}"
+                );
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -434,72 +511,85 @@ impl Simulation {
         times.max().unwrap_or_default()
     }
 
-    /// Spent and reserved in the period that holds `at`.
-    fn used_of_budget(&self, at: Timestamp, scope: &Scope, period: Period) -> i64 {
-        let begins = match period {
-            Period::Day => at.day_start(),
-            Period::Month => at.month_start(),
-        };
-        let lives = self.lives_at(scope).filter(|life| life.at >= begins);
-        sum(lives.map(|life| life.charged().cost.plus(life.reserved()))).as_nanos()
-    }
-
-    fn used_of_window(&self, at: Timestamp, scope: &Scope, meter: Meter, stretch_us: i64) -> u64 {
-        let begins = at.minus(Span::from_micros(stretch_us));
-        self.lives_at(scope)
-            .filter(|life| life.at >= begins)
-            .map(|life| life.counts(meter))
-            .sum()
+    /// What counts against a rule at `at`: of its own, or of what is borrowed beyond it. `longer` is added to a window.
+    fn used(
+        &self,
+        at: Timestamp,
+        (scope, rule): (&Scope, &Rule),
+        is_borrowed: bool,
+        longer: i64,
+    ) -> u64 {
+        let lives = self.lives_at(scope);
+        let lives = lives.filter(|life| life.is_seen(scope, rule, is_borrowed));
+        match *rule {
+            Rule::Budget { period, .. } => {
+                let begins = match period {
+                    Period::Day => at.day_start(),
+                    Period::Month => at.month_start(),
+                };
+                let lives = lives.filter(|life| life.at >= begins);
+                let used = sum(lives.map(|life| life.charged().cost.plus(life.reserved())));
+                used.as_nanos().unsigned_abs()
+            }
+            Rule::Window { meter, window, .. } => {
+                let begins = at.minus(Span::from_micros(window.as_micros() + longer));
+                let lives = lives.filter(|life| life.at >= begins);
+                lives.map(|life| life.counts(meter)).sum()
+            }
+            Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
+        }
     }
 
     fn lives_at<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Life> {
         self.lives.iter().filter(|life| life.stands_at(scope))
     }
 
-    fn check_allowed(&self, at: Timestamp, scope: &Scope, rule: &Rule, estimate: Amount) {
-        match *rule {
-            Rule::Budget { limit, period, .. } => {
-                let used = self.used_of_budget(at, scope, period);
-                assert!(
-                    used + estimate.cost.as_nanos() <= limit.as_nanos(),
-                    "{rule:?}"
-                );
-            }
-            Rule::Window {
-                meter,
-                limit,
-                window,
-            } => {
-                let used = self.used_of_window(at, scope, meter, window.as_micros());
-                let asked = match meter {
-                    Meter::Requests => 1,
-                    Meter::Tokens => estimate.tokens.count(),
-                };
-                assert!(used + asked <= limit, "{rule:?}");
-            }
-            Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
+    fn check_allowed(
+        &self,
+        at: Timestamp,
+        of: (&Scope, &Rule),
+        estimate: Amount,
+        borrowed: &[Loan],
+    ) {
+        let (scope, rule) = of;
+        let loan = rule.loan().map(|of| loan(scope, of));
+        let is_borrowed =
+            rule.borrow() != Borrow::No && loan.is_some_and(|loan| borrowed.contains(&loan));
+        let limit = if is_borrowed {
+            bound(rule)
+        } else {
+            limit(rule)
+        };
+        let used = self.used(at, of, is_borrowed, 0);
+        assert!(
+            u128::from(used) + u128::from(asked(rule, estimate)) <= u128::from(limit),
+            "{rule:?} {is_borrowed}"
+        );
+        if is_borrowed {
+            // Only what does not fit is borrowed. A window's oldest sub-bucket counts in full.
+            let own = self.used(at, of, false, bucket_us(rule));
+            assert!(own + asked(rule, estimate) > self::limit(rule), "{rule:?}");
         }
     }
 
+    /// Whether a rule refuses so much, and nothing more can be borrowed beyond it either.
+    fn forbids(&self, at: Timestamp, of: (&Scope, &Rule), estimate: Amount) -> bool {
+        let asked = u128::from(asked(of.1, estimate));
+        let is_full = |is_borrowed, limit: u64| {
+            let used = self.used(at, of, is_borrowed, bucket_us(of.1));
+            u128::from(used) + asked > u128::from(limit)
+        };
+        is_full(false, limit(of.1)) && (of.1.borrow() == Borrow::No || is_full(true, bound(of.1)))
+    }
+
     fn check_denial(&self, at: Timestamp, denial: &Denial) {
-        match denial.rule {
-            Rule::Budget { limit, period, .. } => {
-                let used = self.used_of_budget(at, &denial.scope, period);
-                assert_eq!(denial.used, used.unsigned_abs());
-                assert!(denial.used + denial.asked > limit.as_nanos().unsigned_abs());
-            }
-            Rule::Window {
-                meter,
-                limit,
-                window,
-            } => {
-                let bucket_us = window.as_micros() / SUB_BUCKETS;
-                let most =
-                    self.used_of_window(at, &denial.scope, meter, window.as_micros() + bucket_us);
-                assert!(denial.used + denial.asked > limit);
-                assert!(denial.used <= most, "{denial:?}: {most}");
-            }
-            Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
+        let of = (&denial.scope, &denial.rule);
+        let most = self.used(at, of, false, bucket_us(&denial.rule));
+        assert!(denial.used + denial.asked > limit(&denial.rule));
+        assert!(denial.used <= most, "{denial:?}: {most}");
+        assert!(denial.borrows.is_empty(), "{denial:?}");
+        if let Rule::Budget { .. } = denial.rule {
+            assert_eq!(denial.used, most);
         }
     }
 
@@ -566,6 +656,10 @@ impl Simulation {
                 .entry(record.request.clone())
                 .or_default()
                 .push((record.kind, record.cost_nano_usd));
+            let mut lives = self.lives.iter();
+            let life = lives.find(|life| request(life.number) == record.request);
+            let borrowed = life.map(|life| &life.borrowed);
+            assert_eq!(borrowed, Some(&record.borrowed), "{record:?}");
         }
         for life in &self.lives {
             let found = records.remove(&request(life.number)).unwrap_or_default();
@@ -574,6 +668,29 @@ impl Simulation {
         assert!(records.is_empty(), "records of nobody: {records:?}");
         let all = sum(lines.values().map(|line| line.record.cost_nano_usd));
         self.check_standing(all);
+    }
+
+    /// What the requests that came to an end here have borrowed.
+    fn borrowed(&self, scope: &Scope) -> Slice {
+        let mut all = Slice::NONE;
+        for life in self.lives_at(scope) {
+            let ended = !matches!(life.state, State::Open { .. } | State::Released);
+            let has = |of| life.borrowed.contains(&loan(scope, of));
+            all = all.plus(Slice {
+                requests: u64::from(ended && has(LoanOf::Requests(seconds(10)))),
+                tokens: if has(LoanOf::Tokens(MINUTE)) {
+                    life.charged().tokens
+                } else {
+                    Tokens::ZERO
+                },
+                cost: if has(LoanOf::Money(Period::Day)) {
+                    life.charged().cost
+                } else {
+                    NanoUsd::ZERO
+                },
+            });
+        }
+        all
     }
 
     fn check_standing(&mut self, all: NanoUsd) {
@@ -601,6 +718,7 @@ impl Simulation {
                 .map(|life| life.charged().tokens.count())
                 .sum();
             assert_eq!(standing.tokens_total, tokens);
+            assert_eq!(standing.borrowed_total, self.borrowed(scope));
             if *scope == Scope::Org {
                 assert_eq!(
                     standing.spent_total, all,

@@ -1,7 +1,7 @@
 //! A store and a clock, and short words for commands.
 
 use sluice_machines::ledger::{self, Admission, Command, Denial, Headroom, Reply, ScopeStanding};
-use sluice_machines::limit::{Amount, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::limit::{Amount, Borrow, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
@@ -41,6 +41,7 @@ pub(crate) fn per(meter: Meter, limit: u64, window: Span) -> Rule {
         meter,
         limit,
         window,
+        borrow: Borrow::No,
     }
 }
 
@@ -49,6 +50,36 @@ pub(crate) fn budget(period: Period, nanos: i64) -> Rule {
         limit: NanoUsd::from_nanos(nanos),
         period,
         offset: UtcOffset::UTC,
+        borrow: Borrow::No,
+    }
+}
+
+/// The same rule, beyond which something is borrowed.
+pub(crate) fn borrowing(rule: Rule, borrow: Borrow) -> Rule {
+    match rule {
+        Rule::Window {
+            meter,
+            limit,
+            window,
+            ..
+        } => Rule::Window {
+            meter,
+            limit,
+            window,
+            borrow,
+        },
+        Rule::Budget {
+            limit,
+            period,
+            offset,
+            ..
+        } => Rule::Budget {
+            limit,
+            period,
+            offset,
+            borrow,
+        },
+        other => other,
     }
 }
 
@@ -93,6 +124,7 @@ pub(crate) fn record(number: u32, at: Timestamp) -> Record {
         usage_source: UsageSource::Estimated,
         cost_nano_usd: NanoUsd::ZERO,
         overrun: false,
+        borrowed: Vec::new(),
         latency_us: Span::ZERO,
         first_byte_us: None,
         cache: CacheState::Off,

@@ -126,6 +126,7 @@ fn record(sequence: u64) -> Result<Record, IdError> {
         usage_source: UsageSource::Provider,
         cost_nano_usd: NanoUsd::from_nanos(i64::try_from(input * 150 + output * 600).unwrap_or(0)),
         overrun: false,
+        borrowed: Vec::new(),
         latency_us,
         first_byte_us: None,
         cache: CacheState::Off,

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sluice_machines::rows::{Read, WriteSet};
+use sluice_machines::rows::{RANGE_BYTES_MAX, Read, WriteSet};
 
 use self::binding::spin::sqlite::sqlite::{Connection, Error, Value};
 use super::{Failure, Manner, Seen, Store, Try, Version};
@@ -262,12 +262,19 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             parameters.push(Value::Text(before.clone()));
             let last = parameters.len();
             let first = last.saturating_sub(1);
-            statement.push_str(&format!(
-                " UNION ALL SELECT key, value FROM (SELECT key, value, \
-                 SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before FROM rows \
-                 WHERE object = ?1 AND key > ?{first} AND key < ?{last} ORDER BY key LIMIT {limit}) \
-                 WHERE before < {bytes_max}"
-            ));
+            let rows = format!(
+                "(SELECT key, value FROM rows WHERE object = ?1 AND key > ?{first} AND key < ?{last} \
+                 ORDER BY key LIMIT {limit})"
+            );
+            statement.push_str(&if *bytes_max < RANGE_BYTES_MAX {
+                format!(
+                    " UNION ALL SELECT key, value FROM (SELECT key, value, \
+                     SUM(LENGTH(value)) OVER (ORDER BY key) - LENGTH(value) AS before FROM {rows}) \
+                     WHERE before < {bytes_max}"
+                )
+            } else {
+                format!(" UNION ALL SELECT * FROM {rows}")
+            });
         }
     }
     Ok((statement, parameters))

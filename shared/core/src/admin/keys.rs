@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sluice_machines::limit::Rule;
 use sluice_machines::registry::{Command, KeyRecord, Reply};
 use sluice_units::{AppId, KeyId, OrgId, Region, Span, TeamId, Timestamp, UserId};
 
@@ -117,7 +118,7 @@ fn key_record(
             format!("At most {PATTERNS_MAX} patterns of {NAME_BYTES_MAX} bytes are taken."),
         ));
     }
-    let (rules, queues) = rules(&asked.limits, &asked.budgets)?;
+    let (rules, queues) = rules(&asked.limits, &asked.budgets, config.rules_of(&org))?;
     let life = life(config, &org, asked.expires_after.as_deref())?;
     let key = KeyRecord {
         id,
@@ -183,8 +184,12 @@ fn life(config: &Config, org: &OrgId, asked: Option<&str>) -> Result<Span, Probl
     }
 }
 
-fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<KeyRules, Problem> {
-    crate::config::rules(limits, budgets).map_err(|issues| {
+fn rules(
+    limits: &[LimitDocument],
+    budgets: &[BudgetDocument],
+    of_org: Option<&[Rule]>,
+) -> Result<KeyRules, Problem> {
+    crate::config::rules(limits, budgets, of_org).map_err(|issues| {
         issues.first().map_or_else(
             || Problem::bug("rules that are wrong in no way"),
             |issue| invalid(&issue.path.to_string(), issue.to_string()),

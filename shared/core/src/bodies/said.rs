@@ -7,8 +7,6 @@
 //!
 //! Headers, and so keys, are no part of either.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -91,7 +89,10 @@ impl Keeper {
         let sampling = &request.sampling;
         tell("bytes", json!(self.asked().map(Bytes::len)));
         tell("messages", request.messages.iter().map(message).collect());
-        let tools = request.tools.iter().map(|tool| json!(word(&tool.name)));
+        let tools = request
+            .tools
+            .iter()
+            .map(|tool| Value::from(word(&tool.name)));
         tell("tools", tools.collect());
         tell("output_tokens_max", json!(request.output_tokens_max));
         tell("temperature", json!(sampling.temperature));
@@ -125,11 +126,14 @@ fn put_words(said: &mut Value, bytes: &[u8], is_cut: bool) {
         return;
     };
     match text {
-        Some(text) => said.insert("text".to_owned(), json!(text)),
-        None => said.insert("base64url".to_owned(), json!(base64url::encode(kept))),
+        Some(text) => said.insert("text".to_owned(), Value::from(text)),
+        None => said.insert(
+            "base64url".to_owned(),
+            Value::String(base64url::encode(kept)),
+        ),
     };
     if is_cut {
-        said.insert("truncated".to_owned(), json!(true));
+        said.insert("truncated".to_owned(), Value::Bool(true));
     }
 }
 
@@ -214,8 +218,9 @@ pub struct Transcript {
     head: Vec<u8>,
     decoder: Option<Box<StreamDecoder>>,
     events: Vec<Event>,
-    parts: BTreeMap<(u32, u32), Heard>,
-    finishes: BTreeMap<u32, String>,
+    /// By choice and part.
+    parts: Vec<Heard>,
+    finishes: Vec<(u32, String)>,
     /// How much more is kept of its words.
     room: usize,
     is_cut: bool,
@@ -224,6 +229,8 @@ pub struct Transcript {
 /// A part of it.
 #[derive(Debug)]
 struct Heard {
+    choice: u32,
+    part: u32,
     kind: &'static str,
     name: Option<String>,
     text: String,
@@ -241,8 +248,8 @@ impl Transcript {
             head: Vec::new(),
             decoder: downstream.map(|it| Box::new(StreamDecoder::new(it.dialect()))),
             events: Vec::new(),
-            parts: BTreeMap::new(),
-            finishes: BTreeMap::new(),
+            parts: Vec::new(),
+            finishes: Vec::new(),
             room: SIDE_BYTES_MAX,
             is_cut: false,
         }
@@ -275,15 +282,15 @@ impl Transcript {
         match event {
             Event::PartStart { choice, part, kind } => {
                 if self.parts.len() < PARTS_MAX {
-                    self.parts.insert((choice, part), heard(kind));
+                    self.parts.push(heard((choice, part), kind));
                 } else {
                     self.is_cut = true;
                 }
             }
             Event::Delta { choice, part, text } => {
-                let Some(heard) = self.parts.get_mut(&(choice, part)) else {
-                    return;
-                };
+                let mut latest = self.parts.iter_mut().rev();
+                let heard = latest.find(|it| (it.choice, it.part) == (choice, part));
+                let Some(heard) = heard else { return };
                 heard.bytes = heard.bytes.saturating_add(text.len());
                 if self.keep != Keep::Full {
                     return;
@@ -294,19 +301,19 @@ impl Transcript {
                 self.is_cut |= kept.len() < text.len();
                 heard.text.push_str(kept);
             }
-            Event::Finish { choice, finish } => {
-                self.finishes.insert(choice, finish_word(&finish));
+            Event::Finish { choice, finish } if self.finishes.len() < PARTS_MAX => {
+                self.finishes.push((choice, finish_word(&finish)));
             }
             _ => {}
         }
     }
 
-    fn end(self) -> Value {
+    fn end(mut self) -> Value {
         let is_full = self.keep == Keep::Full;
         let mut said = json!({"bytes": self.bytes});
         if is_full && let Some(said) = said.as_object_mut() {
-            let hash: [u8; 32] = self.hash.finalize().into();
-            said.insert("sha256".to_owned(), json!(hex(&hash)));
+            let hash: [u8; 32] = std::mem::take(&mut self.hash).finalize().into();
+            said.insert("sha256".to_owned(), Value::String(hex(&hash)));
         }
         if self.parts.is_empty() {
             if is_full {
@@ -315,35 +322,44 @@ impl Transcript {
             }
             return said;
         }
-        let mut choices: BTreeMap<u32, Vec<Value>> = BTreeMap::new();
-        for ((choice, _), part) in self.parts {
-            let mut told = json!({"kind": part.kind, "bytes": part.bytes});
-            if let Some(told) = told.as_object_mut() {
-                if let Some(name) = part.name {
-                    told.insert("name".to_owned(), json!(word(&name)));
-                }
-                if is_full {
-                    told.insert("text".to_owned(), json!(part.text));
-                }
-            }
-            choices.entry(choice).or_default().push(told);
-        }
-        let finishes = &self.finishes;
-        let choices = choices.into_iter().map(|(index, parts)| {
-            let finish = finishes.get(&index).and_then(|finish| word(finish));
-            json!({"index": index, "parts": parts, "finish": finish})
-        });
         if let Some(said) = said.as_object_mut() {
-            said.insert("choices".to_owned(), choices.collect());
+            said.insert("choices".to_owned(), self.choices());
             if self.is_cut {
-                said.insert("truncated".to_owned(), json!(true));
+                said.insert("truncated".to_owned(), Value::Bool(true));
             }
         }
         said
     }
+
+    fn choices(&mut self) -> Value {
+        self.parts.sort_unstable_by_key(|it| (it.choice, it.part));
+        let mut choices: Vec<Value> = Vec::new();
+        let mut parts: Vec<Value> = Vec::new();
+        let mut all = std::mem::take(&mut self.parts).into_iter().peekable();
+        while let Some(one) = all.next() {
+            let mut told = json!({"kind": one.kind, "bytes": one.bytes});
+            if let Some(told) = told.as_object_mut() {
+                if let Some(name) = &one.name {
+                    told.insert("name".to_owned(), Value::from(word(name)));
+                }
+                if self.keep == Keep::Full {
+                    told.insert("text".to_owned(), Value::String(one.text));
+                }
+            }
+            parts.push(told);
+            if all.peek().is_none_or(|next| next.choice != one.choice) {
+                let mut finishes = self.finishes.iter();
+                let finish = finishes.find(|(choice, _)| *choice == one.choice);
+                let finish = finish.and_then(|(_, finish)| word(finish));
+                let parts = std::mem::take(&mut parts);
+                choices.push(json!({"index": one.choice, "parts": parts, "finish": finish}));
+            }
+        }
+        Value::Array(choices)
+    }
 }
 
-fn heard(kind: PartKind) -> Heard {
+fn heard((choice, part): (u32, u32), kind: PartKind) -> Heard {
     let (kind, name, bytes) = match kind {
         PartKind::Text => ("text", None, 0),
         PartKind::Thinking => ("thinking", None, 0),
@@ -356,6 +372,8 @@ fn heard(kind: PartKind) -> Heard {
         PartKind::ToolCall { name, .. } => ("tool_call", Some(name), 0),
     };
     Heard {
+        choice,
+        part,
         kind,
         name,
         text: String::new(),

@@ -8,6 +8,7 @@ pub(super) use prices::Prices;
 pub(super) use reach::closed;
 
 mod access;
+mod borrow;
 mod circuits;
 mod homes;
 mod orgs;

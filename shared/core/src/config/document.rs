@@ -48,7 +48,8 @@ mod region;
 
 pub use egress::{EgressName, EgressWhen};
 pub use org::{
-    BudgetDocument, KeyDefaultsDocument, LimitDocument, MemberDocument, OrgDocument, TeamDocument,
+    BorrowDocument, BudgetDocument, KeyDefaultsDocument, LimitDocument, MemberDocument,
+    OrgDocument, TeamDocument,
 };
 
 pub use prices::{PriceDocument, PricesDocument, TierDocument};

@@ -1,7 +1,7 @@
 //! What a document becomes, and what is wrong with it.
 
-use serde_json::json;
-use sluice_machines::limit::{Meter, Period, Rule, Scope, UtcOffset};
+use serde_json::{Value, json};
+use sluice_machines::limit::{Borrow, Meter, Period, Rule, Scope, UtcOffset};
 use sluice_units::{KeyId, NanoUsd, Span, Timestamp};
 
 use super::*;
@@ -277,11 +277,13 @@ fn scopes_come_outermost_first() {
         meter,
         limit,
         window: Span::from_seconds(seconds),
+        borrow: Borrow::No,
     };
     let budget = |dollars, period| Rule::Budget {
         limit: NanoUsd::from_dollars(dollars),
         period,
         offset: UtcOffset::UTC,
+        borrow: Borrow::No,
     };
     let rules: Vec<Vec<Rule>> = scopes.into_iter().map(|scope| scope.rules).collect();
     assert_eq!(
@@ -315,12 +317,35 @@ fn each_form_of_a_limit_is_its_own_rule() {
                 meter: Meter::Tokens,
                 limit: 60,
                 window: minute,
+                borrow: Borrow::No,
+            },
+        ),
+        (
+            json!({"requests": 60, "per": "1m", "borrow": true}),
+            Rule::Window {
+                meter: Meter::Requests,
+                limit: 60,
+                window: minute,
+                borrow: Borrow::Any,
+            },
+        ),
+        (
+            json!({"tokens": 60, "per": "1m", "borrow": 20}),
+            Rule::Window {
+                meter: Meter::Tokens,
+                limit: 60,
+                window: minute,
+                borrow: Borrow::UpTo(20),
             },
         ),
         (json!({"concurrent": 20}), Rule::Concurrency { limit: 20 }),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
-        assert_eq!(rules(&[document], &[]), Ok((vec![rule], vec![])), "{limit}");
+        assert_eq!(
+            rules(&[document], &[], None),
+            Ok((vec![rule], vec![])),
+            "{limit}"
+        );
     }
     for limit in [
         json!({}),
@@ -331,9 +356,64 @@ fn each_form_of_a_limit_is_its_own_rule() {
         json!({"concurrent": 1, "burst": 1}),
         json!({"concurrent": 0}),
         json!({"requests": 1, "per": "1m", "burst": 0}),
+        json!({"requests": 1, "per": "1m", "borrow": 0}),
+        json!({"requests": 1, "per": "1m", "borrow": "1"}),
+        json!({"requests": 1, "per": "1m", "burst": 1, "borrow": true}),
+        json!({"concurrent": 1, "borrow": true}),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
-        assert!(rules(&[document], &[]).is_err(), "{limit}");
+        assert!(rules(&[document], &[], None).is_err(), "{limit}");
+    }
+}
+
+#[test]
+fn a_budget_borrows_dollars() {
+    let of = |borrow: Value| {
+        let document = serde_json::from_value(json!({"usd": "5", "per": "day", "borrow": borrow}));
+        rules(&[], &[document.unwrap()], None).map(|(rules, _)| rules[0].borrow())
+    };
+    assert_eq!(of(json!(true)), Ok(Borrow::Any));
+    assert_eq!(of(json!(false)), Ok(Borrow::No));
+    assert_eq!(of(json!("0.5")), Ok(Borrow::UpTo(500_000_000)));
+    assert!(of(json!(5)).is_err());
+    assert!(of(json!("much")).is_err());
+}
+
+#[test]
+fn nothing_is_borrowed_where_there_is_nothing_to_borrow_from() {
+    let limit = json!({"requests": 60, "per": "1m", "borrow": true});
+    let pool = json!({"requests": 600, "per": "1m", "burst": 50});
+    for (org, is_allowed) in [
+        (
+            json!({"limits": [pool], "teams": {"search": {"limits": [limit]}}}),
+            true,
+        ),
+        (
+            json!({"limits": [pool], "users": {"ann": {"limits": [limit]}}}),
+            true,
+        ),
+        (
+            json!({"limits": [pool], "key_defaults": {"limits": [limit]}}),
+            true,
+        ),
+        (json!({"teams": {"search": {"limits": [limit]}}}), false),
+        (
+            json!({"teams": {"search": {"apps": {"crawler": {"limits": [limit]}}}}}),
+            false,
+        ),
+        (json!({"users": {"ann": {"limits": [limit]}}}), false),
+        (json!({"key_defaults": {"limits": [limit]}}), false),
+        // Of another kind.
+        (
+            json!({"limits": [{"tokens": 600, "per": "1m"}, {"concurrent": 5}],
+                "budgets": [{"usd": "5", "per": "day"}], "key_defaults": {"limits": [limit]}}),
+            false,
+        ),
+        // From whom?
+        (json!({"limits": [limit]}), false),
+    ] {
+        let document = serde_json::from_value(json!({"orgs": {"acme": org}})).unwrap();
+        assert_eq!(Config::compile(&document).is_ok(), is_allowed, "{org}");
     }
 }
 
@@ -344,6 +424,7 @@ fn a_key_with_rules_of_its_own_has_no_defaults() {
         limit: NanoUsd::ZERO,
         period: Period::Day,
         offset: UtcOffset::UTC,
+        borrow: Borrow::No,
     };
     key.rules = vec![own];
     assert_eq!(

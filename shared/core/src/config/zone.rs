@@ -31,10 +31,16 @@ impl Zone {
         rules
             .iter()
             .map(|rule| match *rule {
-                Rule::Budget { limit, period, .. } => Rule::Budget {
+                Rule::Budget {
+                    limit,
+                    period,
+                    borrow,
+                    ..
+                } => Rule::Budget {
                     limit,
                     period,
                     offset,
+                    borrow,
                 },
                 other => other,
             })

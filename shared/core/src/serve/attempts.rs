@@ -77,15 +77,17 @@ impl<P: Platform> Run<P> {
         if let Ok(Accepted::Whole(whole)) = &outcome {
             self.tell_circuit_at(whole.first_byte_at, End::Begun);
         }
-        self.tell_circuit(match &outcome {
-            Ok(Accepted::Whole(_)) => End::Answered,
-            Ok(Accepted::Stream(_)) => End::Begun,
+        match &outcome {
+            Ok(Accepted::Whole(_)) => self.tell_circuit(End::Answered),
+            Ok(Accepted::Stream(_)) => self.tell_circuit(End::Begun),
             // Of an upload the caller may have been the slow one, or the one who broke off.
             Err(Failure::Timeout(_) | Failure::Unreachable(_)) if self.work.upload().is_some() => {
-                End::Left
+                self.tell_circuit(End::Left);
             }
-            Err(failure) => End::Failed(failure),
-        });
+            // The call is not over: `goes_elsewhere` goes on with it, or says that it is.
+            Err(failure) if self.may_go_elsewhere(target, failure) => {}
+            Err(failure) => self.tell_circuit(End::Failed(failure)),
+        }
         let code = outcome.as_ref().err().map(Failure::code);
         let latency = match &outcome {
             // Nobody was called.
@@ -98,6 +100,10 @@ impl<P: Platform> Run<P> {
 
     /// Whether the target may be called; if not, how long not. Only a probe asks the region, and waits for its word.
     async fn may_call(&self, index: usize, target: &TargetRef) -> Result<(), Span> {
+        if self.permit.get().is_some_and(|(held, _)| held == index) {
+            // Given for the call that goes on from elsewhere.
+            return Ok(());
+        }
         let circuits = &self.isolate.circuits;
         let (permit, probes) = circuits.borrow_mut().ask(self.p.now(), target)?;
         self.permit.set(Some((index, permit)));

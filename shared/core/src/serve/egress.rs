@@ -7,6 +7,7 @@ use sluice_units::Span;
 use sluice_wire::ErrorClass;
 
 use super::Run;
+use crate::circuit::End;
 use crate::config::{EgressName, TargetRef};
 use crate::isolate::Isolate;
 use crate::plan::{Failure, Plan};
@@ -41,13 +42,8 @@ pub(crate) fn way<P: Platform>(
 }
 
 impl<P: Platform> Run<P> {
-    /// Whether a call from here that failed so is to be made once more from the target's place; it then will be.
-    pub(super) fn goes_elsewhere(
-        &self,
-        plan: &mut Plan,
-        target: &TargetRef,
-        failure: &Failure,
-    ) -> bool {
+    /// Whether a call from here that failed so may be made once more from the target's place.
+    pub(super) fn may_go_elsewhere(&self, target: &TargetRef, failure: &Failure) -> bool {
         let is_refused = matches!(
             failure,
             Failure::Answered(error) if error.class == ErrorClass::UnsupportedCountry
@@ -56,15 +52,30 @@ impl<P: Platform> Run<P> {
             return false;
         }
         let residency = self.course.residency();
-        let may = target
+        target
             .egress
-            .is_some_and(|egress| residency.egress(&target.provider, egress.place).is_ok());
-        if !may {
+            .is_some_and(|egress| residency.egress(&target.provider, egress.place).is_ok())
+    }
+
+    /// Whether a call from here that failed so is made once more from the target's place. Both are one call to the
+    /// target's circuits: a probe stays a probe.
+    pub(super) fn goes_elsewhere(
+        &self,
+        plan: &mut Plan,
+        target: &TargetRef,
+        failure: &Failure,
+    ) -> bool {
+        if !self.may_go_elsewhere(target, failure) {
             return false;
         }
         let until = self.p.now().plus(REMEMBERED);
         self.isolate.refused_here(until, &target.provider.id);
         // What was sent on as it came cannot be sent again.
-        !self.work.upload().is_some_and(Upload::is_spent) && plan.again()
+        let is_spent = self.work.upload().is_some_and(Upload::is_spent);
+        let again = !is_spent && plan.again();
+        if !again {
+            self.tell_circuit(End::Failed(failure));
+        }
+        again
     }
 }

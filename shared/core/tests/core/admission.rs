@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice_units::NanoUsd;
 
-use crate::world::answer;
+use crate::world::{ADMIN_TOKEN, answer};
 use crate::{OPENAI_ANSWER, chat, key, with};
 
 #[test]
@@ -33,6 +33,75 @@ fn a_request_limit_denies_with_its_name_and_headers_and_costs_nothing() {
     assert!(got.header("retry-after").is_some());
     assert_eq!(got.header("x-ratelimit-remaining-requests"), Some("0"));
     assert_eq!(world.records("acme").len(), 2);
+}
+
+#[test]
+fn what_a_team_borrows_is_told_wherever_usage_is() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([{"requests": 4, "per": "1m"}]);
+        config["orgs"]["acme"]["teams"]["search"]["limits"] =
+            json!([{"requests": 1, "per": "1m", "borrow": 2}]);
+    });
+    let key = key(&mut world);
+    let path = "/v1/chat/completions";
+    let request: Value = serde_json::from_slice(&chat("sandbox/echo")).unwrap();
+    let question = json!({"key": key, "path": path, "request": request}).to_string();
+    let loan = json!([{"scope": "team/search", "of": {"requests": 60_000_000}}]);
+    let got = world.send("POST", path, &key, &chat("sandbox/echo"));
+    assert_eq!(got.header("x-sluice-borrowed"), None);
+    for _ in 0..2 {
+        let asked = question.as_bytes();
+        let told = world
+            .send("POST", "/admin/explain", ADMIN_TOKEN, asked)
+            .json();
+        assert_eq!(told["would"], "be_served", "{told}");
+        assert_eq!(told["headroom"]["borrowed"], loan, "{told}");
+        let got = world.send("POST", path, &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 200, "{}", got.text());
+        let borrowed = got.header("x-sluice-borrowed");
+        assert_eq!(borrowed, Some("team/search; of=requests"));
+        // Of the team's own nothing is left.
+        assert_eq!(got.header("x-ratelimit-remaining-requests"), Some("0"));
+    }
+    let got = world.send("POST", path, &key, &chat("sandbox/echo"));
+    assert_eq!(got.status, 429);
+    let message = got.json()["error"]["message"].to_string();
+    assert!(message.contains("team search"), "{message}");
+
+    let records = world.records("acme");
+    let borrowed: Vec<Value> = records
+        .iter()
+        .map(|record| json!(record.borrowed))
+        .collect();
+    assert_eq!(borrowed, [json!([]), loan.clone(), loan]);
+    let standing = world.standing("acme");
+    let teams = standing["scopes"].as_array().unwrap().iter();
+    let team = teams.clone().find(|one| one["scope"]["team"] == "search");
+    assert_eq!(team.unwrap()["borrowed_total"]["r"], 2, "{standing}");
+}
+
+#[test]
+fn a_key_borrows_only_where_its_organisation_has_a_pool() {
+    let mut world = with(|config| {
+        config["orgs"]["acme"]["limits"] = json!([{"requests": 4, "per": "1m"}]);
+    });
+    let mut create = |limit: Value| {
+        let body = json!({"org": "acme", "limits": [limit]}).to_string();
+        world.send("POST", "/admin/keys", ADMIN_TOKEN, body.as_bytes())
+    };
+    let got = create(json!({"requests": 1, "per": "1m", "borrow": true}));
+    assert_eq!(got.status, 201, "{}", got.text());
+    let rule = &got.json()["rules"][0]["window"];
+    assert_eq!(rule["borrow"], "any", "{rule}");
+    let got = create(json!({"tokens": 1, "per": "1m", "borrow": true}));
+    assert_eq!(got.status, 400);
+    let error = &got.json()["error"];
+    assert_eq!(error["param"], "limits[0].borrow");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("no limit on tokens to borrow from"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -159,6 +159,59 @@ fn who_refuses_the_place_too_is_not_asked_a_third_time() {
 }
 
 #[test]
+fn a_probe_that_is_refused_for_its_country_is_made_from_the_place_and_closes_the_circuit() {
+    let (mut world, key) = world();
+    for _ in 0..3 {
+        ask(
+            &mut world,
+            &key,
+            "picky/gpt",
+            vec![answer(500, SERVER_ERROR)],
+        );
+    }
+    let got = ask(&mut world, &key, "picky/gpt", vec![]);
+    assert_eq!(got.json()["error"]["code"], "circuit_open");
+    world.wait(Span::from_seconds(30));
+    let script = vec![answer(403, WRONG_COUNTRY), answer(200, OPENAI_ANSWER)];
+    let got = ask(&mut world, &key, "picky/gpt", script);
+    assert_eq!(got.status, 200, "{}", got.text());
+    let probed = [way("picky", None), way("picky", Some("enam"))];
+    assert_eq!(ways(&world)[3..], probed);
+    // Closed: one failure more does not open it.
+    ask(
+        &mut world,
+        &key,
+        "picky/gpt",
+        vec![answer(500, SERVER_ERROR)],
+    );
+    let script = vec![answer(200, OPENAI_ANSWER)];
+    let got = ask(&mut world, &key, "picky/gpt", script);
+    assert_eq!(got.status, 200, "{}", got.text());
+}
+
+#[test]
+fn a_probe_that_is_refused_everywhere_leaves_the_circuit_as_it_was() {
+    let (mut world, key) = world();
+    for _ in 0..3 {
+        ask(
+            &mut world,
+            &key,
+            "picky/gpt",
+            vec![answer(500, SERVER_ERROR)],
+        );
+    }
+    world.wait(Span::from_seconds(30));
+    let script = vec![answer(403, WRONG_COUNTRY), answer(403, WRONG_COUNTRY)];
+    let got = ask(&mut world, &key, "picky/gpt", script);
+    assert_eq!(got.status, 502, "{}", got.text());
+    // A refusal says nothing of how it serves: the next request probes again, and no longer from here.
+    let script = vec![answer(200, OPENAI_ANSWER)];
+    let got = ask(&mut world, &key, "picky/gpt", script);
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(ways(&world)[5..], [way("picky", Some("enam"))]);
+}
+
+#[test]
 fn a_pinned_request_leaves_from_its_jurisdiction_or_from_here_and_from_nowhere_else() {
     let (mut world, free) = world();
     let pinned = world.key(&json!({"org": "acme", "team": "eu"}));

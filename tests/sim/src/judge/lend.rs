@@ -16,7 +16,7 @@ pub(super) struct Loan {
 }
 
 /// Requests, tokens and money.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) requests: i64,
     pub(super) tokens: i64,
@@ -148,6 +148,7 @@ impl Judge {
             estimate: Amount::default(),
             state: State::Settled,
             is_pooled: false,
+            borrowed: Vec::new(),
         });
         self.crosses_now(index, used.cost);
     }
@@ -163,7 +164,7 @@ impl Judge {
             let scope = self.scope(&of.scope);
             let log = &mut self.scopes[scope];
             log.at = log.at.max(at);
-            log.lend(lease, at.plus(LOAN_LIFE), rest, open);
+            log.lend(lease, at.plus(LOAN_LIFE), (rest, open), &of.rules);
         }
     }
 

@@ -55,7 +55,17 @@ impl Judge {
             return Ok(());
         }
         let (_, at) = self.look(now, &wanted.scopes);
-        let before = self.measure(at, &wanted.scopes);
+        // What has borrowed goes on borrowing.
+        let mut charged = wanted.scopes.clone();
+        for ScopeRules { scope, rules } in &mut charged {
+            let path = events::path(scope);
+            let borrowed = self.lives[index].borrowed_at(&path);
+            for rule in rules {
+                let is_borrowed = rule.loan().is_some_and(|of| borrowed.contains(&of));
+                *rule = rule.borrowed().filter(|_| is_borrowed).unwrap_or(*rule);
+            }
+        }
+        let before = self.measure(at, &charged);
         let made_at = self.lives[index].at;
         let rules = wanted.scopes.iter().flat_map(|of| &of.rules);
         let is_over = rules.clone().any(|rule| match rule {
@@ -75,9 +85,9 @@ impl Judge {
             self.slack.add(more);
         }
         self.lives[index].estimate = is;
-        for scope in self.lives[index].scopes.clone() {
-            self.scopes[scope].raise((at, made_at), index, (was, is));
-        }
-        self.is_within(at, &wanted.scopes, &before, "a raise")
+        self.each_scope(index, |log, _, borrowed| {
+            log.raise((at, made_at), index, (was, is), borrowed);
+        });
+        self.is_within(at, &charged, &before, "a raise")
     }
 }

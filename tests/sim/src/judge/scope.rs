@@ -3,109 +3,16 @@
 //! Naive on purpose: it keeps each admission and each lease by itself, where the ledger keeps sub-buckets and running
 //! balances.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sluice_machines::ledger::Used;
-use sluice_machines::limit::{Amount, Meter, Period, Rule, Slice};
+use sluice_machines::limit::{Amount, Borrow, LoanOf, Meter, Period, Rule, Slice};
 use sluice_units::{LeaseId, Span, Timestamp};
 
-/// Admissions within one window, each with what it counts for.
-#[derive(Debug)]
-struct WindowLog {
-    meter: Meter,
-    window: Span,
-    /// When, which admission, how much.
-    entries: VecDeque<(Timestamp, usize, u64)>,
-    sum: u64,
-    /// Of admissions that were counted anew later: when, how much.
-    moved: BTreeMap<usize, (Timestamp, u64)>,
-    /// The first admission that was counted.
-    since: usize,
-    named_at: Timestamp,
-}
+use self::counted::{Bucket, WindowLog};
+use super::lend;
 
-impl WindowLog {
-    fn is(&self, meter: Meter, window: Span) -> bool {
-        self.meter == meter && self.window == window
-    }
-
-    fn forget(&mut self, at: Timestamp) {
-        // A little longer than the window: a denial may count one sub-bucket more.
-        let longer = Span::from_micros(self.window.as_micros() / 30);
-        let begins = at.minus(self.window.plus(longer));
-        while let Some((_, _, quantity)) = self.entries.front().filter(|first| first.0 < begins) {
-            self.sum -= quantity;
-            self.entries.pop_front();
-        }
-        self.moved.retain(|_, moved| moved.0 >= begins);
-    }
-
-    fn used(&self, at: Timestamp, stretch: Span) -> u64 {
-        let begins = at.minus(stretch);
-        let before: u64 = self
-            .entries
-            .iter()
-            .take_while(|entry| entry.0 < begins)
-            .map(|entry| entry.2)
-            .sum();
-        let moved = self.moved.values().filter(|moved| moved.0 >= begins);
-        self.sum - before + moved.map(|moved| moved.1).sum::<u64>()
-    }
-
-    /// Counts an admission anew, now.
-    fn renew(&mut self, at: Timestamp, life: usize, quantity: u64) {
-        self.forget(at);
-        if life >= self.since {
-            self.correct(life, 0);
-            self.moved.insert(life, (at, quantity));
-        }
-    }
-
-    fn correct(&mut self, life: usize, quantity: u64) {
-        if let Some(moved) = self.moved.get_mut(&life) {
-            moved.1 = quantity;
-            return;
-        }
-        // Admissions at one scope are logged in their order.
-        let found = self.entries.binary_search_by_key(&life, |entry| entry.1);
-        if let Ok(position) = found {
-            let entry = &mut self.entries[position];
-            self.sum = self.sum - entry.2 + quantity;
-            entry.2 = quantity;
-        }
-    }
-}
-
-/// A bucket that leaks: what is charged runs out at the rule's rate.
-#[derive(Debug)]
-struct Bucket {
-    meter: Meter,
-    window: Span,
-    limit: u64,
-    /// When it will have run out, in nanoseconds.
-    empty_at: i128,
-}
-
-impl Bucket {
-    fn is(&self, meter: Meter, window: Span) -> bool {
-        self.meter == meter && self.window == window
-    }
-
-    fn ahead(&self, at: Timestamp) -> i128 {
-        (self.empty_at - i128::from(at.as_micros()) * 1_000).max(0)
-    }
-
-    fn used(&self, at: Timestamp, limit: u64) -> u64 {
-        let window = i128::from(self.window.as_micros()) * 1_000;
-        u64::try_from(self.ahead(at) * i128::from(limit) / window).unwrap_or(u64::MAX)
-    }
-
-    fn charge(&mut self, at: Timestamp, quantity: u64) {
-        let takes = i128::from(quantity) * i128::from(self.window.as_micros()) * 1_000
-            / i128::from(self.limit);
-        self.empty_at = i128::from(at.as_micros()) * 1_000 + self.ahead(at) + takes;
-    }
-}
+mod counted;
 
 /// Money within one period, in nano-dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -120,6 +27,33 @@ impl Money {
     }
 }
 
+/// What a child holds: until when, what it may draw, what it has drawn, and what of it is borrowed.
+#[derive(Debug)]
+struct Held {
+    until: Timestamp,
+    rest: Slice,
+    open: Slice,
+    borrowed: Vec<LoanOf>,
+}
+
+/// What of the rules is borrowed beyond.
+pub(super) fn loans(rules: &[Rule]) -> Vec<LoanOf> {
+    let borrowed = rules
+        .iter()
+        .filter(|rule| matches!(rule.borrow(), Borrow::Of(_)));
+    borrowed.filter_map(Rule::loan).collect()
+}
+
+/// Whether what borrowed this is a part of what a rule looks at.
+fn is_seen(rule: &Rule, borrowed: &[LoanOf]) -> bool {
+    let is_borrowed = rule.loan().is_some_and(|of| borrowed.contains(&of));
+    match rule.borrow() {
+        Borrow::No => true,
+        Borrow::Any | Borrow::UpTo(_) => !is_borrowed,
+        Borrow::Of(_) => is_borrowed,
+    }
+}
+
 /// One scope.
 #[derive(Debug, Default)]
 pub(super) struct ScopeLog {
@@ -129,12 +63,17 @@ pub(super) struct ScopeLog {
     buckets: Vec<Bucket>,
     days: BTreeMap<Timestamp, Money>,
     months: BTreeMap<Timestamp, Money>,
+    /// The same of what was borrowed.
+    lent_days: BTreeMap<Timestamp, Money>,
+    lent_months: BTreeMap<Timestamp, Money>,
+    /// All that was borrowed and came to an end.
+    pub(super) lent_total: lend::Sum,
     /// The budgets that were named last, each with the period in which something was said of it, and how much.
     pub(super) budgets: Vec<(Period, i64, Timestamp, u8)>,
     /// What leases hold, and until when.
     leases: BTreeMap<usize, (Timestamp, Slice)>,
-    /// What children hold: until when, what they may draw, what they have drawn.
-    lent: BTreeMap<LeaseId, (Timestamp, Slice, Slice)>,
+    /// What children hold.
+    lent: BTreeMap<LeaseId, Held>,
     pub(super) total: Money,
     pub(super) requests: u64,
     pub(super) tokens: u64,
@@ -154,26 +93,42 @@ impl ScopeLog {
 
     /// What all leases hold.
     pub(super) fn leased(&self, at: Timestamp) -> Slice {
+        self.leased_to_isolates(at).plus(self.below(at, |_| true).0)
+    }
+
+    fn leased_to_isolates(&self, at: Timestamp) -> Slice {
         self.leases
             .values()
             .filter(|(until, _)| *until > at)
             .fold(Slice::NONE, |sum, (_, slice)| sum.plus(*slice))
-            .plus(self.below(at).0)
     }
 
-    /// What all children hold: to be drawn, and drawn.
-    fn below(&self, at: Timestamp) -> (Slice, Slice) {
-        let held = self.lent.values().filter(|held| held.0 > at);
+    /// What children hold: to be drawn, and drawn.
+    fn below(&self, at: Timestamp, is_meant: impl Fn(&[LoanOf]) -> bool) -> (Slice, Slice) {
+        let held = self.lent.values().filter(|held| held.until > at);
+        let held = held.filter(|held| is_meant(&held.borrowed));
         held.fold((Slice::NONE, Slice::NONE), |sum, held| {
-            (sum.0.plus(held.1), sum.1.plus(held.2))
+            (sum.0.plus(held.rest), sum.1.plus(held.open))
         })
     }
 
     /// Notes what a child holds from now on.
-    pub(super) fn lend(&mut self, lease: &LeaseId, until: Timestamp, rest: Slice, open: Slice) {
+    pub(super) fn lend(
+        &mut self,
+        lease: &LeaseId,
+        until: Timestamp,
+        (rest, open): (Slice, Slice),
+        rules: &[Rule],
+    ) {
         let at = self.at;
-        self.lent.retain(|_, held| held.0 > at);
-        self.lent.insert(lease.clone(), (until, rest, open));
+        self.lent.retain(|_, held| held.until > at);
+        let held = Held {
+            until,
+            rest,
+            open,
+            borrowed: loans(rules),
+        };
+        self.lent.insert(lease.clone(), held);
     }
 
     /// Logs what came to an end in a child.
@@ -191,12 +146,55 @@ impl ScopeLog {
         };
         self.count(at, life, rules, of);
         self.pour(at, used.tokens.count());
+        let borrowed = loans(rules);
+        self.borrow(life, &borrowed);
+        self.each_lent(at, &borrowed, |money| money.spent += cost);
+        self.add_lent(
+            &borrowed,
+            lend::Sum {
+                requests: used.requests as i64,
+                tokens: used.tokens.count() as i64,
+                cost: cost - used.back.as_nanos(),
+            },
+        );
+    }
+
+    /// An admission that was counted has borrowed.
+    fn borrow(&mut self, life: usize, borrowed: &[LoanOf]) {
+        for log in &mut self.windows {
+            if borrowed.contains(&log.loan()) {
+                log.borrowed.insert(life);
+            }
+        }
+    }
+
+    fn each_lent(&mut self, at: Timestamp, borrowed: &[LoanOf], change: impl Fn(&mut Money)) {
+        if borrowed.contains(&LoanOf::Money(Period::Day)) {
+            change(self.lent_days.entry(at.day_start()).or_default());
+        }
+        if borrowed.contains(&LoanOf::Money(Period::Month)) {
+            change(self.lent_months.entry(at.month_start()).or_default());
+        }
+    }
+
+    /// So much of what was borrowed has come to an end, of each kind.
+    fn add_lent(&mut self, borrowed: &[LoanOf], sum: lend::Sum) {
+        let has = |is: fn(&LoanOf) -> bool| i64::from(borrowed.iter().any(is));
+        self.lent_total.add(lend::Sum {
+            requests: sum.requests * has(|of| matches!(of, LoanOf::Requests(_))),
+            tokens: sum.tokens * has(|of| matches!(of, LoanOf::Tokens(_))),
+            cost: sum.cost * has(|of| matches!(of, LoanOf::Money(_))),
+        });
     }
 
     /// What stands against a rule at this time, leases included; `longer` is added to a window's length.
     pub(super) fn used(&self, at: Timestamp, rule: &Rule, longer: Span) -> u64 {
-        let leased = self.leased(at);
-        let below = self.below(at).1;
+        let (rest, below) = self.below(at, |borrowed| is_seen(rule, borrowed));
+        let leased = if is_seen(rule, &[]) {
+            rest.plus(self.leased_to_isolates(at))
+        } else {
+            rest
+        };
         let of = |meter| match meter {
             Meter::Requests => leased.requests,
             Meter::Tokens => leased.tokens.count(),
@@ -208,7 +206,7 @@ impl ScopeLog {
                     Meter::Requests => 0,
                     Meter::Tokens => below.tokens.count(),
                 };
-                log.map_or(0, |log| log.used(at, window.plus(longer))) + of(meter) + open
+                log.map_or(0, |log| log.part(at, window.plus(longer), rule)) + of(meter) + open
             }
             Rule::Gcra {
                 meter,
@@ -225,12 +223,18 @@ impl ScopeLog {
             }
             Rule::Concurrency { .. } => self.open + leased.requests + below.requests,
             Rule::Budget { period, .. } => {
-                let money = match period {
-                    Period::Day => self.day(at),
-                    Period::Month => self.month(at),
+                let (all, lent) = match period {
+                    Period::Day => (self.day(at), self.lent_days.get(&at.day_start())),
+                    Period::Month => (self.month(at), self.lent_months.get(&at.month_start())),
+                };
+                let lent = lent.copied().unwrap_or_default().used();
+                let used = match rule.borrow() {
+                    Borrow::No => all.used(),
+                    Borrow::Any | Borrow::UpTo(_) => all.used() - lent,
+                    Borrow::Of(_) => lent,
                 };
                 let held = leased.cost.plus(below.cost).as_nanos();
-                u64::try_from(money.used() + held).unwrap_or(0)
+                u64::try_from(used + held).unwrap_or(0)
             }
         }
     }
@@ -252,6 +256,9 @@ impl ScopeLog {
         self.each_period(at, |money| money.reserved += cost);
         self.name_budgets(rules);
         self.count(at, life, rules, |meter| quantity(meter, estimate));
+        let borrowed = loans(rules);
+        self.borrow(life, &borrowed);
+        self.each_lent(at, &borrowed, |money| money.reserved += cost);
     }
 
     fn name_budgets(&mut self, rules: &[Rule]) {
@@ -333,6 +340,7 @@ impl ScopeLog {
                 entries: VecDeque::new(),
                 sum: 0,
                 moved: BTreeMap::new(),
+                borrowed: BTreeSet::new(),
                 since: life,
                 named_at: Timestamp::default(),
             });
@@ -353,10 +361,12 @@ impl ScopeLog {
         (at, made_at): (Timestamp, Timestamp),
         life: usize,
         (was, is): (Amount, Amount),
+        borrowed: &[LoanOf],
     ) {
         self.at = self.at.max(at);
         let more = is.cost.as_nanos() - was.cost.as_nanos();
         self.each_period(made_at, |money| money.reserved += more);
+        self.each_lent(made_at, borrowed, |money| money.reserved += more);
         self.reserved_tokens += is.tokens.count() - was.tokens.count();
         for log in &mut self.windows {
             if log.meter == Meter::Tokens {
@@ -371,11 +381,15 @@ impl ScopeLog {
         now: Timestamp,
         at: Timestamp,
         life: usize,
-        held: Amount,
-        charged: Amount,
+        (held, charged): (Amount, Amount),
+        borrowed: &[LoanOf],
     ) {
         let (reserved, spent) = (held.cost.as_nanos(), charged.cost.as_nanos());
         self.each_period(at, |money| {
+            money.reserved -= reserved;
+            money.spent += spent;
+        });
+        self.each_lent(at, borrowed, |money| {
             money.reserved -= reserved;
             money.spent += spent;
         });
@@ -396,6 +410,12 @@ impl ScopeLog {
         }
     }
 
+    /// What a request borrowed that was settled, or has expired.
+    pub(super) fn end_lent(&mut self, charged: Amount, borrowed: &[LoanOf]) {
+        let sum = lend::Sum::of(Slice::of(charged));
+        self.add_lent(borrowed, sum);
+    }
+
     /// A request that was let in and never served no longer counts.
     pub(super) fn uncount(&mut self, life: usize) {
         self.correct(Meter::Requests, life, 0);
@@ -407,11 +427,20 @@ impl ScopeLog {
         now: Timestamp,
         at: Timestamp,
         life: usize,
-        was: Amount,
-        is: Amount,
+        (was, is): (Amount, Amount),
+        borrowed: &[LoanOf],
     ) {
         let difference = is.cost.as_nanos() - was.cost.as_nanos();
         self.each_period(at, |money| money.spent += difference);
+        self.each_lent(at, borrowed, |money| money.spent += difference);
+        self.add_lent(
+            borrowed,
+            lend::Sum {
+                requests: 0,
+                tokens: is.tokens.count() as i64 - was.tokens.count() as i64,
+                cost: difference,
+            },
+        );
         self.tokens = self.tokens - was.tokens.count() + is.tokens.count();
         self.correct(Meter::Tokens, life, is.tokens.count());
         self.pour(now, is.tokens.minus(was.tokens).count());

@@ -45,6 +45,9 @@ impl Judge {
             standing.leased.requests as i64,
             standing.leased.tokens.count() as i64,
             standing.leased.cost.as_nanos(),
+            standing.borrowed_total.requests as i64,
+            standing.borrowed_total.tokens.count() as i64,
+            standing.borrowed_total.cost.as_nanos(),
         ];
         let leased = log.leased(now);
         let expected = [
@@ -57,6 +60,9 @@ impl Judge {
             leased.requests as i64,
             leased.tokens.count() as i64,
             leased.cost.as_nanos(),
+            log.lent_total.requests,
+            log.lent_total.tokens,
+            log.lent_total.cost,
         ];
         let is_org = standing.scope == Scope::Org;
         let total = log.total.spent;

@@ -2,36 +2,47 @@
 
 use sluice_units::{NanoUsd, Timestamp};
 
-use super::{Lent, ScopeRow};
+use super::{Lent, ScopeRow, is_seen, loans, sum_at};
 use crate::events::Crossing;
 use crate::ledger::parent::Used;
 use crate::ledger::rows::Reservation;
 use crate::limit::{Meter, Rule, Slice};
 
 impl ScopeRow {
-    /// What child ledgers have drawn and not settled.
-    pub(in crate::ledger) fn open_below(&self, at: Timestamp) -> Slice {
-        self.lent
-            .iter()
-            .filter(|lent| lent.0 > at)
-            .fold(Slice::NONE, |sum, lent| sum.plus(lent.2))
+    /// What child ledgers have drawn and not settled, of the part that a rule looks at.
+    pub(in crate::ledger) fn open_below(&self, rule: &Rule, at: Timestamp) -> Slice {
+        let lent = self.lent.iter().filter(|lent| is_seen(rule, &lent.3));
+        sum_at(at, lent.map(|lent| (lent.0, lent.2)))
     }
 
-    /// Lends to a child ledger until then. The row has been rolled.
-    pub(in crate::ledger) fn lend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
+    /// Lends to a child ledger under these rules until then. The row has been rolled.
+    pub(in crate::ledger) fn lend(
+        &mut self,
+        until: Timestamp,
+        rules: &[Rule],
+        (rest, open): (Slice, Slice),
+    ) {
         if rest.is_none() && open.is_none() {
             return;
         }
-        match self.lent.iter_mut().find(|lent| lent.0 == until) {
+        let borrowed = loans(rules);
+        let mut known = self.lent.iter_mut();
+        match known.find(|lent| lent.0 == until && lent.3 == borrowed) {
             Some(lent) => (lent.1, lent.2) = (lent.1.plus(rest), lent.2.plus(open)),
-            None => self.lent.push(Lent(until, rest, open)),
+            None => self.lent.push(Lent(until, rest, open, borrowed)),
         }
     }
 
-    /// Takes back what is lent until then. What is free meanwhile is back already.
-    pub(in crate::ledger) fn unlend(&mut self, until: Timestamp, rest: Slice, open: Slice) {
+    /// Takes back what is lent under these rules until then. What is free meanwhile is back already.
+    pub(in crate::ledger) fn unlend(
+        &mut self,
+        until: Timestamp,
+        rules: &[Rule],
+        (rest, open): (Slice, Slice),
+    ) {
+        let borrowed = loans(rules);
         for lent in &mut self.lent {
-            if lent.0 == until {
+            if lent.0 == until && lent.3 == borrowed {
                 (lent.1, lent.2) = (lent.1.minus(rest), lent.2.minus(open));
             }
         }
@@ -55,6 +66,7 @@ impl ScopeRow {
         self.charge(rules, used.requests);
         self.use_tokens(at, used.tokens);
         self.watch(rules);
+        self.take_over_borrowed(&loans(rules), used);
     }
 
     /// Forgets the budgets: whoever knows all that is spent tells of them.

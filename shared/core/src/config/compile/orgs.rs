@@ -9,6 +9,7 @@ use sluice_machines::record::Keep;
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
 use super::Check;
+use super::borrow::Pool;
 use super::regions::Regions;
 use super::zones::Zones;
 use crate::bodies::BODY_KEY;
@@ -30,7 +31,7 @@ const WINDOW_DEFAULT: Span = Span::from_seconds(60);
 const WINDOW_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(1)..=Span::from_seconds(31 * 86_400);
 const QUEUE_ALLOWED: RangeInclusive<Span> = Span::from_millis(1)..=Span::from_seconds(60);
-const LIMIT_ALLOWED: RangeInclusive<u64> = 1..=1_000_000_000_000;
+pub(super) const LIMIT_ALLOWED: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const EXPIRY_DEFAULT: Span = Span::from_seconds(90 * 86_400);
 const EXPIRY_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(60)..=Span::from_seconds(3_650 * 86_400);
@@ -56,13 +57,19 @@ pub(super) fn compile(
 /// The rules of one key, and how long its requests wait for some of them.
 pub type KeyRules = (Vec<Rule>, Vec<(Rule, Span)>);
 
-/// The rules of one key, as the admin API takes them, and which of them its requests wait for, how long.
+/// The rules of one key, as the admin API takes them, and which of them its requests wait for, how long. What may be
+/// borrowed must be of a kind that the organisation's own rules have, where they are known.
 ///
 /// # Errors
 /// Everything that is wrong with them, never nothing.
-pub fn rules(limits: &[LimitDocument], budgets: &[BudgetDocument]) -> Result<KeyRules, Vec<Issue>> {
+pub fn rules(
+    limits: &[LimitDocument],
+    budgets: &[BudgetDocument],
+    of_org: Option<&[Rule]>,
+) -> Result<KeyRules, Vec<Issue>> {
     let mut check = Check::default();
-    let rules = check.rules(&Path::root(), limits, budgets);
+    let pool = of_org.map_or(Pool::Unknown, Pool::Of);
+    let rules = check.rules(&Path::root(), limits, budgets, pool);
     let queues = check.queues(&Path::root(), limits);
     let issues = check.0.finish();
     if issues.is_empty() {
@@ -91,11 +98,12 @@ struct Holding<'a> {
 }
 
 /// On which terms a level's rules hold.
-struct Terms {
+struct Terms<'a> {
     zone: Arc<Zone>,
     accounting: Option<AccountingName>,
     bodies: Option<BodiesName>,
     held: Held,
+    pool: Pool<'a>,
 }
 
 impl Check {
@@ -113,6 +121,7 @@ impl Check {
             accounting: document.accounting,
             bodies: document.bodies,
             held: self.held(path, held!(document), None, regions),
+            pool: Pool::None,
         };
         let level = self.level(
             path,
@@ -121,6 +130,10 @@ impl Check {
             &document.models,
             &terms,
         );
+        let terms = Terms {
+            pool: Pool::Of(&level.rules),
+            ..terms
+        };
         let mut teams = BTreeMap::new();
         for (name, document) in document.teams.iter() {
             let path = path.name("teams").name(name);
@@ -137,18 +150,21 @@ impl Check {
                 accounting: user.accounting,
                 bodies: user.bodies,
                 held: self.held(&path, held!(user), terms.held.pin.as_ref(), regions),
+                pool: terms.pool,
             };
             let level = self.level(&path, &user.limits, &user.budgets, &user.models, &terms);
             if let Some(id) = self.id(&path, name, UserId::new) {
                 users.insert(id, level);
             }
         }
+        let key_defaults = path.name("key_defaults");
+        let key_defaults = self.key_defaults(&key_defaults, &document.key_defaults, terms.pool);
         Org {
             level,
             teams,
             users,
             body_key: self.body_key(&path.name("body_key"), document.body_key.as_deref()),
-            key_defaults: self.key_defaults(&path.name("key_defaults"), &document.key_defaults),
+            key_defaults,
         }
     }
 
@@ -156,7 +172,7 @@ impl Check {
         &mut self,
         path: &Path,
         document: &TeamDocument,
-        above: &Terms,
+        above: &Terms<'_>,
         (zones, regions): (&Zones, &Regions),
     ) -> Team {
         let zone = path.name("time_zone");
@@ -166,6 +182,7 @@ impl Check {
             accounting: document.accounting,
             bodies: document.bodies,
             held: self.held(path, held!(document), above.held.pin.as_ref(), regions),
+            pool: above.pool,
         };
         let level = self.level(
             path,
@@ -183,6 +200,7 @@ impl Check {
                 accounting: app.accounting,
                 bodies: app.bodies,
                 held: self.held(&path, held!(app), outer, regions),
+                pool: terms.pool,
             };
             let level = self.level(&path, &app.limits, &app.budgets, &app.models, &terms);
             if let Some(id) = self.id(&path, name, AppId::new) {
@@ -198,10 +216,10 @@ impl Check {
         limits: &[LimitDocument],
         budgets: &[BudgetDocument],
         models: &[String],
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Level {
         Level {
-            rules: self.rules(path, limits, budgets),
+            rules: self.rules(path, limits, budgets, terms.pool),
             models: models.iter().map(|text| Pattern::new(text)).collect(),
             queues: self.queues(path, limits),
             zone: Arc::clone(&terms.zone),
@@ -272,9 +290,14 @@ impl Check {
         Arc::from(name)
     }
 
-    fn key_defaults(&mut self, path: &Path, document: &KeyDefaultsDocument) -> KeyDefaults {
+    fn key_defaults(
+        &mut self,
+        path: &Path,
+        document: &KeyDefaultsDocument,
+        pool: Pool<'_>,
+    ) -> KeyDefaults {
         KeyDefaults {
-            rules: self.rules(path, &document.limits, &document.budgets),
+            rules: self.rules(path, &document.limits, &document.budgets, pool),
             queues: self.queues(path, &document.limits),
             expires_after: self.span(
                 &path.name("expires_after"),
@@ -307,6 +330,7 @@ impl Check {
         path: &Path,
         limits: &[LimitDocument],
         budgets: &[BudgetDocument],
+        pool: Pool<'_>,
     ) -> Vec<Rule> {
         let count = limits.len().saturating_add(budgets.len());
         if count > RULES_MAX {
@@ -321,10 +345,11 @@ impl Check {
         for (index, budget) in budgets.iter().enumerate() {
             rules.extend(self.budget(&path.name("budgets").index(index), budget));
         }
+        self.pools(path, (limits, budgets), pool);
         rules
     }
 
-    fn limit(&mut self, path: &Path, document: &LimitDocument) -> Option<Rule> {
+    pub(super) fn limit(&mut self, path: &Path, document: &LimitDocument) -> Option<Rule> {
         const HINT: &str = "a limit is { requests = 600, per = \"1m\" }, { tokens = 200000, per = \"1m\" } or { concurrent = 20 }; burst = 50 besides makes it a steady rate";
         let (meter, name, count) = match (document.requests, document.tokens, document.concurrent) {
             (Some(count), None, None) => (Meter::Requests, "requests", count),
@@ -345,11 +370,13 @@ impl Check {
         let per = document.per.as_deref();
         let limit = self.number(&path.name(name), Some(count), 1, &LIMIT_ALLOWED);
         let window = self.span(&path.name("per"), per, WINDOW_DEFAULT, &WINDOW_ALLOWED);
+        let borrow = self.borrow_of_limit(path, document);
         Some(match document.burst {
             None => Rule::Window {
                 meter,
                 limit,
                 window,
+                borrow,
             },
             burst => Rule::Gcra {
                 meter,
@@ -361,10 +388,11 @@ impl Check {
     }
 
     fn concurrency(&mut self, path: &Path, document: &LimitDocument, count: u64) -> Option<Rule> {
-        if document.per.is_some() || document.burst.is_some() {
+        let has_borrow = document.borrow.is_some();
+        if document.per.is_some() || document.burst.is_some() || has_borrow {
             self.0.add(
                 path,
-                "limits requests at once, and says a time or a burst besides",
+                "limits requests at once, and says a time, a burst or a loan besides",
                 "concurrent stands alone: { concurrent = 20 }",
             );
             return None;
@@ -373,7 +401,7 @@ impl Check {
         Some(Rule::Concurrency { limit })
     }
 
-    fn budget(&mut self, path: &Path, document: &BudgetDocument) -> Option<Rule> {
+    pub(super) fn budget(&mut self, path: &Path, document: &BudgetDocument) -> Option<Rule> {
         const HINT: &str =
             "a budget is { usd = \"100\", per = \"month\" } or { usd = \"5\", per = \"day\" }";
         if document.usd.is_none() {
@@ -391,6 +419,7 @@ impl Check {
             limit,
             period,
             offset: UtcOffset::UTC,
+            borrow: self.borrow_of_budget(path, document),
         })
     }
 }

@@ -1,6 +1,9 @@
 //! Organisations, teams, apps and users, as they are written.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{AccountingName, BodiesName, DataName, PeriodName};
 use crate::config::Entries;
@@ -114,6 +117,63 @@ document! {
         concurrent: Option<u64>,
         /// How long a request waits to be let in, instead of being refused.
         queue: Option<String>,
+        /// Whether, and how much, may be taken out of the organisation's pool beyond this.
+        borrow: Option<BorrowDocument>,
+    }
+}
+
+/// Whether what a limit does not leave is borrowed: `true`, or how much at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BorrowDocument {
+    /// As much as there is, or nothing.
+    Any(bool),
+    /// So many requests or tokens.
+    Count(u64),
+    /// So many dollars, as decimal text.
+    Usd(String),
+}
+
+impl Serialize for BorrowDocument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Any(any) => any.serialize(serializer),
+            Self::Count(count) => count.serialize(serializer),
+            Self::Usd(usd) => usd.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for BorrowDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl Visitor<'_> for Any {
+            type Value = BorrowDocument;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, a number, or dollars in quotes")
+            }
+
+            fn visit_bool<E>(self, any: bool) -> Result<Self::Value, E> {
+                Ok(BorrowDocument::Any(any))
+            }
+
+            fn visit_i64<E: Error>(self, count: i64) -> Result<Self::Value, E> {
+                let refused = || E::invalid_value(Unexpected::Signed(count), &self);
+                let count = u64::try_from(count).map_err(|_| refused())?;
+                Ok(BorrowDocument::Count(count))
+            }
+
+            fn visit_u64<E>(self, count: u64) -> Result<Self::Value, E> {
+                Ok(BorrowDocument::Count(count))
+            }
+
+            fn visit_str<E>(self, usd: &str) -> Result<Self::Value, E> {
+                Ok(BorrowDocument::Usd(usd.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -124,5 +184,7 @@ document! {
         usd: Option<String>,
         /// `day` or `month`.
         per: Option<PeriodName>,
+        /// Whether, and how much, may be taken out of the organisation's pool beyond this.
+        borrow: Option<BorrowDocument>,
     }
 }
