@@ -5,7 +5,8 @@
 //! carries them out first, in the order in which each instance has put them down; who has put something down sees to it
 //! that this is soon. So instances do not wait for each other's commits, and one commit serves the requests of many.
 //!
-//! **Invariant:** what was put down before a command was decided is carried out before it, in the same commit.
+//! **Invariant:** a command is decided on the rows as they are when all is carried out that was put down before; what it
+//! commits, it commits with that.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -27,6 +28,8 @@ const PREFIX: &str = "inbox/";
 pub(crate) const ENTRIES_MAX: u32 = 256;
 /// How long an entry waits for others, at most: less than a lease goes on after its holder draws from it no more.
 const WAIT_MAX: Span = Span::from_millis(1_000);
+/// How long to wait where somebody else commits just now; it is likely carried out then.
+const AGAIN: Span = Span::from_millis(100);
 /// How often somebody tries to carry out what waits before that is left to others.
 const TRIES_MAX: u32 = 8;
 /// A request that was drawn longer ago is told of by a command that is decided: its lease may be forgotten.
@@ -46,11 +49,13 @@ pub(crate) fn takes(commands: &[Command]) -> bool {
     let now = clock::now();
     let is_told = |command: &Command| match command {
         Command::Intent(intent) => now.since(intent.draft.at_us) < DRAWN_AGE_MAX,
-        Command::Extend { .. }
-        | Command::Settle { .. }
-        | Command::Release { .. }
-        | Command::Refuse(_) => true,
-        Command::Admit(_) | Command::Lease(_) | Command::Raise(_) | Command::Standing => false,
+        Command::Extend { .. } | Command::Settle { .. } | Command::Release { .. } => true,
+        // Of refusals there may be far more than of all else, and each that is denied would read them.
+        Command::Refuse(_)
+        | Command::Admit(_)
+        | Command::Lease(_)
+        | Command::Raise(_)
+        | Command::Standing => false,
     };
     commands.iter().all(is_told)
 }
@@ -72,10 +77,10 @@ pub(crate) async fn put(
     Ok(commands.iter().map(|_| Reply::Done).collect())
 }
 
-/// Carries out what lies there.
+/// Carries out what lies there. Where others commit all the time it is left to them, who carry it out as well.
 ///
 /// # Errors
-/// [`Failure`] of the store, or when others are at it all the time.
+/// [`Failure`] of the store.
 pub(crate) async fn carry_out(instance: &Instance, object: &str) -> Result<(), Failure> {
     for _ in 0..TRIES_MAX {
         let commands = Commands::new(&[]);
@@ -83,10 +88,10 @@ pub(crate) async fn carry_out(instance: &Instance, object: &str) -> Result<(), F
             Some((Some(_), _)) => return Ok(()),
             // There is more.
             Some((None, _)) => {}
-            None => clock::sleep(clock::jitter(WAIT_MAX)).await,
+            None => clock::sleep(clock::jitter(AGAIN)).await,
         }
     }
-    Err(Failure::Busy)
+    Ok(())
 }
 
 fn see_to_it(instance: &Rc<Instance>, object: &str) {

@@ -96,6 +96,16 @@ impl Task for Commands<'_> {
             return Ok(((None, head), writes));
         }
         let own = replies.split_off(all.len().saturating_sub(self.own.len()));
+        let is_answered = |reply: &ledger::Reply| {
+            matches!(
+                reply,
+                ledger::Reply::Denied(_) | ledger::Reply::Standing { .. }
+            )
+        };
+        if !own.is_empty() && own.iter().all(is_answered) {
+            // Whoever is denied or only asks writes nothing, and waits for nobody: the inbox is left to others.
+            writes = WriteSet::new();
+        }
         Ok(((Some(own), head), writes))
     }
 }
