@@ -2,7 +2,6 @@
 //
 //     cargo xtask build spin --release
 //     cargo build --package spin-floor --target wasm32-wasip2 --release
-//     cargo build --manifest-path tests/spin-host/Cargo.toml --target-dir target/spin-host --release
 //     node tests/bench/spin.mjs [--answers N] [--connections N]
 //
 // Prints a table, the components' sizes, and how long a first answer takes. Asserts no times: those belong to the machine.
@@ -43,7 +42,7 @@ async function startSide(name, component, document, mockUrl) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `sluice-bench-${name}-`));
   const manifest = writeManifest(folder, document, { hosts: [mockUrl], component });
   const port = await freePort();
-  const [program, ...args] = [...runner('release'), '--from', manifest, '--listen', `127.0.0.1:${port}`, '--state-dir', path.join(folder, 'state')];
+  const [program, ...args] = [...runner(), '--from', manifest, '--listen', `127.0.0.1:${port}`, '--state-dir', path.join(folder, 'state')];
   const env = { ...process.env, SPIN_VARIABLE_SLUICE_ADMIN_TOKEN: TOKEN, SPIN_VARIABLE_MOCK_OPENAI_KEY: 'sk-mock-openai' };
   const child = await startListening(program, args, { port, env, log: false });
   const stop = async () => {

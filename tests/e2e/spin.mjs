@@ -20,11 +20,11 @@ const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 const CREDENTIALS = { bucket: 'records', accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret/of+the/bucket', region: 'eu-central-1' };
 const START_MS_MAX = 120_000;
 
-/** The program that runs an application, and its first arguments; the tests' own host as it was built under this profile. */
-export function runner(profile = 'quick') {
+/** The program that runs an application, and its first arguments. */
+export function runner() {
   if (process.env.SLUICE_SPIN_HOST) return [process.env.SLUICE_SPIN_HOST];
   if (spawnSync('spin', ['--version']).status === 0) return ['spin', 'up', '--quiet'];
-  return [path.join(PROJECT, 'target/spin-host', profile, 'spin-host')];
+  return [path.join(PROJECT, 'target/spin-host/release/spin-host')];
 }
 
 /** A port that nobody listens on. */

@@ -71,7 +71,7 @@ pub(crate) fn test() -> Result<(), Failure> {
         step("cargo build (a host for the component)", || {
             step::run(
                 tools::cargo()
-                    .args(["build", "--quiet", "--profile", "quick", "--locked"])
+                    .args(["build", "--quiet", "--release", "--locked"])
                     .args(["--manifest-path", "tests/spin-host/Cargo.toml"])
                     .args(["--target-dir", HOST_OUT]),
             )
