@@ -369,8 +369,18 @@ async fn ask_ledger<P: Platform>(
             Ok(Asked::Part(tokens))
         }
         Some(ledger::Reply::Denied(denial)) => Ok(Asked::Denied(Box::new(denial))),
+        Some(ledger::Reply::Done) => Err(expired()),
         _ => Err(Problem::bug("the ledger's answer to an admission")),
     }
+}
+
+/// An earlier admission of the same request, of which it never heard, was charged meanwhile.
+fn expired() -> Problem {
+    Problem::unavailable(
+        "reservation_expired",
+        "What was reserved for this request expired while it waited for its limits. Send it again.",
+        Span::from_seconds(1),
+    )
 }
 
 /// How much a target would write at most.

@@ -304,6 +304,37 @@ fn slow() -> crate::world::Reaction {
 }
 
 #[test]
+fn a_request_whose_admission_came_to_an_end_elsewhere_is_to_be_sent_again() {
+    let mut world = queueing();
+    let search = key(&mut world);
+    world.script(vec![slow()]);
+    let first = start(&mut world, &search, &chat("fast"));
+    world.wait(Span::from_millis(1));
+    let second = start(&mut world, &search, &chat("fast"));
+    world.wait(Span::from_millis(1));
+    let admission = world
+        .ledger_calls()
+        .into_iter()
+        .flatten()
+        .rfind(|command| matches!(command, Command::Admit(_)));
+    let Some(Command::Admit(mut again)) = admission else {
+        panic!("the second asks for itself");
+    };
+    // It comes a second time, lets the request in, and nobody hears of it.
+    again.scopes.clear();
+    again.ttl = Span::from_millis(10);
+    world.tell_ledger("acme", &Command::Admit(again));
+    world.wait(Span::from_millis(20));
+    world.expire("acme");
+    world.settle();
+    assert_eq!(first.take().unwrap().status, 200);
+    let got = second.take().unwrap();
+    assert_eq!(got.status, 503, "{}", got.text());
+    assert_eq!(got.json()["error"]["code"], "reservation_expired");
+    assert_eq!(got.header("retry-after"), Some("1"));
+}
+
+#[test]
 fn requests_wait_for_a_limit_that_lets_them_and_teams_take_turns() {
     let mut world = queueing();
     let search = world.key(&json!({"org": "acme", "team": "search"}));

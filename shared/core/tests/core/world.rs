@@ -452,6 +452,15 @@ impl World {
         texts
     }
 
+    /// Has a ledger carry out a command that comes from elsewhere.
+    pub(crate) fn tell_ledger(&self, org: &str, command: &ledger::Command) {
+        let mut ledgers = self.shared.ledgers.borrow_mut();
+        let rows = ledgers.entry(ledger_id(org)).or_default();
+        let (_, writes) =
+            ledger::decide(rows, self.shared.now.get(), command).expect("readable rows");
+        rows.apply(&writes);
+    }
+
     /// Expires what has passed its deadline, as the ledger's alarm does.
     pub(crate) fn expire(&self, org: &str) {
         let mut ledgers = self.shared.ledgers.borrow_mut();
