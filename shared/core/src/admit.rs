@@ -2,27 +2,28 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
-use sluice_machines::limit::{Amount, Rule, ScopeRules, Slice};
+use sluice_machines::limit::{Amount, ScopeRules, Slice};
 use sluice_machines::record::{
     Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
 };
-use sluice_units::{
-    KeyId, LeaseId, LedgerId, ModelId, NanoUsd, RequestId, Span, Timestamp, Tokens, Usage,
-};
+use sluice_units::{KeyId, LeaseId, LedgerId, ModelId, RequestId, Span, Timestamp, Tokens, Usage};
 use sluice_wire::openai::direct::Units;
 
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
-use crate::config::{Config, TargetRef};
+use crate::config::Config;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
-use crate::price;
 use crate::problem::Problem;
 use crate::residency::{Course, Permitted};
 use crate::secret_key;
 use crate::wait::Wait;
+
+mod amount;
+
+pub(crate) use amount::output;
+use amount::{Estimate, estimate};
 
 /// What a request will use at most.
 #[derive(Debug, Clone, Copy)]
@@ -381,90 +382,6 @@ fn expired() -> Problem {
         "What was reserved for this request expired while it waited for its limits. Send it again.",
         Span::from_seconds(1),
     )
-}
-
-/// How much a target would write at most.
-pub(crate) fn output(config: &Config, target: &TargetRef, bound: Bound) -> Tokens {
-    let output = bound.output.or(target.output_tokens_max);
-    output.unwrap_or(config.accounting.output_tokens)
-}
-
-/// What a request will use at most, and how it can do with less.
-struct Estimate {
-    bound: Bound,
-    amount: Amount,
-    part: Option<Part>,
-}
-
-/// The dearest of the targets, since any of them may serve.
-fn estimate(config: &Config, scopes: &[ScopeRules], ask: &Ask<'_>) -> Result<Estimate, Problem> {
-    let budgeted = scopes
-        .iter()
-        .flat_map(|scope| &scope.rules)
-        .any(|rule| matches!(rule, Rule::Budget { .. }));
-    let mut most = (
-        Bound {
-            input: Tokens::ZERO,
-            likely: Tokens::ZERO,
-            output: Some(Tokens::ZERO),
-            units: Units::default(),
-        },
-        Amount::default(),
-    );
-    let mut part = Part {
-        least: Amount::default(),
-        each: NanoUsd::ZERO,
-        tokens: Tokens::ZERO,
-    };
-    let mut least_output = Tokens::ZERO;
-    for (target, bound) in ask.course.targets().zip(&ask.bounds) {
-        let output = output(config, target.get(), *bound);
-        let least = ask.least.map_or(output, |least| {
-            output.min(Tokens::new(least.count().saturating_mul(ask.choices)))
-        });
-        let cost = match target.price.as_ref().and_then(|table| table.at(ask.at)) {
-            Some(price) => {
-                let units = price::cost_of_units(price, &bound.units);
-                let cost = price::upper_bound(price, bound.input, output).plus(units);
-                let cost_least = price::upper_bound(price, bound.input, least).plus(units);
-                let each = cost.minus(cost_least).as_nanos().unsigned_abs();
-                let each = each.div_ceil(output.minus(least).count().max(1));
-                let each = NanoUsd::from_nanos(i64::try_from(each).unwrap_or(i64::MAX));
-                part.each = part.each.max(each);
-                part.least.cost = part.least.cost.max(cost_least);
-                cost
-            }
-            None if budgeted => {
-                return Err(Problem::invalid(
-                    StatusCode::FORBIDDEN,
-                    "model_not_priced",
-                    format!(
-                        "A budget applies, and no price is known for {} at {}: its cost could not be kept within the budget. An administrator can add it under [prices].",
-                        target.model, target.provider.id
-                    ),
-                )
-                .with_param("model"));
-            }
-            None => NanoUsd::ZERO,
-        };
-        let tokens = bound.input.plus(output);
-        most.0.input = most.0.input.max(bound.input);
-        most.0.likely = most.0.likely.max(bound.likely);
-        most.0.output = most.0.output.max(Some(output));
-        most.0.units = bound.units;
-        most.1.tokens = most.1.tokens.max(tokens);
-        most.1.cost = most.1.cost.max(cost);
-        part.least.tokens = part.least.tokens.max(bound.input.plus(least));
-        least_output = least_output.max(least);
-    }
-    // Of the output, not of all tokens: where inputs are counted differently, the target with the most tokens need not
-    // be the one with the most output.
-    part.tokens = most.0.output.unwrap_or_default().minus(least_output);
-    Ok(Estimate {
-        bound: most.0,
-        amount: most.1,
-        part: (part.tokens > Tokens::ZERO).then_some(part),
-    })
 }
 
 fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Record {
