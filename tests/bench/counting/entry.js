@@ -8,14 +8,14 @@ const nameOf = (command) =>
   typeof command === "string" ? command : (command.command ?? Object.keys(command)[0]);
 
 export class Ledger extends LedgerOfGateway {
-  call(text) {
+  async call(text) {
     counts.calls += 1;
     counts.bytesIn += text.length;
-    for (const command of JSON.parse(text)) {
+    for (const command of JSON.parse(text).commands) {
       const name = nameOf(command);
       counts.commands[name] = (counts.commands[name] ?? 0) + 1;
     }
-    const reply = super.call(text);
+    const reply = await super.call(text);
     counts.bytesOut += reply.length;
     return reply;
   }
