@@ -41,6 +41,7 @@ pub(crate) struct Place {
     pub(crate) isolate: Rc<Isolate>,
     pub(crate) clock: Clock,
     pub(crate) group: Group,
+    pub(crate) begun_at: Timestamp,
     /// When it last asked the registry in vain.
     pub(crate) registry_failed_at: Cell<Timestamp>,
     /// What it does to targets that are down.
@@ -260,6 +261,7 @@ impl World {
             isolate: Rc::new(Isolate::new(document)),
             clock: Clock::new(self.now(), self.rng.between(-drift, drift)),
             group: self.executor.group(),
+            begun_at: self.now(),
             registry_failed_at: Cell::default(),
             watches: RefCell::default(),
         })
@@ -428,9 +430,9 @@ impl World {
         };
         let mut watches = place.watches.borrow_mut();
         let watch = watches.entry(target).or_default();
-        // Circuits go by the isolate's clock.
+        // Circuits go by the isolate's clock, and one that has just begun has heard of nothing.
         if self.weather.clock_step_every_ms == 0 {
-            self.require(watch.calls(now, outage));
+            self.require(watch.calls(now, outage.max(place.begun_at)));
         }
     }
 
