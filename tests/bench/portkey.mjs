@@ -3,14 +3,14 @@
 //
 // Needs the worker in `build/` (`cargo xtask build --release`). Portkey's gateway comes from npm on the first run. It
 // runs as it comes, on Node, and only passes on: no keys, no limits, no budgets, no records. Sluice has all of them on.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { freePort, startListening } from "../e2e/listening.mjs";
 import { requestBytes } from "./connection.mjs";
 import { KINDS, checkAnswer, requestBody } from "./exchange.mjs";
 import { measure, warmUp } from "./measure.mjs";
@@ -21,7 +21,6 @@ import { startFloor, startGateway } from "./sides.mjs";
 const PACKAGE = "@portkey-ai/gateway";
 const VERSION = "1.15.2";
 const TOOLS = fileURLToPath(new URL("../../target/tools/portkey/", import.meta.url));
-const START_MS_MAX = 20_000;
 
 const { values } = parseArgs({
   options: {
@@ -46,37 +45,12 @@ function installed() {
   return path.join(folder, "build/start-server.js");
 }
 
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-async function accepts(port) {
-  const until = performance.now() + START_MS_MAX;
-  for (;;) {
-    const isThere = await new Promise((resolve) => {
-      const socket = net.connect(port, "127.0.0.1", () => resolve(true) || socket.destroy());
-      socket.on("error", () => resolve(false));
-    });
-    if (isThere) return;
-    if (performance.now() > until) throw new Error(`${PACKAGE} did not start`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
 /** Starts it in front of the mock. */
 async function startPortkey(upstream) {
   const port = await freePort();
-  const child = spawn(process.execPath, [installed(), `--port=${port}`, "--headless"], {
-    stdio: "ignore",
-    env: { ...process.env, NODE_ENV: "production" },
-  });
+  const args = [installed(), `--port=${port}`, "--headless"];
+  const child = await startListening(process.execPath, args, { port, env: { ...process.env, NODE_ENV: "production" } });
   process.on("exit", () => child.kill("SIGKILL"));
-  await accepts(port);
   const headers = { "x-portkey-provider": "openai", "x-portkey-custom-host": `${upstream}/v1` };
   return {
     name: "portkey",

@@ -18,7 +18,8 @@ import { fileURLToPath } from 'node:url';
 
 import { configDocument } from '../e2e/config.mjs';
 import { Gateway } from '../e2e/gateway.mjs';
-import { freePort, runner, startListening, writeManifest } from '../e2e/spin.mjs';
+import { freePort, startListening } from '../e2e/listening.mjs';
+import { runner, writeManifest } from '../e2e/spin.mjs';
 import { KINDS } from './exchange.mjs';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));

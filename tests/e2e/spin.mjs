@@ -1,11 +1,10 @@
 // A gateway on Spin: the built component, run by `spin up` where that is on the PATH, and by tests/spin-host elsewhere (SLUICE_SPIN_HOST names
 // another program that takes the same options). Its store is SQLite, or a Redis of its own.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -14,26 +13,17 @@ import { fileURLToPath } from 'node:url';
 import { startBucket } from './bucket.mjs';
 import { ID_KEY, RECEIPT_KEY, SECRETS, configDocument } from './config.mjs';
 import { Gateway } from './gateway.mjs';
-import { send, until } from './http.mjs';
+import { send } from './http.mjs';
+import { freePort, startListening } from './listening.mjs';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 const CREDENTIALS = { bucket: 'records', accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret/of+the/bucket', region: 'eu-central-1' };
-const START_MS_MAX = 120_000;
 
 /** The program that runs an application, and its first arguments. */
 export function runner() {
   if (process.env.SLUICE_SPIN_HOST) return [process.env.SLUICE_SPIN_HOST];
   if (spawnSync('spin', ['--version']).status === 0) return ['spin', 'up', '--quiet'];
   return [path.join(PROJECT, 'target/spin-host/release/spin-host')];
-}
-
-/** A port that nobody listens on. */
-export async function freePort() {
-  const server = net.createServer();
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise(resolve => server.close(resolve));
-  return port;
 }
 
 /** The committed manifest, made to run this component with these files and to allow these hosts besides. */
@@ -49,23 +39,6 @@ export function writeManifest(folder, document, { hosts, secrets = SECRETS, comp
   fs.writeFileSync(path.join(folder, 'config.json'), JSON.stringify(document));
   fs.writeFileSync(path.join(folder, 'spin.toml'), text);
   return path.join(folder, 'spin.toml');
-}
-
-/** Starts a process and waits until it takes connections. */
-export async function startListening(program, args, { port, env = process.env, log }) {
-  const output = log ? 'inherit' : 'ignore';
-  const child = spawn(program, args, { env, stdio: ['ignore', output, output] });
-  const connects = () => new Promise(resolve => {
-    const socket = net.connect(port, '127.0.0.1', () => resolve(socket.destroy() && true));
-    socket.on('error', () => resolve(false));
-  });
-  const failed = new Promise((_, reject) => {
-    child.once('error', reject);
-    child.once('exit', code => reject(new Error(`${program} ended with ${code} before it served`)));
-  });
-  failed.catch(() => {});
-  if (!await Promise.race([until(connects, Boolean, START_MS_MAX, 20), failed])) throw new Error(`${program} does not serve`);
-  return child;
 }
 
 /** The settings with which a Redis keeps all that it has confirmed; docs/spin.md says so too. */

@@ -13,6 +13,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 import { until } from './http.mjs';
+import { freePort } from './listening.mjs';
 
 const TOOLS = fileURLToPath(new URL('../../target/tools/', import.meta.url));
 const PACKAGE = 'github.com/versity/versitygw/cmd/versitygw@v1.8.0';
@@ -33,15 +34,6 @@ export function findVersity() {
 
 const sha256 = bytes => createHash('sha256').update(bytes).digest('hex');
 const hmac = (key, text) => createHmac('sha256', key).update(text).digest();
-
-function freePort() {
-  return new Promise(resolve => {
-    const server = http.createServer().listen(0, HOST, () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** Sends bytes on; resolves with { status, headers, body }. */
 function exchange(options, body) {

@@ -158,17 +158,17 @@ fn who_refuses_the_place_too_is_not_asked_a_third_time() {
     assert_eq!(ways(&world)[2..], [way("hope", None)]);
 }
 
+/// As often as opens a circuit.
+fn fail_three_times(world: &mut World, key: &str) {
+    for _ in 0..3 {
+        ask(world, key, "picky/gpt", vec![answer(500, SERVER_ERROR)]);
+    }
+}
+
 #[test]
 fn a_probe_that_is_refused_for_its_country_is_made_from_the_place_and_closes_the_circuit() {
     let (mut world, key) = world();
-    for _ in 0..3 {
-        ask(
-            &mut world,
-            &key,
-            "picky/gpt",
-            vec![answer(500, SERVER_ERROR)],
-        );
-    }
+    fail_three_times(&mut world, &key);
     let got = ask(&mut world, &key, "picky/gpt", vec![]);
     assert_eq!(got.json()["error"]["code"], "circuit_open");
     world.wait(Span::from_seconds(30));
@@ -192,14 +192,7 @@ fn a_probe_that_is_refused_for_its_country_is_made_from_the_place_and_closes_the
 #[test]
 fn a_probe_that_is_refused_everywhere_leaves_the_circuit_as_it_was() {
     let (mut world, key) = world();
-    for _ in 0..3 {
-        ask(
-            &mut world,
-            &key,
-            "picky/gpt",
-            vec![answer(500, SERVER_ERROR)],
-        );
-    }
+    fail_three_times(&mut world, &key);
     world.wait(Span::from_seconds(30));
     let script = vec![answer(403, WRONG_COUNTRY), answer(403, WRONG_COUNTRY)];
     let got = ask(&mut world, &key, "picky/gpt", script);
