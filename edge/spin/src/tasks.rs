@@ -9,7 +9,7 @@ use sluice_machines::health;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
-use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
 use sluice_units::{ProviderId, Span, Timestamp};
 
 use crate::inbox;
@@ -19,8 +19,8 @@ use crate::store::{Found, Stop, Task};
 /// the commands are left for the next, and there are no replies. The answer says besides where the ledger's chain stands.
 pub(crate) struct Commands<'a> {
     own: &'a [ledger::Command],
-    /// All that is to be carried out, where these entries of the inbox lie before it.
-    gathered: RefCell<(Vec<RowKey>, Rc<[ledger::Command]>)>,
+    /// The entries of the inbox that were last seen, and all that is to be carried out with them.
+    gathered: RefCell<(Found, Rc<[ledger::Command]>)>,
 }
 
 impl<'a> Commands<'a> {
@@ -32,20 +32,25 @@ impl<'a> Commands<'a> {
     }
 
     /// Whether the commands themselves must wait.
-    fn is_full(keys: &[RowKey]) -> bool {
-        u32::try_from(keys.len()).is_ok_and(|count| count >= inbox::ENTRIES_MAX)
+    fn is_full(entries: usize) -> bool {
+        u32::try_from(entries).is_ok_and(|count| count >= inbox::ENTRIES_MAX)
     }
 
-    /// All that is to be carried out. What lies under a key never changes.
+    /// All that is to be carried out. Keys are used again: only the same texts are the same entries.
     fn gather(&self, rows: &Rows) -> Result<Rc<[ledger::Command]>, RowError> {
-        let keys = inbox::keys(rows);
         let mut gathered = self.gathered.borrow_mut();
-        if gathered.0 != keys {
-            let mut all = inbox::commands(rows, &keys)?;
-            if !Self::is_full(&keys) {
+        let known = gathered.0.iter();
+        let known = known.map(|(key, text)| (key.as_str(), text.as_str()));
+        if !known.eq(inbox::entries(rows)) {
+            let mut all = inbox::commands(rows)?;
+            let entries = inbox::entries(rows);
+            let entries: Vec<_> = entries
+                .map(|(key, text)| (key.to_owned(), text.to_owned()))
+                .collect();
+            if !Self::is_full(entries.len()) {
                 all.extend_from_slice(self.own);
             }
-            *gathered = (keys, all.into());
+            *gathered = (entries, all.into());
         }
         Ok(Rc::clone(&gathered.1))
     }
@@ -85,14 +90,14 @@ impl Task for Commands<'_> {
         let all = self.gather(rows)?;
         let (mut replies, mut writes) = ledger::decide_batch(rows, now, &all)?;
         let head = outbox::head(rows)?;
-        let keys = &self.gathered.borrow().0;
+        let entries = &self.gathered.borrow().0;
         // Where the parent must be asked first nothing is carried out.
         if ledger::lacking(&replies).is_empty() {
-            for key in keys {
+            for (key, _) in entries {
                 writes.delete(key.clone());
             }
         }
-        if Self::is_full(keys) {
+        if Self::is_full(entries.len()) {
             return Ok(((None, head), writes));
         }
         let own = replies.split_off(all.len().saturating_sub(self.own.len()));
