@@ -21,6 +21,7 @@ pub mod breaker;
 pub mod chain;
 pub mod events;
 pub mod health;
+pub mod inbox;
 pub mod ledger;
 pub mod limit;
 pub mod outbox;
