@@ -28,3 +28,4 @@ pub mod outbox;
 pub mod record;
 pub mod registry;
 pub mod rows;
+pub mod view;
