@@ -1,37 +1,28 @@
 //! What a ledger is told and has no say in, on its way into the rows.
 //!
-//! A request that was drawn from a lease, and how one ended, need no decision before the caller hears of it: they are
-//! put down beside the ledger's rows, durably and without regard to what others write there. Whoever decides next
-//! carries them out first, in the order in which each instance has put them down; who has put something down sees to it
-//! that this is soon. So instances do not wait for each other's commits, and one commit serves the requests of many.
-//!
-//! **Invariant:** a command is decided on the rows as they are when all is carried out that was put down before; what it
-//! commits, it commits with that.
+//! What an entry is and how it is carried out is `sluice_machines::inbox`. Here it is put down, and who has put something
+//! down sees to it that it is carried out soon. So instances do not wait for each other's commits, and one commit serves
+//! the requests of many.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use sluice_machines::inbox::{self, Commands};
 use sluice_machines::ledger::{Command, Reply};
-use sluice_machines::rows::{Read, RowError, Rows};
 use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::clock;
 use crate::instance::Instance;
-use crate::store::{Failure, INBOX, Place};
-use crate::tasks::Commands;
+use crate::store::{Failure, Place};
 
-/// How many entries are carried out in one commit.
-pub(crate) const ENTRIES_MAX: u32 = 256;
 /// How long an entry waits for others, at most: less than a lease goes on after its holder draws from it no more.
 const WAIT_MAX: Span = Span::from_millis(1_000);
 /// How long to wait where somebody else commits just now; it is likely carried out then.
 const AGAIN: Span = Span::from_millis(100);
 /// How often somebody tries to carry out what waits before that is left to others.
 const TRIES_MAX: u32 = 8;
-/// A request that was drawn longer ago is told of by a command that is decided: its lease may be forgotten.
-const DRAWN_AGE_MAX: Span = Span::from_seconds(60);
 
 /// What was put down within this time is looked after together.
 const TOGETHER: Span = Span::from_millis(50);
@@ -49,22 +40,6 @@ struct Entries {
     last: Place,
 }
 
-/// Whether these commands can be put down: what they are answered makes no difference to anybody.
-pub(crate) fn takes(commands: &[Command]) -> bool {
-    let now = clock::now();
-    let is_told = |command: &Command| match command {
-        Command::Intent(intent) => now.since(intent.draft.at_us) < DRAWN_AGE_MAX,
-        Command::Extend { .. } | Command::Settle { .. } | Command::Release { .. } => true,
-        // Of refusals there may be far more than of all else, and each that is denied would read them.
-        Command::Refuse(_)
-        | Command::Admit(_)
-        | Command::Lease(_)
-        | Command::Raise(_)
-        | Command::Standing => false,
-    };
-    commands.iter().all(is_told)
-}
-
 /// Puts commands down; they are done as far as anybody can tell.
 ///
 /// # Errors
@@ -74,8 +49,7 @@ pub(crate) async fn put(
     object: &str,
     commands: &[Command],
 ) -> Result<Vec<Reply>, Failure> {
-    let text =
-        serde_json::to_string(commands).map_err(|error| Failure::Store(error.to_string()))?;
+    let text = inbox::entry(inbox::PREFIX, commands)?;
     let place = instance.store.put(object, &text).await?;
     if instance.inbox.note(object, place) {
         let (instance, object) = (Rc::clone(instance), object.to_owned());
@@ -113,10 +87,10 @@ async fn see_to_it(instance: &Instance, object: &str) {
             due.since(clock::now())
         };
         clock::sleep(pause).await;
-        let inbox = &instance.inbox;
-        let last = inbox.last(object);
+        let own = &instance.inbox;
+        let last = own.last(object);
         let outcome = match instance.store.oldest(object).await {
-            Ok(oldest) if inbox.strike(object, oldest) => continue,
+            Ok(oldest) if own.strike(object, oldest) => continue,
             Ok(_) => instance.store.run_once(object, &Commands::new(&[])).await,
             Err(failure) => Err(failure),
         };
@@ -129,7 +103,7 @@ async fn see_to_it(instance: &Instance, object: &str) {
         if let Err(failure) = outcome {
             eprintln!("warn: {object}: what was told waits: {failure}");
         }
-        inbox.strike(object, last.saturating_add(1));
+        own.strike(object, last.saturating_add(1));
         tries = 0;
     }
 }
@@ -187,30 +161,4 @@ impl Inbox {
         waiting.retain(|entries| entries.last >= before);
         waiting.len() < count
     }
-}
-
-/// What lies there.
-pub(crate) fn read() -> Read {
-    Read::prefix(INBOX, ENTRIES_MAX)
-}
-
-/// What lies there, in the order in which it was put down: keys and texts.
-pub(crate) fn entries(rows: &Rows) -> impl Iterator<Item = (&str, &str)> {
-    rows.with_prefix(INBOX)
-}
-
-/// The commands that were put down there.
-///
-/// # Errors
-/// [`RowError`] when it is nothing that this code puts down.
-pub(crate) fn commands(rows: &Rows) -> Result<Vec<Command>, RowError> {
-    let mut all = Vec::new();
-    for (key, text) in entries(rows) {
-        let commands: Vec<Command> = serde_json::from_str(text).map_err(|error| RowError {
-            key: key.to_owned(),
-            detail: error.to_string(),
-        })?;
-        all.extend(commands);
-    }
-    Ok(all)
 }

@@ -7,9 +7,9 @@
 //!
 //! Knows nothing of what the rows mean.
 
-use std::collections::BTreeSet;
-
-use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
+use sluice_machines::view::View;
+pub(crate) use sluice_machines::view::{Found, Stop, Version};
 use sluice_units::{Span, Timestamp};
 use thiserror::Error;
 
@@ -27,14 +27,8 @@ const TURN_TYPICAL: Span = Span::from_millis(2);
 /// How long somebody in the queue goes without looking, at most: far less than a turn waits for its next holder.
 const TURN_POLL_MAX: Span = Span::from_millis(400);
 
-/// What the keys begin with under which the entries of an object's inbox are read; no machine has a row that does.
-pub(crate) const INBOX: &str = "inbox/";
-
 /// Where an entry lies in an inbox: those behind it have greater ones.
 pub(crate) type Place = i64;
-
-/// The version of an object's rows.
-pub(crate) type Version = u64;
 
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -52,23 +46,6 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Row(#[from] RowError),
 }
-
-/// Why rows could not be loaded.
-pub(crate) enum Stop {
-    /// These must be read first.
-    Missing(Vec<Read>),
-    /// A stored row cannot be used.
-    Row(RowError),
-}
-
-impl From<RowError> for Stop {
-    fn from(error: RowError) -> Self {
-        Self::Row(error)
-    }
-}
-
-/// What the rows are that a round of reads found.
-pub(crate) type Found = Vec<(RowKey, String)>;
 
 /// A command in the form that the machines give it.
 pub(crate) trait Task {
@@ -134,8 +111,8 @@ pub(crate) trait Store {
 
     /// Adds an entry to the object's inbox, behind all that lie there, whatever version the object has.
     ///
-    /// It is read as a row below [`INBOX`]. A commit that deletes such rows deletes the first ones, all that were read or
-    /// as many as there is work for, and so no two commits take the same.
+    /// Entries are read as rows below [`sluice_machines::inbox::PREFIX`], the first ones first. A commit deletes the first
+    /// ones among them; keys may be used again after that.
     async fn put(&self, object: &str, value: &str) -> Result<Place, Failure>;
 
     /// All entries that lay before this in the object's inbox are gone.
@@ -297,9 +274,7 @@ async fn attempt<S: Store, T: Task>(
         current.end().await?;
         return Ok(Some(reply));
     }
-    let committed = current
-        .commit(view.version.unwrap_or_default(), &writes)
-        .await?;
+    let committed = current.commit(view.version(), &writes).await?;
     Ok(committed.then_some(reply))
 }
 
@@ -317,49 +292,5 @@ impl Queued {
         let turn = turn.map_or(TURN_TYPICAL, Span::from_micros);
         let ahead = before.saturating_add(2).div_euclid(2);
         turn.times(ahead).max(TURN_TYPICAL).min(TURN_POLL_MAX)
-    }
-}
-
-/// What a try has seen so far, all at one version.
-#[derive(Default)]
-struct View {
-    version: Option<Version>,
-    keys: BTreeSet<RowKey>,
-    ranges: Vec<Read>,
-    found: Rows,
-}
-
-impl View {
-    /// Whether what is seen at this version goes with the rest.
-    fn is_at(&mut self, version: Version) -> bool {
-        *self.version.get_or_insert(version) == version
-    }
-
-    fn add(&mut self, reads: Vec<Read>, found: Found) {
-        for read in reads {
-            match read {
-                Read::Row(key) => drop(self.keys.insert(key)),
-                range @ Read::Range { .. } => self.ranges.push(range),
-            }
-        }
-        self.found.extend(found);
-    }
-
-    fn has_seen(&self, read: &Read) -> bool {
-        match read {
-            Read::Row(key) => self.keys.contains(key),
-            range @ Read::Range { .. } => self.ranges.contains(range),
-        }
-    }
-
-    /// The rows that are asked for, if they have been seen.
-    fn answer(&self, reads: &[Read]) -> Result<Found, Stop> {
-        let missing = reads.iter().filter(|read| !self.has_seen(read));
-        let missing: Vec<Read> = missing.cloned().collect();
-        if !missing.is_empty() {
-            return Err(Stop::Missing(missing));
-        }
-        let answers = reads.iter().map(|read| self.found.answer(read));
-        Ok(answers.flatten().collect())
     }
 }

@@ -1,117 +1,36 @@
 //! The machines' commands as tasks for the store.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
 use sluice_machines::health;
+use sluice_machines::inbox;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
 use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
 use sluice_units::{ProviderId, Span, Timestamp};
 
-use crate::inbox;
 use crate::store::{Found, Stop, Task};
 
-/// Commands of a ledger, decided together and after what the ledger was told. Where that alone is enough for one commit
-/// the commands are left for the next, and there are no replies. The answer says besides where the ledger's chain stands.
-pub(crate) struct Commands<'a> {
-    own: &'a [ledger::Command],
-    /// The entries of the inbox that were last seen, and all that is to be carried out with them.
-    gathered: RefCell<(Found, Rc<[ledger::Command]>)>,
-}
-
-impl<'a> Commands<'a> {
-    pub(crate) fn new(own: &'a [ledger::Command]) -> Self {
-        Self {
-            own,
-            gathered: RefCell::new((Vec::new(), own.into())),
-        }
-    }
-
-    /// Whether the commands themselves must wait.
-    fn is_full(entries: usize) -> bool {
-        u32::try_from(entries).is_ok_and(|count| count >= inbox::ENTRIES_MAX)
-    }
-
-    /// All that is to be carried out. Keys are used again: only the same texts are the same entries.
-    fn gather(&self, rows: &Rows) -> Result<Rc<[ledger::Command]>, RowError> {
-        let mut gathered = self.gathered.borrow_mut();
-        let known = gathered.0.iter();
-        let known = known.map(|(key, text)| (key.as_str(), text.as_str()));
-        if !known.eq(inbox::entries(rows)) {
-            let mut all = inbox::commands(rows)?;
-            let entries = inbox::entries(rows);
-            let entries: Vec<_> = entries
-                .map(|(key, text)| (key.to_owned(), text.to_owned()))
-                .collect();
-            if !Self::is_full(entries.len()) {
-                all.extend_from_slice(self.own);
-            }
-            *gathered = (entries, all.into());
-        }
-        Ok(Rc::clone(&gathered.1))
-    }
-}
-
-impl Task for Commands<'_> {
+/// Commands of a ledger, with what it was told before them. The answer says besides where the ledger's chain stands.
+impl Task for inbox::Commands<'_> {
     type Reply = (Option<Vec<ledger::Reply>>, Head);
 
     fn load(
         &self,
         _: Timestamp,
-        mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
     ) -> Result<Rows, Stop> {
-        let mut first = ledger::reads(self.own);
-        first.extend(outbox::head_reads());
-        first.push(inbox::read());
-        let mut rows = Rows::new();
-        rows.extend(read(&first)?);
-        let all = self.gather(&rows)?;
-        let loaded = ledger::load(&all, read)?;
-        let loaded = loaded.iter();
-        rows.extend(loaded.map(|(key, text)| (key.to_owned(), text.to_owned())));
-        Ok(rows)
+        self.load(read)
     }
 
     fn writes(&self) -> bool {
-        let only_asks = |command: &ledger::Command| {
-            matches!(
-                command,
-                ledger::Command::Admit(_) | ledger::Command::Standing
-            )
-        };
-        !self.own.iter().any(only_asks)
+        self.writes()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        let all = self.gather(rows)?;
-        let (mut replies, mut writes) = ledger::decide_batch(rows, now, &all)?;
-        let head = outbox::head(rows)?;
-        let entries = &self.gathered.borrow().0;
-        // Where the parent must be asked first nothing is carried out.
-        if ledger::lacking(&replies).is_empty() {
-            for (key, _) in entries {
-                writes.delete(key.clone());
-            }
-        }
-        if Self::is_full(entries.len()) {
-            return Ok(((None, head), writes));
-        }
-        let own = replies.split_off(all.len().saturating_sub(self.own.len()));
-        let is_answered = |reply: &ledger::Reply| {
-            matches!(
-                reply,
-                ledger::Reply::Denied(_) | ledger::Reply::Standing { .. }
-            )
-        };
-        if !own.is_empty() && own.iter().all(is_answered) {
-            // Whoever is denied or only asks writes nothing, and waits for nobody: the inbox is left to others.
-            writes = WriteSet::new();
-        }
-        Ok(((Some(own), head), writes))
+        let decided = self.decide(rows, now)?;
+        Ok(((decided.replies, decided.head), decided.writes))
     }
 }
 

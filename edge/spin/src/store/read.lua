@@ -37,7 +37,10 @@ local count = tonumber(ARGV[5])
 for i = 6, 5 + count do add(ARGV[i]) end
 for i = 6 + count, #ARGV, 4 do
   if ARGV[i] == 'inbox/' then
+    local bytes = 0
     for place, entry in ipairs(redis.call('LRANGE', KEYS[6], 0, ARGV[i + 2] - 1)) do
+      if bytes >= tonumber(ARGV[i + 3]) then break end
+      bytes = bytes + #entry
       found[#found + 1] = string.format('inbox/%08d', place)
       found[#found + 1] = entry
     end

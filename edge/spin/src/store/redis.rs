@@ -10,10 +10,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use sluice_machines::inbox::PREFIX;
 use sluice_machines::rows::{Read, WriteSet};
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 
-use super::{Failure, INBOX, Manner, Place, Seen, Store, Try, Version};
+use super::{Failure, Manner, Place, Seen, Store, Try, Version};
 use crate::clock;
 
 const READ: &str = concat!(include_str!("queue.lua"), include_str!("read.lua"));
@@ -237,7 +238,7 @@ impl Try for RedisTry<'_> {
                     count = count.saturating_add(1);
                     puts.extend([binary(key), binary(value)]);
                 }
-                None if key.starts_with(INBOX) => taken = taken.saturating_add(1),
+                None if key.starts_with(PREFIX) => taken = taken.saturating_add(1),
                 None => deletes.push(binary(key)),
             }
         }

@@ -11,10 +11,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use sluice_machines::inbox::PREFIX;
 use sluice_machines::rows::{RANGE_BYTES_MAX, Read, WriteSet};
 
 use self::binding::spin::sqlite::sqlite::{Connection, Error, Value};
-use super::{Failure, INBOX, Manner, Place, Seen, Store, Try, Version};
+use super::{Failure, Manner, Place, Seen, Store, Try, Version};
 use crate::clock;
 
 /// The part of the interface that answers without a stream: a fifth of the cost, and an instance that holds the write
@@ -88,12 +89,12 @@ const WRITE: &str = "INSERT INTO rows (object, key, value) SELECT ?1, key, value
      ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING 1";
 
 /// Adds an entry to the inbox of the object `?2`, whose entries lie behind `?1`; not where one lay lately, which `?4` sees
-/// to.
+/// to. There is room for as many places as [`SHELF_BITS`] tell.
 const PUT: &str = "INSERT INTO inbox (id, object, value) VALUES (max(?4, 1 + coalesce((SELECT id FROM inbox \
-     WHERE id > ?1 AND id < ?1 + 4294967296 ORDER BY id DESC LIMIT 1), ?1)), ?2, ?3) RETURNING id";
+     WHERE id > ?1 AND id < ?1 + 4398046511104 ORDER BY id DESC LIMIT 1), ?1)), ?2, ?3) RETURNING id";
 
 /// Where the first entry lies.
-const OLDEST: &str = "SELECT id FROM inbox WHERE id > ?1 AND id < ?1 + 4294967296 AND object = ?2 ORDER BY id LIMIT 1";
+const OLDEST: &str = "SELECT id FROM inbox WHERE id > ?1 AND id < ?1 + 4398046511104 AND object = ?2 ORDER BY id LIMIT 1";
 
 /// Takes entries out of an inbox.
 const TAKE: &str = "DELETE FROM inbox WHERE id IN (SELECT value FROM json_each(?1))";
@@ -218,8 +219,7 @@ impl Store for Sqlite {
 
     async fn put(&self, object: &str, value: &str) -> Result<Place, Failure> {
         let shelf = shelf(object);
-        let millis = clock::now().as_micros().div_euclid(1_000);
-        let fresh = shelf | (millis & i64::from(u32::MAX));
+        let fresh = shelf | clock::now().as_micros().div_euclid(1_000);
         let parameters = vec![
             Value::Integer(shelf),
             Value::Text(object.to_owned()),
@@ -305,12 +305,12 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             bytes_max,
         } = read
         {
-            if after == INBOX {
+            if after == PREFIX {
                 parameters.push(Value::Integer(shelf(object)));
                 let shelf = parameters.len();
                 statement.push_str(&format!(
-                    " UNION ALL SELECT * FROM (SELECT printf('{INBOX}%016x', id), value FROM inbox \
-                     WHERE id > ?{shelf} AND id < ?{shelf} + 4294967296 AND object = ?1 ORDER BY id LIMIT {limit})"
+                    " UNION ALL SELECT * FROM (SELECT printf('{PREFIX}%016x', id), value FROM inbox \
+                     WHERE id > ?{shelf} AND id < ?{shelf} + 4398046511104 AND object = ?1 ORDER BY id LIMIT {limit})"
                 ));
                 continue;
             }
@@ -346,7 +346,7 @@ fn written(
     let mut rows = BTreeMap::from([(VERSION_KEY, Some(next.as_str()))]);
     let mut taken = Vec::new();
     for (key, value) in writes.iter() {
-        match key.strip_prefix(INBOX) {
+        match key.strip_prefix(PREFIX) {
             Some(id) => taken.extend(i64::from_str_radix(id, 16)),
             None => drop(rows.insert(key, value)),
         }
@@ -362,12 +362,15 @@ fn written(
     Ok((parameters, taken.map(Value::Text)))
 }
 
+/// How many bits tell the milliseconds since 1970 for as long as anybody will ask.
+const SHELF_BITS: u32 = 42;
+
 /// Behind what number the entries of an object's inbox lie, together. Others may have the same.
 fn shelf(object: &str) -> i64 {
     let hash = object.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
-    i64::from(hash >> 1) << 32
+    i64::from(hash >> (u32::BITS + SHELF_BITS - (i64::BITS - 1))) << SHELF_BITS
 }
 
 fn unwritable(error: &serde_json::Error) -> Failure {
