@@ -67,10 +67,11 @@ fn maker(application: Application) -> Result<Maker> {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)?;
     let ticking = engine.weak();
-    std::thread::spawn(move || {
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(EPOCH);
         while let Some(engine) = ticking.upgrade() {
             engine.increment_epoch();
-            std::thread::sleep(EPOCH);
+            interval.tick().await;
         }
     });
     let mut linker: Linker<Host> = Linker::new(&engine);

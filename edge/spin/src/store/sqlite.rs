@@ -2,7 +2,8 @@
 //!
 //! A commit is one statement, which writes nothing unless the object's version is the one that was read; one that
 //! empties an inbox, and a try that waits for its turn, take the database's write lock first, in a transaction. No call
-//! here gives up control to another request of the instance, so nothing else is done on its connection meanwhile.
+//! in a transaction gives up control to another request of the instance, so nothing else is done on its connection
+//! meanwhile.
 //!
 //! An entry of an inbox goes behind the last one of its object, into the same page as long as there is room: each
 //! instance has a connection of its own, which forgets its pages whenever another one writes.
@@ -13,6 +14,7 @@ use std::rc::Rc;
 
 use sluice_machines::inbox::PREFIX;
 use sluice_machines::rows::{RANGE_BYTES_MAX, Read, WriteSet};
+use sluice_units::Span;
 
 use self::binding::spin::sqlite::sqlite::{Connection, Error, Value};
 use super::{Failure, Manner, Place, Seen, Store, Try, Version};
@@ -66,6 +68,13 @@ const DATABASE: &str = "default";
 const VERSION_KEY: &str = "";
 /// What the database says before anybody has written.
 const NO_TABLE: &str = "no such table";
+
+/// What the database says to whoever comes while the last one before closes it or the first one opens it after a crash;
+/// then it does not wait by itself.
+const LOCKED: &str = "database is locked";
+/// How long that is waited for, and how long until it is tried again.
+const LOCKED_MAX: Span = Span::from_seconds(1);
+const LOCKED_PAUSE: Span = Span::from_millis(20);
 
 /// Made when they are first missed. Rows that are written as nothing go, so that a commit is one statement.
 const SCHEMA: [&str; 5] = [
@@ -183,6 +192,26 @@ fn ask(
     .map_err(|error| refused(&error))
 }
 
+/// The same outside of a transaction, where others of this instance may go on meanwhile; waits until the database is
+/// opened or closed.
+async fn ask_outside(
+    connection: &Connection,
+    statement: &str,
+    parameters: Vec<Value>,
+) -> Result<Vec<Vec<Value>>, Failure> {
+    let began = clock::now();
+    loop {
+        match ask(connection, statement, parameters.clone()) {
+            Err(Failure::Store(detail))
+                if detail.contains(LOCKED) && clock::now().since(began) < LOCKED_MAX =>
+            {
+                clock::sleep(clock::jitter(LOCKED_PAUSE)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 fn text(cell: Value) -> Option<String> {
     match cell {
         Value::Text(text) => Some(text),
@@ -208,7 +237,7 @@ impl Store for Sqlite {
         let is_locked = manner != Manner::Straight;
         let connection = self.shared()?;
         if is_locked {
-            ask(&connection, "BEGIN IMMEDIATE", Vec::new())?;
+            ask_outside(&connection, "BEGIN IMMEDIATE", Vec::new()).await?;
         }
         Ok(SqliteTry {
             connection,
@@ -227,7 +256,7 @@ impl Store for Sqlite {
             Value::Integer(fresh),
         ];
         let connection = self.shared()?;
-        let rows = ask(&connection, PUT, parameters)?;
+        let rows = ask_outside(&connection, PUT, parameters).await?;
         Ok(first_number(rows).unwrap_or(fresh))
     }
 
@@ -235,22 +264,36 @@ impl Store for Sqlite {
         let object_text = Value::Text(object.to_owned());
         let parameters = vec![Value::Integer(shelf(object)), object_text];
         let connection = self.shared()?;
-        let rows = ask(&connection, OLDEST, parameters)?;
+        let rows = ask_outside(&connection, OLDEST, parameters).await?;
         Ok(first_number(rows).unwrap_or(Place::MAX))
     }
 
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         let statement = "SELECT object FROM rows WHERE key = '' AND substr(object, 1, length(?1)) = ?1 ORDER BY object";
         let connection = self.shared()?;
-        let rows = ask(&connection, statement, vec![Value::Text(prefix.to_owned())])?;
+        let prefix = vec![Value::Text(prefix.to_owned())];
+        let rows = ask_outside(&connection, statement, prefix).await?;
         Ok(rows.into_iter().flatten().filter_map(text).collect())
+    }
+}
+
+impl SqliteTry<'_> {
+    async fn ask(
+        &self,
+        statement: &str,
+        parameters: Vec<Value>,
+    ) -> Result<Vec<Vec<Value>>, Failure> {
+        if self.is_locked {
+            return ask(&self.connection, statement, parameters);
+        }
+        ask_outside(&self.connection, statement, parameters).await
     }
 }
 
 impl Try for SqliteTry<'_> {
     async fn read(&mut self, reads: &[Read]) -> Result<Seen, Failure> {
         let (statement, parameters) = select(self.object, reads)?;
-        let rows = ask(&self.connection, &statement, parameters)?;
+        let rows = self.ask(&statement, parameters).await?;
         let mut version = 0;
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
@@ -269,10 +312,10 @@ impl Try for SqliteTry<'_> {
     async fn commit(mut self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
         let (parameters, taken) = written(self.object, seen, writes)?;
         if taken.is_some() && !self.is_locked {
-            ask(&self.connection, "BEGIN IMMEDIATE", Vec::new())?;
+            ask_outside(&self.connection, "BEGIN IMMEDIATE", Vec::new()).await?;
             self.is_locked = true;
         }
-        let changed = ask(&self.connection, WRITE, parameters)?;
+        let changed = self.ask(WRITE, parameters).await?;
         if changed.is_empty() {
             return Ok(false);
         }
