@@ -17,7 +17,7 @@ use sluice_machines::rows::{RANGE_BYTES_MAX, Read, WriteSet};
 use sluice_units::Span;
 
 use self::binding::spin::sqlite::sqlite::{Connection, Error, Value};
-use super::{Failure, Manner, Place, Seen, Store, Try, Version};
+use super::{Failure, Manner, Place, Seen, Store, TURN_WAIT_MAX, Try, Version};
 use crate::clock;
 
 /// The part of the interface that answers without a stream: a fifth of the cost, and an instance that holds the write
@@ -69,11 +69,10 @@ const VERSION_KEY: &str = "";
 /// What the database says before anybody has written.
 const NO_TABLE: &str = "no such table";
 
-/// What the database says to whoever comes while the last one before closes it or the first one opens it after a crash;
-/// then it does not wait by itself.
+/// What the database says to whoever has waited in vain for the others, who are served in no order; and at once to
+/// whoever comes while the last one before closes it, or the first one opens it after a crash.
 const LOCKED: &str = "database is locked";
-/// How long that is waited for, and how long until it is tried again.
-const LOCKED_MAX: Span = Span::from_seconds(1);
+/// How long until it is tried again.
 const LOCKED_PAUSE: Span = Span::from_millis(20);
 
 /// Made when they are first missed. Rows that are written as nothing go, so that a commit is one statement.
@@ -192,8 +191,8 @@ fn ask(
     .map_err(|error| refused(&error))
 }
 
-/// The same outside of a transaction, where others of this instance may go on meanwhile; waits until the database is
-/// opened or closed.
+/// The same outside of a transaction, where others of this instance may go on meanwhile; waits for a database that is
+/// locked.
 async fn ask_outside(
     connection: &Connection,
     statement: &str,
@@ -203,7 +202,7 @@ async fn ask_outside(
     loop {
         match ask(connection, statement, parameters.clone()) {
             Err(Failure::Store(detail))
-                if detail.contains(LOCKED) && clock::now().since(began) < LOCKED_MAX =>
+                if detail.contains(LOCKED) && clock::now().since(began) < TURN_WAIT_MAX =>
             {
                 clock::sleep(clock::jitter(LOCKED_PAUSE)).await;
             }
