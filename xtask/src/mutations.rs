@@ -4,6 +4,7 @@
 //! that one build serves for all. Nothing of this is in the code that ships.
 
 mod borrowing;
+mod entries;
 mod homes;
 mod leaks;
 
@@ -13,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use self::borrowing::BORROWING;
+use self::entries::ENTRIES;
 use self::homes::HOMES;
 use self::leaks::LEAKS;
 use crate::step::{self, Failure, doing, step};
@@ -383,7 +385,11 @@ fn is_meant(mutation: &Mutation, words: &[String]) -> bool {
 
 /// Every break.
 fn all() -> impl Iterator<Item = &'static Mutation> {
-    ALL.iter().chain(BORROWING).chain(HOMES).chain(LEAKS)
+    ALL.iter()
+        .chain(BORROWING)
+        .chain(ENTRIES)
+        .chain(HOMES)
+        .chain(LEAKS)
 }
 
 fn copy() -> Result<(), Failure> {
