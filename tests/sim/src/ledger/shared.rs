@@ -167,6 +167,14 @@ impl LedgerObject {
                 world.require(verdict);
             }
             Judged::Commands(own, told, replies) => {
+                world.require(if carried_out.len() == told.len() {
+                    Ok(())
+                } else {
+                    let (went, done) = (carried_out.len(), told.len());
+                    Err(format!(
+                        "entries with {went} commands went, of which {done} were carried out"
+                    ))
+                });
                 let mut commands = carried_out;
                 let mut answers = told.clone();
                 // Who lacks something has changed nothing.
