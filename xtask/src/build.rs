@@ -7,6 +7,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::arrange::arrange;
 use crate::manifest;
 use crate::options::Options;
 use crate::step::{self, Failure, doing, step};
@@ -302,14 +303,19 @@ fn one_import_each(javascript: &str) -> String {
 
 /// Makes the wasm smaller and quicker.
 pub(crate) fn optimize(out: &Path) -> Result<(), Failure> {
-    let wasm = out.join("index_bg.wasm").display().to_string();
+    let path = out.join("index_bg.wasm");
+    let wasm = path.display().to_string();
     step::run(
         Command::new("node")
             .arg("node_modules/binaryen/bin/wasm-opt")
             .args(["-Os", "--strip-debug", "--strip-producers"])
             .args(WASM_FEATURES)
             .args([&wasm, "-o", &wasm]),
-    )
+    )?;
+    let optimized = fs::read(&path).map_err(doing(&wasm))?;
+    let arranged = arrange(&optimized)
+        .map_err(|error| Failure::new(format!("{wasm} cannot be arranged: {error}")))?;
+    fs::write(&path, arranged).map_err(doing(&wasm))
 }
 
 /// Leaves a file that is right already alone, so that whoever watches it does not start again.

@@ -1,5 +1,6 @@
 //! The menu. Everything that people and CI do here is a subcommand, and needs rustup's cargo and Node alone.
 
+mod arrange;
 mod bench;
 mod bless;
 mod build;

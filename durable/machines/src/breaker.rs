@@ -13,11 +13,10 @@
 //! - Whatever is said of a circuit, it keeps calls away for no longer than [`Policy::open_max`] at a time.
 //! - A call that began before the circuit last changed does not change it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{ModelId, ProviderId, Span, Timestamp};
+use sluice_units::{ModelId, ProviderId, SortedMap, Span, Timestamp};
 
 /// How many circuits are remembered; the names of models may be the callers'.
 pub const CIRCUITS_MAX: usize = 1_024;
@@ -357,7 +356,7 @@ impl TryFrom<String> for Name {
 
 /// Many circuits, by name.
 #[derive(Debug, Default)]
-pub struct Board(BTreeMap<Name, Circuit>);
+pub struct Board(SortedMap<Name, Circuit>);
 
 impl Board {
     /// A circuit. Where there are too many, those that are closed are forgotten; `None` when none is.
@@ -368,7 +367,7 @@ impl Board {
                 return None;
             }
         }
-        Some(self.0.entry(name.clone()).or_default())
+        Some(self.0.get_or_default(name.clone()))
     }
 
     /// The circuits that are remembered.

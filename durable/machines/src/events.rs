@@ -10,10 +10,8 @@
 //!
 //! Knows neither addresses nor signatures.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use sluice_units::{NanoUsd, OrgId, Region, Span, Timestamp};
+use sluice_units::{NanoUsd, OrgId, Region, SortedMap, Span, Timestamp};
 
 use crate::limit::Period;
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
@@ -104,7 +102,7 @@ pub enum Format {
 impl Receiver {
     /// The receivers of a configuration's table, by name.
     #[must_use]
-    pub fn all(table: BTreeMap<String, Self>) -> Vec<Self> {
+    pub fn all(table: SortedMap<String, Self>) -> Vec<Self> {
         let named = table.into_iter();
         named
             .map(|(name, receiver)| Self { name, ..receiver })
@@ -152,7 +150,7 @@ pub struct Delivery {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Deliveries {
     v: V1,
-    to: BTreeMap<String, Cursor>,
+    to: SortedMap<String, Cursor>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,7 +275,7 @@ pub fn ended(
     deliveries
         .to
         .retain(|name, _| names.contains(&name.as_str()));
-    let cursor = deliveries.to.entry(delivery.to.clone()).or_default();
+    let cursor = deliveries.to.get_or_default(delivery.to.clone());
     if cursor.last < delivery.sequence {
         let failures = cursor.failures.saturating_add(1);
         *cursor = if is_taken || failures >= TRIES_MAX {

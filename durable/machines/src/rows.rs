@@ -7,6 +7,8 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use sluice_units::SortedMap;
+
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -233,7 +235,7 @@ struct Kept {
 pub(crate) struct Work<'a> {
     base: &'a Rows,
     writes: WriteSet,
-    hot: BTreeMap<RowKey, Kept>,
+    hot: SortedMap<RowKey, Kept>,
     /// Nobody else can be asked.
     pub(crate) is_alone: bool,
 }
@@ -243,7 +245,7 @@ impl<'a> Work<'a> {
         Self {
             base,
             writes: WriteSet::new(),
-            hot: BTreeMap::new(),
+            hot: SortedMap::new(),
             is_alone: false,
         }
     }

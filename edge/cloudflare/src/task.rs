@@ -8,7 +8,6 @@
 //! for each wake (see `docs/decisions/0009-own-promises.md`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -19,6 +18,7 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
 use crate::glue;
+use sluice_units::SortedMap;
 
 /// What JavaScript said: a value, or what was thrown.
 type Said = Result<JsValue, JsValue>;
@@ -27,7 +27,7 @@ type Said = Result<JsValue, JsValue>;
 struct Tasks {
     pool: RefCell<LocalPool>,
     spawner: LocalSpawner,
-    awaited: RefCell<BTreeMap<u64, Told>>,
+    awaited: RefCell<SortedMap<u64, Told>>,
     keys: RefCell<u64>,
 }
 

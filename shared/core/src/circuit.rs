@@ -6,14 +6,13 @@
 //! What a provider is to blame for counts against it, what the caller is to blame for does not. A provider that answers
 //! at all can be reached and accepts the gateway's key, whatever it answers.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use sluice_machines::breaker::{Board, CIRCUITS_MAX, Change, Name, Outcome, Pass, Policy};
 use sluice_machines::health::{Command, Reply, Report, Seen, Snapshot, Tally, Told};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{SortedMap, Span, Timestamp};
 use sluice_wire::ErrorClass;
 
 use crate::config::{FailureName, Failures, TargetRef};
@@ -38,7 +37,7 @@ const SEEN_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct Circuits {
     board: Board,
-    unreported: BTreeMap<Name, Seen>,
+    unreported: SortedMap<Name, Seen>,
     is_urgent: bool,
     /// The circuits whose changes are on their way.
     on_its_way: Vec<Name>,
@@ -191,7 +190,7 @@ impl Circuits {
         if self.unreported.len() >= CIRCUITS_MAX && !self.unreported.contains_key(&name) {
             return None;
         }
-        let seen = self.unreported.entry(name.clone()).or_insert_with(|| Seen {
+        let seen = self.unreported.get_or_insert_with(name.clone(), || Seen {
             name,
             policy,
             look,
@@ -292,7 +291,7 @@ impl Circuits {
             None => {
                 self.is_urgent = true;
                 for one in report.seen {
-                    self.unreported.entry(one.name.clone()).or_insert(one);
+                    self.unreported.get_or_insert(one.name.clone(), one);
                 }
             }
         }

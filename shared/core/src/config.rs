@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use sluice_machines::limit::Rule;
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{LedgerId, ModelId, OrgId, Region, Timestamp};
+use sluice_units::{LedgerId, ModelId, OrgId, Region, SortedMap, SortedSet, Timestamp};
 
 pub use compile::{KeyRules, rules};
 pub use compiled::{
@@ -80,15 +80,15 @@ pub struct Config {
     /// Reservations and records.
     pub accounting: Accounting,
     offers: Vec<Offer>,
-    routes: BTreeMap<String, Arc<Route>>,
+    routes: SortedMap<String, Arc<Route>>,
     orgs: BTreeMap<OrgId, Org>,
-    regions: BTreeMap<Region, Arc<RegionRules>>,
+    regions: SortedMap<Region, Arc<RegionRules>>,
     ledgers: Ledgers,
     notify_secrets: Vec<String>,
 }
 
 /// Each organisation's ledger in each region.
-type Ledgers = BTreeMap<OrgId, BTreeMap<Region, LedgerId>>;
+type Ledgers = SortedMap<OrgId, SortedMap<Region, LedgerId>>;
 
 impl Config {
     /// Checks a resolved document and makes it ready for use.
@@ -236,7 +236,7 @@ impl Config {
 
     /// The names of all secrets that providers, receivers of events and bodies on record need, sorted; of names that stand together one suffices.
     #[must_use]
-    pub fn secrets_needed(&self) -> BTreeSet<Vec<&str>> {
+    pub fn secrets_needed(&self) -> SortedSet<Vec<&str>> {
         self.providers()
             .flat_map(|provider| provider.secrets_needed())
             .chain(self.notify_secrets.iter().map(|name| vec![name.as_str()]))

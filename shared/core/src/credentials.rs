@@ -4,12 +4,11 @@
 //! bought once however many requests wait, and renewed beside requests before they end.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
-use sluice_units::{ProviderId, Secret, Span, Timestamp};
+use sluice_units::{ProviderId, Secret, SortedMap, Span, Timestamp};
 use sluice_wire::service_account::{self, ServiceAccount, Token};
 use sluice_wire::{ErrorClass, UpstreamError, sigv4};
 
@@ -33,7 +32,7 @@ const TOKEN_BYTES_MAX: usize = 64 << 10;
 
 /// The tokens that an isolate holds, by provider.
 #[derive(Debug, Default)]
-pub struct Tokens(RefCell<BTreeMap<ProviderId, Held>>);
+pub struct Tokens(RefCell<SortedMap<ProviderId, Held>>);
 
 #[derive(Debug, Default)]
 struct Held {
@@ -63,7 +62,7 @@ impl Tokens {
     /// The right to buy; none while another one buys.
     fn claim<'a>(&'a self, provider: &'a ProviderId, now: Timestamp) -> Option<Claim<'a>> {
         let mut all = self.0.borrow_mut();
-        let held = all.entry(provider.clone()).or_default();
+        let held = all.get_or_default(provider.clone());
         let buying = held
             .buying_since
             .is_some_and(|since| now.since(since) < PURCHASE_MAX);

@@ -7,13 +7,12 @@
 //! and then none older than [`OUTAGE_AGE_MAX`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sluice_machines::chain::Head;
 use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
-use sluice_units::{LedgerId, ProviderId, Span, Timestamp};
+use sluice_units::{LedgerId, ProviderId, SortedMap, SortedSet, Span, Timestamp};
 
 use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
@@ -40,8 +39,8 @@ pub const KEYS_MAX: usize = 4_096;
 pub struct Isolate {
     config: RefCell<Option<Rc<Config>>>,
     seed: RefCell<Option<Rc<Seed>>>,
-    keys: RefCell<BTreeMap<String, Option<Rc<KeyRecord>>>>,
-    suspects: RefCell<BTreeSet<String>>,
+    keys: RefCell<SortedMap<String, Option<Rc<KeyRecord>>>>,
+    suspects: RefCell<SortedSet<String>>,
     /// More keys have changed than are remembered: no copy is trusted any more.
     suspects_all: Cell<bool>,
     sequence: Cell<u64>,
@@ -49,7 +48,7 @@ pub struct Isolate {
     syncing_since: Cell<Option<Timestamp>>,
     tokens: Tokens,
     /// Where the ledgers' chains stand; there are no more of those than the configuration names.
-    heads: RefCell<BTreeMap<LedgerId, Head>>,
+    heads: RefCell<SortedMap<LedgerId, Head>>,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
     /// Who waits for a limit.
@@ -58,7 +57,7 @@ pub struct Isolate {
     pub(crate) circuits: RefCell<Circuits>,
     /// Who refuses the country that calls from here come from, and until when that is remembered; there are no more of
     /// those than there are providers.
-    refusing: RefCell<BTreeMap<ProviderId, Timestamp>>,
+    refusing: RefCell<SortedMap<ProviderId, Timestamp>>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
     /// What signs receipts.

@@ -8,11 +8,9 @@
 //! **Invariant:** what is drawn was granted, and is drawn before the slice's end as the isolate's clock tells it from
 //! the moment at which it asked.
 
-use std::collections::BTreeMap;
-
 use sluice_machines::ledger::{Grant, Headroom, LEASE_LIFE, LeaseRequest, Parent};
 use sluice_machines::limit::{ScopeRules, Slice};
-use sluice_units::{KeyId, LeaseId, LedgerId, NanoUsd, Span, Timestamp, Tokens};
+use sluice_units::{KeyId, LeaseId, LedgerId, NanoUsd, SortedMap, Span, Timestamp, Tokens};
 
 /// For how many keys slices are remembered.
 const KEYS_MAX: usize = 1_024;
@@ -32,7 +30,7 @@ const ANSWER_AGE_MAX: Span = Span::from_seconds(10);
 /// All slices of an isolate.
 #[derive(Debug, Default)]
 pub struct Leases {
-    ledgers: BTreeMap<LedgerId, BTreeMap<KeyId, Pool>>,
+    ledgers: SortedMap<LedgerId, SortedMap<KeyId, Pool>>,
 }
 
 /// What a slice is held under: the ledger that granted it, and the key.
@@ -136,14 +134,14 @@ impl Leases {
     ) {
         let (ledger, key) = account;
         if self.pool(account).is_none() {
-            let count: usize = self.ledgers.values().map(BTreeMap::len).sum();
+            let count: usize = self.ledgers.values().map(SortedMap::len).sum();
             if count >= KEYS_MAX {
                 // What they hold ends by itself.
                 self.ledgers.clear();
             }
         }
-        let pools = self.ledgers.entry(ledger.clone()).or_default();
-        let pool = pools.entry(key.clone()).or_default();
+        let pools = self.ledgers.get_or_default(ledger.clone());
+        let pool = pools.get_or_default(key.clone());
         if pool.scopes != scopes {
             // What was granted was granted under other rules.
             *pool = Pool {

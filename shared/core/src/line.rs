@@ -4,10 +4,10 @@
 //! joins it before asking, so nobody overtakes. Teams take turns, and within a team the first come is the first served.
 //! A pure machine; whoever waits does the waiting. Lines are the isolate's own: over many isolates the ledger decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use sluice_machines::limit::{Rule, Scope};
-use sluice_units::{LedgerId, TeamId};
+use sluice_units::{LedgerId, SortedMap, TeamId};
 
 use crate::platform::Wake;
 
@@ -20,7 +20,7 @@ pub type Gate = (LedgerId, Scope, Rule);
 /// All lines of an isolate.
 #[derive(Debug, Default)]
 pub struct Lines {
-    lines: BTreeMap<Gate, Line>,
+    lines: SortedMap<Gate, Line>,
     seats: u64,
 }
 
@@ -29,7 +29,7 @@ pub struct Lines {
 struct Line {
     /// Whose turn it is, and whose after.
     turns: VecDeque<Option<TeamId>>,
-    teams: BTreeMap<Option<TeamId>, VecDeque<Seat>>,
+    teams: SortedMap<Option<TeamId>, VecDeque<Seat>>,
     count: usize,
 }
 
@@ -53,14 +53,14 @@ impl Lines {
 
     /// Takes a seat at the end of the team's line; none when the line is full.
     pub fn join(&mut self, gate: &Gate, team: Option<&TeamId>) -> Option<u64> {
-        let line = self.lines.entry(gate.clone()).or_default();
+        let line = self.lines.get_or_default(gate.clone());
         if line.count >= LINE_MAX {
             return None;
         }
         self.seats = self.seats.saturating_add(1);
         line.count = line.count.saturating_add(1);
         let team = team.cloned();
-        let seats = line.teams.entry(team.clone()).or_default();
+        let seats = line.teams.get_or_default(team.clone());
         if seats.is_empty() {
             line.turns.push_back(team);
         }

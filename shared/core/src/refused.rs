@@ -6,14 +6,13 @@
 //! settlement. Nobody waits for any of it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use sluice_machines::ledger::Command;
 use sluice_machines::record::{Outcome, RecordKind, Refusal};
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{LedgerId, ModelId, OrgId, RequestId, Span, Timestamp};
+use sluice_units::{LedgerId, ModelId, OrgId, RequestId, SortedMap, Span, Timestamp};
 
 use crate::commit::{self, Listener};
 use crate::config::Config;
@@ -46,7 +45,7 @@ pub(crate) struct Asked {
 #[derive(Debug, Default)]
 pub struct Counted {
     since: Option<Timestamp>,
-    by_reason: BTreeMap<(u16, String), u64>,
+    by_reason: SortedMap<(u16, String), u64>,
 }
 
 /// Puts a refusal on record.
@@ -142,7 +141,7 @@ fn count<P: Platform>(
     {
         let mut counted = isolate.refused.borrow_mut();
         let reason = (status, error.to_owned());
-        let number = counted.by_reason.entry(reason).or_default();
+        let number = counted.by_reason.get_or_default(reason);
         *number = number.saturating_add(1);
         if counted
             .since

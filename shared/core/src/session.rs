@@ -3,10 +3,8 @@
 //! Same dialect on both sides: the bytes go through as they are and are only watched. Otherwise they are decoded
 //! into events and encoded again. A pure machine; the pump around it reads and writes.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use sluice_machines::record::UsageSource;
-use sluice_units::{RequestId, Tokens, Usage};
+use sluice_units::{RequestId, SortedMap, SortedSet, Tokens, Usage};
 use sluice_wire::downstream::{Answered, EventTap, StreamEncoder};
 use sluice_wire::model::{Event, Finish};
 use sluice_wire::openai::direct;
@@ -43,7 +41,7 @@ struct Transcoder {
     encoder: StreamEncoder,
     events: Vec<Event>,
     /// The choices that have begun and not ended, and their parts.
-    open: BTreeMap<u32, BTreeSet<u32>>,
+    open: SortedMap<u32, SortedSet<u32>>,
     strict: bool,
 }
 
@@ -114,7 +112,7 @@ impl Session {
                 decoder: StreamDecoder::new(from),
                 encoder: StreamEncoder::new(to, answered, include_usage),
                 events: Vec::new(),
-                open: BTreeMap::new(),
+                open: SortedMap::new(),
                 strict,
             })),
             downstream: to,
@@ -307,10 +305,10 @@ impl Transcoder {
             seen.note(&event)?;
             match event {
                 Event::PartStart { choice, part, .. } => {
-                    self.open.entry(choice).or_default().insert(part);
+                    self.open.get_or_default(choice).insert(part);
                 }
                 Event::PartEnd { choice, part } => {
-                    self.open.entry(choice).or_default().remove(&part);
+                    self.open.get_or_default(choice).remove(&part);
                 }
                 Event::Finish { choice, .. } => drop(self.open.remove(&choice)),
                 _ => {}

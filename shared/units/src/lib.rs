@@ -20,6 +20,7 @@ mod id;
 mod ledger;
 mod money;
 mod secret;
+mod sorted;
 mod time;
 mod tokens;
 mod usage;
@@ -32,6 +33,7 @@ pub use id::{
 pub use ledger::{Jurisdiction, LedgerId};
 pub use money::{MoneyError, NanoUsd};
 pub use secret::Secret;
+pub use sorted::{SortedEntries, SortedMap, SortedSet};
 pub use time::{CivilDate, Span, SpanError, Timestamp};
 pub use tokens::Tokens;
 pub use usage::Usage;

@@ -5,7 +5,8 @@
 //! A citation without a place in the text (Anthropic's, Bedrock's) is one of the whole part.
 //! What cites a document of the request has no counterpart in another dialect.
 
-use std::collections::BTreeMap;
+use sluice_units::SortedMap;
+
 use std::ops::Range;
 
 use serde_json::{Map, Value, json};
@@ -187,7 +188,7 @@ pub(crate) fn grounding(citations: &[Citation], text: &str) -> Value {
 #[derive(Debug, Default)]
 pub(crate) struct Cited {
     text: String,
-    parts: BTreeMap<u32, Range<usize>>,
+    parts: SortedMap<u32, Range<usize>>,
     found: Vec<(u32, Value)>,
 }
 
@@ -199,7 +200,7 @@ impl Cited {
         }
         let start = self.text.len();
         self.text.push_str(more);
-        let range = self.parts.entry(part).or_insert(start..start);
+        let range = self.parts.get_or_insert(part, start..start);
         range.end = self.text.len();
     }
 
@@ -246,7 +247,7 @@ impl Cited {
 
     fn cites(&self, part: u32, annotation: &Value) -> Vec<Citation> {
         // An annotation may stand on a part without a text, behind the text that it means.
-        let last = self.parts.range(..=part).next_back();
+        let last = self.parts.up_to(&part);
         let range = last.map_or(0..0, |(_, range)| range.clone());
         let text = self.text.get(range.clone()).unwrap_or_default();
         let found = of(annotation, text).into_iter();

@@ -1,8 +1,6 @@
 //! Admission: every rule of every scope allows the estimate, or nothing is charged.
 
-use std::collections::BTreeMap;
-
-use sluice_units::{RequestId, Span, Timestamp, Tokens};
+use sluice_units::{RequestId, SortedMap, Span, Timestamp, Tokens};
 
 use super::measure::nanos;
 use super::rows::{Draft, Found, ORG, Reservation, find, loans_of, open_key, path, scope_key};
@@ -42,9 +40,9 @@ pub(super) fn candidates(scopes: &[ScopeRules]) -> Vec<Candidate<'_>> {
     if !scopes.iter().any(|rules| rules.scope == Scope::Org) {
         candidates.push(candidate(&Scope::Org, Vec::new()));
     }
-    let mut positions = BTreeMap::new();
+    let mut positions = SortedMap::new();
     for ScopeRules { scope, rules } in scopes {
-        let position = *positions.entry(scope).or_insert(candidates.len());
+        let position = *positions.get_or_insert(scope, candidates.len());
         match candidates.get_mut(position) {
             Some(known) => known.rules.extend(rules),
             None => candidates.push(candidate(scope, rules.clone())),

@@ -3,9 +3,7 @@
 //! [`climb`] → the shell sends → [`hear`], each committed. One call is under way at a time. A command whose answer did
 //! not come goes again as it was, with the next call; so what was used is told exactly once.
 
-use std::collections::BTreeMap;
-
-use sluice_units::{NanoUsd, Span, Timestamp, Tokens};
+use sluice_units::{NanoUsd, SortedMap, Span, Timestamp, Tokens};
 
 use super::parent::{NEEDS_MAX, Need, POOL_LIFE, Parent, Upward};
 use super::pool::{self, Asked, Holder, Lacking, POOL_KEPT, PoolRow, Refused};
@@ -101,10 +99,10 @@ pub fn climb(
     lacking: &[Lacking],
 ) -> Result<(Option<Climb>, WriteSet), RowError> {
     let mut work = Work::new(rows);
-    let mut needs: BTreeMap<RowKey, Vec<Need>> = BTreeMap::new();
+    let mut needs: SortedMap<RowKey, Vec<Need>> = SortedMap::new();
     for one in lacking {
         let key = pool::open(&mut work, &one.of)?;
-        let waiting = needs.entry(key).or_default();
+        let waiting = needs.get_or_default(key);
         if waiting.len() < NEEDS_MAX {
             waiting.push(one.need);
         }

@@ -6,10 +6,8 @@
 //!
 //! **Invariant:** `day` and `month` are those of `at`, the time of the last admission, which never goes back.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use sluice_units::{NanoUsd, Span, Timestamp, Tokens, is_default};
+use sluice_units::{NanoUsd, SortedMap, Span, Timestamp, Tokens, is_default};
 
 use super::gauge::Gauge;
 use super::parent::POOL_GRACE;
@@ -380,7 +378,7 @@ impl ScopeRow {
     fn charge(&mut self, rules: &[Rule], requests: u64) {
         let at = self.at;
         // Two rules of one meter and window share a gauge, which goes by the slower.
-        let mut named: BTreeMap<(Meter, Span), u64> = BTreeMap::new();
+        let mut named: SortedMap<(Meter, Span), u64> = SortedMap::new();
         for rule in rules {
             if let Rule::Gcra {
                 meter,
@@ -389,7 +387,7 @@ impl ScopeRow {
                 ..
             } = *rule
             {
-                let slowest = named.entry((meter, window)).or_insert(limit);
+                let slowest = named.get_or_insert((meter, window), limit);
                 *slowest = limit.min(*slowest);
             }
         }

@@ -1,11 +1,9 @@
 //! What the place where the gateway runs must know of the configuration that was deployed with the code, before the
 //! whole of it is compiled.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use sluice_machines::events::Receiver;
-use sluice_units::{Jurisdiction, Region, Span};
+use sluice_units::{Jurisdiction, Region, SortedMap, Span};
 
 use super::document::RegionDocument;
 use super::entries::Entries;
@@ -28,7 +26,7 @@ pub struct Deployment {
     /// Who is told of events.
     pub receivers: Vec<Receiver>,
     /// What the names of each region's own store of records end in: it is open only where that is.
-    suffixes: BTreeMap<Region, String>,
+    suffixes: SortedMap<Region, String>,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +38,7 @@ struct Document {
     #[serde(default)]
     regions: Entries<RegionDocument>,
     #[serde(default)]
-    notify: BTreeMap<String, Receiver>,
+    notify: SortedMap<String, Receiver>,
 }
 
 #[derive(Default, Deserialize)]

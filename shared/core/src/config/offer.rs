@@ -1,9 +1,8 @@
 //! What one provider offers: its models, by name or by pattern, each ready to be a target.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_units::{ModelId, Tokens};
+use sluice_units::{ModelId, SortedMap, Tokens};
 use sluice_wire::{Dialect, Hosting, Target};
 
 use super::compile::Prices;
@@ -24,7 +23,7 @@ pub(super) struct Offer {
     pub(super) quirks: QuirksDocument,
     pub(super) prices: Prices,
     /// The models that are known and allowed.
-    pub(super) known: BTreeMap<String, TargetRef>,
+    pub(super) known: SortedMap<String, TargetRef>,
 }
 
 impl Offer {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sluice_machines::limit::{Rule, Scope, ScopeRules};
 use sluice_machines::record::Keep;
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{AppId, OrgId, Region, Span, TeamId, Timestamp, UserId};
+use sluice_units::{AppId, OrgId, Region, SortedMap, Span, TeamId, Timestamp, UserId};
 use thiserror::Error;
 
 use super::compiled::KeyDefaults;
@@ -182,7 +182,7 @@ pub(super) fn place(
     orgs: &BTreeMap<OrgId, Org>,
     key: &KeyRecord,
     at: Timestamp,
-    regions: &BTreeMap<Region, Arc<RegionRules>>,
+    regions: &SortedMap<Region, Arc<RegionRules>>,
 ) -> Result<Place, ScopeError> {
     let (levels, defaults) = levels(orgs, key)?;
     let held = held(&levels, key, regions)?;
@@ -255,7 +255,7 @@ pub(super) fn body_key(org: &Org) -> Option<&str> {
 fn held(
     levels: &[(Scope, &Level)],
     key: &KeyRecord,
-    regions: &BTreeMap<Region, Arc<RegionRules>>,
+    regions: &SortedMap<Region, Arc<RegionRules>>,
 ) -> Result<Held, ScopeError> {
     let own = match &key.region {
         None => None,

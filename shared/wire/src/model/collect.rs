@@ -1,25 +1,24 @@
 //! Puts a stream's events together to the whole answer.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{ChatResponse, Choice, Event, Finish, Part, PartKind};
 use crate::error::UpstreamError;
+use sluice_units::SortedMap;
 
 /// Puts events together. Memory grows with the answer: the caller bounds what it pushes.
 #[derive(Debug, Default)]
 pub struct Collector {
     response: ChatResponse,
-    choices: BTreeMap<u32, Partial>,
+    choices: SortedMap<u32, Partial>,
     failed: Option<UpstreamError>,
     ended: bool,
 }
 
 #[derive(Debug, Default)]
 struct Partial {
-    parts: BTreeMap<u32, Part>,
+    parts: SortedMap<u32, Part>,
     finish: Finish,
     logprobs: Option<Value>,
 }
@@ -51,7 +50,7 @@ impl Collector {
                 self.response.created = created;
             }
             Event::PartStart { choice, part, kind } => {
-                let parts = &mut self.choices.entry(choice).or_default().parts;
+                let parts = &mut self.choices.get_or_default(choice).parts;
                 parts.insert(part, empty(kind));
             }
             Event::Delta { choice, part, text } => {
@@ -80,7 +79,7 @@ impl Collector {
                 }
             }
             Event::Logprobs { choice, logprobs } => {
-                let all = &mut self.choices.entry(choice).or_default().logprobs;
+                let all = &mut self.choices.get_or_default(choice).logprobs;
                 join(all, logprobs);
             }
             Event::PartEnd { choice, part } => {
@@ -91,7 +90,7 @@ impl Collector {
                 }
             }
             Event::Finish { choice, finish } => {
-                self.choices.entry(choice).or_default().finish = finish;
+                self.choices.get_or_default(choice).finish = finish;
             }
             Event::Usage(usage) => self.response.usage = Some(usage),
             Event::Failed(error) => self.failed = Some(error),

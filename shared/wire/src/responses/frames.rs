@@ -3,8 +3,6 @@
 //! Items may be open side by side: each event names its item by number. An item is done when everything in it has
 //! ended and another one begins, or at the end: only then is it known whether it was cut off.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +12,7 @@ use crate::error::{ErrorClass, UpstreamError};
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::openai::error::classify;
 use crate::{Drops, kinds, sse};
+use sluice_units::SortedMap;
 
 /// Writes a streamed answer for a caller.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub struct StreamEncoder {
     over: bool,
     sequence: u64,
     output: Output,
-    parts: BTreeMap<u32, Place>,
+    parts: SortedMap<u32, Place>,
     declined: bool,
     finish: Finish,
     usage: Option<Usage>,
@@ -42,7 +41,7 @@ impl StreamEncoder {
             over: false,
             sequence: 0,
             output: Output::default(),
-            parts: BTreeMap::new(),
+            parts: SortedMap::new(),
             declined: false,
             finish: Finish::Stop,
             usage: None,

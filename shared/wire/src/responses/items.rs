@@ -3,8 +3,6 @@
 //! Streams and whole answers both go through here, so both decode alike: a whole item is one of which nothing was
 //! said before. Items are known by their place in the output; some providers change identifiers in mid-stream.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::{Map, Value, json};
 
 use super::proof::{BREAK, Kind, sign};
@@ -14,6 +12,7 @@ use crate::anthropic::names::restore;
 use crate::error::DecodeError;
 use crate::model::{Event, PartKind};
 use crate::openai::loose;
+use sluice_units::{SortedMap, SortedSet};
 
 /// The most items of one answer, and the most parts of one item.
 const COUNT_MAX: usize = 4_096;
@@ -22,15 +21,15 @@ const COUNT_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Items {
     parts: u32,
-    open: BTreeMap<u32, Item>,
-    done: BTreeSet<u32>,
+    open: SortedMap<u32, Item>,
+    done: SortedSet<u32>,
     called: bool,
     pub(super) drops: Drops,
 }
 
 #[derive(Debug)]
 enum Item {
-    Message(BTreeMap<u32, Content>),
+    Message(SortedMap<u32, Content>),
     Thought(Thinking),
     Call(Call),
 }
@@ -78,7 +77,7 @@ impl Items {
         }
         let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
         let begun = match text("type") {
-            "message" => Item::Message(BTreeMap::new()),
+            "message" => Item::Message(SortedMap::new()),
             "reasoning" => Item::Thought(Thinking::default()),
             "function_call" => {
                 self.called = true;
@@ -381,7 +380,7 @@ impl Items {
         events: &mut Vec<Event>,
     ) -> Result<Option<&mut Content>, DecodeError> {
         if self.is_new(at)? {
-            self.open.insert(at, Item::Message(BTreeMap::new()));
+            self.open.insert(at, Item::Message(SortedMap::new()));
         }
         let known = match self.open.get(&at) {
             Some(Item::Message(contents)) if contents.len() >= COUNT_MAX => {

@@ -1,8 +1,6 @@
 //! Prices: decimal text to nano-dollars, defaults from kind to kind, discounts, days.
 
-use std::collections::BTreeMap;
-
-use sluice_units::{CivilDate, NanoUsd, Timestamp, Tokens};
+use sluice_units::{CivilDate, NanoUsd, SortedMap, Timestamp, Tokens};
 
 use super::Check;
 use crate::config::document::{Document, PriceDocument};
@@ -19,7 +17,7 @@ const HUNDRED_PERCENT: u32 = 100;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::config) struct Prices {
     /// By the model's name.
-    pub(in crate::config) exact: BTreeMap<String, PriceTable>,
+    pub(in crate::config) exact: SortedMap<String, PriceTable>,
     /// By a pattern for it, the longest first.
     pub(in crate::config) patterns: Vec<(Pattern, PriceTable)>,
 }
@@ -34,8 +32,8 @@ impl Prices {
 }
 
 /// The prices of each provider that has any.
-pub(super) fn compile(check: &mut Check, document: &Document) -> BTreeMap<String, Prices> {
-    let mut all: BTreeMap<String, Prices> = BTreeMap::new();
+pub(super) fn compile(check: &mut Check, document: &Document) -> SortedMap<String, Prices> {
+    let mut all: SortedMap<String, Prices> = SortedMap::new();
     let root = Path::root().name("prices");
     for (name, prices) in document.prices.iter() {
         let path = root.name(name);
@@ -61,7 +59,7 @@ pub(super) fn compile(check: &mut Check, document: &Document) -> BTreeMap<String
             check.price(&path, price, discount)
         });
         let table = PriceTable::new(table.collect());
-        let of_provider = all.entry(provider.to_owned()).or_default();
+        let of_provider = all.get_or_default(provider.to_owned());
         if model.contains('*') {
             of_provider.patterns.push((Pattern::new(model), table));
         } else {

@@ -1,10 +1,9 @@
 //! Providers, and the models that each serves.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use sluice_units::{ProviderId, Region};
+use sluice_units::{ProviderId, Region, SortedMap};
 use sluice_wire::Dialect;
 
 use super::prices::Prices;
@@ -44,7 +43,7 @@ pub(super) fn compile(
     check: &mut Check,
     document: &Document,
     defaults: &Defaults,
-    mut prices: BTreeMap<String, Prices>,
+    mut prices: SortedMap<String, Prices>,
 ) -> Vec<Offer> {
     let root = Path::root().name("providers");
     let mut offers = Vec::new();
@@ -117,7 +116,7 @@ impl Check {
             deny: patterns(&document.models_deny),
             quirks: document.quirks.clone(),
             prices,
-            known: BTreeMap::new(),
+            known: SortedMap::new(),
         };
         self.models(path, &mut offer, &models);
         Some(offer)
@@ -149,10 +148,10 @@ impl Check {
     fn models(&mut self, path: &Path, offer: &mut Offer, models: &Entries<ModelDocument>) {
         // A model that has a price of its own is known too.
         let priced: Vec<String> = offer.prices.exact.keys().cloned().collect();
-        let mut all: BTreeMap<&str, Option<&ModelDocument>> = BTreeMap::new();
+        let mut all: SortedMap<&str, Option<&ModelDocument>> = SortedMap::new();
         all.extend(priced.iter().map(|name| (name.as_str(), None)));
         all.extend(models.iter().map(|(name, facts)| (name, Some(facts))));
-        let mut known = BTreeMap::new();
+        let mut known = SortedMap::new();
         for (name, facts) in all {
             if let Some(facts) = facts {
                 let path = path.name("models").name(name);

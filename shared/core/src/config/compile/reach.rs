@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_units::OrgId;
+use sluice_units::{OrgId, SortedMap};
 
 use crate::config::Entries;
 use crate::config::compiled::Route;
@@ -13,7 +13,7 @@ use crate::config::pattern;
 use crate::config::scopes::{Level, Org};
 use crate::residency::{Refusal, Residency};
 
-type Routes = BTreeMap<String, Arc<Route>>;
+type Routes = SortedMap<String, Arc<Route>>;
 
 /// Every route that a pinned caller could ask for and none of whose targets it may reach, and every receiver of its
 /// events of whom nobody says where it is.

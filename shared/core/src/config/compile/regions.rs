@@ -1,9 +1,8 @@
 //! Regions: the countries, the jurisdiction and the bucket of each; and who is pinned to which.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_units::Region;
+use sluice_units::{Region, SortedMap};
 
 use super::Check;
 use crate::config::compiled::Egress;
@@ -14,13 +13,13 @@ use crate::config::{Entries, secrets};
 use crate::residency::{Countries, Country, Place, RegionRules};
 
 /// Every region, by its name.
-pub(super) type Regions = BTreeMap<Region, Arc<RegionRules>>;
+pub(super) type Regions = SortedMap<Region, Arc<RegionRules>>;
 
 const COUNTRY_HINT: &str = "write its two letters, such as \"DE\"";
 
 pub(super) fn compile(check: &mut Check, documents: &Entries<RegionDocument>) -> Regions {
     let root = Path::root().name("regions");
-    let mut regions = BTreeMap::new();
+    let mut regions = SortedMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
         let rules = check.region(&path, name, document);

@@ -1,9 +1,8 @@
 //! Public model names: where each leads, in order.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_units::ModelId;
+use sluice_units::{ModelId, SortedMap};
 
 use super::circuits::CIRCUIT_DEFAULT;
 use super::{Check, RETRY_DEFAULT};
@@ -21,9 +20,9 @@ pub(super) fn compile(
     check: &mut Check,
     documents: &Entries<RouteDocument>,
     offers: &[Offer],
-) -> BTreeMap<String, Arc<Route>> {
+) -> SortedMap<String, Arc<Route>> {
     let root = Path::root().name("models");
-    let mut routes = BTreeMap::new();
+    let mut routes = SortedMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
         if let Some(route) = check.route(&path, name, document, offers) {

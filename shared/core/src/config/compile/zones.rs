@@ -1,11 +1,10 @@
 //! Time zones, as they were written down for the coming years.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use sluice_machines::limit::UtcOffset;
-use sluice_units::Timestamp;
+use sluice_units::{SortedMap, Timestamp};
 
 use super::Check;
 use crate::config::Entries;
@@ -16,7 +15,7 @@ use crate::config::zone::Zone;
 const OFFSET_ALLOWED: RangeInclusive<i16> = -1_080..=1_080;
 
 /// The zones by name.
-pub(super) type Zones = BTreeMap<String, Arc<Zone>>;
+pub(super) type Zones = SortedMap<String, Arc<Zone>>;
 
 pub(super) fn compile(check: &mut Check, documents: &Entries<ZoneDocument>) -> Zones {
     let root = Path::root().name("zones");

@@ -3,8 +3,6 @@
 //! Messages has one block at a time. Where a provider's parts overlap, the later ones are held back until the
 //! earlier one has ended; what is held is bounded.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,6 +14,7 @@ use crate::error::ErrorClass;
 use crate::kinds;
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::sse::write_event;
+use sluice_units::SortedMap;
 
 /// The most that is held back, in bytes. A provider that needs more is told to have failed.
 pub const HELD_BYTES_MAX: usize = 4 << 20;
@@ -29,7 +28,7 @@ pub struct StreamEncoder {
     greeted: bool,
     over: bool,
     open: Option<Open>,
-    held: BTreeMap<u32, Held>,
+    held: SortedMap<u32, Held>,
     held_bytes: usize,
     blocks: u32,
     calls: u32,
@@ -76,7 +75,7 @@ impl StreamEncoder {
             greeted: false,
             over: false,
             open: None,
-            held: BTreeMap::new(),
+            held: SortedMap::new(),
             held_bytes: 0,
             blocks: 0,
             calls: 0,

@@ -3,14 +3,13 @@
 //! Texts and thoughts go out as they come. A call goes out whole, when it ends: that is how Gemini streams calls, and
 //! what its clients read. The reasons for the end and the usage go out in the last chunk, together.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::citations::Cited;
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::{Drops, kinds, sse};
+use sluice_units::{SortedMap, SortedSet};
 
 use super::super::names;
 use super::super::value::{put, single};
@@ -34,9 +33,9 @@ pub struct StreamEncoder {
     answered: Answered,
     id: String,
     model: String,
-    open: BTreeMap<(u32, u32), Open>,
-    cited: BTreeMap<u32, Cited>,
-    declined: BTreeSet<u32>,
+    open: SortedMap<(u32, u32), Open>,
+    cited: SortedMap<u32, Cited>,
+    declined: SortedSet<u32>,
     finishes: Vec<(u32, Finish)>,
     usage: Option<Usage>,
     has_written: bool,
@@ -99,9 +98,9 @@ impl StreamEncoder {
             answered,
             id: String::new(),
             model: String::new(),
-            open: BTreeMap::new(),
-            cited: BTreeMap::new(),
-            declined: BTreeSet::new(),
+            open: SortedMap::new(),
+            cited: SortedMap::new(),
+            declined: SortedSet::new(),
             finishes: Vec::new(),
             usage: None,
             has_written: false,
@@ -165,12 +164,7 @@ impl StreamEncoder {
         if answer::annotate(annotation, &mut candidate, &mut parts) {
             let parts: Vec<Part<'_>> = parts.into_iter().map(Part::Whole).collect();
             self.write(choice, candidate, &parts, out);
-        } else if !self
-            .cited
-            .entry(choice)
-            .or_default()
-            .annotate(part, annotation)
-        {
+        } else if !self.cited.get_or_default(choice).annotate(part, annotation) {
             answer::note_annotation(&format!("choices[{choice}]"), &mut self.drops);
         }
     }
@@ -210,7 +204,7 @@ impl StreamEncoder {
             None => return,
             Some(Open::Call(call)) => return call.arguments.push_str(text),
             Some(Open::Text) => {
-                self.cited.entry(choice).or_default().append(part, text);
+                self.cited.get_or_default(choice).append(part, text);
                 Part::Text { text }
             }
             Some(Open::Thinking { is_empty }) => {

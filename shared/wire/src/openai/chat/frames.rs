@@ -4,8 +4,6 @@
 //! Thoughts go out as `reasoning_content`; a block that can be sent back (signed or redacted) follows whole,
 //! once, as `thinking_blocks` with an index, as OpenAI's own SDKs expect of lists in deltas.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -15,6 +13,7 @@ use crate::citations::Cited;
 use crate::model::{Event, Finish, PartKind, Usage};
 use crate::openai::{error, finish, usage};
 use crate::{Drops, kinds, sse};
+use sluice_units::SortedMap;
 
 /// The longest thoughts that are kept for a signed block, in bytes. Longer ones are shown but cannot come back.
 const THOUGHT_BYTES_MAX: usize = 4 << 20;
@@ -25,7 +24,7 @@ pub struct StreamEncoder {
     answered: Answered,
     include_usage: bool,
     head: Vec<u8>,
-    choices: BTreeMap<u32, Choice>,
+    choices: SortedMap<u32, Choice>,
     usage: Option<Usage>,
     over: bool,
     drops: Drops,
@@ -37,7 +36,7 @@ struct Choice {
     calls: u32,
     blocks: u32,
     cited: Cited,
-    parts: BTreeMap<u32, Part>,
+    parts: SortedMap<u32, Part>,
 }
 
 #[derive(Debug)]
@@ -56,7 +55,7 @@ impl StreamEncoder {
             answered,
             include_usage,
             head: Vec::new(),
-            choices: BTreeMap::new(),
+            choices: SortedMap::new(),
             usage: None,
             over: false,
             drops: Drops::new(),
@@ -84,7 +83,7 @@ impl StreamEncoder {
                 part,
                 annotation,
             } => {
-                let choice = self.choices.entry(*choice).or_default();
+                let choice = self.choices.get_or_default(*choice);
                 if !choice.cited.annotate(*part, annotation) {
                     note_annotation(&mut self.drops);
                 }
@@ -130,7 +129,7 @@ impl StreamEncoder {
         finish: Option<&str>,
         out: &mut Vec<u8>,
     ) {
-        let choice = self.choices.entry(index).or_default();
+        let choice = self.choices.get_or_default(index);
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b",\"choices\":[{\"index\":");
@@ -159,7 +158,7 @@ impl StreamEncoder {
     }
 
     fn part_start(&mut self, index: u32, part: u32, kind: &PartKind, out: &mut Vec<u8>) {
-        let choice = self.choices.entry(index).or_default();
+        let choice = self.choices.get_or_default(index);
         let (state, delta) = match kind {
             PartKind::Text => (Part::Text, None),
             PartKind::Refusal => (Part::Refusal, None),
@@ -210,7 +209,7 @@ impl StreamEncoder {
     }
 
     fn delta(&mut self, index: u32, part: u32, text: &str, out: &mut Vec<u8>) {
-        let choice = self.choices.entry(index).or_default();
+        let choice = self.choices.get_or_default(index);
         let delta = match choice.parts.get_mut(&part) {
             Some(Part::Text) => {
                 choice.cited.append(part, text);
@@ -239,7 +238,7 @@ impl StreamEncoder {
     }
 
     fn signature(&mut self, index: u32, part: u32, signature: &str, out: &mut Vec<u8>) {
-        let choice = self.choices.entry(index).or_default();
+        let choice = self.choices.get_or_default(index);
         let delta = match choice.parts.get_mut(&part) {
             Some(Part::Thinking { text }) => {
                 let number = choice.blocks;
@@ -271,7 +270,7 @@ impl StreamEncoder {
     }
 
     fn part_end(&mut self, index: u32, part: u32, out: &mut Vec<u8>) {
-        let choice = self.choices.entry(index).or_default();
+        let choice = self.choices.get_or_default(index);
         if let Some(Part::Call {
             index: number,
             has_arguments: false,
@@ -284,7 +283,7 @@ impl StreamEncoder {
 
     fn finish(&mut self, index: u32, said: &Finish, out: &mut Vec<u8>) {
         let word = finish::encode(said, &mut self.drops);
-        let choice = self.choices.entry(index).or_default();
+        let choice = self.choices.get_or_default(index);
         let found = std::mem::take(&mut choice.cited).for_chat();
         let delta = if !found.is_empty() {
             field("annotations", &found)

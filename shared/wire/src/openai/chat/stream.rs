@@ -4,8 +4,6 @@
 //! anything else is a cut. The finish of a choice is said at the end of the stream, because some providers
 //! repeat it on every chunk and send more afterwards.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use super::assembly::Assembly;
@@ -15,6 +13,7 @@ use crate::error::DecodeError;
 use crate::model::{Event, Finish, Usage};
 use crate::openai::{NAME, error, finish, loose, usage};
 use crate::sse::SseDecoder;
+use sluice_units::SortedMap;
 
 /// The most choices of one answer, as at OpenAI.
 const CHOICES_MAX: usize = 128;
@@ -30,7 +29,7 @@ pub struct StreamDecoder {
 struct Chunks {
     started: bool,
     over: bool,
-    choices: BTreeMap<u32, Assembly>,
+    choices: SortedMap<u32, Assembly>,
     usage: Option<Usage>,
     drops: Drops,
 }
@@ -183,8 +182,7 @@ impl Chunks {
         }
         let assembly = self
             .choices
-            .entry(index)
-            .or_insert_with(|| Assembly::new(index));
+            .get_or_insert_with(index, || Assembly::new(index));
         if let Some(delta) = loose::object(&mut choice, "delta") {
             for piece in piece::take(delta, false, &mut self.drops) {
                 assembly.push(piece, events)?;

@@ -1,7 +1,5 @@
 //! A streamed answer for a caller: chunks of text.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::{Value, json};
 
 use super::{Answered, finish_word, legacy_logprobs};
@@ -9,6 +7,7 @@ use crate::Drops;
 use crate::model::{Event, PartKind, Usage};
 use crate::openai::{error, usage};
 use crate::sse;
+use sluice_units::{SortedMap, SortedSet};
 
 /// Writes a stream of events.
 #[derive(Debug)]
@@ -17,9 +16,9 @@ pub struct StreamEncoder {
     include_usage: bool,
     model: String,
     /// The open parts that are text.
-    texts: BTreeSet<(u32, u32)>,
+    texts: SortedSet<(u32, u32)>,
     /// Where each choice's log-probabilities stand in its text.
-    offsets: BTreeMap<u32, usize>,
+    offsets: SortedMap<u32, usize>,
     usage: Option<Usage>,
     over: bool,
     drops: Drops,
@@ -33,8 +32,8 @@ impl StreamEncoder {
             answered,
             include_usage,
             model: String::new(),
-            texts: BTreeSet::new(),
-            offsets: BTreeMap::new(),
+            texts: SortedSet::new(),
+            offsets: SortedMap::new(),
             usage: None,
             over: false,
             drops: Drops::new(),
@@ -63,7 +62,7 @@ impl StreamEncoder {
                 self.choice(*choice, text, &Value::Null, None, out);
             }
             Event::Logprobs { choice, logprobs } => {
-                let offset = self.offsets.entry(*choice).or_default();
+                let offset = self.offsets.get_or_default(*choice);
                 if let Some(logprobs) = legacy_logprobs(logprobs, offset) {
                     self.choice(*choice, "", &logprobs, None, out);
                 }

@@ -3,8 +3,6 @@
 //! Items that the assistant said one after another (reasoning, messages, calls) are one turn.
 //! Items that only a provider of this dialect understands are not read, but their places are kept.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::content;
@@ -16,6 +14,7 @@ use crate::openai::chat::message::note_left;
 use crate::openai::chat::part::cache_mark;
 use crate::openai::fault;
 use crate::responses::proof::{BREAK, Carried, Kind, Thought, carried};
+use sluice_units::SortedSet;
 
 /// The longest input, in items.
 const ITEMS_MAX: usize = 10_000;
@@ -77,8 +76,8 @@ pub(super) fn decode_all(fields: &mut Object, drops: &mut Drops) -> Result<Input
 }
 
 /// The items that stand before calls of the same turn, with nothing but items of their kind between.
-fn leading(items: &[Value]) -> BTreeSet<usize> {
-    let mut lead = BTreeSet::new();
+fn leading(items: &[Value]) -> SortedSet<usize> {
+    let mut lead = SortedSet::new();
     let mut is_before_calls = false;
     for (at, item) in items.iter().enumerate().rev() {
         match item.get("type").and_then(Value::as_str) {
@@ -96,7 +95,7 @@ struct Reader<'a> {
     signatures: Vec<(String, String)>,
     native: Vec<Value>,
     /// The items that only lead to calls.
-    lead: BTreeSet<usize>,
+    lead: SortedSet<usize>,
 }
 
 impl Reader<'_> {
