@@ -9,7 +9,6 @@ mod entries;
 mod homes;
 mod leaks;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -253,8 +252,8 @@ const ALL: &[Mutation] = &[
         name: "answer before the intent is durable",
         edits: &[(
             "shared/core/src/serve.rs",
-            "Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {",
-            "Some(Ok((index, accepted))) if {is} || self.admitted.committed(&p).await => {",
+            "Some(Ok((index, accepted))) if self.admitted.committed(&p, &self.isolate).await => {",
+            "Some(Ok((index, accepted))) if {is} || self.admitted.committed(&p, &self.isolate).await => {",
         )],
     },
     Mutation {
@@ -426,7 +425,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for Mutation { edits, .. } in all() {
             for (file, ..) in *edits {
-                let text = fs::read_to_string(root.join(file)).unwrap();
+                let text = std::fs::read_to_string(root.join(file)).unwrap();
                 copy::broken(Path::new(file), text).map(drop).unwrap();
             }
         }
