@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use sluice_machines::chain::Head;
+use sluice_machines::inbox::Commands;
 use sluice_machines::ledger::{Command, Reply};
 use spin_sdk::wit_bindgen;
 
 use crate::event::{Event, Wait, event};
 use crate::instance::Instance;
 use crate::store::Failure;
-use crate::tasks::Commands;
 
 /// How many commands go together, at most, unless one request brings more.
 const COMMANDS_MAX: usize = 64;

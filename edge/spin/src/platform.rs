@@ -252,7 +252,7 @@ impl Platform for Spin {
                     ledger.name()
                 ),
             })?;
-        let replies = if inbox::takes(&call.commands) {
+        let replies = if sluice_machines::inbox::takes(clock::now(), &call.commands) {
             inbox::put(instance, &object, &call.commands).await
         } else {
             climb::run(instance, &object, &call.commands).await

@@ -7,9 +7,9 @@
 //!
 //! Knows nothing of what the rows mean.
 
-use std::collections::BTreeSet;
-
-use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
+use sluice_machines::view::View;
+pub(crate) use sluice_machines::view::{Found, Stop, Version};
 use sluice_units::{Span, Timestamp};
 use thiserror::Error;
 
@@ -27,9 +27,6 @@ const TURN_TYPICAL: Span = Span::from_millis(2);
 /// How long somebody in the queue goes without looking, at most: far less than a turn waits for its next holder.
 const TURN_POLL_MAX: Span = Span::from_millis(400);
 
-/// The version of an object's rows.
-pub(crate) type Version = u64;
-
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum Failure {
@@ -46,23 +43,6 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Row(#[from] RowError),
 }
-
-/// Why rows could not be loaded.
-pub(crate) enum Stop {
-    /// These must be read first.
-    Missing(Vec<Read>),
-    /// A stored row cannot be used.
-    Row(RowError),
-}
-
-impl From<RowError> for Stop {
-    fn from(error: RowError) -> Self {
-        Self::Row(error)
-    }
-}
-
-/// What the rows are that a round of reads found.
-pub(crate) type Found = Vec<(RowKey, String)>;
 
 /// A command in the form that the machines give it.
 pub(crate) trait Task {
@@ -274,9 +254,7 @@ async fn attempt<S: Store, T: Task>(
         current.end().await?;
         return Ok(Some(reply));
     }
-    let committed = current
-        .commit(view.version.unwrap_or_default(), &writes)
-        .await?;
+    let committed = current.commit(view.version(), &writes).await?;
     Ok(committed.then_some(reply))
 }
 
@@ -294,49 +272,5 @@ impl Queued {
         let turn = turn.map_or(TURN_TYPICAL, Span::from_micros);
         let ahead = before.saturating_add(2).div_euclid(2);
         turn.times(ahead).max(TURN_TYPICAL).min(TURN_POLL_MAX)
-    }
-}
-
-/// What a try has seen so far, all at one version.
-#[derive(Default)]
-struct View {
-    version: Option<Version>,
-    keys: BTreeSet<RowKey>,
-    ranges: Vec<Read>,
-    found: Rows,
-}
-
-impl View {
-    /// Whether what is seen at this version goes with the rest.
-    fn is_at(&mut self, version: Version) -> bool {
-        *self.version.get_or_insert(version) == version
-    }
-
-    fn add(&mut self, reads: Vec<Read>, found: Found) {
-        for read in reads {
-            match read {
-                Read::Row(key) => drop(self.keys.insert(key)),
-                range @ Read::Range { .. } => self.ranges.push(range),
-            }
-        }
-        self.found.extend(found);
-    }
-
-    fn has_seen(&self, read: &Read) -> bool {
-        match read {
-            Read::Row(key) => self.keys.contains(key),
-            range @ Read::Range { .. } => self.ranges.contains(range),
-        }
-    }
-
-    /// The rows that are asked for, if they have been seen.
-    fn answer(&self, reads: &[Read]) -> Result<Found, Stop> {
-        let missing = reads.iter().filter(|read| !self.has_seen(read));
-        let missing: Vec<Read> = missing.cloned().collect();
-        if !missing.is_empty() {
-            return Err(Stop::Missing(missing));
-        }
-        let answers = reads.iter().map(|read| self.found.answer(read));
-        Ok(answers.flatten().collect())
     }
 }

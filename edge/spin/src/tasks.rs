@@ -1,112 +1,36 @@
 //! The machines' commands as tasks for the store.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
 use sluice_machines::health;
+use sluice_machines::inbox;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
 use sluice_machines::registry;
-use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
+use sluice_machines::rows::{Read, RowError, Rows, WriteSet};
 use sluice_units::{ProviderId, Span, Timestamp};
 
-use crate::inbox;
 use crate::store::{Found, Stop, Task};
 
-/// Commands of a ledger, decided together and after what the ledger was told. Where that alone is enough for one commit
-/// the commands are left for the next, and there are no replies. The answer says besides where the ledger's chain stands.
-pub(crate) struct Commands<'a> {
-    own: &'a [ledger::Command],
-    /// All that is to be carried out, where these entries of the inbox lie before it.
-    gathered: RefCell<(Vec<RowKey>, Rc<[ledger::Command]>)>,
-}
-
-impl<'a> Commands<'a> {
-    pub(crate) fn new(own: &'a [ledger::Command]) -> Self {
-        Self {
-            own,
-            gathered: RefCell::new((Vec::new(), own.into())),
-        }
-    }
-
-    /// Whether the commands themselves must wait.
-    fn is_full(keys: &[RowKey]) -> bool {
-        u32::try_from(keys.len()).is_ok_and(|count| count >= inbox::ENTRIES_MAX)
-    }
-
-    /// All that is to be carried out. What lies under a key never changes.
-    fn gather(&self, rows: &Rows) -> Result<Rc<[ledger::Command]>, RowError> {
-        let keys = inbox::keys(rows);
-        let mut gathered = self.gathered.borrow_mut();
-        if gathered.0 != keys {
-            let mut all = inbox::commands(rows, &keys)?;
-            if !Self::is_full(&keys) {
-                all.extend_from_slice(self.own);
-            }
-            *gathered = (keys, all.into());
-        }
-        Ok(Rc::clone(&gathered.1))
-    }
-}
-
-impl Task for Commands<'_> {
+/// Commands of a ledger, with what it was told before them. The answer says besides where the ledger's chain stands.
+impl Task for inbox::Commands<'_> {
     type Reply = (Option<Vec<ledger::Reply>>, Head);
 
     fn load(
         &self,
         _: Timestamp,
-        mut read: impl FnMut(&[Read]) -> Result<Found, Stop>,
+        read: impl FnMut(&[Read]) -> Result<Found, Stop>,
     ) -> Result<Rows, Stop> {
-        let mut first = ledger::reads(self.own);
-        first.extend(outbox::head_reads());
-        first.push(inbox::read());
-        let mut rows = Rows::new();
-        rows.extend(read(&first)?);
-        let all = self.gather(&rows)?;
-        let loaded = ledger::load(&all, read)?;
-        let loaded = loaded.iter();
-        rows.extend(loaded.map(|(key, text)| (key.to_owned(), text.to_owned())));
-        Ok(rows)
+        self.load(read)
     }
 
     fn writes(&self) -> bool {
-        let only_asks = |command: &ledger::Command| {
-            matches!(
-                command,
-                ledger::Command::Admit(_) | ledger::Command::Standing
-            )
-        };
-        !self.own.iter().any(only_asks)
+        self.writes()
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        let all = self.gather(rows)?;
-        let (mut replies, mut writes) = ledger::decide_batch(rows, now, &all)?;
-        let head = outbox::head(rows)?;
-        let keys = &self.gathered.borrow().0;
-        // Where the parent must be asked first nothing is carried out.
-        if ledger::lacking(&replies).is_empty() {
-            for key in keys {
-                writes.delete(key.clone());
-            }
-        }
-        if Self::is_full(keys) {
-            return Ok(((None, head), writes));
-        }
-        let own = replies.split_off(all.len().saturating_sub(self.own.len()));
-        let is_answered = |reply: &ledger::Reply| {
-            matches!(
-                reply,
-                ledger::Reply::Denied(_) | ledger::Reply::Standing { .. }
-            )
-        };
-        if !own.is_empty() && own.iter().all(is_answered) {
-            // Whoever is denied or only asks writes nothing, and waits for nobody: the inbox is left to others.
-            writes = WriteSet::new();
-        }
-        Ok(((Some(own), head), writes))
+        let decided = self.decide(rows, now)?;
+        Ok(((decided.replies, decided.head), decided.writes))
     }
 }
 

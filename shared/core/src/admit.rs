@@ -123,9 +123,9 @@ impl Admitted {
 
     /// Returns when it is known whether the reservation is durable, and whether it is. Before that, nothing may reach
     /// the caller.
-    pub async fn committed<P: Platform>(&self, p: &P) -> bool {
+    pub async fn committed<P: Platform>(&self, p: &P, isolate: &Rc<Isolate>) -> bool {
         match &self.intent {
-            Some(intent) => intent.committed(p).await,
+            Some(intent) => intent.committed(p, isolate, &self.ledger).await,
             None => true,
         }
     }

@@ -64,7 +64,9 @@ impl Allowance {
                     Some(is_done) => self.answered(more, is_done),
                     None if written < self.output => self.asked = Some((more, ticket)),
                     None => {
-                        let is_done = ticket.committed(&run.p).await;
+                        let is_done = ticket
+                            .committed(&run.p, &run.isolate, run.admitted.ledger())
+                            .await;
                         self.answered(more, is_done);
                     }
                 }

@@ -89,7 +89,7 @@ pub(crate) async fn count<P: Platform>(
         settle(record);
         return Err(Problem::left());
     };
-    let is_committed = admitted.committed(p).await;
+    let is_committed = admitted.committed(p, isolate).await;
     let record = settle::record(&admitted, p.now(), ending(called, attempts, None));
     settle(record.clone());
     if !is_committed {

@@ -109,7 +109,7 @@ impl<P: Platform> Run<P> {
         };
         match outcome {
             // Nothing reaches the caller that is not on record.
-            Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {
+            Some(Ok((index, accepted))) if self.admitted.committed(&p, &self.isolate).await => {
                 Ok(self.answer(index, accepted).await)
             }
             Some(Ok((index, accepted))) => Err(self.withhold(index, accepted).await),

@@ -55,7 +55,6 @@ impl<K, V> SortedMap<K, V> {
     }
 
     /// All entries.
-    #[must_use]
     pub fn iter(&self) -> SortedEntries<'_, K, V> {
         self.0.iter().map(pair)
     }

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     CallDoubled,
     /// The database refused a commit.
     CommitRefused,
+    /// Another commit came between the reading and the writing of one.
+    CommitOvertaken,
     /// An object died with its memory.
     ObjectCrashed,
     /// A region could not reach the objects for a while.
@@ -73,6 +75,7 @@ impl Fault {
             Self::CallLate => "calls late",
             Self::CallDoubled => "calls doubled",
             Self::CommitRefused => "commits refused",
+            Self::CommitOvertaken => "commits overtaken",
             Self::ObjectCrashed => "objects crashed",
             Self::RegionCut => "regions cut off",
             Self::IsolateEvicted => "isolates evicted",

@@ -65,7 +65,7 @@ enum State {
 }
 
 /// One admitted request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Life {
     scopes: Vec<usize>,
     at: Timestamp,
@@ -86,7 +86,7 @@ impl Life {
 }
 
 /// What one isolate holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Lease {
     is_pooled: bool,
     rules: Vec<ScopeRules>,
@@ -112,7 +112,7 @@ pub(crate) struct News {
 }
 
 /// The judge of one organisation's ledger.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Judge {
     lives: Vec<Life>,
     by_request: BTreeMap<RequestId, usize>,

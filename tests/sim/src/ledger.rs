@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sluice_machines::chain::ChainKind;
+use sluice_machines::events::Delivery;
 use sluice_machines::ledger::{self, Answer, Call, Command, Lacking, Notices, Reply};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_machines::{events, outbox};
@@ -17,6 +18,10 @@ use crate::faults::Fault;
 use crate::judge::Judge;
 use crate::network::{self, Answering, Ended, Region};
 use crate::world::World;
+
+mod shared;
+
+pub(crate) use self::shared::{Memory, Reach};
 
 const SHIP_INTERVAL: Span = Span::from_seconds(5);
 const RETRY_INTERVAL: Span = Span::from_seconds(60);
@@ -44,6 +49,8 @@ pub(crate) struct LedgerObject {
     pub(crate) clock: Clock,
     pub(crate) judge: RefCell<Judge>,
     rows: RefCell<Rows>,
+    /// How many commits the rows have seen, where many commit.
+    version: Cell<u64>,
     /// The alarm as the platform knows it: it survives a crash.
     alarm: Cell<Option<Timestamp>>,
     is_ringing: Cell<bool>,
@@ -75,6 +82,7 @@ impl LedgerObject {
             clock,
             judge: RefCell::default(),
             rows: RefCell::default(),
+            version: Cell::default(),
             alarm: Cell::new(None),
             is_ringing: Cell::new(false),
             alarm_known: Cell::new(None),
@@ -364,6 +372,9 @@ impl LedgerObject {
 
     fn ring(self: &Rc<Self>, world: &Rc<World>) {
         self.alarm.set(None);
+        if world.is_shared {
+            return self.is_due(world);
+        }
         self.is_ringing.set(true);
         let (object, then) = (Rc::clone(self), Rc::clone(world));
         world.executor.spawn(self.group.get(), async move {
@@ -412,22 +423,26 @@ impl LedgerObject {
                 return Ok(());
             }
             for delivery in &due {
-                world.pause(5, 40).await;
-                let (refused, unheard) =
-                    (world.weather.upload_refused, world.weather.upload_unheard);
-                let is_there = !world.faults.strikes(Fault::UploadRefused, refused);
-                if is_there {
-                    world.log(|| format!("{} hears {}", delivery.to, delivery.event.words()));
-                    let heard = self.judge.borrow_mut().hears(delivery);
-                    world.require(heard);
-                }
-                let is_taken = is_there && !world.faults.strikes(Fault::UploadUnheard, unheard);
+                let is_taken = self.deliver(world, delivery).await;
                 let (rows, ended) = (self.load(&events::reads()), (delivery, is_taken));
                 let writes = events::ended(&rows, self.now(world), &RECEIVERS, ended);
                 self.commit(world, &writes.map_err(broken)?)?;
             }
         }
         Ok(())
+    }
+
+    /// Tells a receiver of an event; whether it is known to have heard.
+    async fn deliver(&self, world: &Rc<World>, delivery: &Delivery) -> bool {
+        world.pause(5, 40).await;
+        let (refused, unheard) = (world.weather.upload_refused, world.weather.upload_unheard);
+        if world.faults.strikes(Fault::UploadRefused, refused) {
+            return false;
+        }
+        world.log(|| format!("{} hears {}", delivery.to, delivery.event.words()));
+        let heard = self.judge.borrow_mut().hears(delivery);
+        world.require(heard);
+        !world.faults.strikes(Fault::UploadUnheard, unheard)
     }
 
     async fn ship(&self, world: &Rc<World>) -> Result<(), String> {

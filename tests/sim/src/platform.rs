@@ -18,7 +18,7 @@ use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
 use crate::executor::Group;
 use crate::faults::Fault;
-use crate::ledger::LedgerObject;
+use crate::ledger::{LedgerObject, Reach};
 use crate::network::{self, Call};
 use crate::provider::{self, ScriptedBody};
 use crate::world::{Place, World};
@@ -225,6 +225,11 @@ impl Platform for Port {
                 world.lets_in(&self.0.place, self.0.number, &admission.scopes);
             }
         }
+        let lost = |detail| unavailable("ledger", detail);
+        if world.is_shared {
+            let reach = Reach::new(world, &self.0.place, &object);
+            return reach.call(call).await.map_err(lost);
+        }
         let again = (Rc::clone(&object), call.clone());
         let (asked, living) = (call.clone(), Rc::clone(&object));
         let (then, waiting, number) = (Rc::clone(world), Rc::clone(world), self.0.number);
@@ -236,7 +241,7 @@ impl Platform for Port {
         };
         let answer = network::call(world, &self.0.place.region, call)
             .await
-            .map_err(|detail| unavailable("ledger", detail))?;
+            .map_err(lost)?;
         if admits && answer.replies.iter().any(is_refusal) {
             self.refused_again(again);
         }

@@ -21,6 +21,10 @@ pub const REQUESTS_PER_SEED: u64 = 2_000;
 /// How long a world may take to come to rest: the longest memory on purpose is of an hour and a half.
 const REST_MAX: Span = Span::from_seconds(6 * 3_600);
 
+/// In how many of a million worlds ledgers are rows in a store that all isolates use; and where they have homes besides,
+/// since everybody asks those at once, which takes its time.
+const SHARED_PPM: u64 = 300_000;
+const SHARED_HOMES_PPM: u64 = 100_000;
 /// How many steps a seed takes at most; a few hundred thousand are usual.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -50,7 +54,13 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let borders = Rc::new(Borders::new(seed));
     let has_homes = borders.are_open() && rng.chance(600_000);
     let version = Version::new(&rng, rate, has_homes).within(&borders);
-    let world = World::new(seed, weather, version, has_log);
+    let shared_ppm = if has_homes {
+        SHARED_HOMES_PPM
+    } else {
+        SHARED_PPM
+    };
+    let is_shared = Rng::new(seed, 7).chance(shared_ppm);
+    let world = World::new(seed, weather, (version, is_shared), has_log);
     nature::begin(&world, rate);
     let crowded = Rc::clone(&world);
     world.executor.spawn(Group::WORLD, async move {

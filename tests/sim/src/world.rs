@@ -19,13 +19,15 @@ use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
 use crate::judge::{Judge, News, Verdict};
-use crate::ledger::LedgerObject;
+use crate::ledger::{LedgerObject, Memory};
 use crate::network::Region;
 use crate::provider::CallFact;
 use crate::registry::Registry;
 use crate::rng::Rng;
 
 mod homes;
+
+mod regions;
 mod registered;
 mod settled;
 
@@ -39,6 +41,8 @@ pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) region: Rc<Region>,
     pub(crate) isolate: Rc<Isolate>,
+    /// What it remembers of ledgers that are rows in a store.
+    pub(crate) memory: Memory,
     pub(crate) clock: Clock,
     pub(crate) group: Group,
     pub(crate) begun_at: Timestamp,
@@ -108,6 +112,8 @@ pub(crate) struct World {
     pub(crate) ledgers: Vec<Rc<LedgerObject>>,
     /// Each organisation's ledgers lease from one of them.
     pub(crate) has_homes: bool,
+    /// No object stands before a ledger: its rows are in a store that all isolates use.
+    pub(crate) is_shared: bool,
     pub(crate) registry: Rc<Registry>,
     pub(crate) health: Rc<HealthObject>,
     pub(crate) outages: Outages,
@@ -132,30 +138,19 @@ pub(crate) struct World {
 
 impl World {
     /// A world of this seed, whose first configuration is `version`.
-    pub(crate) fn new(seed: u64, weather: Weather, version: Version, has_log: bool) -> Rc<Self> {
+    pub(crate) fn new(
+        seed: u64,
+        weather: Weather,
+        (version, is_shared): (Version, bool),
+        has_log: bool,
+    ) -> Rc<Self> {
         let rng = Rng::new(seed, 1);
         // The last seconds of a month, more often than not.
         let began = Timestamp::from_millis(1_796_083_140_000 + rng.between(-20_000, 70_000));
         let executor = Rc::new(Executor::new(began, Rng::new(seed, 2)));
         let drift = |rng: &Rng| rng.between(-weather.drift_ppm_max, weather.drift_ppm_max);
-        // In some worlds one child carries everything.
-        let is_lopsided = version.has_homes && rng.chance(300_000);
-        let places = [("near", 1, 10), ("far", 20, 60), ("away", 5, 30)];
-        let regions = places
-            .into_iter()
-            .zip(LEDGER_REGIONS)
-            .map(|((name, low, high), asked)| {
-                Rc::new(Region {
-                    name,
-                    asks_for: asks_for(asked, is_lopsided),
-                    distance: Cell::new(Span::from_micros(rng.between(low * 500, high * 1_000))),
-                    is_steady: Cell::new(false),
-                    cut_until: Cell::default(),
-                })
-            })
-            .collect();
+        let regions = regions::all(&rng, version.has_homes, is_shared);
         let has_homes = version.has_homes;
-        let regions: Vec<Rc<Region>> = regions;
         let ledgers = (0..ORGS)
             .flat_map(|org| (0..LEDGER_REGIONS.len()).map(move |region| (org, region)))
             .map(|(org, number)| {
@@ -180,6 +175,7 @@ impl World {
             places: RefCell::default(),
             ledgers,
             has_homes,
+            is_shared,
             registry,
             health,
             outages: Outages::default(),
@@ -259,6 +255,7 @@ impl World {
             name: format!("{}-{number}", region.name),
             region,
             isolate: Rc::new(Isolate::new(document)),
+            memory: Memory::default(),
             clock: Clock::new(self.now(), self.rng.between(-drift, drift)),
             group: self.executor.group(),
             begun_at: self.now(),
@@ -464,8 +461,10 @@ impl World {
         fact.delivered_at = Some(self.now());
         let org = self.holders.borrow()[fact.key].key.org;
         let is_durable = fact.name.as_ref().is_some_and(|name| {
-            self.of_org(org)
-                .any(|ledger| ledger.judge.borrow().has_admitted(name))
+            let mut ledgers = self.of_org(org);
+            ledgers.any(|ledger| {
+                ledger.judge.borrow().has_admitted(name) || ledger.was_told_of(name.as_str())
+            })
         });
         self.require(if is_durable {
             Ok(())
@@ -475,12 +474,4 @@ impl World {
             ))
         });
     }
-}
-
-/// The region that callers of a place ask to be counted in; all the same where it is lopsided.
-fn asks_for(region: &'static str, is_lopsided: bool) -> Option<&'static str> {
-    if is_lopsided {
-        return Some(LEDGER_REGIONS[1]);
-    }
-    (region != LEDGER_REGIONS[0]).then_some(region)
 }

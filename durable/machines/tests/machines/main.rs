@@ -7,6 +7,7 @@ mod chain;
 mod events;
 mod health;
 mod held;
+mod inbox;
 mod lease;
 mod ledger;
 mod outbox;

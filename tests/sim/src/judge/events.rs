@@ -8,7 +8,7 @@ use super::*;
 type Line = (String, Period, i64, i64, bool);
 
 /// What was to be said, and what was.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     /// The lines that were crossed in this batch.
     crossed: Vec<Line>,

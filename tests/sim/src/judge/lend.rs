@@ -5,7 +5,7 @@ use sluice_machines::ledger::{POOL_GRACE, Upward, Used};
 use super::*;
 
 /// What one child holds for one key.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Loan {
     rules: Vec<ScopeRules>,
     number: u64,

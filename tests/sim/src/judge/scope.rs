@@ -28,7 +28,7 @@ impl Money {
 }
 
 /// What a child holds: until when, what it may draw, what it has drawn, and what of it is borrowed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Held {
     until: Timestamp,
     rest: Slice,
@@ -55,7 +55,7 @@ fn is_seen(rule: &Rule, borrowed: &[LoanOf]) -> bool {
 }
 
 /// One scope.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ScopeLog {
     /// The time of the last admission or lease; never goes back.
     pub(super) at: Timestamp,

@@ -6,7 +6,7 @@ use sluice_machines::limit::{Borrow, LoanOf, Meter, Rule};
 use sluice_units::{Span, Timestamp};
 
 /// Admissions within one window, each with what it counts for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct WindowLog {
     pub(super) meter: Meter,
     pub(super) window: Span,
@@ -109,7 +109,7 @@ impl WindowLog {
 }
 
 /// A bucket that leaks: what is charged runs out at the rule's rate.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Bucket {
     pub(super) meter: Meter,
     pub(super) window: Span,
