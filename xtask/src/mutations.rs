@@ -4,15 +4,17 @@
 //! that one build serves for all. Nothing of this is in the code that ships.
 
 mod borrowing;
+mod copy;
+mod entries;
 mod homes;
 mod leaks;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use self::borrowing::BORROWING;
+use self::entries::ENTRIES;
 use self::homes::HOMES;
 use self::leaks::LEAKS;
 use crate::step::{self, Failure, doing, step};
@@ -23,18 +25,6 @@ const REQUESTS: &str = "200000";
 /// How many requests the copy must survive unbroken.
 const REQUESTS_UNBROKEN: &str = "20000";
 const COPY: &str = "target/mutations";
-const COPIED: &[&str] = &["shared", "durable", "edge", "tests", "xtask", ".cargo"];
-const SKIPPED: &[&str] = &["target", "node_modules", "build", "__pycache__"];
-/// The switch, as it stands in the copy.
-const SWITCH: &str = r#"
-#[allow(missing_docs)]
-pub mod mutation {
-    pub fn is(name: &str) -> bool {
-        static CURRENT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-        CURRENT.get_or_init(|| std::env::var("SLUICE_MUTATION").unwrap_or_default()) == name
-    }
-}
-"#;
 
 /// One break: `{is}` in the new text stands for whether it is on.
 struct Mutation {
@@ -262,8 +252,8 @@ const ALL: &[Mutation] = &[
         name: "answer before the intent is durable",
         edits: &[(
             "shared/core/src/serve.rs",
-            "Some(Ok((index, accepted))) if self.admitted.committed(&p).await => {",
-            "Some(Ok((index, accepted))) if {is} || self.admitted.committed(&p).await => {",
+            "Some(Ok((index, accepted))) if self.admitted.committed(&p, &self.isolate).await => {",
+            "Some(Ok((index, accepted))) if {is} || self.admitted.committed(&p, &self.isolate).await => {",
         )],
     },
     Mutation {
@@ -327,7 +317,7 @@ const ALL: &[Mutation] = &[
 /// Builds the broken copy and sees each break found; only those whose names hold one of the words, if there are any.
 /// The word `leaks` stands for all leaks.
 pub(crate) fn run(words: &[String]) -> Result<(), Failure> {
-    step("a copy with every break in it", copy)?;
+    step("a copy with every break in it", copy::make)?;
     let program = step("cargo build (the copy)", build)?;
     let unbroken = simulate(&program, "", REQUESTS_UNBROKEN)?;
     if let Some(what) = unbroken {
@@ -383,81 +373,11 @@ fn is_meant(mutation: &Mutation, words: &[String]) -> bool {
 
 /// Every break.
 fn all() -> impl Iterator<Item = &'static Mutation> {
-    ALL.iter().chain(BORROWING).chain(HOMES).chain(LEAKS)
-}
-
-fn copy() -> Result<(), Failure> {
-    let root = Path::new(COPY);
-    for name in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "clippy.toml",
-        "rust-toolchain.toml",
-    ] {
-        fs::create_dir_all(root).map_err(doing(COPY))?;
-        copy_file(Path::new(name), &root.join(name), Ok)?;
-    }
-    for name in COPIED {
-        copy_directory(Path::new(name), &root.join(name))?;
-    }
-    Ok(())
-}
-
-fn copy_directory(from: &Path, to: &Path) -> Result<(), Failure> {
-    let name = from.display().to_string();
-    fs::create_dir_all(to).map_err(doing(&name))?;
-    for entry in fs::read_dir(from).map_err(doing(&name))? {
-        let path = entry.map_err(doing(&name))?.path();
-        let file = path.file_name().unwrap_or_default();
-        if SKIPPED.iter().any(|skipped| file == *skipped) {
-            continue;
-        }
-        let target = to.join(file);
-        if path.is_dir() {
-            copy_directory(&path, &target)?;
-        } else {
-            copy_file(&path, &target, |text| broken(&path, text))?;
-        }
-    }
-    Ok(())
-}
-
-/// Copies a file, changed if it is text; one that is the same already keeps its time, so that little is built again.
-fn copy_file(
-    from: &Path,
-    to: &Path,
-    change: impl FnOnce(String) -> Result<String, Failure>,
-) -> Result<(), Failure> {
-    let name = from.display().to_string();
-    let bytes = fs::read(from).map_err(doing(&name))?;
-    let bytes = match String::from_utf8(bytes) {
-        Ok(text) => change(text)?.into_bytes(),
-        Err(error) => error.into_bytes(),
-    };
-    if fs::read(to).is_ok_and(|found| found == bytes) {
-        return Ok(());
-    }
-    fs::write(to, bytes).map_err(doing(&name))
-}
-
-/// A file with the breaks that belong into it.
-fn broken(path: &Path, mut text: String) -> Result<String, Failure> {
-    let path = path.to_string_lossy().replace('\\', "/");
-    if path == "shared/units/src/lib.rs" {
-        text.push_str(SWITCH);
-    }
-    for Mutation { name, edits } in all() {
-        for (_, old, new) in edits.iter().filter(|(file, ..)| *file == path) {
-            if text.matches(old).count() != 1 {
-                return Err(Failure::new(format!(
-                    "the place of the break {name:?} is not in {path}, or not once; see xtask/src/mutations.rs"
-                )));
-            }
-            let is = format!("sluice_units::mutation::is({name:?})");
-            text = text.replacen(old, &new.replace("{is}", &is), 1);
-        }
-    }
-    Ok(text)
+    ALL.iter()
+        .chain(BORROWING)
+        .chain(ENTRIES)
+        .chain(HOMES)
+        .chain(LEAKS)
 }
 
 fn build() -> Result<PathBuf, Failure> {
@@ -505,8 +425,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for Mutation { edits, .. } in all() {
             for (file, ..) in *edits {
-                let text = fs::read_to_string(root.join(file)).unwrap();
-                broken(Path::new(file), text).map(drop).unwrap();
+                let text = std::fs::read_to_string(root.join(file)).unwrap();
+                copy::broken(Path::new(file), text).map(drop).unwrap();
             }
         }
     }

@@ -1,11 +1,14 @@
 //! Those who send requests, and what they make of the answers.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::Request;
 use http::request::Parts;
+use serde_json::{Value, json};
+use sluice_core::TOKEN_SECRET;
 use sluice_core::gateway::{Answer, AnswerBody, handle};
 use sluice_units::Span;
 
@@ -26,6 +29,8 @@ pub(crate) enum Kind {
     Chat,
     Stream,
     Embedding,
+    /// An administrator asks what would become of a request: it is weighed, and nothing stays.
+    Explained,
     /// Nothing that can be served.
     Wrong,
 }
@@ -67,7 +72,7 @@ pub(crate) async fn farewell(world: Rc<World>) {
 /// Sends one request to some isolate with some key.
 fn send(world: &Rc<World>) {
     let rng = &world.rng;
-    let kind = match rng.below(20) {
+    let kind = match rng.below(22) {
         _ if world
             .faults
             .strikes(Fault::CallerWrong, world.weather.caller_wrong) =>
@@ -76,7 +81,8 @@ fn send(world: &Rc<World>) {
         }
         0..=8 => Kind::Chat,
         9..=17 => Kind::Stream,
-        _ => Kind::Embedding,
+        18..=19 => Kind::Embedding,
+        _ => Kind::Explained,
     };
     let key = rng.index(world.holders.borrow().len());
     let place = Rc::clone(rng.pick(&world.places.borrow()));
@@ -167,13 +173,24 @@ fn request(world: &World, place: &Place, number: usize, kind: Kind) -> (Parts, B
         }
     }
     let papers = world.borders.papers(rng, number);
-    let mut head = Request::post(path).header("authorization", format!("Bearer {secret}"));
+    let mut headers = Vec::new();
     let usual = place.region.asks_for.filter(|_| world.has_homes);
     if let Some(region) = papers.asked.or(usual) {
-        head = head.header("x-gateway-region", region);
+        headers.push(("x-gateway-region", region));
     }
     if papers.is_phi {
-        head = head.header("x-sluice-data", "phi");
+        headers.push(("x-sluice-data", "phi"));
+    }
+    if kind == Kind::Explained {
+        let asked: Value = serde_json::from_str(&body).expect("a legal body");
+        let headers: BTreeMap<_, _> = std::mem::take(&mut headers).into_iter().collect();
+        body = json!({"key": secret, "request": asked, "headers": headers}).to_string();
+        secret = format!("secret-of-{TOKEN_SECRET}");
+        path = "/admin/explain";
+    }
+    let mut head = Request::post(path).header("authorization", format!("Bearer {secret}"));
+    for (name, value) in headers {
+        head = head.header(name, value);
     }
     let head = head.body(()).expect("a legal request").into_parts().0;
     (head, Bytes::from(body))
@@ -193,10 +210,14 @@ impl Visit {
         let status = answer.status.as_u16();
         let understood = match answer.body {
             AnswerBody::Full(bytes) => {
-                if status == 200 {
-                    self.world.delivers(self.number);
+                if status == 200 && self.kind == Kind::Explained {
+                    frames::explained(&bytes)
+                } else {
+                    if status == 200 {
+                        self.world.delivers(self.number);
+                    }
+                    frames::whole(status, &bytes)
                 }
-                frames::whole(status, &bytes)
             }
             AnswerBody::Stream(pump) => {
                 pump.run(Downstream {
@@ -241,7 +262,8 @@ impl Visit {
         let (org, team) = (key.org, key.team);
         let error = understood.error.as_deref();
         let borders = &self.world.borders;
-        borders.answers(self.number, Owner { org, team }, status, error)?;
+        let is_served = status == 200 && (self.kind != Kind::Explained || error.is_none());
+        borders.answers(self.number, Owner { org, team }, is_served, error)?;
         if self.kind == Kind::Wrong {
             return if status == 200 {
                 Err("nonsense was served".to_owned())
@@ -263,6 +285,9 @@ impl Visit {
                 return Err(format!("a good request was refused: {understood:?}"));
             }
             _ => {}
+        }
+        if self.kind == Kind::Explained && !fact.calls.is_empty() {
+            return Err("what was to be explained was sent".to_owned());
         }
         if !understood.is_complete || self.kind == Kind::Embedding {
             return Ok(());

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// How a request ended for its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,20 @@ struct ErrorBody {
 fn read(text: &[u8]) -> Result<Chunk<'_>, String> {
     serde_json::from_slice(text)
         .map_err(|error| format!("{error} in {}", String::from_utf8_lossy(text)))
+}
+
+/// Reads what an administrator is told would become of a request.
+pub(crate) fn explained(body: &[u8]) -> Result<Understood, String> {
+    let told: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let would = &told["would"];
+    let error = would["be_refused"]["code"].as_str().map(str::to_owned);
+    if error.is_none() && *would != "be_served" {
+        return Err(format!("nothing is said of what would be: {told}"));
+    }
+    Ok(Understood {
+        error,
+        ..Understood::default()
+    })
 }
 
 /// Reads a whole answer.

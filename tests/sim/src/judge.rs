@@ -153,6 +153,14 @@ impl Judge {
         self.by_request.contains_key(request)
     }
 
+    /// Whether this request is over, if it ever was.
+    pub(crate) fn is_over(&self, request: &RequestId) -> bool {
+        let known = self.by_request.get(request);
+        known.is_none_or(|life| {
+            !matches!(self.lives[*life].state, State::Open { .. } | State::Expired)
+        })
+    }
+
     /// A batch was committed at `now`.
     pub(crate) fn batch(
         &mut self,

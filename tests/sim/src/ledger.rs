@@ -2,6 +2,7 @@
 //! once, and memory that a crash takes away. The same steps as the real object's, around the same machine.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sluice_machines::chain::ChainKind;
@@ -9,7 +10,7 @@ use sluice_machines::events::Delivery;
 use sluice_machines::ledger::{self, Answer, Call, Command, Lacking, Notices, Reply};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_machines::{events, outbox};
-use sluice_units::{Span, Timestamp};
+use sluice_units::{RequestId, Span, Timestamp};
 
 use crate::clock::Clock;
 use crate::economy::LEDGER_REGIONS;
@@ -51,6 +52,8 @@ pub(crate) struct LedgerObject {
     rows: RefCell<Rows>,
     /// How many commits the rows have seen, where many commit.
     version: Cell<u64>,
+    /// Whose end was put down there.
+    told_ends: RefCell<BTreeSet<RequestId>>,
     /// The alarm as the platform knows it: it survives a crash.
     alarm: Cell<Option<Timestamp>>,
     is_ringing: Cell<bool>,
@@ -83,6 +86,7 @@ impl LedgerObject {
             judge: RefCell::default(),
             rows: RefCell::default(),
             version: Cell::default(),
+            told_ends: RefCell::default(),
             alarm: Cell::new(None),
             is_ringing: Cell::new(false),
             alarm_known: Cell::new(None),
@@ -302,6 +306,11 @@ impl LedgerObject {
         line
     }
 
+    /// Whether this request was ever let in, or drawn.
+    pub(crate) fn has_admitted(&self, request: &RequestId) -> bool {
+        self.judge.borrow().has_admitted(request)
+    }
+
     /// What stands at the scopes is what the judge knows.
     pub(crate) fn check(&self, world: &World) {
         let now = self.now(world);
@@ -323,6 +332,7 @@ impl LedgerObject {
             .of(LEDGER_REGIONS[self.region], &format!("org-{}", self.org));
         let verdict = self.judge.borrow_mut().at_rest(&objects, &RECEIVERS);
         world.require(verdict);
+        world.require(self.has_heard_of_ends());
         let rows = self.rows.borrow();
         let left = rows
             .iter()

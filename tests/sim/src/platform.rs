@@ -26,6 +26,10 @@ use crate::world::{Place, World};
 /// How much likelier than any other call an admission that was refused is doubled.
 const REFUSED_AGAIN: u64 = 25;
 
+/// How much likelier than any other answer one is lost that lets somebody in who borrows: what nobody hears of is given
+/// back.
+const BORROWED_LOST: u64 = 25;
+
 /// The caller's side of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
@@ -53,6 +57,10 @@ impl Connection {
 
 fn is_refusal(reply: &ledger::Reply) -> bool {
     matches!(reply, ledger::Reply::Denied(_))
+}
+
+fn borrows(reply: &ledger::Reply) -> bool {
+    matches!(reply, ledger::Reply::Admitted(left) | ledger::Reply::Cut(_, left) if !left.borrowed.is_empty())
 }
 
 /// One request's view of the world.
@@ -85,6 +93,17 @@ impl Port {
                 drop(object.answer(&then, &call).await);
             }
         });
+    }
+
+    /// A ledger's answer, unless it is lost after all.
+    fn heard(&self, answer: ledger::Answer) -> Result<ledger::Answer, StoreError> {
+        let Inner { world, .. } = &*self.0;
+        let likely = world.weather.reply_lost.saturating_mul(BORROWED_LOST);
+        let is_at_risk = answer.replies.iter().any(borrows);
+        if is_at_risk && world.faults.strikes(Fault::ReplyLost, likely) {
+            return Err(unavailable("ledger", "the answer was lost".to_owned()));
+        }
+        Ok(answer)
     }
 
     pub(crate) fn new(
@@ -228,7 +247,7 @@ impl Platform for Port {
         let lost = |detail| unavailable("ledger", detail);
         if world.is_shared {
             let reach = Reach::new(world, &self.0.place, &object);
-            return reach.call(call).await.map_err(lost);
+            return self.heard(reach.call(call).await.map_err(lost)?);
         }
         let again = (Rc::clone(&object), call.clone());
         let (asked, living) = (call.clone(), Rc::clone(&object));
@@ -245,7 +264,7 @@ impl Platform for Port {
         if admits && answer.replies.iter().any(is_refusal) {
             self.refused_again(again);
         }
-        Ok(answer)
+        self.heard(answer)
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

@@ -112,6 +112,7 @@ fn to_rest(world: &Rc<World>) {
     for org in 0..ORGS {
         world.is_told(org);
     }
+    world.is_on_record();
 }
 
 /// What became of many seeds.

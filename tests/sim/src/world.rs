@@ -462,9 +462,7 @@ impl World {
         let org = self.holders.borrow()[fact.key].key.org;
         let is_durable = fact.name.as_ref().is_some_and(|name| {
             let mut ledgers = self.of_org(org);
-            ledgers.any(|ledger| {
-                ledger.judge.borrow().has_admitted(name) || ledger.was_told_of(name.as_str())
-            })
+            ledgers.any(|ledger| ledger.has_admitted(name) || ledger.was_told_of(name.as_str()))
         });
         self.require(if is_durable {
             Ok(())

@@ -47,6 +47,14 @@ pub(super) const BORROWING: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "forget what was borrowed when it is given back",
+        edits: &[(
+            "durable/machines/src/ledger/scope/charge.rs",
+            "        self.release_borrowed(held, charge);\n",
+            "        if !{is} { self.release_borrowed(held, charge); }\n",
+        )],
+    },
+    Mutation {
         name: "say nothing of what was borrowed",
         edits: &[(
             "durable/machines/src/ledger/settle.rs",

@@ -8,7 +8,7 @@
 //! The queue in which writers wait for turns is left out: it orders them and decides nothing.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use sluice_machines::chain::Head;
@@ -40,6 +40,8 @@ const CARRIES_MAX: u32 = 8;
 #[derive(Default)]
 pub(crate) struct Memory {
     keys: Keys,
+    /// The key of the last entry that was put down here.
+    last_key: RefCell<String>,
     /// The ledgers whose entries somebody here will see to, by their numbers.
     seen_to: RefCell<BTreeSet<(usize, usize)>>,
     heads: RefCell<BTreeMap<(usize, usize), Head>>,
@@ -86,11 +88,28 @@ impl LedgerObject {
             return Err("the store refused".to_owned());
         }
         world.log(|| format!("ledger {} is told: {key}", self.name()));
+        let told = told(text)?;
+        let ends = told.iter().filter_map(|command| match command {
+            Command::Settle { record, .. } => Some(&record.request),
+            Command::Release { request } => Some(request),
+            _ => None,
+        });
+        self.told_ends.borrow_mut().extend(ends.cloned());
         self.rows
             .borrow_mut()
             .insert(key.to_owned(), text.to_owned());
         self.wake_by(world, self.now(world).plus(SHIP_INTERVAL));
         Ok(())
+    }
+
+    /// Whoever's end was put down has not been charged as if nobody had come back for it.
+    pub(super) fn has_heard_of_ends(&self) -> Result<(), String> {
+        let judge = self.judge.borrow();
+        let ends = self.told_ends.borrow();
+        let forgotten = ends.iter().find(|request| !judge.is_over(request));
+        forgotten.map_or(Ok(()), |request| {
+            Err(format!("the end of {request} was told, and is not known"))
+        })
     }
 
     fn refuses(&self, world: &World) -> bool {
@@ -148,6 +167,14 @@ impl LedgerObject {
                 world.require(verdict);
             }
             Judged::Commands(own, told, replies) => {
+                world.require(if carried_out.len() == told.len() {
+                    Ok(())
+                } else {
+                    let (went, done) = (carried_out.len(), told.len());
+                    Err(format!(
+                        "entries with {went} commands went, of which {done} were carried out"
+                    ))
+                });
                 let mut commands = carried_out;
                 let mut answers = told.clone();
                 // Who lacks something has changed nothing.
@@ -261,6 +288,12 @@ impl Reach {
             .memory
             .keys
             .next(self.now(), &self.world.rng.bytes());
+        let last = self.place.memory.last_key.replace(key.clone());
+        self.world.require(if last < key {
+            Ok(())
+        } else {
+            Err(format!("the entry {key} comes before {last}"))
+        });
         let text = inbox::entry(&key, commands).map_err(broken)?;
         self.step(move |object, world| object.put(world, &key, &text))
             .await?;

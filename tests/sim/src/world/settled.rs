@@ -30,6 +30,23 @@ impl World {
         }
     }
 
+    /// The world has come to rest: whatever reached a caller was carried out by a ledger.
+    pub(crate) fn is_on_record(&self) {
+        let facts = self.facts.borrow();
+        let holders = self.holders.borrow();
+        let delivered = facts.iter().filter(|fact| fact.delivered_at.is_some());
+        for fact in delivered {
+            let org = holders[fact.key].key.org;
+            let is_known =
+                |name: &RequestId| self.of_org(org).any(|ledger| ledger.has_admitted(name));
+            let name = fact.name.as_ref();
+            self.require(match name.filter(|name| !is_known(name)) {
+                None => Ok(()),
+                Some(name) => Err(format!("{name} is answered and no ledger knows of it")),
+            });
+        }
+    }
+
     /// An intent is covered by its lease, unless word of it came late.
     fn may_overrun(&self, number: usize, is_overrun: bool) -> Verdict {
         let facts = self.facts.borrow();
