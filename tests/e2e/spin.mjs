@@ -102,6 +102,8 @@ class SpinGateway extends Gateway {
   set bucketFails(fails) { this.#options.bucket.fails = fails; }
   get bucketFailures() { return this.#options.bucket.failures; }
   get bucket() { return this.#options.bucket; }
+  /** Where the host keeps its databases. */
+  get stateFolder() { return path.join(this.#options.folder, 'state'); }
   /** The process that serves. */
   get processId() { return this.#child.pid; }
 

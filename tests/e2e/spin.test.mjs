@@ -1,7 +1,8 @@
 // What holds on Spin besides the scenarios: its stores, its bucket, its grants. Each test starts gateways of its own.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -105,6 +106,23 @@ test('an address that the manifest does not grant is never called', { skip }, ()
     assert.deepEqual(await mocks.calls(mark), []);
   });
 });
+
+/** Takes the database's write lock, says so, and keeps it until it is told to end. */
+const HOLD = 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute("BEGIN IMMEDIATE"); print("held", flush=True); sys.stdin.read()';
+/** SQLite itself waits for five seconds. */
+const HELD_MS = 6_000;
+const withoutSqlite = process.env.SLUICE_RUNTIME === 'spin-redis' ? 'its store is Redis'
+  : skip || (spawnSync('python3', ['-c', 'import sqlite3']).status === 0 ? false : 'python3 has no sqlite3');
+
+test('a request waits for a database that others hold for longer than SQLite waits', { skip: withoutSqlite }, () => withGateway({}, async gateway => {
+  const key = await gateway.mint({ org: 'e2e', limits: [{ requests: 10, per: '1h' }] });
+  const file = fs.readdirSync(gateway.stateFolder).find(name => name.endsWith('.db'));
+  const holder = spawn('python3', ['-c', HOLD, path.join(gateway.stateFolder, file)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  const answer = ask(gateway, key, 'sandbox/echo');
+  setTimeout(() => holder.stdin.end(), HELD_MS);
+  assert.equal((await answer).status, 200);
+}));
 
 const withoutRedis = skip || (spawnSync('redis-server', ['--version']).status === 0 ? false : 'redis-server is not installed');
 /** Runs `body` with a Redis of its own. */
