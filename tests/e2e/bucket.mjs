@@ -95,7 +95,10 @@ class Bucket {
 export async function startBucket(credentials) {
   const bucket = new Bucket(credentials);
   const server = http.createServer(async (request, response) => {
-    const body = Buffer.concat(await request.toArray());
+    // Whoever is stopped while it uploads has written nothing.
+    const pieces = await request.toArray().catch(() => undefined);
+    if (!pieces) return;
+    const body = Buffer.concat(pieces);
     const [status, code, headers = {}] = bucket.answer(request, body);
     response.writeHead(status, headers);
     response.end(code && request.method !== 'HEAD' ? `<Error><Code>${code}</Code></Error>` : undefined);
