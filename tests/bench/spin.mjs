@@ -2,9 +2,10 @@
 //
 //     cargo xtask build spin --release
 //     cargo build --package spin-floor --target wasm32-wasip2 --release
-//     node tests/bench/spin.mjs [--answers N] [--connections N]
+//     node tests/bench/spin.mjs [--answers N] [--connections N] [--redis] [--before FILE]
 //
-// Prints a table, the components' sizes, and how long a first answer takes. Asserts no times: those belong to the machine.
+// The store is SQLite, or a Redis of the bench's own. --before names the component of another build, measured in the same
+// turns. Prints a table, the components' sizes, and how long a first answer takes. Asserts no times: those belong to the machine.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,10 +17,10 @@ import process from 'node:process';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-import { configDocument } from '../e2e/config.mjs';
+import { SECRETS, configDocument } from '../e2e/config.mjs';
 import { Gateway } from '../e2e/gateway.mjs';
 import { freePort, startListening } from '../e2e/listening.mjs';
-import { runner, writeManifest } from '../e2e/spin.mjs';
+import { runner, startRedis, writeManifest } from '../e2e/spin.mjs';
 import { KINDS } from './exchange.mjs';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
@@ -41,14 +42,17 @@ function cpuMs(pid) {
 
 async function startSide(name, component, document, mockUrl) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `sluice-bench-${name}-`));
+  const redis = name !== 'floor' && process.argv.includes('--redis') ? await startRedis(folder) : undefined;
   const manifest = writeManifest(folder, document, { hosts: [mockUrl], component });
   const port = await freePort();
   const [program, ...args] = [...runner(), '--from', manifest, '--listen', `127.0.0.1:${port}`, '--state-dir', path.join(folder, 'state')];
-  const env = { ...process.env, SPIN_VARIABLE_SLUICE_ADMIN_TOKEN: TOKEN, SPIN_VARIABLE_MOCK_OPENAI_KEY: 'sk-mock-openai' };
-  const child = await startListening(program, args, { port, env, log: false });
+  const variables = { ...SECRETS, SLUICE_ADMIN_TOKEN: TOKEN, ...(redis ? { SLUICE_STORE: redis.url, SLUICE_STORE_HOST: redis.url } : {}) };
+  const env = { ...process.env, ...Object.fromEntries(Object.entries(variables).map(([key, value]) => [`SPIN_VARIABLE_${key}`, value])) };
+  const child = await startListening(program, args, { port, env, log: true });
   const stop = async () => {
     child.kill('SIGTERM');
     await once(child, 'exit');
+    await redis?.stop();
     fs.rmSync(folder, { recursive: true, force: true });
   };
   return { name, url: `http://127.0.0.1:${port}`, pid: child.pid, stop };
@@ -58,9 +62,9 @@ async function ask(agent, side, body) {
   const options = { method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': body.length, ...side.headers } };
   return new Promise((resolve, reject) => {
     const request = http.request(`${side.url}/v1/chat/completions`, options, response => {
-      let bytes = 0;
-      response.on('data', piece => { bytes += piece.length; });
-      response.on('end', () => resolve({ status: response.statusCode, bytes }));
+      const pieces = [];
+      response.on('data', piece => pieces.push(piece));
+      response.on('end', () => resolve({ status: response.statusCode, body: Buffer.concat(pieces) }));
       response.on('error', reject);
     });
     request.on('error', reject);
@@ -75,8 +79,8 @@ async function load(side, kind, answers) {
   await Promise.all(Array.from({ length: CONNECTIONS }, async () => {
     while (left > 0) {
       left -= 1;
-      const { status, bytes } = await ask(agent, side, Buffer.from(text));
-      if (status !== 200 || bytes < 500) throw new Error(`${side.name}: ${status}, ${bytes} bytes`);
+      const { status, body } = await ask(agent, side, Buffer.from(text));
+      if (status !== 200 || body.length < 500) throw new Error(`${side.name}: ${status} ${body}`);
     }
   }));
   agent.destroy();
@@ -91,35 +95,42 @@ document.providers['mock-openai'].base_url = `${mockUrl}/v1`;
 document.orgs.bench = {};
 const limits = [{ requests: 10_000_000, per: '1h' }, { tokens: 1_000_000_000, per: '1h' }];
 
-const gateway = await startSide('gateway', path.join(PROJECT, 'build/spin/sluice.wasm'), document, mockUrl);
-const floor = await startSide('floor', path.join(PROJECT, 'target/wasm32-wasip2/release/spin_floor.wasm'), document, mockUrl);
+const before = process.argv.indexOf('--before');
+const components = { floor: path.join(PROJECT, 'target/wasm32-wasip2/release/spin_floor.wasm'), ...(before < 0 ? {} : { before: process.argv[before + 1] }), gateway: path.join(PROJECT, 'build/spin/sluice.wasm') };
+const sides = [];
 try {
-  const began = performance.now();
-  const { key } = await new Gateway(gateway.url, TOKEN).mint({ org: 'bench', limits, budgets: [{ usd: '1000000', per: 'month' }] });
-  console.log(`first answer of the gateway, an instance and its configuration included: ${(performance.now() - began).toFixed(1)} ms`);
-  gateway.headers = { authorization: `Bearer ${key}` };
-  gateway.model = model => `mock-openai/${model}`;
-  floor.headers = { 'x-upstream': `127.0.0.1:${port}` };
-  floor.model = model => model;
-  console.log('| exchange | floor, CPU ms | gateway, CPU ms | ratio |\n|---|---|---|---|');
+  for (const [name, component] of Object.entries(components)) {
+    const side = await startSide(name, component, document, mockUrl);
+    sides.push(side);
+    if (name === 'floor') {
+      side.headers = { 'x-upstream': `127.0.0.1:${port}` };
+      side.model = model => model;
+      continue;
+    }
+    const began = performance.now();
+    const { key } = await new Gateway(side.url, TOKEN).mint({ org: 'bench', limits, budgets: [{ usd: '1000000', per: 'month' }] });
+    console.log(`${name}: ${fs.statSync(component).size} bytes; its first answer, an instance and its configuration included: ${(performance.now() - began).toFixed(1)} ms`);
+    side.headers = { authorization: `Bearer ${key}` };
+    side.model = model => `mock-openai/${model}`;
+  }
+  console.log(`| exchange | ${sides.map(({ name }) => `${name}, CPU ms`).join(' | ')} | ratio |\n|${'---|'.repeat(sides.length + 2)}`);
   for (const [name, { model, chunks }] of Object.entries(KINDS).filter(([, { paceMs }]) => paceMs === 0)) {
     const kind = { model, ...(chunks > 0 ? { stream: true } : {}) };
-    const used = { floor: 0, gateway: 0 };
-    for (const side of [floor, gateway]) await load(side, kind, CONNECTIONS * 4);
+    const used = sides.map(() => 0);
+    for (const side of sides) await load(side, kind, CONNECTIONS * 4);
     for (let round = 0; round < ROUNDS; round += 1) {
-      for (const side of [floor, gateway]) {
-        const before = cpuMs(side.pid);
+      for (const [index, side] of sides.entries()) {
+        const earlier = cpuMs(side.pid);
         await load(side, kind, ANSWERS / ROUNDS);
         // What is settled and shipped late counts too.
-        if (side === gateway) await new Promise(resolve => setTimeout(resolve, 1_500));
-        used[side.name] += cpuMs(side.pid) - before;
+        if (side.name !== 'floor') await new Promise(resolve => setTimeout(resolve, 1_500));
+        used[index] += cpuMs(side.pid) - earlier;
       }
     }
-    const each = Object.fromEntries(Object.entries(used).map(([side, ms]) => [side, ms / ANSWERS]));
-    console.log(`| ${name} | ${each.floor.toFixed(3)} | ${each.gateway.toFixed(3)} | ${(each.gateway / each.floor).toFixed(2)} |`);
+    const each = used.map(ms => ms / ANSWERS);
+    console.log(`| ${name} | ${each.map(ms => ms.toFixed(3)).join(' | ')} | ${(each.at(-1) / each[0]).toFixed(2)} |`);
   }
 } finally {
-  await gateway.stop();
-  await floor.stop();
+  for (const side of sides) await side.stop();
   mock.stdin.end();
 }

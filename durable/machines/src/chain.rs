@@ -249,14 +249,15 @@ impl Follower {
     /// The first [`Fault`]; the follower is of no use any more then.
     pub fn push(&mut self, batch: &str, mut visit: impl FnMut(u64, &str)) -> Result<(), Fault> {
         let (first_line, records) = batch.split_once('\n').unwrap_or((batch, ""));
-        let header: Header = serde_json::from_str(first_line).map_err(|error| Fault::NoHeader {
-            detail: error.to_string(),
-        })?;
+        let header: Header =
+            sluice_units::json::from_str(first_line).map_err(|error| Fault::NoHeader {
+                detail: error.to_string(),
+            })?;
         self.check_place(&header)?;
         let mut marks = header.marks.as_str();
         let mut expected = header.first;
         for line in records.split_terminator('\n') {
-            let found = match serde_json::from_str::<Numbered>(line) {
+            let found = match sluice_units::json::from_str::<Numbered>(line) {
                 Ok(Numbered { sequence }) if sequence == expected => None,
                 Ok(Numbered { sequence }) => Some(format!("record {sequence} is there")),
                 Err(error) => Some(format!("what is there is no record: {error}")),

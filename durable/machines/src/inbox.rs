@@ -75,13 +75,14 @@ pub fn entry(key: &str, commands: &[Command]) -> Result<String, RowError> {
 #[derive(Debug)]
 pub struct Commands<'a> {
     own: &'a [Command],
-    /// The entries as they were read last. What lies under a key never changes.
+    /// The entries as they were read last.
     gathered: RefCell<Gathered>,
 }
 
 #[derive(Debug, Default)]
 struct Gathered {
-    keys: Vec<RowKey>,
+    /// Keys and texts: a store may use a key again when its entry is gone.
+    entries: Vec<(RowKey, String)>,
     /// What the entries tell of, and then the own commands, unless they must wait.
     all: Rc<[Command]>,
     /// How many of them the entries tell of.
@@ -152,7 +153,7 @@ impl<'a> Commands<'a> {
         let all = self.gather(rows)?;
         let (mut told, mut writes) = ledger::decide_batch(rows, now, &all)?;
         let gathered = self.gathered.borrow();
-        for key in &gathered.keys {
+        for (key, _) in &gathered.entries {
             writes.delete(key.clone());
         }
         let own = told.split_off(gathered.told.min(told.len()));
@@ -174,7 +175,8 @@ impl<'a> Commands<'a> {
     fn gather(&self, rows: &Rows) -> Result<Rc<[Command]>, RowError> {
         let mut gathered = self.gathered.borrow_mut();
         let entries = || rows.with_prefix(PREFIX);
-        if !entries().map(|(key, _)| key).eq(&gathered.keys) {
+        let known = gathered.entries.iter();
+        if !entries().eq(known.map(|(key, text)| (key.as_str(), text.as_str()))) {
             let mut all = Vec::new();
             for (key, text) in entries() {
                 let commands: Vec<Command> = decode(key, text)?;
@@ -186,7 +188,9 @@ impl<'a> Commands<'a> {
                 all.extend_from_slice(self.own);
             }
             *gathered = Gathered {
-                keys: entries().map(|(key, _)| key.to_owned()).collect(),
+                entries: entries()
+                    .map(|(key, text)| (key.to_owned(), text.to_owned()))
+                    .collect(),
                 all: all.into(),
                 told,
                 is_full,

@@ -381,7 +381,7 @@ fn text_of(key: &str, row: &dyn Hot) -> Result<String, RowError> {
 
 /// Reads a row's text.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, RowError> {
-    serde_json::from_slice(text.as_bytes()).map_err(|error| RowError {
+    sluice_units::json::from_slice(text.as_bytes()).map_err(|error| RowError {
         key: key.to_owned(),
         detail: error.to_string(),
     })

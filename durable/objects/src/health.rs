@@ -70,7 +70,7 @@ impl HealthObject {
     /// # Errors
     /// What the database says, or what cannot be understood. Nothing was written then.
     pub fn call(&self, command: &str) -> Result<String, JsError> {
-        let command: Command = serde_json::from_slice(command.as_bytes())
+        let command: Command = sluice_units::json::from_slice(command.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = self.load()?;

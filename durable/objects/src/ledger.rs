@@ -84,7 +84,7 @@ impl LedgerObject {
             commands,
             notices,
             batch,
-        } = serde_json::from_slice(call.as_bytes())
+        } = sluice_units::json::from_slice(call.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
         let rows = ledger::load(&commands, |reads| self.store.read(reads))?;
@@ -152,9 +152,9 @@ impl LedgerObject {
                 name: parent,
                 jurisdiction: None,
             },
-            call: serde_json::from_slice(call.as_bytes()).map_err(unread)?,
+            call: sluice_units::json::from_slice(call.as_bytes()).map_err(unread)?,
         };
-        let answer: Answer = serde_json::from_slice(answer.as_bytes()).map_err(unread)?;
+        let answer: Answer = sluice_units::json::from_slice(answer.as_bytes()).map_err(unread)?;
         let now = clock::now();
         let rows = ledger::load_climb(&[], |reads| self.store.read(reads))?;
         let writes = ledger::hear(&rows, now, &climb, &answer).map_err(Failure::Row)?;

@@ -143,7 +143,8 @@ impl Worker {
             serde_json::to_string(command).map_err(|error| unavailable(error.to_string()))?;
         let answer = answer(store, glue::ask(namespace, name, &text)).await?;
         let answer = answer.as_string().unwrap_or_default();
-        serde_json::from_slice(answer.as_bytes()).map_err(|error| unavailable(error.to_string()))
+        sluice_units::json::from_slice(answer.as_bytes())
+            .map_err(|error| unavailable(error.to_string()))
     }
 }
 
@@ -330,7 +331,7 @@ impl Platform for Worker {
         .await?;
         found
             .as_string()
-            .map(|text| serde_json::from_slice(text.as_bytes()))
+            .map(|text| sluice_units::json::from_slice(text.as_bytes()))
             .transpose()
             .map_err(|error| StoreError::Unavailable {
                 store,

@@ -5,17 +5,17 @@
 //! the requests of many.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use sluice_machines::inbox::{self, Commands, Keys};
+use sluice_machines::inbox::{self, Commands};
 use sluice_machines::ledger::{Command, Reply};
-use sluice_units::Span;
+use sluice_units::{Span, Timestamp};
 use spin_sdk::wit_bindgen;
 
 use crate::clock;
 use crate::instance::Instance;
-use crate::store::Failure;
+use crate::store::{Failure, Place};
 
 /// How long an entry waits for others, at most: less than a lease goes on after its holder draws from it no more.
 const WAIT_MAX: Span = Span::from_millis(1_000);
@@ -24,12 +24,20 @@ const AGAIN: Span = Span::from_millis(100);
 /// How often somebody tries to carry out what waits before that is left to others.
 const TRIES_MAX: u32 = 8;
 
-/// What an instance has put down.
+/// What was put down within this time is looked after together.
+const TOGETHER: Span = Span::from_millis(50);
+
+/// What an instance has put down and does not know to be carried out, by object. Somebody here sees to each of these.
 #[derive(Default)]
-pub(crate) struct Inbox {
-    keys: Keys,
-    /// The objects that somebody here will see to.
-    seen_to: RefCell<BTreeSet<String>>,
+pub(crate) struct Inbox(RefCell<BTreeMap<String, VecDeque<Entries>>>);
+
+/// Entries that were put down about the same time.
+#[derive(Debug, Clone, Copy)]
+struct Entries {
+    /// When the first was.
+    since: Timestamp,
+    /// Where the last lies.
+    last: Place,
 }
 
 /// Puts commands down; they are done as far as anybody can tell.
@@ -41,10 +49,12 @@ pub(crate) async fn put(
     object: &str,
     commands: &[Command],
 ) -> Result<Vec<Reply>, Failure> {
-    let key = instance.inbox.keys.next(clock::now(), &clock::random());
-    let text = inbox::entry(&key, commands)?;
-    instance.store.put(object, &key, &text).await?;
-    see_to_it(instance, object);
+    let text = inbox::entry(inbox::PREFIX, commands)?;
+    let place = instance.store.put(object, &text).await?;
+    if instance.inbox.note(object, place) {
+        let (instance, object) = (Rc::clone(instance), object.to_owned());
+        wit_bindgen::spawn(async move { see_to_it(&instance, &object).await });
+    }
     Ok(commands.iter().map(|_| Reply::Done).collect())
 }
 
@@ -65,22 +75,90 @@ pub(crate) async fn carry_out(instance: &Instance, object: &str) -> Result<(), F
     Ok(())
 }
 
-fn see_to_it(instance: &Rc<Instance>, object: &str) {
-    let is_new = instance
-        .inbox
-        .seen_to
-        .borrow_mut()
-        .insert(object.to_owned());
-    if !is_new {
-        return;
-    }
-    let (instance, object) = (Rc::clone(instance), object.to_owned());
-    wit_bindgen::spawn(async move {
-        clock::sleep(clock::jitter(WAIT_MAX)).await;
-        // What comes from now on may come too late for this time.
-        instance.inbox.seen_to.borrow_mut().remove(&object);
-        if let Err(failure) = carry_out(&instance, &object).await {
+/// Sees to it that what was put down here is carried out in time. Whoever is first does so for all instances; the others
+/// find theirs gone and do nothing.
+async fn see_to_it(instance: &Instance, object: &str) {
+    let mut tries = 0;
+    while let Some(since) = instance.inbox.first(object) {
+        let due = since.plus(clock::jitter(WAIT_MAX));
+        let pause = if tries > 0 {
+            clock::jitter(AGAIN)
+        } else {
+            due.since(clock::now())
+        };
+        clock::sleep(pause).await;
+        let own = &instance.inbox;
+        let last = own.last(object);
+        let outcome = match instance.store.oldest(object).await {
+            Ok(oldest) if own.strike(object, oldest) => continue,
+            Ok(_) => instance.store.run_once(object, &Commands::new(&[])).await,
+            Err(failure) => Err(failure),
+        };
+        let is_over = matches!(outcome, Ok(Some((Some(_), _))));
+        // There is more, or others were quicker.
+        if outcome.is_ok() && !is_over && tries < TRIES_MAX {
+            tries += 1;
+            continue;
+        }
+        if let Err(failure) = outcome {
             eprintln!("warn: {object}: what was told waits: {failure}");
         }
-    });
+        own.strike(object, last.saturating_add(1));
+        tries = 0;
+    }
+}
+
+impl Inbox {
+    /// Notes where an entry lies; whether nobody sees to that object yet.
+    fn note(&self, object: &str, place: Place) -> bool {
+        let now = clock::now();
+        let mut all = self.0.borrow_mut();
+        if let Some(waiting) = all.get_mut(object) {
+            match waiting.back_mut() {
+                Some(last) if now.since(last.since) < TOGETHER => last.last = last.last.max(place),
+                _ => waiting.push_back(Entries {
+                    since: now,
+                    last: place,
+                }),
+            }
+            return false;
+        }
+        let first = Entries {
+            since: now,
+            last: place,
+        };
+        all.insert(object.to_owned(), VecDeque::from([first]));
+        true
+    }
+
+    /// Since when the first of the entries waits; when there is none, nobody sees to the object any more.
+    fn first(&self, object: &str) -> Option<Timestamp> {
+        let mut all = self.0.borrow_mut();
+        let first = all
+            .get(object)
+            .and_then(VecDeque::front)
+            .map(|entries| entries.since);
+        if first.is_none() {
+            all.remove(object);
+        }
+        first
+    }
+
+    /// The place of the last entry.
+    fn last(&self, object: &str) -> Place {
+        let all = self.0.borrow();
+        let last = all.get(object).and_then(VecDeque::back);
+        last.map_or(Place::MIN, |entries| entries.last)
+    }
+
+    /// Forgets the entries before this place; whether there were any.
+    fn strike(&self, object: &str, before: Place) -> bool {
+        let mut all = self.0.borrow_mut();
+        let Some(waiting) = all.get_mut(object) else {
+            return false;
+        };
+        let count = waiting.len();
+        waiting.retain(|entries| entries.last >= before);
+        waiting.len() < count
+    }
 }

@@ -27,6 +27,9 @@ const TURN_TYPICAL: Span = Span::from_millis(2);
 /// How long somebody in the queue goes without looking, at most: far less than a turn waits for its next holder.
 const TURN_POLL_MAX: Span = Span::from_millis(400);
 
+/// Where an entry lies in an inbox: those behind it have greater ones.
+pub(crate) type Place = i64;
+
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum Failure {
@@ -106,8 +109,14 @@ pub(crate) trait Store {
     async fn begin<'a>(&'a self, object: &'a str, manner: Manner)
     -> Result<Self::Try<'a>, Failure>;
 
-    /// Adds a row under a key that is new, whatever version the object has.
-    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure>;
+    /// Adds an entry to the object's inbox, behind all that lie there, whatever version the object has.
+    ///
+    /// Entries are read as rows below [`sluice_machines::inbox::PREFIX`], the first ones first. A commit deletes the first
+    /// ones among them; keys may be used again after that.
+    async fn put(&self, object: &str, value: &str) -> Result<Place, Failure>;
+
+    /// All entries that lay before this in the object's inbox are gone.
+    async fn oldest(&self, object: &str) -> Result<Place, Failure>;
 
     /// The names of the objects that begin with `prefix`.
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure>;
@@ -177,14 +186,25 @@ impl AnyStore {
         }
     }
 
-    /// Adds a row under a key that is new, whatever else is written to the object at that time.
+    /// Adds an entry to the object's inbox, whatever else is written to the object at that time.
     ///
     /// # Errors
     /// What the store says. It may have been added all the same when the store did not answer.
-    pub(crate) async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
+    pub(crate) async fn put(&self, object: &str, value: &str) -> Result<Place, Failure> {
         match self {
-            Self::Sqlite(store) => store.put(object, key, value).await,
-            Self::Redis(store) => store.put(object, key, value).await,
+            Self::Sqlite(store) => store.put(object, value).await,
+            Self::Redis(store) => store.put(object, value).await,
+        }
+    }
+
+    /// Before what place all entries of the object's inbox are gone.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn oldest(&self, object: &str) -> Result<Place, Failure> {
+        match self {
+            Self::Sqlite(store) => store.oldest(object).await,
+            Self::Redis(store) => store.oldest(object).await,
         }
     }
 

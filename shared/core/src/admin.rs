@@ -119,7 +119,7 @@ async fn read<P: Platform, T: for<'de> Deserialize<'de>>(
     let body = context.body().await?;
     // The strict parser first: what was checked is what is read.
     let value = sluice_wire::json::parse(&body)?;
-    serde_json::from_value(value).map_err(|error| {
+    sluice_units::json::from_value(value).map_err(|error| {
         Problem::invalid(
             StatusCode::BAD_REQUEST,
             "invalid_body",
@@ -225,7 +225,7 @@ async fn show_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>,
                 reason,
                 at,
             } = *stored;
-            let document: Value = serde_json::from_slice(document.as_bytes())
+            let document: Value = sluice_units::json::from_slice(document.as_bytes())
                 .map_err(|_| Problem::bug("a stored configuration that is not JSON"))?;
             let body = json!({"version": version, "author": author, "reason": reason, "at": at.to_string(), "document": document});
             Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))

@@ -60,7 +60,7 @@ impl Document {
     /// # Errors
     /// One [`Issue`] that names the line and what is wrong there.
     pub fn from_json(bytes: &[u8]) -> Result<Self, Issue> {
-        serde_json::from_slice(bytes).map_err(|error| Issue {
+        sluice_units::json::from_slice(bytes).map_err(|error| Issue {
             path: Path::root(),
             problem: without_values(&error.to_string()),
             hint: String::new(),

@@ -226,7 +226,7 @@ impl Files {
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, DecodeError> {
-    serde_json::from_slice(body).map_err(|error| DecodeError::Shape {
+    sluice_units::json::from_slice(body).map_err(|error| DecodeError::Shape {
         dialect: "openai",
         detail: format!("no object at line {}", error.line()),
     })

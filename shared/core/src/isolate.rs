@@ -212,7 +212,7 @@ impl Isolate {
         let registry::Reply::Config(stored) = reply else {
             return Err(unexpected("config"));
         };
-        let compiled = serde_json::from_slice::<Document>(stored.document.as_bytes())
+        let compiled = sluice_units::json::from_slice::<Document>(stored.document.as_bytes())
             .map_err(|error| error.to_string())
             .and_then(|document| {
                 config::checked(p, &document)

@@ -288,8 +288,8 @@ pub fn parts(token: &str) -> Option<Parts> {
     }
     let (message, signature) = token.trim().rsplit_once('.')?;
     let (head, claims) = message.split_once('.')?;
-    let header: Header = serde_json::from_slice(&base64url::decode(head)?).ok()?;
-    let receipt = serde_json::from_slice(&base64url::decode(claims)?).ok()?;
+    let header: Header = sluice_units::json::from_slice(&base64url::decode(head)?).ok()?;
+    let receipt = sluice_units::json::from_slice(&base64url::decode(claims)?).ok()?;
     (header.alg == "EdDSA").then_some(Parts {
         key_id: header.kid,
         receipt,

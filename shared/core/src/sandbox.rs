@@ -133,7 +133,7 @@ pub fn knows(model: &str) -> bool {
 /// What a request will use, exactly, whatever model it names: input and output tokens.
 #[must_use]
 pub fn count(model: &str, body: &[u8]) -> (Tokens, Tokens) {
-    let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let request: Value = sluice_units::json::from_slice(body).unwrap_or(Value::Null);
     if request.get("input").is_some() {
         return (input_tokens(&request), Tokens::ZERO);
     }
@@ -145,7 +145,7 @@ pub fn count(model: &str, body: &[u8]) -> (Tokens, Tokens) {
 /// Answers a request as a provider with OpenAI's dialect would.
 #[must_use]
 pub fn answer(path: &str, body: &[u8]) -> SandboxAnswer {
-    let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let request: Value = sluice_units::json::from_slice(body).unwrap_or(Value::Null);
     let model = request
         .get("model")
         .and_then(Value::as_str)
@@ -270,7 +270,9 @@ fn embeddings(request: &Value, model: &str) -> Value {
             let vector: Vec<Value> = digest
                 .iter()
                 .take(length)
-                .filter_map(|byte| serde_json::from_slice(format!("0.{:03}", byte).as_bytes()).ok())
+                .filter_map(|byte| {
+                    sluice_units::json::from_slice(format!("0.{:03}", byte).as_bytes()).ok()
+                })
                 .collect();
             json!({"object": "embedding", "index": index, "embedding": vector})
         })

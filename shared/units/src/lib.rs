@@ -17,6 +17,7 @@
 pub mod base64url;
 mod hex;
 mod id;
+pub mod json;
 mod ledger;
 mod money;
 mod secret;

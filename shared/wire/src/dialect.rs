@@ -263,7 +263,7 @@ pub fn decode_error(
 /// The error that an answer with a 2xx holds instead of an answer, if it does: some providers send that.
 #[must_use]
 pub fn error_in_answer(dialect: Dialect, body: &[u8]) -> Option<UpstreamError> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let value: serde_json::Value = sluice_units::json::from_slice(body).ok()?;
     if dialect == Dialect::Cohere
         && let Some(failure) = cohere::error::in_answer(&value)
     {

@@ -218,7 +218,7 @@ impl Downstream {
     /// The count in an answer to [`Self::count_request`].
     #[must_use]
     pub fn counted(self, body: &[u8]) -> Option<u64> {
-        let answer: Value = serde_json::from_slice(body).ok()?;
+        let answer: Value = sluice_units::json::from_slice(body).ok()?;
         let name = match self {
             Self::Messages => "input_tokens",
             Self::GenerateContent(_) => "totalTokens",

@@ -5,6 +5,7 @@
 //! Follows <https://smithy.io/2.0/aws/amazon-eventstream.html>: a prelude of two lengths and their
 //! CRC32, headers of ten types, a payload, the CRC32 of all before it; integers are big-endian.
 
+use crate::crc32::crc32;
 use crate::error::DecodeError;
 
 /// The largest message, in bytes. The specification allows 24 MiB; no provider's event comes near.
@@ -130,7 +131,7 @@ fn message_bytes(bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
         return Ok(None);
     };
     let [a, b, c, d, e, f, g, h, i, j, k, l] = *prelude;
-    if crc32fast::hash(&[a, b, c, d, e, f, g, h]) != u32::from_be_bytes([i, j, k, l]) {
+    if crc32(&[a, b, c, d, e, f, g, h]) != u32::from_be_bytes([i, j, k, l]) {
         return Err(shape("the checksum of a message's prelude does not fit"));
     }
     let size = length([a, b, c, d]);
@@ -148,7 +149,7 @@ fn message_bytes(bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
 fn message(whole: &[u8]) -> Result<Message<'_>, DecodeError> {
     let cut = || shape("a message is cut");
     let (body, crc) = whole.split_last_chunk::<CRC_BYTES>().ok_or_else(cut)?;
-    if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
+    if crc32(body) != u32::from_be_bytes(*crc) {
         return Err(shape("the checksum of a message does not fit"));
     }
     let (prelude, rest) = body.split_first_chunk::<PRELUDE_BYTES>().ok_or_else(cut)?;
@@ -236,11 +237,11 @@ pub fn write_message(out: &mut Vec<u8>, message: &Message<'_>) -> Option<()> {
     let mut whole = Vec::with_capacity(size);
     whole.extend_from_slice(&u32::try_from(size).ok()?.to_be_bytes());
     whole.extend_from_slice(&u32::try_from(headers.len()).ok()?.to_be_bytes());
-    let prelude = crc32fast::hash(&whole);
+    let prelude = crc32(&whole);
     whole.extend_from_slice(&prelude.to_be_bytes());
     whole.extend_from_slice(&headers);
     whole.extend_from_slice(message.payload);
-    let crc = crc32fast::hash(&whole);
+    let crc = crc32(&whole);
     whole.extend_from_slice(&crc.to_be_bytes());
     out.append(&mut whole);
     Some(())

@@ -80,7 +80,7 @@ fn vertex_gemini(request: &mut UpstreamRequest) {
 
 /// Contents to embed as Vertex AI's instances; `None` for what no encoder has written.
 fn prediction(body: &[u8]) -> Option<Bytes> {
-    let body: Value = serde_json::from_slice(body).ok()?;
+    let body: Value = sluice_units::json::from_slice(body).ok()?;
     let mut instances = Vec::new();
     let mut parameters = Map::new();
     for one in body.get("requests")?.as_array()? {

@@ -22,6 +22,7 @@ pub mod anthropic;
 pub mod bedrock;
 mod citations;
 pub mod cohere;
+mod crc32;
 pub mod dialect;
 pub mod downstream;
 pub mod drops;

@@ -81,7 +81,7 @@ impl ServiceAccount {
     /// # Errors
     /// [`ServiceAccountError`]; it holds nothing of the file.
     pub fn read(file: &Secret) -> Result<Self, ServiceAccountError> {
-        let file: File = serde_json::from_str(file.expose())
+        let file: File = sluice_units::json::from_str(file.expose())
             .map_err(|_| ServiceAccountError::NotAServiceAccount)?;
         Ok(Self {
             key: PrivateKey::from_pem(&file.private_key).ok_or(ServiceAccountError::NotAKey)?,
@@ -122,7 +122,7 @@ impl ServiceAccount {
 /// Reads a good answer.
 #[must_use]
 pub fn token(body: &[u8]) -> Option<Token> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let answer: Answer = sluice_units::json::from_slice(body).ok()?;
     let good = answer.expires_in > 0 && !answer.access_token.is_empty();
     good.then(|| Token {
         secret: Secret::new(answer.access_token),
@@ -133,7 +133,7 @@ pub fn token(body: &[u8]) -> Option<Token> {
 /// The reason in a refusal, such as `invalid_grant`; nothing of what was sent.
 #[must_use]
 pub fn refusal(body: &[u8]) -> Option<String> {
-    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    let refusal: Refusal = sluice_units::json::from_slice(body).ok()?;
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     let good = refusal.error.len() <= REASON_BYTES_MAX && refusal.error.bytes().all(is_word);
     good.then_some(refusal.error)

@@ -88,6 +88,7 @@ impl HandlerState for Maker {
     async fn instantiate(&self) -> Result<Instance<Host, Idle, Worker>, wasmtime::Error> {
         let host = Host::new(&self.application).map_err(wasmtime::Error::from_anyhow)?;
         let mut store = Store::new(&self.engine, host);
+        store.set_epoch_deadline(u64::MAX / 2);
         let proxy = self.component.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,

@@ -1,4 +1,8 @@
 //! The interface of SQLite databases, over files of the state folder: the part that answers without a stream.
+//!
+//! As in Spin a statement runs on a thread of its own, and its instance waits for it without doing anything else.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use rusqlite::types::{Value as Cell, ValueRef};
@@ -52,6 +56,9 @@ struct QueryResult {
 
 type Outcome<T> = std::result::Result<T, SqliteError>;
 
+/// A connection of an instance.
+type Shared = Arc<Mutex<Connection>>;
+
 fn io(error: impl std::fmt::Display) -> SqliteError {
     SqliteError::Io(error.to_string())
 }
@@ -61,12 +68,12 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
     let mut instance = linker.instance("spin:sqlite/sqlite@3.1.0")?;
     instance.resource(
         "connection",
-        ResourceType::host::<Connection>(),
+        ResourceType::host::<Shared>(),
         |mut store, rep| {
             store
                 .data_mut()
                 .table
-                .delete(Resource::<Connection>::new_own(rep))?;
+                .delete(Resource::<Shared>::new_own(rep))?;
             Ok(())
         },
     )?;
@@ -76,29 +83,35 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
             Ok((open(store.data_mut(), &name),))
         },
     )?;
-    instance.func_wrap(
+    instance.func_wrap_async(
         "[method]connection.execute",
         |mut store: StoreContextMut<'_, Host>,
-         (connection, statement, parameters): (Resource<Connection>, String, Vec<Value>)| {
-            let Ok(connection) = store.data_mut().table.get(&connection) else {
-                return Ok((Err(SqliteError::InvalidConnection),));
-            };
-            // Others go on on other threads meanwhile.
-            let outcome =
-                tokio::task::block_in_place(|| execute(connection, &statement, parameters));
-            Ok((outcome,))
+         (connection, statement, parameters): (Resource<Shared>, String, Vec<Value>)| {
+            let shared = store.data_mut().table.get(&connection).map(Arc::clone);
+            Box::new(async move {
+                let Ok(shared) = shared else {
+                    return Ok((Err(SqliteError::InvalidConnection),));
+                };
+                let work = move || {
+                    let connection = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    execute(&connection, &statement, parameters)
+                };
+                let done = tokio::task::spawn_blocking(work).await;
+                Ok((done.unwrap_or_else(|error| Err(io(error))),))
+            })
         },
     )
 }
 
-fn open(host: &mut Host, name: &str) -> Outcome<Resource<Connection>> {
+fn open(host: &mut Host, name: &str) -> Outcome<Resource<Shared>> {
     let granted = &host.application.manifest.sqlite_databases;
     if !granted.iter().any(|granted| granted == name) {
         return Err(SqliteError::AccessDenied);
     }
     let file = host.application.state.join(format!("sqlite_{name}.db"));
     let connection = Connection::open(file).map_err(io)?;
-    host.table.push(connection).map_err(io)
+    let shared = Arc::new(Mutex::new(connection));
+    host.table.push(shared).map_err(io)
 }
 
 fn execute(

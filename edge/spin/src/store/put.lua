@@ -1,5 +1,4 @@
--- Adds a row to one object, whatever its version.
--- KEYS: rows, names. ARGV: the row's key and its value.
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], 0, ARGV[1])
-return 1
+-- Adds an entry to an object's inbox, whatever the object's version.
+-- KEYS: inbox, taken. ARGV: the entry.
+-- Returns the entry's place: how many have lain there before it, itself included.
+return redis.call('RPUSH', KEYS[1], ARGV[1]) + (redis.call('GET', KEYS[2]) or 0)

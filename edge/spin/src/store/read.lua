@@ -1,7 +1,7 @@
 -- Reads rows of one object, all at one version.
--- KEYS: rows, names, turn, queue, seen. ARGV: the token of who wants the turn or '', 1 if without one where nobody has it or
+-- KEYS: rows, names, turn, queue, seen, inbox, taken. ARGV: the token of who wants the turn or '', 1 if without one where nobody has it or
 -- waits for it; how long a turn is held and how long it waits for its next holder, in ms; the number of keys, the keys;
--- then after, before, limit and the most bytes of each range.
+-- then after, before, limit and the most bytes of each range. After `inbox/` come the entries of the inbox.
 -- Returns the version and then keys and values; or 'later' and how many are before this one.
 local token = ARGV[1]
 local held = token ~= '' and redis.call('GET', KEYS[3])
@@ -36,11 +36,21 @@ end
 local count = tonumber(ARGV[5])
 for i = 6, 5 + count do add(ARGV[i]) end
 for i = 6 + count, #ARGV, 4 do
-  local keys = redis.call('ZRANGEBYLEX', KEYS[2], '(' .. ARGV[i], '(' .. ARGV[i + 1], 'LIMIT', 0, ARGV[i + 2])
-  local bytes = 0
-  for _, key in ipairs(keys) do
-    if bytes >= tonumber(ARGV[i + 3]) then break end
-    bytes = bytes + add(key)
+  if ARGV[i] == 'inbox/' then
+    local bytes = 0
+    for place, entry in ipairs(redis.call('LRANGE', KEYS[6], 0, ARGV[i + 2] - 1)) do
+      if bytes >= tonumber(ARGV[i + 3]) then break end
+      bytes = bytes + #entry
+      found[#found + 1] = string.format('inbox/%08d', place)
+      found[#found + 1] = entry
+    end
+  else
+    local keys = redis.call('ZRANGEBYLEX', KEYS[2], '(' .. ARGV[i], '(' .. ARGV[i + 1], 'LIMIT', 0, ARGV[i + 2])
+    local bytes = 0
+    for _, key in ipairs(keys) do
+      if bytes >= tonumber(ARGV[i + 3]) then break end
+      bytes = bytes + add(key)
+    end
   end
 end
 return found

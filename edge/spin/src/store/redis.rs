@@ -1,4 +1,5 @@
-//! Rows in Redis or Valkey: for each object a hash of its rows and a sorted set of their names.
+//! Rows in Redis or Valkey: for each object a hash of its rows, a sorted set of their names, and
+//! its inbox: a list, and how many have been taken from it.
 //!
 //! Reads are one script, a commit is one script, so each is atomic. Writers who were in each other's way queue up for a
 //! turn; a turn that nobody takes expires. It only orders the writers, the version decides.
@@ -9,10 +10,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use sluice_machines::inbox::PREFIX;
 use sluice_machines::rows::{Read, WriteSet};
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 
-use super::{Failure, Manner, Seen, Store, Try, Version};
+use super::{Failure, Manner, Place, Seen, Store, Try, Version};
 use crate::clock;
 
 const READ: &str = concat!(include_str!("queue.lua"), include_str!("read.lua"));
@@ -128,6 +130,11 @@ fn text(result: RedisResult) -> Result<String, Failure> {
     }
 }
 
+fn first_number(found: Vec<RedisResult>) -> Option<i64> {
+    let first = found.into_iter().next()?;
+    text(first).ok()?.parse().ok()
+}
+
 impl Store for Redis {
     type Try<'a> = RedisTry<'a>;
 
@@ -144,10 +151,16 @@ impl Store for Redis {
         })
     }
 
-    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let keys = ["rows", "names"].map(|what| key_of(object, what));
-        let arguments = vec![binary(key), binary(value)];
-        self.eval(PUT, keys.to_vec(), arguments).await.map(drop)
+    async fn put(&self, object: &str, value: &str) -> Result<Place, Failure> {
+        let keys = ["inbox", "taken"].map(|what| key_of(object, what));
+        let found = self.eval(PUT, keys.to_vec(), vec![binary(value)]).await?;
+        Ok(first_number(found).unwrap_or(Place::MAX))
+    }
+
+    async fn oldest(&self, object: &str) -> Result<Place, Failure> {
+        let taken = key_of(object, "taken");
+        let found = self.execute("GET", vec![owned(taken)]).await?;
+        Ok(first_number(found).unwrap_or_default().saturating_add(1))
     }
 
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
@@ -165,7 +178,7 @@ impl RedisTry<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        ["rows", "names", "turn", "queue", "seen"]
+        ["rows", "names", "turn", "queue", "seen", "inbox", "taken"]
             .map(|what| self.key(what))
             .to_vec()
     }
@@ -218,12 +231,14 @@ impl Try for RedisTry<'_> {
         let mut puts = Vec::new();
         let mut deletes = Vec::new();
         let mut count: i64 = 0;
+        let mut taken: i64 = 0;
         for (key, value) in writes.iter() {
             match value {
                 Some(value) => {
                     count = count.saturating_add(1);
                     puts.extend([binary(key), binary(value)]);
                 }
+                None if key.starts_with(PREFIX) => taken = taken.saturating_add(1),
                 None => deletes.push(binary(key)),
             }
         }
@@ -232,6 +247,7 @@ impl Try for RedisTry<'_> {
             owned(seen.to_string()),
             binary(&self.token),
             RedisParameter::Int64(HANDOVER_MILLIS_MAX),
+            RedisParameter::Int64(taken),
             RedisParameter::Int64(count),
         ];
         arguments.extend(puts);

@@ -1,17 +1,22 @@
-//! Rows in SQLite: one table for all objects.
+//! Rows in SQLite: one table for all objects, and one for their inboxes.
 //!
-//! A commit is one statement, which writes nothing unless the object's version is the one that was read. A try that
-//! waits for its turn takes the database's write lock first, in a transaction. No call here gives up control to another
-//! request of the instance, so nothing else is done on its connection meanwhile.
+//! A commit is one statement, which writes nothing unless the object's version is the one that was read; one that
+//! empties an inbox, and a try that waits for its turn, take the database's write lock first, in a transaction. No call
+//! here gives up control to another request of the instance, so nothing else is done on its connection meanwhile.
+//!
+//! An entry of an inbox goes behind the last one of its object, into the same page as long as there is room: each
+//! instance has a connection of its own, which forgets its pages whenever another one writes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use sluice_machines::inbox::PREFIX;
 use sluice_machines::rows::{RANGE_BYTES_MAX, Read, WriteSet};
 
 use self::binding::spin::sqlite::sqlite::{Connection, Error, Value};
-use super::{Failure, Manner, Seen, Store, Try, Version};
+use super::{Failure, Manner, Place, Seen, Store, Try, Version};
+use crate::clock;
 
 /// The part of the interface that answers without a stream: a fifth of the cost, and an instance that holds the write
 /// lock gives up control to nobody, so two requests of one instance cannot wait for each other.
@@ -63,10 +68,11 @@ const VERSION_KEY: &str = "";
 const NO_TABLE: &str = "no such table";
 
 /// Made when they are first missed. Rows that are written as nothing go, so that a commit is one statement.
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 5] = [
     "PRAGMA journal_mode = WAL",
     "CREATE TABLE IF NOT EXISTS rows (object TEXT NOT NULL, key TEXT NOT NULL, value TEXT, \
      PRIMARY KEY (object, key)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS inbox (id INTEGER PRIMARY KEY, object TEXT NOT NULL, value TEXT NOT NULL)",
     "CREATE TRIGGER IF NOT EXISTS rows_updated AFTER UPDATE ON rows WHEN new.value IS NULL \
      BEGIN DELETE FROM rows WHERE object = new.object AND key = new.key; END",
     "CREATE TRIGGER IF NOT EXISTS rows_inserted AFTER INSERT ON rows WHEN new.value IS NULL \
@@ -82,8 +88,16 @@ const WRITE: &str = "INSERT INTO rows (object, key, value) SELECT ?1, key, value
      WHERE coalesce((SELECT value FROM rows WHERE object = ?1 AND key = ''), '0') = ?2 \
      ON CONFLICT (object, key) DO UPDATE SET value = excluded.value RETURNING 1";
 
-/// Adds a row.
-const PUT: &str = "INSERT INTO rows (object, key, value) VALUES (?1, ?2, ?3)";
+/// Adds an entry to the inbox of the object `?2`, whose entries lie behind `?1`; not where one lay lately, which `?4` sees
+/// to. There is room for as many places as [`SHELF_BITS`] tell.
+const PUT: &str = "INSERT INTO inbox (id, object, value) VALUES (max(?4, 1 + coalesce((SELECT id FROM inbox \
+     WHERE id > ?1 AND id < ?1 + 4398046511104 ORDER BY id DESC LIMIT 1), ?1)), ?2, ?3) RETURNING id";
+
+/// Where the first entry lies.
+const OLDEST: &str = "SELECT id FROM inbox WHERE id > ?1 AND id < ?1 + 4398046511104 AND object = ?2 ORDER BY id LIMIT 1";
+
+/// Takes entries out of an inbox.
+const TAKE: &str = "DELETE FROM inbox WHERE id IN (SELECT value FROM json_each(?1))";
 
 /// The embedded store.
 #[derive(Default)]
@@ -176,6 +190,13 @@ fn text(cell: Value) -> Option<String> {
     }
 }
 
+fn first_number(rows: Vec<Vec<Value>>) -> Option<i64> {
+    match rows.into_iter().flatten().next() {
+        Some(Value::Integer(number)) => Some(number),
+        _ => None,
+    }
+}
+
 impl Store for Sqlite {
     type Try<'a> = SqliteTry<'a>;
 
@@ -196,10 +217,26 @@ impl Store for Sqlite {
         })
     }
 
-    async fn put(&self, object: &str, key: &str, value: &str) -> Result<(), Failure> {
-        let parameters = [object, key, value].map(|text| Value::Text(text.to_owned()));
+    async fn put(&self, object: &str, value: &str) -> Result<Place, Failure> {
+        let shelf = shelf(object);
+        let fresh = shelf | clock::now().as_micros().div_euclid(1_000);
+        let parameters = vec![
+            Value::Integer(shelf),
+            Value::Text(object.to_owned()),
+            Value::Text(value.to_owned()),
+            Value::Integer(fresh),
+        ];
         let connection = self.shared()?;
-        ask(&connection, PUT, parameters.to_vec()).map(drop)
+        let rows = ask(&connection, PUT, parameters)?;
+        Ok(first_number(rows).unwrap_or(fresh))
+    }
+
+    async fn oldest(&self, object: &str) -> Result<Place, Failure> {
+        let object_text = Value::Text(object.to_owned());
+        let parameters = vec![Value::Integer(shelf(object)), object_text];
+        let connection = self.shared()?;
+        let rows = ask(&connection, OLDEST, parameters)?;
+        Ok(first_number(rows).unwrap_or(Place::MAX))
     }
 
     async fn objects(&self, prefix: &str) -> Result<Vec<String>, Failure> {
@@ -230,13 +267,23 @@ impl Try for SqliteTry<'_> {
     }
 
     async fn commit(mut self, seen: Version, writes: &WriteSet) -> Result<bool, Failure> {
-        let parameters = written(self.object, seen, writes)?;
+        let (parameters, taken) = written(self.object, seen, writes)?;
+        if taken.is_some() && !self.is_locked {
+            ask(&self.connection, "BEGIN IMMEDIATE", Vec::new())?;
+            self.is_locked = true;
+        }
         let changed = ask(&self.connection, WRITE, parameters)?;
+        if changed.is_empty() {
+            return Ok(false);
+        }
+        if let Some(taken) = taken {
+            ask(&self.connection, TAKE, vec![taken])?;
+        }
         if self.is_locked {
             ask(&self.connection, "COMMIT", Vec::new())?;
             self.is_locked = false;
         }
-        Ok(!changed.is_empty())
+        Ok(true)
     }
 
     async fn end(self) -> Result<(), Failure> {
@@ -258,6 +305,15 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
             bytes_max,
         } = read
         {
+            if after == PREFIX {
+                parameters.push(Value::Integer(shelf(object)));
+                let shelf = parameters.len();
+                statement.push_str(&format!(
+                    " UNION ALL SELECT * FROM (SELECT printf('{PREFIX}%016x', id), value FROM inbox \
+                     WHERE id > ?{shelf} AND id < ?{shelf} + 4398046511104 AND object = ?1 ORDER BY id LIMIT {limit})"
+                ));
+                continue;
+            }
             parameters.push(Value::Text(after.clone()));
             parameters.push(Value::Text(before.clone()));
             let last = parameters.len();
@@ -280,19 +336,41 @@ fn select(object: &str, reads: &[Read]) -> Result<(String, Vec<Value>), Failure>
     Ok((statement, parameters))
 }
 
-/// What [`WRITE`] is to write: the next version, and all rows.
-fn written(object: &str, seen: Version, writes: &WriteSet) -> Result<Vec<Value>, Failure> {
+/// What [`WRITE`] is to write: the next version, and all rows; and what [`TAKE`] is to take, if anything.
+fn written(
+    object: &str,
+    seen: Version,
+    writes: &WriteSet,
+) -> Result<(Vec<Value>, Option<Value>), Failure> {
     let next = seen.saturating_add(1).to_string();
-    let rows: BTreeMap<&str, Option<&str>> = writes
-        .iter()
-        .chain([(VERSION_KEY, Some(next.as_str()))])
-        .collect();
+    let mut rows = BTreeMap::from([(VERSION_KEY, Some(next.as_str()))]);
+    let mut taken = Vec::new();
+    for (key, value) in writes.iter() {
+        match key.strip_prefix(PREFIX) {
+            Some(id) => taken.extend(i64::from_str_radix(id, 16)),
+            None => drop(rows.insert(key, value)),
+        }
+    }
     let rows = serde_json::to_string(&rows).map_err(|error| unwritable(&error))?;
-    Ok(vec![
+    let parameters = vec![
         Value::Text(object.to_owned()),
         Value::Text(seen.to_string()),
         Value::Text(rows),
-    ])
+    ];
+    let taken = (!taken.is_empty()).then(|| serde_json::to_string(&taken));
+    let taken = taken.transpose().map_err(|error| unwritable(&error))?;
+    Ok((parameters, taken.map(Value::Text)))
+}
+
+/// How many bits tell the milliseconds since 1970 for as long as anybody will ask.
+const SHELF_BITS: u32 = 42;
+
+/// Behind what number the entries of an object's inbox lie, together. Others may have the same.
+fn shelf(object: &str) -> i64 {
+    let hash = object.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    i64::from(hash >> (u32::BITS + SHELF_BITS - (i64::BITS - 1))) << SHELF_BITS
 }
 
 fn unwritable(error: &serde_json::Error) -> Failure {

@@ -57,8 +57,8 @@ impl Deployment {
     /// # Errors
     /// What is wrong, for the operator.
     pub fn read(document: &str) -> Result<Self, String> {
-        let document: Document =
-            serde_json::from_slice(document.as_bytes()).map_err(|error| error.to_string())?;
+        let document: Document = sluice_units::json::from_slice(document.as_bytes())
+            .map_err(|error| error.to_string())?;
         let region = document.gateway.region.as_deref().unwrap_or(REGION_DEFAULT);
         let interval = document.accounting.ship_interval.as_deref();
         let mut receivers = Receiver::all(document.notify);

@@ -56,7 +56,7 @@ impl Cited<'_> {
     fn reworded(&self, json: &str) -> String {
         let mut told = json.to_owned();
         let mut found = Vec::new();
-        if let Ok(value) = serde_json::from_str(json) {
+        if let Ok(value) = sluice_units::json::from_str(json) {
             self.collect(&value, &mut found);
         }
         let quoted = |text: &str| Value::from(text).to_string();

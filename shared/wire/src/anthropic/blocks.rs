@@ -132,13 +132,13 @@ impl<'a> Input<'a> {
         if arguments.trim().is_empty() {
             return (Self::Made(json!({})), false);
         }
-        if let Ok(raw) = serde_json::from_slice::<&RawValue>(arguments.as_bytes())
+        if let Ok(raw) = sluice_units::json::from_slice::<&RawValue>(arguments.as_bytes())
             && raw.get().starts_with('{')
         {
             return (Self::Raw(raw), false);
         }
-        let value =
-            serde_json::from_slice(arguments.as_bytes()).unwrap_or_else(|_| Value::from(arguments));
+        let value = sluice_units::json::from_slice(arguments.as_bytes())
+            .unwrap_or_else(|_| Value::from(arguments));
         (Self::Made(json!({ ARGUMENTS: value })), true)
     }
 }

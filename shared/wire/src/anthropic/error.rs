@@ -31,7 +31,7 @@ pub(super) struct WireError {
 /// Reads an error answer. Never fails: what cannot be read is classified by its status.
 #[must_use]
 pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
-    let error = serde_json::from_slice(body)
+    let error = sluice_units::json::from_slice(body)
         .map_or_else(|_| plain(body), |envelope: Envelope| envelope.error);
     let mut error = classified(status, error);
     error.retry_after = retry_after(headers);

@@ -83,7 +83,7 @@ pub(crate) fn is_empty_object(text: &str) -> bool {
 /// [`DecodeError::Shape`] when it is no Messages answer.
 pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
     let message: WireMessage =
-        serde_json::from_slice(body).map_err(|error| shape(position(&error)))?;
+        sluice_units::json::from_slice(body).map_err(|error| shape(position(&error)))?;
     if message.kind != "message" {
         return Err(shape("the answer is not of type message"));
     }
@@ -91,7 +91,7 @@ pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError
     let mut parts = Vec::with_capacity(message.content.len());
     let mut calls = Calls::default();
     for (index, raw) in message.content.iter().enumerate() {
-        let block: WireBlock = serde_json::from_slice(raw.get().as_bytes())
+        let block: WireBlock = sluice_units::json::from_slice(raw.get().as_bytes())
             .map_err(|error| shape(position(&error)))?;
         if block.kind == "tool_use" {
             calls.count(block.is_structured_answer());

@@ -142,7 +142,8 @@ impl Message {
         if self.state == State::Over {
             return Ok(());
         }
-        let frame: Frame = serde_json::from_slice(data).map_err(|error| shape(position(&error)))?;
+        let frame: Frame =
+            sluice_units::json::from_slice(data).map_err(|error| shape(position(&error)))?;
         match (frame.kind.as_str(), self.state) {
             ("error", _) => {
                 self.state = State::Over;

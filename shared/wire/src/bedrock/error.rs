@@ -29,7 +29,7 @@ struct WireError {
 /// Reads an error answer. Never fails: what cannot be read is classified by its status.
 #[must_use]
 pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
-    let error: WireError = serde_json::from_slice(body).unwrap_or_else(|_| plain(body));
+    let error: WireError = sluice_units::json::from_slice(body).unwrap_or_else(|_| plain(body));
     let header = headers
         .get(ERROR_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -41,7 +41,8 @@ pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
 
 /// Reads an exception that came in mid-stream.
 pub(super) fn in_stream(kind: &str, payload: &[u8]) -> UpstreamError {
-    let error: WireError = serde_json::from_slice(payload).unwrap_or_else(|_| plain(payload));
+    let error: WireError =
+        sluice_units::json::from_slice(payload).unwrap_or_else(|_| plain(payload));
     classified(STATUS_IN_STREAM, Some(kind.to_owned()), error.message)
 }
 

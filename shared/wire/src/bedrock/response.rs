@@ -118,7 +118,7 @@ struct CitedText {
 /// [`DecodeError::Shape`] when it is no Converse answer.
 pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
     let answer: WireAnswer =
-        serde_json::from_slice(body).map_err(|error| shape(position(&error)))?;
+        sluice_units::json::from_slice(body).map_err(|error| shape(position(&error)))?;
     let mut drops = Drops::new();
     let mut calls = Calls::default();
     let mut parts = Vec::with_capacity(answer.output.message.content.len());

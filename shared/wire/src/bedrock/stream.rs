@@ -394,5 +394,5 @@ impl Answer {
 fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
     let mended = halves::mended(payload);
     let payload = mended.as_deref().unwrap_or(payload);
-    serde_json::from_slice(payload).map_err(|error| shape(position(&error)))
+    sluice_units::json::from_slice(payload).map_err(|error| shape(position(&error)))
 }

@@ -86,7 +86,7 @@ pub fn decode_response(
     body: &[u8],
 ) -> Result<EmbeddingsResponse, DecodeError> {
     let answer: WireAnswer =
-        serde_json::from_slice(body).map_err(|error| shape(position(&error)))?;
+        sluice_units::json::from_slice(body).map_err(|error| shape(position(&error)))?;
     let (Embeddings::ByType { float: vectors } | Embeddings::Floats(vectors)) = answer.embeddings;
     if vectors.len() != request.input.len() {
         return Err(shape(format!(

@@ -51,7 +51,7 @@ pub(super) fn of_finish(reason: &str, message: String) -> UpstreamError {
 
 /// The sentence. A page is of no use to anyone.
 fn read(body: &[u8]) -> String {
-    if let Ok(error) = serde_json::from_slice::<WireError>(body) {
+    if let Ok(error) = sluice_units::json::from_slice::<WireError>(body) {
         return error.message.unwrap_or_default();
     }
     let text = String::from_utf8_lossy(body.get(..MESSAGE_BYTES_MAX).unwrap_or(body));

@@ -337,7 +337,7 @@ impl<'a> Writer<'a, '_> {
         if arguments.trim().is_empty() {
             return Cow::Borrowed("{}");
         }
-        match serde_json::from_str(arguments) {
+        match sluice_units::json::from_str(arguments) {
             Ok(Value::Object(_)) => Cow::Borrowed(arguments),
             other => {
                 self.drops.push(

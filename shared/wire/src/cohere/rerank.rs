@@ -156,7 +156,7 @@ pub fn decode_response(
     body: &[u8],
 ) -> Result<RerankResponse, DecodeError> {
     let answer: WireAnswer =
-        serde_json::from_slice(body).map_err(|error| shape(position(&error)))?;
+        sluice_units::json::from_slice(body).map_err(|error| shape(position(&error)))?;
     let sent = u64::try_from(request.documents.len()).unwrap_or(u64::MAX);
     if answer.results.iter().any(|result| result.index >= sent) {
         return Err(shape("a result for a document that was not sent"));

@@ -100,7 +100,7 @@ pub(super) struct WireLogprob {
 /// [`DecodeError::Shape`] when it is no chat answer, or says that the model failed.
 pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
     let answer: WireAnswer =
-        serde_json::from_slice(body).map_err(|error| shape(position(&error)))?;
+        sluice_units::json::from_slice(body).map_err(|error| shape(position(&error)))?;
     let reason = answer.finish_reason.unwrap_or_default();
     if is_failure(&reason) {
         return Err(shape("the answer says that the model failed"));

@@ -168,7 +168,8 @@ impl Answer {
         if self.over || data.is_empty() || data == DONE {
             return Ok(());
         }
-        let frame: Frame = serde_json::from_slice(data).map_err(|error| shape(position(&error)))?;
+        let frame: Frame =
+            sluice_units::json::from_slice(data).map_err(|error| shape(position(&error)))?;
         if frame.kind.is_empty() {
             // An error object has no type.
             self.over = true;

@@ -13,7 +13,7 @@ use crate::error::{ErrorClass, UpstreamError, WAIT_SECONDS_MAX, kept};
 /// Reads an error answer. Never fails: what cannot be read is classified by its status.
 #[must_use]
 pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
-    let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+    let body = sluice_units::json::from_slice(body).unwrap_or(Value::Null);
     let waited = headers
         .get(header::RETRY_AFTER)
         .and_then(|value| seconds(value.to_str().ok()?));

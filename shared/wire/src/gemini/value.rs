@@ -74,7 +74,7 @@ pub(super) fn inexpressible(field: impl Into<String>, reason: impl Into<String>)
 
 /// Reads a provider's JSON. The error names the place, never the content.
 pub(super) fn parse(body: &[u8]) -> Result<Value, DecodeError> {
-    serde_json::from_slice(body).map_err(|error| {
+    sluice_units::json::from_slice(body).map_err(|error| {
         shape(format!(
             "not JSON at line {} column {}",
             error.line(),

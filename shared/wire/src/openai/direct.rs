@@ -199,7 +199,7 @@ impl Endpoint {
             usage: Option<Value>,
             duration: Option<Number>,
         }
-        let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
+        let answer: Answer = sluice_units::json::from_slice(body).unwrap_or_default();
         let images = || answer.data.as_ref().map(|images| count(images.len()));
         let seconds = || {
             let usage = answer.usage.as_ref().and_then(|usage| usage.get("seconds"));
@@ -266,7 +266,7 @@ pub fn used(body: &[u8]) -> Option<Usage> {
         #[serde(default)]
         meta: Value,
     }
-    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let answer: Answer = sluice_units::json::from_slice(body).ok()?;
     match answer.usage {
         Value::Object(fields) => own_usage(&fields),
         _ => {
@@ -308,7 +308,7 @@ fn own_usage(fields: &Map<String, Value>) -> Option<Usage> {
 fn failed(data: &[u8]) -> Option<UpstreamError> {
     // Most events are none.
     memchr::memmem::find(data, b"\"error\"")?;
-    match serde_json::from_slice(data) {
+    match sluice_units::json::from_slice(data) {
         Ok(Value::Object(event)) => error::in_stream(&event),
         _ => None,
     }

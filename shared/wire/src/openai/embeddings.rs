@@ -173,7 +173,7 @@ fn encode_input(input: &[EmbeddingInput]) -> Value {
 /// # Errors
 /// [`DecodeError::Shape`] when it is not a list of vectors.
 pub fn decode_response(body: &[u8]) -> Result<EmbeddingsResponse, DecodeError> {
-    let value = serde_json::from_slice(body).map_err(|error| shape(&error.to_string()))?;
+    let value = sluice_units::json::from_slice(body).map_err(|error| shape(&error.to_string()))?;
     let Value::Object(mut fields) = value else {
         return Err(shape("the answer is not an object"));
     };

@@ -45,7 +45,7 @@ pub fn encode(body: &ErrorBody<'_>) -> Vec<u8> {
 /// Reads a provider's error answer, also one that came with a 2xx.
 #[must_use]
 pub fn decode(status: u16, headers: &HeaderMap, body: &[u8]) -> UpstreamError {
-    let said = match serde_json::from_slice(body) {
+    let said = match sluice_units::json::from_slice(body) {
         Ok(value) => Said::of(value),
         Err(_) => Said::plain(body),
     };
@@ -178,7 +178,7 @@ impl Said {
     }
 
     fn adopt(&mut self, raw: &str) {
-        let inner = match serde_json::from_slice(raw.as_bytes()) {
+        let inner = match sluice_units::json::from_slice(raw.as_bytes()) {
             Ok(value @ (Value::Object(_) | Value::Array(_))) => Self::of(value),
             _ => Self::plain(raw.as_bytes()),
         };

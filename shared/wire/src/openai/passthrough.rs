@@ -329,10 +329,11 @@ pub fn mended(body: &Bytes) -> Bytes {
 pub fn look(body: &Bytes) -> Result<Look, DecodeError> {
     let mended = halves::mended(body);
     let body = mended.as_deref().unwrap_or(body);
-    let whole: Whole = serde_json::from_slice(body).map_err(|error| DecodeError::Shape {
-        dialect: NAME,
-        detail: error.to_string(),
-    })?;
+    let whole: Whole =
+        sluice_units::json::from_slice(body).map_err(|error| DecodeError::Shape {
+            dialect: NAME,
+            detail: error.to_string(),
+        })?;
     Ok(Look {
         usage: usage::decode(&whole.usage),
         finish: whole

@@ -53,7 +53,7 @@ const KNOWN: [&str; 31] = [
 /// [`DecodeError::Shape`] when it is not a response, or one that failed. A failed one holds an error object:
 /// `openai::error::decode` reads that.
 pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
-    let value = serde_json::from_slice(body).map_err(|error| DecodeError::Shape {
+    let value = sluice_units::json::from_slice(body).map_err(|error| DecodeError::Shape {
         dialect: NAME,
         detail: error.to_string(),
     })?;

@@ -91,7 +91,7 @@ fn foreign(item: &[u8]) -> Option<Option<Thought>> {
 
 /// The shown text of an item that the gateway wrote.
 fn summary(item: &[u8]) -> Option<String> {
-    let item: Value = serde_json::from_slice(item).ok()?;
+    let item: Value = sluice_units::json::from_slice(item).ok()?;
     let text = item.get("summary")?.get(0)?.get("text")?.as_str()?;
     Some(text.to_owned())
 }
@@ -150,7 +150,8 @@ pub fn look(body: &Bytes) -> Result<Look, DecodeError> {
     };
     let mended = halves::mended(body);
     let body = mended.as_deref().unwrap_or(body);
-    let whole: Whole = serde_json::from_slice(body).map_err(|error| shape(error.to_string()))?;
+    let whole: Whole =
+        sluice_units::json::from_slice(body).map_err(|error| shape(error.to_string()))?;
     if whole.outside.status.as_deref() == Some("failed") {
         return Err(shape("the response failed".to_owned()));
     }

@@ -87,7 +87,7 @@ pub(super) fn carried(encrypted: &str) -> Carried<'_> {
     }
     let call = encrypted
         .strip_prefix(CALL)
-        .and_then(|json| serde_json::from_str::<(String, String)>(json).ok());
+        .and_then(|json| sluice_units::json::from_str::<(String, String)>(json).ok());
     match call {
         Some((id, signature)) => Carried::Call { id, signature },
         None => Carried::Own(encrypted),
@@ -139,7 +139,7 @@ impl Thought {
             Part::RedactedThinking { data } => ("", data),
             _ => return None,
         };
-        let proof: Proof = serde_json::from_str(proof.strip_prefix(OWNER)?).ok()?;
+        let proof: Proof = sluice_units::json::from_str(proof.strip_prefix(OWNER)?).ok()?;
         let texts = divided(text, &proof.shape).unwrap_or_else(|| match text {
             "" => Vec::new(),
             text => vec![(Kind::Summary, text.to_owned())],

@@ -81,7 +81,7 @@ impl Steps {
         if data == b"[DONE]" {
             return Err(DecodeError::Truncated);
         }
-        let value = serde_json::from_slice(data).map_err(|error| DecodeError::Shape {
+        let value = sluice_units::json::from_slice(data).map_err(|error| DecodeError::Shape {
             dialect: NAME,
             detail: error.to_string(),
         })?;

@@ -123,7 +123,7 @@ pub fn decode_count_tokens(model: &str, body: &[u8]) -> Result<(ChatRequest, Dro
 /// # Errors
 /// [`EncodeError`] when the model's name cannot stand there.
 pub(crate) fn count_body(body: &Bytes, model: &str) -> Result<Bytes, EncodeError> {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
+    let Ok(Value::Object(mut fields)) = sluice_units::json::from_slice(body) else {
         return Ok(body.clone());
     };
     let inner = fields.get_mut("generateContentRequest");

@@ -30,7 +30,7 @@ const TIERS: [&str; 7] = [
 /// [`DecodeError::Shape`] when it is not a chat completion. A 2xx can also hold an error object:
 /// `openai::error::decode` reads that.
 pub fn decode_response(body: &[u8]) -> Result<(ChatResponse, Drops), DecodeError> {
-    let value = serde_json::from_slice(body).map_err(|error| shape(error.to_string()))?;
+    let value = sluice_units::json::from_slice(body).map_err(|error| shape(error.to_string()))?;
     let Value::Object(mut fields) = value else {
         return Err(shape("the answer is not an object".to_owned()));
     };

@@ -87,7 +87,7 @@ impl Chunks {
             self.end(events);
             return Ok(());
         }
-        let chunk = serde_json::from_slice(data).map_err(|error| DecodeError::Shape {
+        let chunk = sluice_units::json::from_slice(data).map_err(|error| DecodeError::Shape {
             dialect: NAME,
             detail: error.to_string(),
         })?;

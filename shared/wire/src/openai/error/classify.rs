@@ -88,7 +88,7 @@ pub(super) fn class(
     if let Some(class) = exact(code) {
         return class;
     }
-    let lower = message.to_lowercase();
+    let lower = message.to_ascii_lowercase();
     if let Some((_, class)) = WORDS.iter().find(|(words, _)| lower.contains(words)) {
         return *class;
     }

@@ -77,7 +77,7 @@ pub(crate) fn text(json: &[u8]) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'\\', inner).is_none() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
-    serde_json::from_slice(json).ok().map(Cow::Owned)
+    sluice_units::json::from_slice(json).ok().map(Cow::Owned)
 }
 
 fn blank(json: &[u8], at: usize) -> usize {

@@ -206,7 +206,7 @@ impl Seen {
             return Ok(true);
         }
         let chunk: Chunk<'_> =
-            serde_json::from_slice(data).map_err(|error| DecodeError::Shape {
+            sluice_units::json::from_slice(data).map_err(|error| DecodeError::Shape {
                 dialect: NAME,
                 detail: error.to_string(),
             })?;
@@ -230,7 +230,7 @@ impl Seen {
             self.choice(choice);
         }
         if self.head.is_none() && !choices.is_empty() {
-            self.head = serde_json::from_slice(data).ok();
+            self.head = sluice_units::json::from_slice(data).ok();
         }
         let groq = chunk.x_groq.and_then(|groq| groq.usage);
         let used = [chunk.usage, groq].iter().flatten().find_map(usage::decode);
@@ -271,7 +271,7 @@ impl Seen {
 
 /// Reads the error with the same eyes as the decoder.
 fn full_error(data: &[u8]) -> Option<UpstreamError> {
-    match serde_json::from_slice(data) {
+    match sluice_units::json::from_slice(data) {
         Ok(Value::Object(chunk)) => error::in_stream(&chunk),
         _ => None,
     }

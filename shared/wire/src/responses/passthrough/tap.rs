@@ -122,10 +122,11 @@ impl Seen {
         if data.is_empty() || data == b"[DONE]" {
             return Ok(true);
         }
-        let step: Step<'_> = serde_json::from_slice(data).map_err(|error| DecodeError::Shape {
-            dialect: NAME,
-            detail: error.to_string(),
-        })?;
+        let step: Step<'_> =
+            sluice_units::json::from_slice(data).map_err(|error| DecodeError::Shape {
+                dialect: NAME,
+                detail: error.to_string(),
+            })?;
         match step.kind.as_ref() {
             "error" | "response.failed" | "" => {
                 self.failed = true;
@@ -150,7 +151,7 @@ impl Seen {
 
 /// Reads the error with the same eyes as the decoder.
 fn full_error(data: &[u8]) -> Option<UpstreamError> {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(data) else {
+    let Ok(Value::Object(mut fields)) = sluice_units::json::from_slice(data) else {
         return None;
     };
     if let Some(Value::Object(response)) = fields.shift_remove("response") {
