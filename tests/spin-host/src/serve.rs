@@ -70,7 +70,7 @@ fn maker(application: Application) -> Result<Maker> {
     std::thread::spawn(move || {
         while let Some(engine) = ticking.upgrade() {
             engine.increment_epoch();
-            std::thread::sleep(EPOCH);
+            std::thread::park_timeout(EPOCH);
         }
     });
     let mut linker: Linker<Host> = Linker::new(&engine);
