@@ -67,11 +67,10 @@ fn maker(application: Application) -> Result<Maker> {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)?;
     let ticking = engine.weak();
-    tokio::spawn(async move {
-        let mut interval = tokio::time::interval(EPOCH);
+    std::thread::spawn(move || {
         while let Some(engine) = ticking.upgrade() {
             engine.increment_epoch();
-            interval.tick().await;
+            std::thread::park_timeout(EPOCH);
         }
     });
     let mut linker: Linker<Host> = Linker::new(&engine);

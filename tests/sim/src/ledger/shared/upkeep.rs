@@ -3,8 +3,8 @@
 
 use super::*;
 
-/// How often the maintenance address is called, while there is anything to do.
-const UPKEEP_EVERY: Span = Span::from_seconds(5);
+/// How soon after one call the maintenance address is called again, while there is anything to do.
+const UPKEEP_SECONDS: (i64, i64) = (2, 40);
 
 impl Change {
     pub(super) const fn of_upkeep(writes: WriteSet) -> Self {
@@ -45,7 +45,8 @@ impl LedgerObject {
     /// When there may be something to do; never when all is at rest.
     fn next_upkeep(&self, world: &World) -> Option<Timestamp> {
         let now = self.now(world);
-        let soon = now.plus(UPKEEP_EVERY);
+        let (least, most) = UPKEEP_SECONDS;
+        let soon = now.plus(Span::from_seconds(world.rng.between(least, most)));
         if self
             .rows
             .borrow()
