@@ -153,7 +153,13 @@ fn ask(
         return Ok(Some(Command::Lease(asked.request.clone())));
     }
     if row.is_closed && row.is_empty() && row.wish.is_none() && needs.is_empty() {
-        work.delete(key);
+        // What was let in and taken back has made it due before its time.
+        let until = row.last.plus(POOL_KEPT);
+        if now < until {
+            work.hot_mut::<PoolRow>(key)?.asks_at = Some(until);
+        } else {
+            work.delete(key);
+        }
         return Ok(None);
     }
     if row.is_closed {

@@ -426,6 +426,31 @@ fn what_is_corrected_after_a_pool_was_closed_is_told_all_the_same() {
 }
 
 #[test]
+fn a_pool_that_was_closed_is_not_forgotten_sooner_for_what_was_taken_back() {
+    let mut family = Family::new(requests(1_000));
+    let number = family.admit(1).unwrap();
+    // Nobody settles: it expires, and its pool is closed.
+    for _ in 0..90 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    // Nothing has to be covered any more, so nobody is asked before.
+    for of in &mut family.scopes {
+        of.rules.clear();
+    }
+    let other = family.admit(1).unwrap();
+    family.ledgers[1].release(other);
+    family.pass(TOLD);
+    family.ask(1, &[]);
+    family.ledgers[1].settle(number, amount(10, 70));
+    for _ in 0..3 {
+        family.pass(TOLD);
+        family.ask(1, &[]);
+    }
+    assert_eq!(family.spent_at_home(), 70);
+}
+
+#[test]
 fn a_child_without_its_home_serves_what_it_holds_and_no_longer_than_it_may() {
     let mut family = Family::new(requests(1_000));
     family.admit(1).unwrap();

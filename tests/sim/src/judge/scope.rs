@@ -373,6 +373,8 @@ impl ScopeLog {
                 log.renew(at, life, is.tokens.count());
             }
         }
+        // Where it was longer ago than a window, that was forgotten.
+        self.borrow(life, borrowed);
     }
 
     /// A reservation ends at `now`; `charged` replaces it.
