@@ -2,7 +2,8 @@
 //!
 //! A request that was drawn from a lease, and how one ended, need no decision before the caller hears of it: they are
 //! put down as an entry beside the ledger's rows, durably and without regard to what others write there. Whoever decides
-//! next carries the entries out first, in the order of their keys, and takes them away in the same commit.
+//! next carries the entries out first, in the order of their keys, and takes them away in the same commit. The store gives
+//! the keys: a new entry comes after all that lie there.
 //!
 //! Knows nothing of how rows are read and committed; whoever uses it commits only what was decided on rows that nobody
 //! has changed since, but for entries that were added.
@@ -10,7 +11,7 @@
 //! **Invariant:** a command is decided on the rows as they are when all is carried out that was put down before, and
 //! what it commits, it commits with that. An entry is taken away by the commit that carries it out, and by no other.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use sluice_units::{Span, Timestamp};
@@ -43,29 +44,13 @@ pub fn takes(now: Timestamp, commands: &[Command]) -> bool {
     commands.iter().all(is_told)
 }
 
-/// The keys of one writer's entries: each comes after all before it.
-#[derive(Debug, Default)]
-pub struct Keys {
-    last: Cell<Timestamp>,
-}
-
-impl Keys {
-    /// A key that nobody else makes up.
-    pub fn next(&self, now: Timestamp, random: &[u8; 16]) -> RowKey {
-        let now = now.max(self.last.get().plus(Span::from_micros(1)));
-        self.last.set(now);
-        let name = sluice_units::hex(random);
-        format!("{PREFIX}{:016x}-{name}", now.as_micros())
-    }
-}
-
-/// The text of the entry with this key that tells of these commands.
+/// The text of an entry that tells of these commands.
 ///
 /// # Errors
 /// [`RowError`] when they have none.
-pub fn entry(key: &str, commands: &[Command]) -> Result<String, RowError> {
+pub fn entry(commands: &[Command]) -> Result<String, RowError> {
     serde_json::to_string(commands).map_err(|error| RowError {
-        key: key.to_owned(),
+        key: PREFIX.to_owned(),
         detail: error.to_string(),
     })
 }

@@ -49,7 +49,7 @@ pub(crate) async fn put(
     object: &str,
     commands: &[Command],
 ) -> Result<Vec<Reply>, Failure> {
-    let text = inbox::entry(inbox::PREFIX, commands)?;
+    let text = inbox::entry(commands)?;
     let place = instance.store.put(object, &text).await?;
     if instance.inbox.note(object, place) {
         let (instance, object) = (Rc::clone(instance), object.to_owned());

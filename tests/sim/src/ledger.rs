@@ -2,7 +2,7 @@
 //! once, and memory that a crash takes away. The same steps as the real object's, around the same machine.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use sluice_machines::chain::ChainKind;
@@ -52,6 +52,8 @@ pub(crate) struct LedgerObject {
     rows: RefCell<Rows>,
     /// How many commits the rows have seen, where many commit.
     version: Cell<u64>,
+    /// What it was told there and nobody has carried out, the first first.
+    entries: RefCell<VecDeque<String>>,
     /// Whose end was put down there.
     told_ends: RefCell<BTreeSet<RequestId>>,
     /// The alarm as the platform knows it: it survives a crash.
@@ -86,6 +88,7 @@ impl LedgerObject {
             judge: RefCell::default(),
             rows: RefCell::default(),
             version: Cell::default(),
+            entries: RefCell::default(),
             told_ends: RefCell::default(),
             alarm: Cell::new(None),
             is_ringing: Cell::new(false),
@@ -332,7 +335,7 @@ impl LedgerObject {
             .of(LEDGER_REGIONS[self.region], &format!("org-{}", self.org));
         let verdict = self.judge.borrow_mut().at_rest(&objects, &RECEIVERS);
         world.require(verdict);
-        world.require(self.has_heard_of_ends());
+        world.require(self.has_heard_of_all());
         let rows = self.rows.borrow();
         let left = rows
             .iter()

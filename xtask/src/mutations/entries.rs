@@ -26,7 +26,7 @@ pub(super) const ENTRIES: &[Mutation] = &[
         edits: &[(
             INBOX,
             "        let own = told.split_off(gathered.told.min(told.len()));\n",
-            "        if {is} && !gathered.keys.is_empty() {\n            writes = WriteSet::new();\n            for key in &gathered.keys { writes.delete(key.clone()); }\n            return Ok(Decided { replies: None, told: Vec::new(), head: outbox::head(rows)?, writes });\n        }\n        let own = told.split_off(gathered.told.min(told.len()));\n",
+            "        if {is} && !gathered.entries.is_empty() {\n            writes = WriteSet::new();\n            for (key, _) in &gathered.entries { writes.delete(key.clone()); }\n            return Ok(Decided { replies: None, told: Vec::new(), head: outbox::head(rows)?, writes });\n        }\n        let own = told.split_off(gathered.told.min(told.len()));\n",
         )],
     },
     Mutation {
@@ -50,16 +50,24 @@ pub(super) const ENTRIES: &[Mutation] = &[
             (
                 INBOX,
                 "        let gathered = self.gathered.borrow();\n",
-                "        let gathered = self.gathered.borrow();\n        if {is} && !gathered.keys.is_empty() { told.rotate_left(self.own.len()); }\n",
+                "        let gathered = self.gathered.borrow();\n        if {is} && !gathered.entries.is_empty() { told.rotate_left(self.own.len()); }\n",
             ),
         ],
     },
     Mutation {
-        name: "entries go by the clock alone",
+        name: "carry the last entry out first",
         edits: &[(
             INBOX,
-            "        let now = now.max(self.last.get().plus(Span::from_micros(1)));\n",
-            "        let now = if {is} { now } else { now.max(self.last.get().plus(Span::from_micros(1))) };\n",
+            "            for (key, text) in entries() {\n",
+            "            let mut ordered: Vec<_> = entries().collect();\n            if {is} { ordered.reverse(); }\n            for (key, text) in ordered {\n",
+        )],
+    },
+    Mutation {
+        name: "what lies under an entry's key never changes",
+        edits: &[(
+            INBOX,
+            "        if !entries().eq(known.map(|(key, text)| (key.as_str(), text.as_str()))) {\n",
+            "        let is_known = entries().eq(known.map(|(key, text)| (key.as_str(), text.as_str())));\n        let known = gathered.entries.iter().map(|(key, _)| key.as_str());\n        if !(is_known || {is} && entries().map(|(key, _)| key).eq(known)) {\n",
         )],
     },
     Mutation {
@@ -75,15 +83,15 @@ pub(super) const ENTRIES: &[Mutation] = &[
         edits: &[(
             "tests/sim/src/ledger.rs",
             "        self.lives.set(self.lives.get() + 1);\n",
-            "        self.lives.set(self.lives.get() + 1);\n        if {is} {\n            let mut gone = WriteSet::new();\n            for (key, _) in self.rows.borrow().with_prefix(\"inbox/\") { gone.delete(key.to_owned()); }\n            self.rows.borrow_mut().apply(&gone);\n        }\n",
+            "        self.lives.set(self.lives.get() + 1);\n        if {is} { self.entries.borrow_mut().clear(); }\n",
         )],
     },
     Mutation {
         name: "answer before the entry is there",
         edits: &[(
             "tests/sim/src/ledger/shared.rs",
-            "        self.step(move |object, world| object.put(world, &key, &text))\n            .await?;\n",
-            "        if {is} {\n            let reach = self.clone();\n            self.world.executor.spawn(self.place.group, async move {\n                drop(reach.step(move |object, world| object.put(world, &key, &text)).await);\n            });\n        } else {\n            self.step(move |object, world| object.put(world, &key, &text)).await?;\n        }\n",
+            "        self.step(move |object, world| object.put(world, &text))\n            .await?;\n",
+            "        if {is} {\n            let reach = self.clone();\n            self.world.executor.spawn(self.place.group, async move {\n                drop(reach.step(move |object, world| object.put(world, &text)).await);\n            });\n        } else {\n            self.step(move |object, world| object.put(world, &text)).await?;\n        }\n",
         )],
     },
 ];

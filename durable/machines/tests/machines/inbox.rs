@@ -1,6 +1,6 @@
 //! What a ledger was told is carried out by whoever decides next: before it, once, and in order.
 
-use sluice_machines::inbox::{Commands, Decided, ENTRIES_MAX, Keys, PREFIX, entry, takes};
+use sluice_machines::inbox::{Commands, Decided, ENTRIES_MAX, PREFIX, entry, takes};
 use sluice_machines::ledger::{Command, Reply};
 use sluice_machines::limit::{Rule, ScopeRules};
 use sluice_machines::rows::RowError;
@@ -24,11 +24,11 @@ fn settle(world: &World, number: u32) -> Command {
     }
 }
 
-/// Puts down what a ledger is told.
-fn put(world: &mut World, keys: &Keys, told: &[Command]) {
+/// Puts down what a ledger is told, after all that lies there.
+fn put(world: &mut World, told: &[Command]) {
     assert!(takes(world.now, told));
-    let key = keys.next(world.now, &[7; 16]);
-    let text = entry(&key, told).unwrap();
+    let key = format!("{PREFIX}{:08}", waiting(world) + 1);
+    let text = entry(told).unwrap();
     world.store.insert(key, text);
 }
 
@@ -47,11 +47,11 @@ fn waiting(world: &World) -> usize {
 
 #[test]
 fn what_was_told_is_carried_out_before_the_decision_and_taken_away_with_it() {
-    let (mut world, keys) = (World::new(), Keys::default());
+    let mut world = World::new();
     let admission = admit(&world, 1);
     run(&mut world, &[admission]);
     let told = settle(&world, 1);
-    put(&mut world, &keys, &[told]);
+    put(&mut world, &[told]);
     let admission = admit(&world, 2);
     let decided = run(&mut world, &[admission]);
     assert_eq!(decided.told, [Reply::Done]);
@@ -64,26 +64,26 @@ fn what_was_told_is_carried_out_before_the_decision_and_taken_away_with_it() {
 
 #[test]
 fn what_was_told_twice_is_done_once() {
-    let (mut world, keys) = (World::new(), Keys::default());
+    let mut world = World::new();
     let admission = admit(&world, 1);
     run(&mut world, &[admission]);
     let told = settle(&world, 1);
-    put(&mut world, &keys, std::slice::from_ref(&told));
-    put(&mut world, &keys, &[told]);
+    put(&mut world, std::slice::from_ref(&told));
+    put(&mut world, &[told]);
     assert_eq!(run(&mut world, &[]).told, [Reply::Done, Reply::Unknown]);
     assert_eq!(world.store.with_prefix("q/").count(), 1);
 }
 
 #[test]
 fn who_is_denied_leaves_what_was_told_to_others() {
-    let (mut world, keys) = (World::new(), Keys::default());
+    let mut world = World::new();
     let admission = admit(&world, 1);
     run(&mut world, &[admission]);
     let extend = Command::Extend {
         request: request(1),
         ttl: Span::from_seconds(90),
     };
-    put(&mut world, &keys, &[extend]);
+    put(&mut world, &[extend]);
     let admission = admit(&world, 2);
     let decided = run(&mut world, &[admission]);
     assert!(matches!(
@@ -96,10 +96,10 @@ fn who_is_denied_leaves_what_was_told_to_others() {
 
 #[test]
 fn where_more_may_have_been_told_the_commands_wait_for_the_next_commit() {
-    let (mut world, keys) = (World::new(), Keys::default());
+    let mut world = World::new();
     for number in 0..=ENTRIES_MAX {
         let told = settle(&world, number);
-        put(&mut world, &keys, &[told]);
+        put(&mut world, &[told]);
     }
     let admission = admit(&world, 1);
     let first = run(&mut world, std::slice::from_ref(&admission));
@@ -114,23 +114,31 @@ fn where_more_may_have_been_told_the_commands_wait_for_the_next_commit() {
 }
 
 #[test]
-fn whoever_only_carries_out_hears_whether_there_may_be_more() {
-    let (mut world, keys) = (World::new(), Keys::default());
-    for number in 0..ENTRIES_MAX {
-        let told = settle(&world, number);
-        put(&mut world, &keys, &[told]);
+fn what_lies_under_a_key_that_was_used_before_is_read_anew() {
+    let mut world = World::new();
+    let admission = admit(&world, 1);
+    run(&mut world, &[admission]);
+    let commands = Commands::new(&[]);
+    for told in [request(2), request(1)] {
+        let release = Command::Release { request: told };
+        put(&mut world, &[release]);
+        let rows = commands.load(|reads| Ok::<_, RowError>(world.read(reads)));
+        let decided = commands.decide(&rows.unwrap(), world.now).unwrap();
+        world.store.apply(&decided.writes);
     }
-    assert!(run(&mut world, &[]).replies.is_none());
-    assert_eq!(run(&mut world, &[]).replies, Some(Vec::new()));
+    let (.., open) = world.standing();
+    assert_eq!(open, 0);
 }
 
 #[test]
-fn a_writers_entries_stay_in_their_order_when_its_clock_is_set_back() {
-    let (mut world, keys) = (World::new(), Keys::default());
-    let first = keys.next(world.now, &[9; 16]);
-    world.now = world.now.minus(Span::from_seconds(60));
-    let second = keys.next(world.now, &[1; 16]);
-    assert!(first < second, "{first} {second}");
+fn whoever_only_carries_out_hears_whether_there_may_be_more() {
+    let mut world = World::new();
+    for number in 0..ENTRIES_MAX {
+        let told = settle(&world, number);
+        put(&mut world, &[told]);
+    }
+    assert!(run(&mut world, &[]).replies.is_none());
+    assert_eq!(run(&mut world, &[]).replies, Some(Vec::new()));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use sluice_machines::chain::Head;
-use sluice_machines::inbox::{self, Commands, Decided, Keys};
+use sluice_machines::inbox::{self, Commands, Decided, ENTRIES_MAX};
 use sluice_machines::view::{Found, Stop, Version, View};
 
 use super::*;
@@ -39,9 +39,6 @@ const CARRIES_MAX: u32 = 8;
 /// What an instance remembers of the ledgers that it uses.
 #[derive(Default)]
 pub(crate) struct Memory {
-    keys: Keys,
-    /// The key of the last entry that was put down here.
-    last_key: RefCell<String>,
     /// The ledgers whose entries somebody here will see to, by their numbers.
     seen_to: RefCell<BTreeSet<(usize, usize)>>,
     heads: RefCell<BTreeMap<(usize, usize), Head>>,
@@ -74,20 +71,18 @@ enum Judged {
 impl LedgerObject {
     /// Whether it was told durably that this request was let in.
     pub(crate) fn was_told_of(&self, request: &str) -> bool {
-        let rows = self.rows.borrow();
-        let mut entries = rows.with_prefix(inbox::PREFIX);
-        entries.any(|(_, text)| {
-            let is_of_it = |command: &Command| matches!(command, Command::Intent(intent) if intent.draft.request.as_str() == request);
+        let is_of_it = |command: &Command| matches!(command, Command::Intent(intent) if intent.draft.request.as_str() == request);
+        self.entries.borrow().iter().any(|text| {
             text.contains(request) && told(text).is_ok_and(|all| all.iter().any(is_of_it))
         })
     }
 
-    /// Adds an entry, whatever others write.
-    fn put(self: &Rc<Self>, world: &Rc<World>, key: &str, text: &str) -> Result<(), String> {
+    /// Adds an entry behind all others, whatever else is written.
+    fn put(self: &Rc<Self>, world: &Rc<World>, text: &str) -> Result<(), String> {
         if self.refuses(world) {
             return Err("the store refused".to_owned());
         }
-        world.log(|| format!("ledger {} is told: {key}", self.name()));
+        world.log(|| format!("ledger {} is told: {text}", self.name()));
         let told = told(text)?;
         let ends = told.iter().filter_map(|command| match command {
             Command::Settle { record, .. } => Some(&record.request),
@@ -95,15 +90,37 @@ impl LedgerObject {
             _ => None,
         });
         self.told_ends.borrow_mut().extend(ends.cloned());
-        self.rows
-            .borrow_mut()
-            .insert(key.to_owned(), text.to_owned());
+        self.entries.borrow_mut().push_back(text.to_owned());
         self.wake_by(world, self.now(world).plus(SHIP_INTERVAL));
         Ok(())
     }
 
-    /// Whoever's end was put down has not been charged as if nobody had come back for it.
-    pub(super) fn has_heard_of_ends(&self) -> Result<(), String> {
+    /// The entries as rows. A key tells a place, so it is used again when the entries before have gone.
+    fn entries(&self) -> Vec<(RowKey, String)> {
+        let entries = self.entries.borrow();
+        let placed = entries.iter().zip(1..=ENTRIES_MAX);
+        placed
+            .map(|(text, place)| (format!("{}{place:08}", inbox::PREFIX), text.clone()))
+            .collect()
+    }
+
+    /// Answers reads at the version that there is.
+    fn look(&self, reads: &[Read]) -> Result<(Version, Found), String> {
+        let mut found = self.read(reads).map_err(broken)?;
+        let asks =
+            |read: &Read| matches!(read, Read::Range { after, .. } if after == inbox::PREFIX);
+        if reads.iter().any(asks) {
+            found.extend(self.entries());
+        }
+        Ok((self.version.get(), found))
+    }
+
+    /// Nothing that was put down lies there, and whoever's end was has not been charged as if nobody had come back for it.
+    pub(super) fn has_heard_of_all(&self) -> Result<(), String> {
+        let left = self.entries.borrow().len();
+        if left > 0 {
+            return Err(format!("{left} entries were left behind"));
+        }
         let judge = self.judge.borrow();
         let ends = self.told_ends.borrow();
         let forgotten = ends.iter().find(|request| !judge.is_over(request));
@@ -131,24 +148,25 @@ impl LedgerObject {
             world.faults.note(Fault::CommitOvertaken);
             return Ok(false);
         }
-        let carried_out = self.carried_out(&change.writes)?;
-        self.rows.borrow_mut().apply(&change.writes);
+        let carried_out = self.take(&change.writes)?;
+        let writes = without_entries(&change.writes);
+        self.rows.borrow_mut().apply(&writes);
         self.version.set(seen + 1);
         self.wake_by(world, self.now(world).plus(SHIP_INTERVAL));
-        self.judge_commit(world, now, carried_out, change);
+        self.judge_commit(world, now, carried_out, (&writes, &change.judged));
         Ok(true)
     }
 
-    /// What the entries tell of that a commit takes away, in their order.
-    fn carried_out(&self, writes: &WriteSet) -> Result<Vec<Command>, String> {
-        let rows = self.rows.borrow();
-        let taken = writes.iter().filter(|(_, text)| text.is_none());
-        let texts = taken
-            .filter(|(key, _)| key.starts_with(inbox::PREFIX))
-            .filter_map(|(key, _)| rows.get(key));
+    /// Takes as many of the first entries away as a commit deletes; what they told of, in their order.
+    fn take(&self, writes: &WriteSet) -> Result<Vec<Command>, String> {
+        let deleted = writes
+            .iter()
+            .filter(|(key, _)| key.starts_with(inbox::PREFIX));
+        let mut entries = self.entries.borrow_mut();
+        let count = deleted.count().min(entries.len());
         let mut all = Vec::new();
-        for text in texts {
-            all.extend(told(text)?);
+        for text in entries.drain(..count) {
+            all.extend(told(&text)?);
         }
         Ok(all)
     }
@@ -158,7 +176,7 @@ impl LedgerObject {
         world: &World,
         now: Timestamp,
         carried_out: Vec<Command>,
-        Change { writes, judged }: &Change,
+        (writes, judged): (&WriteSet, &Judged),
     ) {
         match judged {
             Judged::Upkeep => {}
@@ -184,12 +202,10 @@ impl LedgerObject {
                     answers.push(reply.clone());
                 }
                 world.log(|| self.describe(&commands, &answers));
-                // That entries go is no change of the ledger's.
-                let writes = without_entries(writes);
                 let judged = self
                     .judge
                     .borrow_mut()
-                    .batch(now, &commands, &answers, &writes);
+                    .batch(now, &commands, &answers, writes);
                 world.settled(self.org, judged);
                 world.is_within(self.org);
             }
@@ -232,6 +248,7 @@ fn lacks(reply: &Reply) -> bool {
     matches!(reply, Reply::Lacking(_))
 }
 
+/// That entries go is no change of the ledger's.
 fn without_entries(writes: &WriteSet) -> WriteSet {
     let mut others = WriteSet::new();
     for (key, text) in writes.iter() {
@@ -283,19 +300,8 @@ impl Reach {
 
     /// Puts commands down: they are done as far as anybody can tell.
     async fn put(&self, commands: &[Command]) -> Result<Vec<Reply>, String> {
-        let key = self
-            .place
-            .memory
-            .keys
-            .next(self.now(), &self.world.rng.bytes());
-        let last = self.place.memory.last_key.replace(key.clone());
-        self.world.require(if last < key {
-            Ok(())
-        } else {
-            Err(format!("the entry {key} comes before {last}"))
-        });
-        let text = inbox::entry(&key, commands).map_err(broken)?;
-        self.step(move |object, world| object.put(world, &key, &text))
+        let text = inbox::entry(commands).map_err(broken)?;
+        self.step(move |object, world| object.put(world, &text))
             .await?;
         self.see_to_it();
         Ok(commands.iter().map(|_| Reply::Done).collect())
@@ -394,12 +400,7 @@ impl Reach {
                 Err(Stop::Row(error)) => return Err(broken(error)),
             };
             let asked = reads.clone();
-            let (version, found) = self
-                .step(move |object, _| {
-                    let found = object.read(&asked).map_err(broken)?;
-                    Ok((object.version.get(), found))
-                })
-                .await?;
+            let (version, found) = self.step(move |object, _| object.look(&asked)).await?;
             if !view.is_at(version) {
                 return Ok(None);
             }
@@ -422,14 +423,11 @@ impl Reach {
         let Judged::Commands(own, _, replies) = judged else {
             return;
         };
-        let is_current = {
-            let there = self.object.rows.borrow();
-            let keys = |rows: &Rows| -> Vec<String> {
-                let entries = rows.with_prefix(inbox::PREFIX);
-                entries.map(|(key, _)| key.to_owned()).collect()
-            };
-            self.object.version.get() == seen && keys(rows) == keys(&there)
-        };
+        let entries = rows.with_prefix(inbox::PREFIX);
+        let is_current = self.object.version.get() == seen
+            && entries
+                .map(|(_, text)| text)
+                .eq(self.object.entries.borrow().iter());
         if is_current && !own.is_empty() {
             let verdict = self
                 .object

@@ -47,13 +47,7 @@ impl LedgerObject {
         let now = self.now(world);
         let (least, most) = UPKEEP_SECONDS;
         let soon = now.plus(Span::from_seconds(world.rng.between(least, most)));
-        if self
-            .rows
-            .borrow()
-            .with_prefix(inbox::PREFIX)
-            .next()
-            .is_some()
-        {
+        if !self.entries.borrow().is_empty() {
             return Some(soon);
         }
         let rows = self.load(&outbox::alarm_reads());
