@@ -24,7 +24,7 @@ use crate::provider::{self, ScriptedBody};
 use crate::world::{Place, World};
 
 /// How much likelier than any other call an admission that was refused is doubled.
-const REFUSED_AGAIN: u64 = 25;
+const REFUSED_AGAIN: u64 = 100;
 
 /// How much likelier than any other answer one is lost that lets somebody in who borrows: what nobody hears of is given
 /// back.
@@ -88,7 +88,7 @@ impl Port {
         }
         let (then, number) = (Rc::clone(world), *number);
         world.executor.spawn(Group::WORLD, async move {
-            then.pause(1, 1_000).await;
+            then.pause(1, 500).await;
             if then.waits(number) {
                 drop(object.answer(&then, &call).await);
             }
