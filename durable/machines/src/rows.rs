@@ -7,8 +7,6 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use sluice_units::SortedMap;
-
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -235,7 +233,8 @@ struct Kept {
 pub(crate) struct Work<'a> {
     base: &'a Rows,
     writes: WriteSet,
-    hot: SortedMap<RowKey, Kept>,
+    /// Hundreds where many commands travel together, in no order.
+    hot: BTreeMap<RowKey, Kept>,
     /// Nobody else can be asked.
     pub(crate) is_alone: bool,
 }
@@ -245,7 +244,7 @@ impl<'a> Work<'a> {
         Self {
             base,
             writes: WriteSet::new(),
-            hot: SortedMap::new(),
+            hot: BTreeMap::new(),
             is_alone: false,
         }
     }

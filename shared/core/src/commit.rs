@@ -34,6 +34,7 @@ pub use ticket::Ticket;
 pub const WAITING_MAX: usize = 4_096;
 /// How often a group is tried before it is left for the next request to carry.
 const TRIES_MAX: u32 = 4;
+
 /// Who is told what became of a command.
 #[derive(Debug)]
 pub enum Listener {

@@ -89,6 +89,14 @@ impl Family {
         }
     }
 
+    /// So often a while passes, and a child asks its home.
+    fn go_on(&mut self, child: usize, times: usize) {
+        for _ in 0..times {
+            self.pass(TOLD);
+            self.ask(child, &[]);
+        }
+    }
+
     /// Asks a ledger to let a request in; its number, or why not.
     fn admit(&mut self, ledger: usize) -> Result<u32, Box<Denial>> {
         self.admit_with(ledger).map(|(number, _)| number)
@@ -389,10 +397,7 @@ fn an_idle_child_gives_everything_back_and_is_forgotten() {
     let mut family = Family::new(requests(1_000));
     let number = family.admit(1).unwrap();
     family.ledgers[1].settle(number, EACH);
-    for _ in 0..30 {
-        family.pass(TOLD);
-        family.ask(1, &[]);
-    }
+    family.go_on(1, 30);
     family.pass(seconds(700));
     assert_eq!(
         family.ledgers[HOME].store.with_prefix("l/").count(),
@@ -411,17 +416,11 @@ fn what_is_corrected_after_a_pool_was_closed_is_told_all_the_same() {
     let mut family = Family::new(requests(1_000));
     let number = family.admit(1).unwrap();
     // Nobody settles: it expires, and its pool is closed.
-    for _ in 0..90 {
-        family.pass(TOLD);
-        family.ask(1, &[]);
-    }
+    family.go_on(1, 90);
     assert_eq!(family.spent_at_home(), 100, "as reserved");
     family.pass(seconds(700));
     family.ledgers[1].settle(number, amount(10, 70));
-    for _ in 0..3 {
-        family.pass(TOLD);
-        family.ask(1, &[]);
-    }
+    family.go_on(1, 3);
     assert_eq!(family.spent_at_home(), 70);
 }
 
@@ -430,10 +429,7 @@ fn a_pool_that_was_closed_is_not_forgotten_sooner_for_what_was_taken_back() {
     let mut family = Family::new(requests(1_000));
     let number = family.admit(1).unwrap();
     // Nobody settles: it expires, and its pool is closed.
-    for _ in 0..90 {
-        family.pass(TOLD);
-        family.ask(1, &[]);
-    }
+    family.go_on(1, 90);
     // Nothing has to be covered any more, so nobody is asked before.
     for of in &mut family.scopes {
         of.rules.clear();
@@ -443,10 +439,7 @@ fn a_pool_that_was_closed_is_not_forgotten_sooner_for_what_was_taken_back() {
     family.pass(TOLD);
     family.ask(1, &[]);
     family.ledgers[1].settle(number, amount(10, 70));
-    for _ in 0..3 {
-        family.pass(TOLD);
-        family.ask(1, &[]);
-    }
+    family.go_on(1, 3);
     assert_eq!(family.spent_at_home(), 70);
 }
 
