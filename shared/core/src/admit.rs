@@ -326,14 +326,14 @@ async fn ask_ledger<P: Platform>(
     (part, is_scarce): (Option<Part>, bool),
 ) -> Result<Asked, Problem> {
     let (draft, ledger) = (&admitted.draft, &admitted.ledger);
-    let mut commands = vec![ledger::Command::Admit(Box::new(Admission {
+    let admission = ledger::Command::Admit(Box::new(Admission {
         scopes: caller.scopes().to_vec(),
         estimate: admitted.estimate,
         part,
         ttl: admitted.ttl,
         draft: draft.clone(),
         parent: ledger.parent().map(Parent::from),
-    }))];
+    }));
     let name = || LeaseId::new(&secret_key::identifier("lease_", p.random())).ok();
     let begun = if is_scarce {
         None
@@ -341,36 +341,29 @@ async fn ask_ledger<P: Platform>(
         let mut leases = isolate.leases.borrow_mut();
         leases.begin(p.now(), (ledger, &draft.key), name)
     };
-    let lease = begun.as_ref().map(|request| request.lease.clone());
-    commands.extend(begun.map(|request| ledger::Command::Lease(Box::new(request))));
-    let asked = isolate.ask_ledger(p, ledger, commands).await;
-    if let Some(lease) = &lease {
-        let mut leases = isolate.leases.borrow_mut();
-        match asked.as_ref().ok().and_then(|replies| replies.get(1)) {
-            Some(ledger::Reply::Leased(grant)) => {
-                leases.granted((ledger, &draft.key), lease, 1, grant.clone());
-            }
-            _ => leases.unanswered((ledger, &draft.key), lease),
-        }
-    }
-    let replies = asked.inspect_err(|_| {
+    let behind = begun.map(|request| {
+        let listener = Listener::Lease(draft.key.clone(), request.lease.clone(), request.number);
+        (ledger::Command::Lease(Box::new(request)), listener)
+    });
+    let asked = commit::ask(p, isolate, ledger, admission, behind).await;
+    let reply = asked.inspect_err(|_| {
         // The reservation may stand all the same; releasing one that does not is harmless.
         let release = ledger::Command::Release {
             request: draft.request.clone(),
         };
         isolate.defer(p, ledger, release);
     })?;
-    match replies.into_iter().next() {
-        Some(ledger::Reply::Admitted(headroom)) => {
+    match reply {
+        ledger::Reply::Admitted(headroom) => {
             admitted.headroom = headroom;
             Ok(Asked::Whole)
         }
-        Some(ledger::Reply::Cut(tokens, headroom)) => {
+        ledger::Reply::Cut(tokens, headroom) => {
             admitted.headroom = headroom;
             Ok(Asked::Part(tokens))
         }
-        Some(ledger::Reply::Denied(denial)) => Ok(Asked::Denied(Box::new(denial))),
-        Some(ledger::Reply::Done) => Err(expired()),
+        ledger::Reply::Denied(denial) => Ok(Asked::Denied(Box::new(denial))),
+        ledger::Reply::Done => Err(expired()),
         _ => Err(Problem::bug("the ledger's answer to an admission")),
     }
 }

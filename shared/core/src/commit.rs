@@ -1,6 +1,6 @@
-//! What goes to the ledgers without being asked for: intents, settlements, renewals, in groups.
+//! What goes to the ledgers, in groups: intents, settlements and renewals, and admissions that come together.
 //!
-//! One call at a time for each ledger. What arrives while it is under way goes with the next, in the order in
+//! One call at a time for each ledger, besides what goes by itself ([`ask`]). What arrives while it is under way goes with the next, in the order in
 //! which it came; a call with twenty commands costs little more than a call with one. Commands are idempotent, so a
 //! group whose fate is unknown is sent again. What is lost with the isolate is made good by deadlines.
 //!
@@ -25,15 +25,18 @@ use sluice_machines::ledger::{Command, Reply};
 use sluice_units::{KeyId, LeaseId, LedgerId, Span};
 
 use crate::isolate::Isolate;
-use crate::platform::{Level, Platform, Wake};
+use crate::platform::{Level, Platform, StoreError, Wake};
 use crate::residency::Permitted;
 use queue::{Duty, Group, Next, Queue, SILENCE_MAX};
+use ticket::HELD_BACK_MAX;
 pub use ticket::Ticket;
 
 /// How many commands may wait for one ledger; a further one is not taken.
 pub const WAITING_MAX: usize = 4_096;
 /// How often a group is tried before it is left for the next request to carry.
 const TRIES_MAX: u32 = 4;
+/// How long whoever waits for a reply waits for its command to leave with others: less than a call that hangs takes.
+const PATIENCE: Span = Span::from_millis(100);
 
 /// Who is told what became of a command.
 #[derive(Debug)]
@@ -95,6 +98,102 @@ pub fn send<P: Platform>(
     };
     perform(p, isolate, ledger, duty);
     true
+}
+
+/// Puts a command in whose reply somebody waits for, with one to go behind it, and returns the reply.
+///
+/// It goes with others where others are likely to ask too. Where it is alone, where the ledger is far away, or has a
+/// parent that may have to be asked first, it goes by itself.
+///
+/// # Errors
+/// [`StoreError`] when the ledger does not answer: whether the command was carried out is not known.
+pub async fn ask<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    ledger: &Permitted<LedgerId>,
+    command: Command,
+    behind: Option<(Command, Listener)>,
+) -> Result<Reply, StoreError> {
+    let ticket = Ticket::default();
+    ticket.await_it();
+    let mut asked = vec![(command, Listener::Ticket(ticket.clone()))];
+    asked.extend(behind);
+    if put_along(p, isolate, ledger, &mut asked) {
+        ticket.wait(p, PATIENCE).await;
+        if ticket.told().is_none() && !ticket.has_left() {
+            // What is under way does not come back, or whoever sends has died.
+            let mut queues = isolate.outgoing.0.borrow_mut();
+            let queue = queues.get_mut(ledger);
+            asked.extend(queue.and_then(|queue| queue.withdraw(&ticket)));
+        }
+    }
+    if asked.is_empty() {
+        ticket.wait(p, HELD_BACK_MAX).await;
+    } else {
+        send_alone(p, isolate, ledger, asked).await?;
+    }
+    let reply = ticket.told().flatten();
+    if matches!(reply, Some(Reply::Denied(_))) {
+        let mut queues = isolate.outgoing.0.borrow_mut();
+        if let Some(queue) = queues.get_mut(ledger) {
+            queue.is_refused();
+        }
+    }
+    reply.ok_or_else(|| StoreError::Unavailable {
+        store: "ledger",
+        detail: "no answer".to_owned(),
+    })
+}
+
+/// Puts these in if they had better go with others; whether it has.
+fn put_along<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    ledger: &Permitted<LedgerId>,
+    asked: &mut Vec<(Command, Listener)>,
+) -> bool {
+    let duties: Vec<_> = {
+        let mut queues = isolate.outgoing.0.borrow_mut();
+        let queue = queues.entry(ledger.clone()).or_default();
+        let has_room = queue.waiting.len().saturating_add(asked.len()) <= WAITING_MAX;
+        if !queue.asks() || !has_room || ledger.parent().is_some() {
+            return false;
+        }
+        let asked = asked.drain(..);
+        let put = asked.map(|(command, listener)| queue.put(p.now(), command, listener));
+        put.collect()
+    };
+    for duty in duties {
+        perform(p, isolate, ledger, duty);
+    }
+    true
+}
+
+/// Sends these now, whatever else is under way.
+async fn send_alone<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    ledger: &Permitted<LedgerId>,
+    asked: Vec<(Command, Listener)>,
+) -> Result<(), StoreError> {
+    let (commands, listeners) = asked.into_iter().unzip();
+    let call = isolate.call(ledger, commands);
+    let group = Group { call, listeners };
+    match p.ledger(ledger, &group.call).await {
+        Ok(answer) => {
+            isolate.hear(p.now(), ledger, answer.notices, answer.head);
+            tell(isolate, ledger, &group, answer.replies);
+            Ok(())
+        }
+        Err(error) => {
+            for listener in &group.listeners {
+                if let Listener::Lease(key, lease, _) = listener {
+                    isolate.leases.borrow_mut().unanswered((ledger, key), lease);
+                }
+            }
+            Err(error)
+        }
+    }
 }
 
 /// An answer is held back for something that waits to be sent.
@@ -244,7 +343,7 @@ fn tell(isolate: &Isolate, ledger: &Permitted<LedgerId>, group: &Group, replies:
     for (listener, reply) in group.listeners.iter().zip(replies) {
         match (listener, reply) {
             (Listener::Nobody, _) => {}
-            (Listener::Ticket(ticket), reply) => ticket.tell(reply == Reply::Done),
+            (Listener::Ticket(ticket), reply) => ticket.tell(Some(reply)),
             (Listener::Lease(key, lease, number), Reply::Leased(grant)) => {
                 isolate
                     .leases
@@ -270,7 +369,7 @@ fn give_up(isolate: &Isolate, ledger: &Permitted<LedgerId>, number: u64, group: 
     }
     for listener in &group.listeners {
         if let Listener::Ticket(ticket) = listener {
-            ticket.tell(false);
+            ticket.tell(None);
         }
     }
 }

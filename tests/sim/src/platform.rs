@@ -80,16 +80,16 @@ struct Inner {
 
 impl Port {
     /// What was refused may be delivered again while its request waits for its turn.
-    fn refused_again(&self, (object, call): (Rc<LedgerObject>, ledger::Call)) {
-        let Inner { world, number, .. } = &*self.0;
+    fn refused_again(&self, (object, call): (Rc<LedgerObject>, ledger::Call), asking: Vec<usize>) {
+        let Inner { world, .. } = &*self.0;
         let likely = world.weather.call_doubled.saturating_mul(REFUSED_AGAIN);
         if !world.faults.strikes(Fault::CallDoubled, likely) {
             return;
         }
-        let (then, number) = (Rc::clone(world), *number);
+        let then = Rc::clone(world);
         world.executor.spawn(Group::WORLD, async move {
             then.pause(1, 500).await;
-            if then.waits(number) {
+            if asking.iter().all(|number| then.waits(*number)) {
                 drop(object.answer(&then, &call).await);
             }
         });
@@ -237,11 +237,13 @@ impl Platform for Port {
         };
         let counts = world.borders.counts(object.org, ledger);
         world.require(counts);
-        let mut admits = false;
+        let mut asking = Vec::new();
         for command in &call.commands {
-            if let ledger::Command::Admit(admission) = command {
-                admits = true;
-                world.lets_in(&self.0.place, self.0.number, &admission.scopes);
+            if let ledger::Command::Admit(admission) = command
+                && let Some(number) = world.number(&admission.draft.request)
+            {
+                asking.push(number);
+                world.lets_in(&self.0.place, number, &admission.scopes);
             }
         }
         let lost = |detail| unavailable("ledger", detail);
@@ -251,18 +253,19 @@ impl Platform for Port {
         }
         let again = (Rc::clone(&object), call.clone());
         let (asked, living) = (call.clone(), Rc::clone(&object));
-        let (then, waiting, number) = (Rc::clone(world), Rc::clone(world), self.0.number);
+        let (then, waiting) = (Rc::clone(world), Rc::clone(world));
+        let asked_for = asking.clone();
         let call = Call {
             execute: move || Rc::clone(&object).answer(&then, &asked),
             life: move || living.life(),
             // No admission comes when its request is over.
-            may_return: move || !admits || waiting.waits(number),
+            may_return: move || asked_for.iter().all(|number| waiting.waits(*number)),
         };
         let answer = network::call(world, &self.0.place.region, call)
             .await
             .map_err(lost)?;
-        if admits && answer.replies.iter().any(is_refusal) {
-            self.refused_again(again);
+        if answer.replies.iter().any(is_refusal) {
+            self.refused_again(again, asking);
         }
         self.heard(answer)
     }

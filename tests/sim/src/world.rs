@@ -351,6 +351,11 @@ impl World {
         }
     }
 
+    /// Which request has this name.
+    pub(crate) fn number(&self, name: &RequestId) -> Option<usize> {
+        self.names.borrow().get(name).copied()
+    }
+
     /// How old what an isolate goes by may be.
     fn stale_max(&self, place: &Place) -> Span {
         let failed = self.now().since(place.registry_failed_at.get());

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use sluice_machines::ledger::{Call, Command};
 use sluice_units::{Span, Timestamp};
 
-use super::Listener;
+use super::{Listener, Ticket};
 use crate::platform::Wake;
 
 /// How many commands travel in one call.
@@ -50,7 +50,9 @@ pub(super) struct Queue {
     called_at: Timestamp,
     back_at: Timestamp,
     let_go: u32,
-    /// How many requests were drawn and have not ended, about.
+    /// How long the quickest call took: how far the ledger is.
+    distance: Option<Span>,
+    /// How many requests ask, or were let in and have not ended, about.
     open: u32,
 }
 
@@ -95,12 +97,43 @@ impl Queue {
             Command::Settle { .. } | Command::Release { .. } => self.open.saturating_sub(1),
             _ => self.open,
         };
-        let is_urgent = is_urgent(&listener);
+        let (is_urgent, is_awaited) = (is_urgent(&listener), is_awaited(&listener));
         self.urgent = self.urgent.saturating_add(usize::from(is_urgent));
+        self.awaited = self.awaited.saturating_add(usize::from(is_awaited));
         self.body_bytes = self.body_bytes.saturating_add(command.body_bytes());
         self.waiting.push_back((command, listener));
-        let is_first = is_urgent && self.urgent == 1 && !self.has_company();
-        self.duty(now, is_first)
+        let is_first_alone = is_urgent && self.urgent == 1 && !self.has_company();
+        self.duty(now, is_first_alone || (is_awaited && self.awaited == 1))
+    }
+
+    /// A request asks to be let in: whether it had better go with others, which are likely to ask as well, and where the
+    /// ledger is near.
+    pub(super) fn asks(&mut self) -> bool {
+        self.open = self.open.saturating_add(1);
+        let is_near = self.distance.is_some_and(|distance| distance < COMPANY);
+        is_near && self.has_company()
+    }
+
+    /// One that asked was not let in.
+    pub(super) fn is_refused(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// Takes back what has not left.
+    pub(super) fn withdraw(&mut self, ticket: &Ticket) -> Option<(Command, Listener)> {
+        let is_its = |(_, listener): &(Command, Listener)| matches!(listener, Listener::Ticket(other) if other.is(ticket));
+        let at = self.waiting.iter().position(is_its)?;
+        let withdrawn = self.waiting.remove(at)?;
+        self.forget(&withdrawn);
+        Some(withdrawn)
+    }
+
+    /// One that has waited does not wait any longer.
+    fn forget(&mut self, (command, listener): &(Command, Listener)) {
+        let less = |count: usize, is_one: bool| count.saturating_sub(usize::from(is_one));
+        self.urgent = less(self.urgent, is_urgent(listener));
+        self.awaited = less(self.awaited, is_awaited(listener));
+        self.body_bytes = self.body_bytes.saturating_sub(command.body_bytes());
     }
 
     /// An answer is held back for one of those that wait; what whoever holds it back has to do.
@@ -210,13 +243,9 @@ impl Queue {
     fn next(&mut self, call: impl FnOnce(Vec<Command>) -> Call) -> Option<Rc<Group>> {
         if self.in_flight.is_none() && !self.waiting.is_empty() {
             let size = self.batch();
-            let (commands, listeners): (Vec<_>, Vec<_>) = self.waiting.drain(..size).unzip();
-            let bytes = commands.iter().map(Command::body_bytes);
-            self.body_bytes = bytes.fold(self.body_bytes, usize::saturating_sub);
-            let count =
-                |those: fn(&Listener) -> bool| listeners.iter().filter(|it| those(it)).count();
-            self.urgent = self.urgent.saturating_sub(count(is_urgent));
-            self.awaited = self.awaited.saturating_sub(count(is_awaited));
+            let leaving: Vec<_> = self.waiting.drain(..size).collect();
+            leaving.iter().for_each(|one| self.forget(one));
+            let (commands, listeners): (Vec<_>, Vec<_>) = leaving.into_iter().unzip();
             for listener in &listeners {
                 if let Listener::Ticket(ticket) = listener {
                     ticket.leave();
@@ -240,6 +269,8 @@ impl Queue {
             self.let_go = u32::try_from(held_back).unwrap_or(u32::MAX);
         }
         self.back_at = now;
+        let took = now.since(self.called_at);
+        self.distance = Some(self.distance.map_or(took, |known| known.min(took)));
         let pause = self.pause(now);
         let driver = self.driver.as_mut()?;
         driver.alive_at = now;
@@ -405,6 +436,44 @@ mod tests {
         assert_eq!(begin(&mut queue, at(2)), 1);
         bring(&mut queue, at(3));
         assert_eq!(end(&mut queue, at(122)), Span::ZERO);
+    }
+
+    #[test]
+    fn who_asks_goes_along_where_others_ask_too_and_the_ledger_is_near() {
+        let mut queue = Queue::default();
+        let mut ask_in_company = || {
+            for _ in 0..COMPANY_REQUESTS {
+                queue.asks();
+            }
+            queue.asks()
+        };
+        assert!(!ask_in_company(), "it may be far");
+        let called = |queue: &mut Queue, from, to| {
+            bring(queue, at(from));
+            begin(queue, at(from));
+            end(queue, at(to));
+        };
+        called(&mut queue, 0, 120);
+        assert!(!queue.asks(), "it is far");
+        called(&mut queue, 121, 123);
+        assert!(queue.asks(), "it was slow once");
+        for _ in 0..COMPANY_REQUESTS + 2 {
+            queue.is_refused();
+        }
+        assert!(!queue.asks(), "it is alone");
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_not_sent_and_hurries_nobody() {
+        let mut queue = after(4);
+        let (ticket, _) = bring(&mut queue, at(2));
+        hold_back(&mut queue, at(2), &ticket);
+        let (other, _) = bring(&mut queue, at(2));
+        assert!(queue.withdraw(&ticket).is_some());
+        assert!(queue.withdraw(&ticket).is_none(), "it is gone");
+        let duty = hold_back(&mut queue, at(3), &other);
+        assert!(pause(&duty).is_some(), "it is the first again");
+        assert_eq!(begin(&mut queue, at(4)), 1);
     }
 
     #[test]

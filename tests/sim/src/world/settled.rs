@@ -16,7 +16,7 @@ impl World {
             self.require(self.may_exceed(request));
         }
         for (request, rules, is_overrun) in &news.drawn {
-            let number = self.names.borrow().get(request).copied();
+            let number = self.number(request);
             let place = number.and_then(|number| {
                 let facts = self.facts.borrow();
                 facts.get(number).map(|fact| Rc::clone(&fact.place))
@@ -62,7 +62,7 @@ impl World {
     /// What is reserved is an upper bound, but for models that write more than they are told.
     fn may_exceed(&self, request: &RequestId) -> Verdict {
         let facts = self.facts.borrow();
-        let number = self.names.borrow().get(request).copied();
+        let number = self.number(request);
         let fact = number.and_then(|number| facts.get(number));
         if fact.is_some_and(|fact| fact.calls.iter().any(CallFact::may_exceed)) {
             return Ok(());
@@ -73,7 +73,7 @@ impl World {
     /// A record says what happened.
     fn is_true(&self, org: usize, record: &Record) -> Verdict {
         let facts = self.facts.borrow();
-        let number = self.names.borrow().get(&record.request).copied();
+        let number = self.number(&record.request);
         let fact = number.and_then(|number| facts.get(number));
         let fact = fact.ok_or_else(|| format!("{} is nobody's", record.request))?;
         let holders = self.holders.borrow();
