@@ -176,6 +176,9 @@ async fn tell(instance: &Instance, object: &str) -> Result<bool, Failure> {
                     delivery.event.id, delivery.to
                 );
             }
+            if let Some(loss) = delivery.loss(outcome.is_ok()) {
+                eprintln!("error: {object}: {loss}");
+            }
             let told = Told {
                 names: &names,
                 delivery,
