@@ -13,6 +13,7 @@ use sluice_wire::openai::direct::Units;
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
 use crate::config::Config;
+use crate::headers::Binding;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -95,6 +96,12 @@ impl Admitted {
     #[must_use]
     pub const fn headroom(&self) -> &Headroom {
         &self.headroom
+    }
+
+    /// The limit with the least left.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        Binding::least(&self.headroom, &self.scopes)
     }
 
     /// What the request will use at most, at the dearest target.
