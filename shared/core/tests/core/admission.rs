@@ -1,7 +1,7 @@
 //! Limits, budgets, and bad input.
 
 use serde_json::{Value, json};
-use sluice_units::NanoUsd;
+use sluice_units::{NanoUsd, Span};
 
 use crate::world::{ADMIN_TOKEN, answer};
 use crate::{OPENAI_ANSWER, chat, key, with};
@@ -97,6 +97,42 @@ fn each_answer_names_the_limit_that_binds() {
         assert_eq!(said, named(last), "{limits} {budgets}");
         if refused.is_some() {
             assert_eq!(ask(), (429, named(refused)), "{limits} {budgets}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_its_answer_holds_nothing_and_may_ask_again_at_once() {
+    // A team's limits, and its budgets, that leave room for what one request reserves, and for what several use.
+    let request = json!({"model": "fast", "max_tokens": 900, "messages": [{"role": "user", "content": "Hi"}]});
+    let cases = [
+        (json!([{"concurrent": 1}]), json!([])),
+        (json!([{"tokens": 1_800, "per": "1m"}]), json!([])),
+        (json!([]), json!([{"usd": "0.0015", "per": "day"}])),
+    ];
+    for (limits, budgets) in cases {
+        let mut world = with(|config| {
+            let price = json!({"input": "0.1", "output": "1"});
+            config["prices"] = json!({"openai/*": price, "anthropic/*": price});
+            // No answer is cut instead.
+            config["accounting"]["output_tokens_min"] = json!(900);
+            let team = &mut config["orgs"]["acme"]["teams"]["search"];
+            team["limits"] = limits.clone();
+            team["budgets"] = budgets.clone();
+        });
+        let key = key(&mut world);
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        for _ in 0..3 {
+            world.script(vec![answer(200, OPENAI_ANSWER)]);
+            let body = request.to_string();
+            let path = "/v1/chat/completions";
+            let got = world.start("POST", path, &headers, body.as_bytes(), None);
+            while got.borrow().is_none() {
+                world.wait(Span::from_micros(100));
+            }
+            let got = got.take().unwrap();
+            assert_eq!(got.status, 200, "{limits} {budgets} {}", got.text());
         }
     }
 }
