@@ -13,6 +13,7 @@
 //! **Invariant:** the commands of one isolate for one ledger are carried out in the order in which they were put
 //! in, each at least once, as long as the isolate lives and the ledger answers.
 
+mod endings;
 mod queue;
 mod ticket;
 
@@ -27,6 +28,7 @@ use sluice_units::{KeyId, LeaseId, LedgerId, Span};
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, StoreError, Wake};
 use crate::residency::Permitted;
+pub use endings::tell_endings;
 use queue::{Duty, Group, Next, PATIENCE, Queue, SILENCE_MAX};
 use ticket::HELD_BACK_MAX;
 pub use ticket::Ticket;

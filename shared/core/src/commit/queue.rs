@@ -125,6 +125,15 @@ impl Queue {
         self.open = self.open.saturating_sub(1);
     }
 
+    /// Whether requests have ended of which the ledger may not have heard.
+    pub(super) fn has_endings(&self) -> bool {
+        let in_flight = self.in_flight.iter().flat_map(|group| &group.call.commands);
+        let waiting = self.waiting.iter().map(|(command, _)| command);
+        let is_ending =
+            |command: &Command| matches!(command, Command::Settle { .. } | Command::Release { .. });
+        waiting.chain(in_flight).any(is_ending)
+    }
+
     /// Takes back what has not left.
     pub(super) fn withdraw(&mut self, ticket: &Ticket) -> Option<(Command, Listener)> {
         let is_its = |(_, listener): &(Command, Listener)| matches!(listener, Listener::Ticket(other) if other.is(ticket));
