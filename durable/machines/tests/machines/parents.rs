@@ -149,6 +149,7 @@ fn ledgers_of_several_regions_let_in_what_the_limit_allows_and_no_more() {
     for rules in [
         per(Meter::Requests, 100, Span::from_seconds(3_600)),
         per(Meter::Tokens, 1_000, Span::from_seconds(3_600)),
+        per(Meter::Money, 10_000, Span::from_seconds(3_600)),
         budget(Period::Month, 10_000),
     ] {
         let mut family = Family::new(vec![at(Scope::Org, &[rules]), at(key(), &[])]);
@@ -187,6 +188,12 @@ fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
             borrowing(per(Meter::Tokens, 300, hour), Borrow::Any),
             LoanOf::Tokens(hour),
             60,
+        ),
+        (
+            per(Meter::Money, 10_000, hour),
+            borrowing(per(Meter::Money, 3_000, hour), Borrow::UpTo(4_550)),
+            LoanOf::MoneyWithin(hour),
+            75,
         ),
         (
             budget(Period::Month, 10_000),
@@ -230,7 +237,7 @@ fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
                 tokens: EACH.tokens,
                 ..Slice::NONE
             },
-            LoanOf::Money(_) => Slice {
+            LoanOf::Money(_) | LoanOf::MoneyWithin(_) => Slice {
                 cost: EACH.cost,
                 ..Slice::NONE
             },

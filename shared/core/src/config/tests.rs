@@ -338,6 +338,33 @@ fn each_form_of_a_limit_is_its_own_rule() {
                 borrow: Borrow::UpTo(20),
             },
         ),
+        (
+            json!({"usd": "0.5", "per": "31d"}),
+            Rule::Window {
+                meter: Meter::Money,
+                limit: 500_000_000,
+                window: Span::from_seconds(31 * 86_400),
+                borrow: Borrow::No,
+            },
+        ),
+        (
+            json!({"usd": "9000000000", "per": "1m", "borrow": "0.000000001"}),
+            Rule::Window {
+                meter: Meter::Money,
+                limit: 9_000_000_000_000_000_000,
+                window: minute,
+                borrow: Borrow::UpTo(1),
+            },
+        ),
+        (
+            json!({"usd": "5", "per": "1m", "burst": "1.25"}),
+            Rule::Gcra {
+                meter: Meter::Money,
+                limit: 5_000_000_000,
+                window: minute,
+                burst: 1_250_000_000,
+            },
+        ),
         (json!({"concurrent": 20}), Rule::Concurrency { limit: 20 }),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
@@ -360,6 +387,17 @@ fn each_form_of_a_limit_is_its_own_rule() {
         json!({"requests": 1, "per": "1m", "borrow": "1"}),
         json!({"requests": 1, "per": "1m", "burst": 1, "borrow": true}),
         json!({"concurrent": 1, "borrow": true}),
+        json!({"requests": 1, "per": "1m", "burst": "1"}),
+        json!({"requests": 1, "per": "1m", "burst": true}),
+        json!({"usd": "1"}),
+        json!({"usd": "0", "per": "1m"}),
+        json!({"usd": "$1", "per": "1m"}),
+        json!({"usd": "1", "tokens": 1, "per": "1m"}),
+        json!({"usd": "1", "concurrent": 1, "per": "1m"}),
+        json!({"usd": "1", "per": "1m", "burst": 1}),
+        json!({"usd": "1", "per": "1m", "burst": "0"}),
+        json!({"usd": "1", "per": "1m", "borrow": 1}),
+        json!({"usd": "1", "per": "1m", "burst": "1", "borrow": "1"}),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
         assert!(rules(&[document], &[], None).is_err(), "{limit}");
@@ -376,6 +414,7 @@ fn a_budget_borrows_dollars() {
     assert_eq!(of(json!(false)), Ok(Borrow::No));
     assert_eq!(of(json!("0.5")), Ok(Borrow::UpTo(500_000_000)));
     assert!(of(json!(5)).is_err());
+    assert!(of(json!("0")).is_err());
     assert!(of(json!("much")).is_err());
 }
 
