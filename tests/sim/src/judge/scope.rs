@@ -10,12 +10,9 @@ use sluice_machines::limit::{Amount, Borrow, LoanOf, Meter, Period, Rule, Slice}
 use sluice_units::{LeaseId, Span, Timestamp};
 
 use self::counted::{Bucket, WindowLog};
-use self::quantity::quantity_of;
-pub(super) use self::quantity::{asked, asked_of, quantity};
 use super::lend;
 
 mod counted;
-mod quantity;
 
 /// Money within one period, in nano-dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -468,5 +465,33 @@ impl ScopeLog {
         for log in self.windows.iter_mut().filter(|log| log.meter == meter) {
             log.correct(life, quantity);
         }
+    }
+}
+
+/// What an amount is on a meter.
+pub(super) const fn quantity(meter: Meter, amount: Amount) -> u64 {
+    quantity_of(meter, Slice::of(amount))
+}
+
+/// What a slice is on a meter.
+const fn quantity_of(meter: Meter, slice: Slice) -> u64 {
+    match meter {
+        Meter::Requests => slice.requests,
+        Meter::Tokens => slice.tokens.count(),
+        Meter::Money => slice.cost.as_nanos().unsigned_abs(),
+    }
+}
+
+/// What an amount is to a rule.
+pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
+    asked_of(rule, Slice::of(estimate))
+}
+
+/// What a slice is to a rule.
+pub(super) fn asked_of(rule: &Rule, slice: Slice) -> u64 {
+    match *rule {
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => quantity_of(meter, slice),
+        Rule::Concurrency { .. } => slice.requests,
+        Rule::Budget { .. } => u64::try_from(slice.cost.as_nanos()).unwrap_or(0),
     }
 }
