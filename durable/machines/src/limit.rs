@@ -186,6 +186,16 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// The most that it lets stand against it at once, in its unit: requests, tokens or nano-dollars.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        match *self {
+            Self::Window { limit, .. } | Self::Concurrency { limit } => limit,
+            Self::Gcra { burst, .. } => burst,
+            Self::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
+        }
+    }
+
     /// What may be borrowed beyond this rule, if rules of its kind can be borrowed beyond.
     #[must_use]
     pub const fn loan(&self) -> Option<LoanOf> {

@@ -13,6 +13,7 @@ use sluice_wire::openai::direct::Units;
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
 use crate::config::Config;
+use crate::headers::Binding;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -95,6 +96,12 @@ impl Admitted {
     #[must_use]
     pub const fn headroom(&self) -> &Headroom {
         &self.headroom
+    }
+
+    /// The limit with the least left.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        Binding::least(&self.headroom, &self.scopes)
     }
 
     /// What the request will use at most, at the dearest target.
@@ -248,6 +255,7 @@ async fn let_in<P: Platform>(
     wait: &mut Wait<'_, P>,
 ) -> Result<Option<(Part, Tokens)>, Problem> {
     wait.behind_others().await?;
+    let mut is_up_to_date = false;
     loop {
         if !caller.is_strict() && draw(p, isolate, admitted) {
             return Ok(None);
@@ -257,6 +265,13 @@ async fn let_in<P: Platform>(
         match ask_ledger(p, isolate, caller, admitted, (part, is_scarce)).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
+            Asked::Denied(denial) if !is_up_to_date => {
+                is_up_to_date = true;
+                let refused = (&admitted.draft.request, &*denial);
+                if !commit::tell_endings(p, isolate, &admitted.ledger, refused).await {
+                    wait.after(&denial).await?;
+                }
+            }
             Asked::Denied(denial) => wait.after(&denial).await?,
         }
     }

@@ -12,6 +12,7 @@ use sluice_units::{NanoUsd, ProviderId, RequestId, Span};
 use sluice_wire::downstream::Fault;
 use sluice_wire::{DecodeError, Drops, ErrorClass, UpstreamError};
 
+use crate::headers::Binding;
 use crate::platform::FetchError;
 
 /// Whose fault it is.
@@ -43,6 +44,7 @@ pub struct Problem {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Rider {
     headroom: Option<Headroom>,
+    binding: Option<Binding>,
     receipt: Option<String>,
 }
 
@@ -242,6 +244,7 @@ impl Problem {
         );
         problem.retry_after = denial.retry_after;
         problem.rider.headroom = Some(denial.headroom.clone());
+        problem.rider.binding = Some(Binding::of(denial));
         problem.retry = !matches!(denial.rule, Rule::Budget { .. }) && denial.retry_after.is_some();
         problem
     }
@@ -253,10 +256,11 @@ impl Problem {
         self
     }
 
-    /// Tells the caller what is left of the limits.
+    /// Tells the caller what is left of the limits, and of which the least.
     #[must_use]
-    pub fn with_headroom(mut self, headroom: &Headroom) -> Self {
+    pub fn with_headroom(mut self, headroom: &Headroom, binding: Option<Binding>) -> Self {
         self.rider.headroom = Some(headroom.clone());
+        self.rider.binding = binding;
         self
     }
 
@@ -318,7 +322,7 @@ impl Problem {
             headers.insert("retry-after-ms", HeaderValue::from(after.as_millis_ceil()));
         }
         if let Some(headroom) = &self.rider.headroom {
-            crate::headers::limits(headers, headroom);
+            crate::headers::limits(headers, headroom, self.rider.binding.as_ref());
         }
         if let Some(receipt) = &self.rider.receipt {
             crate::headers::receipt(headers, receipt);

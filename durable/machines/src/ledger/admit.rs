@@ -5,6 +5,7 @@ use sluice_units::{RequestId, SortedMap, Span, Timestamp, Tokens};
 use super::measure::nanos;
 use super::rows::{Draft, Found, ORG, Reservation, find, loans_of, open_key, path, scope_key};
 use super::scope::ScopeRow;
+use super::tightest::Search;
 use super::{
     Admission, BudgetState, Denial, Headroom, Reply, WindowState, borrow, chargeable, deadline,
     part, pool,
@@ -288,16 +289,18 @@ pub(super) fn headroom(
     at: Timestamp,
 ) -> Result<Headroom, RowError> {
     let mut headroom = Headroom::default();
+    let mut search = Search::default();
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
+            let measure = row.measure(rule, at);
+            search.look(measure);
             match *rule {
                 Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => {
                     let tightest = match meter {
                         Meter::Requests => &mut headroom.requests,
                         Meter::Tokens => &mut headroom.tokens,
                     };
-                    let measure = row.measure(rule, at);
                     let remaining = measure.room();
                     if tightest
                         .as_ref()
@@ -334,5 +337,6 @@ pub(super) fn headroom(
             }
         }
     }
+    headroom.tightest = search.end();
     Ok(headroom)
 }

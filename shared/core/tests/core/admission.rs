@@ -1,7 +1,7 @@
 //! Limits, budgets, and bad input.
 
 use serde_json::{Value, json};
-use sluice_units::NanoUsd;
+use sluice_units::{NanoUsd, Span};
 
 use crate::world::{ADMIN_TOKEN, answer};
 use crate::{OPENAI_ANSWER, chat, key, with};
@@ -36,6 +36,108 @@ fn a_request_limit_denies_with_its_name_and_headers_and_costs_nothing() {
 }
 
 #[test]
+fn each_answer_names_the_limit_that_binds() {
+    // A team's limits and budgets, how many are served, and what the last of them and the refusal after it say.
+    let minute = json!({"requests": 2, "per": "1m"});
+    let cases = [
+        (json!([]), json!([]), 3, [None, None]),
+        (
+            json!([minute, {"tokens": 1_000_000, "per": "1h"}]),
+            json!([]),
+            2,
+            [Some("of=requests; limit=2; per=1m; remaining=0"); 2],
+        ),
+        (
+            json!([{"requests": 60, "per": "1m", "burst": 1}]),
+            json!([]),
+            1,
+            [Some("of=requests; limit=60; per=1m; burst=1; remaining=0"); 2],
+        ),
+        (
+            json!([{"tokens": 1, "per": "1d"}]),
+            json!([]),
+            0,
+            [None, Some("of=tokens; limit=1; per=1d; remaining=1")],
+        ),
+        (
+            json!([minute, {"concurrent": 1}]),
+            json!([]),
+            1,
+            [Some("of=concurrency; limit=1; remaining=0"), None],
+        ),
+        (
+            json!([minute]),
+            json!([{"usd": "0.0000001", "per": "day"}]),
+            0,
+            [
+                None,
+                Some("of=money; limit=0.0000001; per=day; remaining=0.0000001"),
+            ],
+        ),
+    ];
+    for (limits, budgets, served, [last, refused]) in cases {
+        let mut world = with(|config| {
+            let team = &mut config["orgs"]["acme"]["teams"]["search"];
+            team["limits"] = limits.clone();
+            team["budgets"] = budgets.clone();
+        });
+        let key = key(&mut world);
+        let mut ask = || {
+            let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+            let limit = got.header("x-sluice-limit").map(str::to_owned);
+            (got.status.as_u16(), limit)
+        };
+        let named = |limit: Option<&str>| limit.map(|limit| format!("team/search; {limit}"));
+        let mut said = None;
+        for _ in 0..served {
+            let (status, limit) = ask();
+            assert_eq!(status, 200, "{limits} {budgets}");
+            said = limit;
+        }
+        assert_eq!(said, named(last), "{limits} {budgets}");
+        if refused.is_some() {
+            assert_eq!(ask(), (429, named(refused)), "{limits} {budgets}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_its_answer_holds_nothing_and_may_ask_again_at_once() {
+    // A team's limits, and its budgets, that leave room for what one request reserves, and for what several use.
+    let request = json!({"model": "fast", "max_tokens": 900, "messages": [{"role": "user", "content": "Hi"}]});
+    let cases = [
+        (json!([{"concurrent": 1}]), json!([])),
+        (json!([{"tokens": 1_800, "per": "1m"}]), json!([])),
+        (json!([]), json!([{"usd": "0.0015", "per": "day"}])),
+    ];
+    for (limits, budgets) in cases {
+        let mut world = with(|config| {
+            let price = json!({"input": "0.1", "output": "1"});
+            config["prices"] = json!({"openai/*": price, "anthropic/*": price});
+            // No answer is cut instead.
+            config["accounting"]["output_tokens_min"] = json!(900);
+            let team = &mut config["orgs"]["acme"]["teams"]["search"];
+            team["limits"] = limits.clone();
+            team["budgets"] = budgets.clone();
+        });
+        let key = key(&mut world);
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        for _ in 0..3 {
+            world.script(vec![answer(200, OPENAI_ANSWER)]);
+            let body = request.to_string();
+            let path = "/v1/chat/completions";
+            let got = world.start("POST", path, &headers, body.as_bytes(), None);
+            while got.borrow().is_none() {
+                world.wait(Span::from_micros(100));
+            }
+            let got = got.take().unwrap();
+            assert_eq!(got.status, 200, "{limits} {budgets} {}", got.text());
+        }
+    }
+}
+
+#[test]
 fn what_a_team_borrows_is_told_wherever_usage_is() {
     let mut world = with(|config| {
         config["orgs"]["acme"]["limits"] = json!([{"requests": 4, "per": "1m"}]);
@@ -56,6 +158,8 @@ fn what_a_team_borrows_is_told_wherever_usage_is() {
             .json();
         assert_eq!(told["would"], "be_served", "{told}");
         assert_eq!(told["headroom"]["borrowed"], loan, "{told}");
+        let limit = "team/search; of=requests; limit=1; per=1m; remaining=0";
+        assert_eq!(told["limit"], limit, "{told}");
         let got = world.send("POST", path, &key, &chat("sandbox/echo"));
         assert_eq!(got.status, 200, "{}", got.text());
         let borrowed = got.header("x-sluice-borrowed");
