@@ -17,7 +17,7 @@ use crate::authenticate::{self, Caller};
 use crate::config::{Capabilities, Config, FallbackOn, Provider, Retry, Route, TargetRef};
 use crate::gateway::{Answer, Context};
 use crate::platform::Platform;
-use crate::prepare::Prepared;
+use crate::prepare::{self, Prepared};
 use crate::problem::Problem;
 use crate::translate::{Task, Work};
 use crate::upload::Upload;
@@ -47,7 +47,7 @@ impl<P: Platform> Context<'_, P> {
         let model = ModelId::new(files.kind.place());
         let model = model.map_err(|_| Problem::bug("the name of an endpoint"))?;
         let route = Arc::new(route(Arc::clone(provider), &model, begins));
-        let course = self.permitted(&caller, route, &model)?;
+        let course = prepare::permitted(&caller, route, &model)?;
         let work = Work {
             task: Task::Files(Box::new(files)),
             unread: Drops::new(),
