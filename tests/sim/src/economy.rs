@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sluice_core::hash::sha256_hex;
 use sluice_core::secret_key;
-use sluice_machines::limit::{Borrow, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::limit::{Borrow, Clocks, Meter, Period, Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
@@ -282,7 +282,7 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
         rules.push(Rule::Budget {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
-            offset: UtcOffset::UTC,
+            clocks: Clocks::default(),
             borrow: Borrow::No,
         });
     }

@@ -312,10 +312,10 @@ pub(super) fn headroom(
                 Rule::Budget {
                     limit,
                     period,
-                    offset,
+                    clocks,
                     ..
                 } => {
-                    let (spent, reserved) = row.spending_by((period, offset), at, rule.side());
+                    let (spent, reserved) = row.spending_by((period, clocks), at, rule.side());
                     let used = i128::from(spent.plus(reserved).as_nanos());
                     if used.saturating_mul(5)
                         >= i128::from(limit.as_nanos()).saturating_mul(WARNING_FIFTHS)
