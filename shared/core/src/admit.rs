@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
-use sluice_machines::limit::{Amount, ScopeRules, Slice};
+use sluice_machines::limit::{Amount, Meter, Rule, ScopeRules, Slice};
 use sluice_machines::record::{
     Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
 };
@@ -22,6 +22,7 @@ use crate::secret_key;
 use crate::wait::Wait;
 
 mod amount;
+mod endings;
 
 pub(crate) use amount::output;
 use amount::{Estimate, estimate};
@@ -255,23 +256,15 @@ async fn let_in<P: Platform>(
     wait: &mut Wait<'_, P>,
 ) -> Result<Option<(Part, Tokens)>, Problem> {
     wait.behind_others().await?;
-    let mut is_up_to_date = false;
     loop {
         if !caller.is_strict() && draw(p, isolate, admitted) {
             return Ok(None);
         }
         // Where the allowance is scarce a slice would keep others out: whoever had to wait asks for itself alone.
         let is_scarce = wait.has_waited();
-        match ask_ledger(p, isolate, caller, admitted, (part, is_scarce)).await? {
+        match endings::ask(p, isolate, caller, admitted, (part, is_scarce)).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
-            Asked::Denied(denial) if !is_up_to_date => {
-                is_up_to_date = true;
-                let refused = (&admitted.draft.request, &*denial);
-                if !commit::tell_endings(p, isolate, &admitted.ledger, refused).await {
-                    wait.after(&denial).await?;
-                }
-            }
             Asked::Denied(denial) => wait.after(&denial).await?,
         }
     }
