@@ -71,8 +71,10 @@ test('of many requests at once exactly as many are let in as may be in flight, a
     const answers = await Promise.all(Array.from({ length: 15 }, () => ask(key, 'slow-first-byte-2000', round === 0 ? {} : { stream: true })));
     assert.equal(answers.filter(one => one.status === 200).length, 5, `${statuses(answers)}`);
     assert.ok(answers.every(one => one.status === 200 || one.code === 'concurrency_limit_exceeded'));
+    // Other instances of the gateway hear a little later than the one that served.
+    const standing = await standingOf('e2e', key, found => found.reserved === 0 && found.requests_total === 5 * (round + 1));
+    assert.deepEqual([standing.reserved, standing.requests_total], [0, 5 * (round + 1)]);
   }
-  assert.equal((await standingOf('e2e', key, found => found.reserved === 0)).requests_total, 10);
 });
 
 test('a request waits for its turn where the limit lets it', { skip }, async () => {
