@@ -215,6 +215,15 @@ impl Config {
         self.offers.iter().map(|offer| &offer.provider)
     }
 
+    /// Whether any call to this provider depends on its circuit.
+    #[must_use]
+    pub fn depends_on_circuit(&self, provider: &Provider) -> bool {
+        let counts = |circuit: &Circuit| circuit.failures != Failures::NONE;
+        let mut targets = self.routes.values().flat_map(|route| &route.targets);
+        counts(&provider.circuit)
+            || targets.any(|one| one.provider.id == provider.id && counts(&one.circuit))
+    }
+
     /// The targets that pinned callers never reach, though their routes name them: what an operator should know.
     #[must_use]
     pub fn closed_to_pinned(&self) -> Vec<Issue> {
