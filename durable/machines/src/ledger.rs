@@ -329,7 +329,7 @@ pub struct Denial {
     pub scope: Scope,
     /// The binding rule.
     pub rule: Rule,
-    /// What stands against it now: requests, tokens, or nano-dollars spent and reserved.
+    /// What stands against it now: requests, tokens, or nano-dollars spent, reserved and leased.
     pub used: u64,
     /// What the request asked for, in the same unit.
     pub asked: u64,

@@ -13,6 +13,7 @@ use sluice_wire::openai::direct::Units;
 use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
 use crate::config::Config;
+use crate::gateway::Context;
 use crate::headers::Binding;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
@@ -21,9 +22,11 @@ use crate::residency::{Course, Permitted};
 use crate::secret_key;
 use crate::wait::Wait;
 
+mod again;
 mod amount;
 mod endings;
 
+use again::Asking;
 pub(crate) use amount::output;
 use amount::{Estimate, estimate};
 
@@ -150,14 +153,13 @@ impl Admitted {
 ///
 /// # Errors
 /// A 429 that names the binding limit, a 403 when a budget stands and no price is known, a 503 when the ledger does
-/// not answer.
-pub async fn reserve<P: Platform>(
-    p: &P,
-    isolate: &Rc<Isolate>,
-    config: &Config,
+/// not answer; what a new request would be told where the caller may not ask any more when it has waited.
+pub(crate) async fn reserve<P: Platform>(
+    context: &Context<'_, P>,
     caller: &Caller,
     ask: Ask<'_>,
 ) -> Result<Admitted, Problem> {
+    let config = &context.config;
     let Estimate {
         bound,
         amount,
@@ -176,15 +178,9 @@ pub async fn reserve<P: Platform>(
         ttl,
         intent: None,
     };
-    let slice = Slice::of(amount);
-    isolate
-        .leases
-        .borrow_mut()
-        .note(p.now(), caller.account(), caller.scopes(), slice);
-    let mut wait = Wait::new(p, isolate, caller, ask.at);
-    let outcome = let_in(p, isolate, caller, &mut admitted, part, &mut wait).await;
-    wait.end();
-    if let Some((part, tokens)) = outcome? {
+    note(context, caller, amount);
+    let asking = Asking::new(Rc::clone(config), caller);
+    if let Some((part, tokens)) = let_in(context, asking, (&ask, part), &mut admitted).await? {
         let output = admitted.bound.output.unwrap_or_default();
         let output = output.minus(part.tokens.minus(tokens));
         admitted.bound.output = Some(output);
@@ -248,15 +244,24 @@ pub async fn weigh<P: Platform>(
 
 /// Tries until the request is let in, or is refused for good. Says what of it was, where not all of it.
 async fn let_in<P: Platform>(
-    p: &P,
-    isolate: &Rc<Isolate>,
-    caller: &Caller,
+    context: &Context<'_, P>,
+    mut asking: Asking<'_>,
+    (ask, part): (&Ask<'_>, Option<Part>),
     admitted: &mut Admitted,
-    part: Option<Part>,
-    wait: &mut Wait<'_, P>,
 ) -> Result<Option<(Part, Tokens)>, Problem> {
-    wait.behind_others().await?;
+    let (p, isolate) = (context.p, context.isolate);
+    let mut wait = Wait::new(p, isolate, ask.at);
+    let mut time_has_passed = wait.behind_others(asking.caller()).await?;
     loop {
+        if time_has_passed {
+            asking.look_again(context, ask).await?;
+            if asking.caller().scopes() != admitted.scopes {
+                admitted.scopes = asking.caller().scopes().to_vec();
+                // What is held was granted under other rules.
+                note(context, asking.caller(), admitted.estimate);
+            }
+        }
+        let caller = asking.caller();
         if !caller.is_strict() && draw(p, isolate, admitted) {
             return Ok(None);
         }
@@ -265,9 +270,17 @@ async fn let_in<P: Platform>(
         match endings::ask(p, isolate, caller, admitted, (part, is_scarce)).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
-            Asked::Denied(denial) => wait.after(&denial).await?,
+            Asked::Denied(denial) => wait.after(&denial, caller).await?,
         }
+        time_has_passed = true;
     }
+}
+
+/// Counts a request of this caller's, under the rules that hold for it now.
+fn note<P: Platform>(context: &Context<'_, P>, caller: &Caller, estimate: Amount) {
+    let mut leases = context.isolate.leases.borrow_mut();
+    let slice = Slice::of(estimate);
+    leases.note(context.p.now(), caller.account(), caller.scopes(), slice);
 }
 
 /// What the ledger says to one request.

@@ -71,6 +71,14 @@ impl Caller {
         Some((*keep, key))
     }
 
+    /// Whether its requests go where another's would, and leave the same behind, whatever the rules are for either.
+    #[must_use]
+    pub fn goes_like(&self, other: &Self) -> bool {
+        self.ledger == other.ledger
+            && self.residency == other.residency
+            && self.bodies() == other.bodies()
+    }
+
     /// Whether its requests must be on record before their provider is called.
     #[must_use]
     pub const fn is_strict(&self) -> bool {
@@ -94,10 +102,19 @@ pub async fn key<P: Platform>(
     if !secret_key::is_well_formed(secret) {
         return Err(incorrect());
     }
-    isolate
-        .key(p, &sha256_hex(secret.as_bytes()))
-        .await?
-        .ok_or_else(incorrect)
+    known(p, isolate, &sha256_hex(secret.as_bytes())).await
+}
+
+/// The key with this hash, good or not.
+///
+/// # Errors
+/// A 401 when there is none, a 503 when no store can tell.
+pub async fn known<P: Platform>(
+    p: &P,
+    isolate: &Isolate,
+    hash: &str,
+) -> Result<Rc<KeyRecord>, Problem> {
+    isolate.key(p, hash).await?.ok_or_else(incorrect)
 }
 
 /// The caller whose key this is, and who sends these headers.

@@ -33,13 +33,13 @@ pub use compiled::{
 };
 pub use deployment::Deployment;
 pub use document::{
-    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BorrowDocument,
-    BudgetDocument, CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName,
-    EgressWhen, FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
+    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
+    CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName, EgressWhen,
+    FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
     KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
-    PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument,
-    RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
-    TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
+    PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuantityDocument,
+    QuirksDocument, RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument,
+    TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
 pub(crate) use elsewhere::checked;
 pub use entries::Entries;

@@ -59,7 +59,7 @@ pub(crate) async fn count<P: Platform>(
         bodies: keeper.as_ref().map(Keeper::promise),
     };
     let (p, isolate) = (context.p, context.isolate);
-    let admitted = admit::reserve(p, isolate, &context.config, &caller, ask).await?;
+    let admitted = admit::reserve(context, &caller, ask).await?;
     context.asked.is_admitted.set(true);
     let settle = |record| settle(context, &admitted, (keeper.as_ref(), &chat), record);
     let asked = native(context, &course, &chat, &body);

@@ -166,7 +166,10 @@ async fn dispatch<P: Platform>(
     };
     if let Err(problem) = &outcome {
         let named = (&context.request, at);
-        refused::note(p, isolate, &context.config, named, &context.asked, problem);
+        // It may have waited: its refusal goes where its key's data may go now.
+        let config = isolate.known();
+        let config = config.as_ref().unwrap_or(&context.config);
+        refused::note(p, isolate, config, named, &context.asked, problem);
     }
     outcome
 }
@@ -240,7 +243,7 @@ impl<P: Platform> Context<'_, P> {
             bodies: keeper.as_ref().map(Keeper::promise),
             ..self.ask(&prepared)
         };
-        let admitted = admit::reserve(self.p, self.isolate, &self.config, caller, ask).await?;
+        let admitted = admit::reserve(self, caller, ask).await?;
         self.asked.is_admitted.set(true);
         let Prepared {
             course,

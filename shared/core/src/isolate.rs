@@ -135,6 +135,11 @@ impl Isolate {
         }
     }
 
+    /// The configuration as far as it is known, however old.
+    pub(crate) fn known(&self) -> Option<Rc<Config>> {
+        self.config.borrow().clone()
+    }
+
     fn may_sync(&self, now: Timestamp) -> bool {
         self.syncing_since
             .get()

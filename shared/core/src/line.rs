@@ -2,12 +2,13 @@
 //!
 //! One line for each limit that lets requests queue. Only its head asks the ledger; whoever comes while a line stands
 //! joins it before asking, so nobody overtakes. Teams take turns, and within a team the first come is the first served.
+//! A seat has a deadline, and is forgotten when it is past: a runtime may end a request without a word.
 //! A pure machine; whoever waits does the waiting. Lines are the isolate's own: over many isolates the ledger decides.
 
 use std::collections::VecDeque;
 
 use sluice_machines::limit::{Rule, Scope};
-use sluice_units::{LedgerId, SortedMap, TeamId};
+use sluice_units::{LedgerId, SortedMap, TeamId, Timestamp};
 
 use crate::platform::Wake;
 
@@ -35,7 +36,17 @@ struct Line {
 
 struct Seat {
     number: u64,
+    until: Timestamp,
     wake: Option<Wake>,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The seat's own.
+    Own,
+    /// The head's, which sits there until then at the latest.
+    Other(Timestamp),
 }
 
 impl std::fmt::Debug for Seat {
@@ -51,8 +62,14 @@ impl Lines {
         self.lines.contains_key(gate)
     }
 
-    /// Takes a seat at the end of the team's line; none when the line is full.
-    pub fn join(&mut self, gate: &Gate, team: Option<&TeamId>) -> Option<u64> {
+    /// Takes a seat at the end of the team's line, until then at the latest; none when the line is full.
+    pub fn join(
+        &mut self,
+        gate: &Gate,
+        team: Option<&TeamId>,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Option<u64> {
+        self.forget(now);
         let line = self.lines.get_or_default(gate.clone());
         if line.count >= LINE_MAX {
             return None;
@@ -66,15 +83,19 @@ impl Lines {
         }
         seats.push_back(Seat {
             number: self.seats,
+            until,
             wake: None,
         });
         Some(self.seats)
     }
 
-    /// Whether this seat is the head's.
-    #[must_use]
-    pub fn is_head(&self, gate: &Gate, number: u64) -> bool {
-        self.lines.get(gate).and_then(Line::head) == Some(number)
+    /// Whose turn it is at this gate, for whoever has this seat.
+    pub fn turn(&mut self, gate: &Gate, number: u64, now: Timestamp) -> Turn {
+        self.forget(now);
+        match self.lines.get(gate).and_then(Line::head) {
+            Some(head) if head.number != number => Turn::Other(head.until),
+            _ => Turn::Own,
+        }
     }
 
     /// Remembers how to tell this seat that it is the head's.
@@ -93,35 +114,60 @@ impl Lines {
     }
 
     /// Gives the seat up; the new head's waker, if it changed.
-    pub fn leave(&mut self, gate: &Gate, team: Option<&TeamId>, number: u64) -> Option<Wake> {
+    pub fn leave(
+        &mut self,
+        gate: &Gate,
+        team: Option<&TeamId>,
+        (number, now): (u64, Timestamp),
+    ) -> Option<Wake> {
         let line = self.lines.get_mut(gate)?;
-        let was_head = line.head() == Some(number);
-        let team = team.cloned();
-        if let Some(seats) = line.teams.get_mut(&team) {
-            let before = seats.len();
-            seats.retain(|seat| seat.number != number);
-            line.count = line
-                .count
-                .saturating_sub(before.saturating_sub(seats.len()));
-            if seats.is_empty() {
-                line.teams.remove(&team);
-                line.turns.retain(|turn| *turn != team);
-            } else if was_head {
-                line.turns.rotate_left(1.min(line.turns.len()));
+        let was_head = line.head().is_some_and(|head| head.number == number);
+        line.remove(&team.cloned(), number);
+        self.forget(now);
+        let line = self.lines.get_mut(gate)?;
+        if was_head { line.wake_head() } else { None }
+    }
+
+    /// Forgets seats past their deadline, and lines that nobody stands in.
+    fn forget(&mut self, now: Timestamp) {
+        for line in self.lines.values_mut() {
+            let is_past = |seat: &&Seat| seat.until <= now;
+            let all = line.teams.iter();
+            let past = all.flat_map(|(team, seats)| {
+                let past = seats.iter().filter(is_past);
+                past.map(|seat| (team.clone(), seat.number))
+            });
+            let past: Vec<_> = past.collect();
+            for (team, number) in past {
+                line.remove(&team, number);
             }
         }
-        if line.count == 0 {
-            self.lines.remove(gate);
-            return None;
-        }
-        if was_head { line.wake_head() } else { None }
+        self.lines.retain(|_, line| line.count > 0);
     }
 }
 
 impl Line {
-    fn head(&self) -> Option<u64> {
+    fn head(&self) -> Option<&Seat> {
         let team = self.turns.front()?;
-        Some(self.teams.get(team)?.front()?.number)
+        self.teams.get(team)?.front()
+    }
+
+    /// Takes a seat away; where it was the head's, it is the next team's turn.
+    fn remove(&mut self, team: &Option<TeamId>, number: u64) {
+        let was_head = self.head().is_some_and(|head| head.number == number);
+        let Some(seats) = self.teams.get_mut(team) else {
+            return;
+        };
+        let before = seats.len();
+        seats.retain(|seat| seat.number != number);
+        let removed = before.saturating_sub(seats.len());
+        self.count = self.count.saturating_sub(removed);
+        if seats.is_empty() {
+            self.teams.remove(team);
+            self.turns.retain(|turn| turn != team);
+        } else if was_head {
+            self.turns.rotate_left(1.min(self.turns.len()));
+        }
     }
 
     fn wake_head(&mut self) -> Option<Wake> {
@@ -132,9 +178,11 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use sluice_units::{OrgId, Region};
+    use sluice_units::{OrgId, Region, Span};
 
     use super::*;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
 
     fn gate() -> Gate {
         (
@@ -148,48 +196,102 @@ mod tests {
         )
     }
 
+    /// So long after noon.
+    fn at(seconds: i64) -> Timestamp {
+        NOON.plus(Span::from_seconds(seconds))
+    }
+
+    fn join(lines: &mut Lines, team: Option<&TeamId>) -> Option<u64> {
+        lines.join(&gate(), team, (NOON, at(60)))
+    }
+
+    fn is_head(lines: &mut Lines, seat: u64) -> bool {
+        lines.turn(&gate(), seat, NOON) == Turn::Own
+    }
+
     #[test]
     fn teams_take_turns_and_within_a_team_the_first_come_is_the_first_served() {
         let mut lines = Lines::default();
         let (a, b) = (TeamId::new("a").unwrap(), TeamId::new("b").unwrap());
         let mut seats = Vec::new();
         for team in [&a, &a, &a, &b, &b] {
-            seats.push((team, lines.join(&gate(), Some(team)).unwrap()));
+            seats.push((team, join(&mut lines, Some(team)).unwrap()));
         }
         let mut served = Vec::new();
         while lines.stands(&gate()) {
             let head = seats
                 .iter()
-                .position(|(_, seat)| lines.is_head(&gate(), *seat))
+                .position(|(_, seat)| !served.contains(seat) && is_head(&mut lines, *seat))
                 .unwrap();
             let (team, seat) = seats[head];
-            lines.leave(&gate(), Some(team), seat);
-            served.push(head);
+            lines.leave(&gate(), Some(team), (seat, NOON));
+            served.push(seat);
         }
-        assert_eq!(served, [0, 3, 1, 4, 2]);
+        let order = [0, 3, 1, 4, 2].map(|index: usize| seats[index].1);
+        assert_eq!(served, order);
     }
 
     #[test]
     fn a_line_is_bounded_and_whoever_leaves_makes_room() {
         let mut lines = Lines::default();
         let seats: Vec<u64> = (0..LINE_MAX)
-            .map(|_| lines.join(&gate(), None).unwrap())
+            .map(|_| join(&mut lines, None).unwrap())
             .collect();
-        assert_eq!(lines.join(&gate(), None), None);
-        lines.leave(&gate(), None, seats[50]);
-        assert!(lines.is_head(&gate(), seats[0]));
-        assert!(lines.join(&gate(), None).is_some());
+        assert_eq!(join(&mut lines, None), None);
+        lines.leave(&gate(), None, (seats[50], NOON));
+        assert!(is_head(&mut lines, seats[0]));
+        assert!(join(&mut lines, None).is_some());
     }
 
     #[test]
     fn the_next_head_is_told_when_the_head_leaves() {
         let mut lines = Lines::default();
-        let first = lines.join(&gate(), None).unwrap();
-        let second = lines.join(&gate(), None).unwrap();
+        let first = join(&mut lines, None).unwrap();
+        let second = join(&mut lines, None).unwrap();
         lines.wake_with(&gate(), second, Box::new(|| {}));
-        assert!(lines.leave(&gate(), None, first).is_some());
-        assert!(lines.is_head(&gate(), second));
-        assert!(lines.leave(&gate(), None, second).is_none());
+        assert!(lines.leave(&gate(), None, (first, NOON)).is_some());
+        assert!(is_head(&mut lines, second));
+        assert!(lines.leave(&gate(), None, (second, NOON)).is_none());
         assert!(!lines.stands(&gate()));
+    }
+
+    #[test]
+    fn who_never_leaves_keeps_nobody_waiting_beyond_the_seats_deadline() {
+        let mut lines = Lines::default();
+        let (a, b) = (TeamId::new("a").unwrap(), TeamId::new("b").unwrap());
+        let mut take = |team, until| lines.join(&gate(), Some(team), (NOON, at(until))).unwrap();
+        let (dead, next, other) = (take(&a, 5), take(&a, 60), take(&b, 60));
+        assert_eq!(lines.turn(&gate(), other, NOON), Turn::Other(at(5)));
+        assert_eq!(lines.turn(&gate(), other, at(4)), Turn::Other(at(5)));
+        // As if it had left: it is the other team's turn.
+        assert_eq!(lines.turn(&gate(), next, at(5)), Turn::Other(at(60)));
+        assert_eq!(lines.turn(&gate(), other, at(5)), Turn::Own);
+        assert!(lines.leave(&gate(), Some(&a), (dead, at(6))).is_none());
+        assert_eq!(lines.turn(&gate(), other, at(6)), Turn::Own);
+    }
+
+    #[test]
+    fn a_line_full_of_those_who_never_left_is_empty_after_their_deadline() {
+        let mut lines = Lines::default();
+        for _ in 0..LINE_MAX {
+            lines.join(&gate(), None, (NOON, at(5))).unwrap();
+        }
+        assert_eq!(lines.join(&gate(), None, (at(4), at(64))), None);
+        let seat = lines.join(&gate(), None, (at(5), at(65))).unwrap();
+        assert_eq!(lines.turn(&gate(), seat, at(5)), Turn::Own);
+    }
+
+    #[test]
+    fn the_head_that_leaves_tells_the_first_that_is_not_past_its_deadline() {
+        let mut lines = Lines::default();
+        let seats = [60, 5, 60].map(|until| {
+            let seat = lines.join(&gate(), None, (NOON, at(until))).unwrap();
+            lines.wake_with(&gate(), seat, Box::new(|| {}));
+            seat
+        });
+        assert!(lines.leave(&gate(), None, (seats[0], at(6))).is_some());
+        assert_eq!(lines.turn(&gate(), seats[2], at(6)), Turn::Own);
+        let told = lines.leave(&gate(), None, (seats[2], at(6)));
+        assert!(told.is_none() && !lines.stands(&gate()));
     }
 }

@@ -183,39 +183,44 @@ impl<P: Platform> Context<'_, P> {
     }
 
     pub(crate) fn route(&self, caller: &Caller, name: &str) -> Result<(Course, ModelId), Problem> {
-        let unknown = || {
-            Problem::invalid(
-                StatusCode::NOT_FOUND,
-                "model_not_found",
-                "The model does not exist here or you do not have access to it. GET /v1/models lists those that you may use.",
-            )
-            .with_param("model")
-        };
-        let model = ModelId::new(name).map_err(|_| unknown())?;
+        let model = ModelId::new(name).map_err(|_| unknown_model())?;
         self.asked.model.replace(Some(model.clone()));
-        let route = self.config.resolve_model(name).ok_or_else(unknown)?;
-        let allowed = self
-            .config
-            .allows_model(caller.key(), &route)
-            .map_err(|gone| authenticate::removed(&gone))?;
-        if !allowed {
-            return Err(unknown());
-        }
-        let course = self.permitted(caller, route, &model)?;
+        let course = course(&self.config, caller, &model)?;
         Ok((course, model))
     }
+}
 
-    /// The part of a route that the caller's data may take.
-    pub(crate) fn permitted(
-        &self,
-        caller: &Caller,
-        route: Arc<Route>,
-        model: &ModelId,
-    ) -> Result<Course, Problem> {
-        let residency = caller.residency();
-        let course = residency.course(route);
-        course.map_err(|refusals| residency.nowhere(model, &refusals))
+/// Where a model's name leads the caller.
+pub(crate) fn course(config: &Config, caller: &Caller, model: &ModelId) -> Result<Course, Problem> {
+    let route = config.resolve_model(model.as_str());
+    let route = route.ok_or_else(unknown_model)?;
+    let allowed = config
+        .allows_model(caller.key(), &route)
+        .map_err(|gone| authenticate::removed(&gone))?;
+    if !allowed {
+        return Err(unknown_model());
     }
+    permitted(caller, route, model)
+}
+
+/// The part of a route that the caller's data may take.
+pub(crate) fn permitted(
+    caller: &Caller,
+    route: Arc<Route>,
+    model: &ModelId,
+) -> Result<Course, Problem> {
+    let residency = caller.residency();
+    let course = residency.course(route);
+    course.map_err(|refusals| residency.nowhere(model, &refusals))
+}
+
+fn unknown_model() -> Problem {
+    Problem::invalid(
+        StatusCode::NOT_FOUND,
+        "model_not_found",
+        "The model does not exist here or you do not have access to it. GET /v1/models lists those that you may use.",
+    )
+    .with_param("model")
 }
 
 const fn operation(task: &Task) -> Operation {

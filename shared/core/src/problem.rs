@@ -395,7 +395,11 @@ fn upstream_rendering(class: ErrorClass) -> (StatusCode, &'static str, &'static 
 fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
     const CODE: &str = "rate_limit_exceeded";
     let scope = scope_words(&denial.scope);
-    let (used, asked) = (denial.used, denial.asked);
+    let shown = |count: u64| match denial.rule.meter() {
+        Some(Meter::Money) => dollars(count),
+        _ => count.to_string(),
+    };
+    let (used, asked) = (shown(denial.used), shown(denial.asked));
     match denial.rule {
         Rule::Window {
             meter,
@@ -403,11 +407,12 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             window,
             ..
         } => {
-            let (noun, every) = (meter_word(meter), window_words(window));
+            let ((kind, noun), every) = (meter_words(meter), window_words(window));
+            let limit = shown(limit);
             let what = format!(
                 "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {used}, requested {asked}."
             );
-            (noun, CODE, what)
+            (kind, CODE, what)
         }
         Rule::Gcra {
             meter,
@@ -415,11 +420,12 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             window,
             burst,
         } => {
-            let (noun, every) = (meter_word(meter), window_words(window));
+            let ((kind, noun), every) = (meter_words(meter), window_words(window));
+            let (limit, burst) = (shown(limit), shown(burst));
             let what = format!(
                 "Rate limit reached for {scope}: {limit} {noun} per {every}, {burst} at once. Of the burst {used} are used, requested {asked}."
             );
-            (noun, CODE, what)
+            (kind, CODE, what)
         }
         Rule::Concurrency { limit } => {
             let what = format!(
@@ -433,19 +439,19 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
                 Period::Month => "monthly",
             };
             let what = format!(
-                "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
-                dollars(used),
-                dollars(asked)
+                "The {every} budget of {scope} is exhausted: {limit} USD, of which {used} are spent or reserved; this request may cost up to {asked}."
             );
             ("insufficient_quota", "budget_exceeded", what)
         }
     }
 }
 
-const fn meter_word(meter: Meter) -> &'static str {
+/// The type of a denial, and what is counted.
+const fn meter_words(meter: Meter) -> (&'static str, &'static str) {
     match meter {
-        Meter::Requests => "requests",
-        Meter::Tokens => "tokens",
+        Meter::Requests => ("requests", "requests"),
+        Meter::Tokens => ("tokens", "tokens"),
+        Meter::Money => ("usd", "USD"),
     }
 }
 
@@ -481,6 +487,6 @@ fn window_words(window: Span) -> String {
     }
 }
 
-fn dollars(nanos: u64) -> NanoUsd {
-    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+fn dollars(nanos: u64) -> String {
+    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)).to_string()
 }

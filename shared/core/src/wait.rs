@@ -1,17 +1,18 @@
 //! The waiting of one request that was not let in at once: for slices that others hold, or in a limit's line.
 //!
-//! Ends when the caller goes away.
+//! Ends when the caller goes away. Who asks may change on the way: each step is told by whom it is taken.
 
 use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use sluice_machines::ledger::{Denial, LEASE_GRACE, LEASE_LIFE};
+use sluice_machines::limit::{Rule, Scope};
 use sluice_units::{Span, TeamId, Timestamp};
 
 use crate::authenticate::Caller;
 use crate::isolate::Isolate;
-use crate::line::Gate;
+use crate::line::{Gate, Turn};
 use crate::platform::{Platform, Wake};
 use crate::problem::Problem;
 
@@ -27,24 +28,25 @@ const HEAD_MAX: Span = Span::from_millis(200);
 pub(crate) struct Wait<'a, P: Platform> {
     p: &'a P,
     isolate: &'a Rc<Isolate>,
-    caller: &'a Caller,
     since: Timestamp,
     asks: u32,
-    seat: Option<(Gate, u64, Timestamp)>,
+    seat: Option<Seat>,
+}
+
+/// Its place in a line.
+struct Seat {
+    gate: Gate,
+    team: Option<TeamId>,
+    number: u64,
+    until: Timestamp,
 }
 
 impl<'a, P: Platform> Wait<'a, P> {
     /// A request that has not waited yet.
-    pub(crate) const fn new(
-        p: &'a P,
-        isolate: &'a Rc<Isolate>,
-        caller: &'a Caller,
-        since: Timestamp,
-    ) -> Self {
+    pub(crate) const fn new(p: &'a P, isolate: &'a Rc<Isolate>, since: Timestamp) -> Self {
         Self {
             p,
             isolate,
-            caller,
             since,
             asks: 0,
             seat: None,
@@ -56,26 +58,26 @@ impl<'a, P: Platform> Wait<'a, P> {
         self.asks > 0
     }
 
-    /// Joins the line that stands before a limit of this caller's, if one does, and waits to be its head.
-    pub(crate) async fn behind_others(&mut self) -> Result<(), Problem> {
-        let caller = self.caller;
+    /// Joins the line that stands before a limit of this caller's, if one does, and waits to be its head. Whether one
+    /// does.
+    pub(crate) async fn behind_others(&mut self, caller: &Caller) -> Result<bool, Problem> {
         for (scope, rule, wait) in caller.queues() {
-            let gate = ((**caller.ledger()).clone(), scope.clone(), *rule);
+            let gate = gate(caller, scope, rule);
             if self.isolate.lines.borrow().stands(&gate) {
-                return match self.join(gate, *wait) {
-                    true => self.be_head().await.map(drop),
+                return match self.join(caller, gate, *wait) {
+                    true => self.be_head().await.map(|_| true),
                     false => Err(full()),
                 };
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Waits until it makes sense to ask again.
     ///
     /// # Errors
     /// What the caller is told when it does not, or when it has waited for as long as it may.
-    pub(crate) async fn after(&mut self, denial: &Denial) -> Result<(), Problem> {
+    pub(crate) async fn after(&mut self, denial: &Denial, caller: &Caller) -> Result<(), Problem> {
         self.asks = self.asks.saturating_add(1);
         let now = self.p.now();
         if let Some(wait) = denial.leases_end
@@ -89,28 +91,24 @@ impl<'a, P: Platform> Wait<'a, P> {
         let Some(retry_after) = denial.retry_after else {
             return Err(refused());
         };
+        self.leave_unless(|seat| {
+            let mut queues = caller.queues().iter();
+            queues.any(|(scope, rule, _)| gate(caller, scope, rule) == seat.gate)
+        });
         if self.seat.is_none() {
-            let queues = self.caller.queues().iter();
-            let allowed = queues
-                .filter(|(scope, rule, _)| (scope, rule) == (&denial.scope, &denial.rule))
-                .map(|(.., wait)| *wait)
-                .next();
-            let gate = (
-                (**self.caller.ledger()).clone(),
-                denial.scope.clone(),
-                denial.rule,
-            );
-            if !allowed.is_some_and(|wait| self.join(gate, wait)) {
+            let mut queues = caller.queues().iter();
+            let allowed =
+                queues.find(|(scope, rule, _)| (scope, rule) == (&denial.scope, &denial.rule));
+            let gate = gate(caller, &denial.scope, &denial.rule);
+            if !allowed.is_some_and(|(.., wait)| self.join(caller, gate, *wait)) {
                 return Err(refused());
             }
         }
         if !self.be_head().await? {
             return Err(refused());
         }
-        let left = self
-            .seat
-            .as_ref()
-            .map_or(Span::ZERO, |(.., until)| until.since(self.p.now()));
+        let until = self.seat.as_ref().map(|seat| seat.until);
+        let left = until.map_or(Span::ZERO, |until| until.since(self.p.now()));
         if left == Span::ZERO {
             return Err(refused());
         }
@@ -118,37 +116,46 @@ impl<'a, P: Platform> Wait<'a, P> {
             .await
     }
 
-    fn team(&self) -> Option<&TeamId> {
-        self.caller.key().team.as_ref()
-    }
-
-    fn join(&mut self, gate: Gate, wait: Span) -> bool {
+    fn join(&mut self, caller: &Caller, gate: Gate, wait: Span) -> bool {
+        let (team, until) = (caller.key().team.clone(), self.since.plus(wait));
         let mut lines = self.isolate.lines.borrow_mut();
-        let Some(number) = lines.join(&gate, self.caller.key().team.as_ref()) else {
+        let Some(number) = lines.join(&gate, team.as_ref(), (self.p.now(), until)) else {
             return false;
         };
         drop(lines);
-        self.seat = Some((gate, number, self.since.plus(wait)));
+        self.seat = Some(Seat {
+            gate,
+            team,
+            number,
+            until,
+        });
         true
     }
 
     /// Waits to be the head of the line; whether it is, before its time is over.
     async fn be_head(&self) -> Result<bool, Problem> {
-        let Some((gate, number, until)) = &self.seat else {
+        let Some(seat) = &self.seat else {
             return Ok(true);
         };
-        if self.isolate.lines.borrow().is_head(gate, *number) {
-            return Ok(true);
-        }
-        let hand_out = |wake: Wake| {
-            let mut lines = self.isolate.lines.borrow_mut();
-            lines.wake_with(gate, *number, wake);
-        };
-        let woken = pin!(self.p.woken(hand_out));
-        let over = pin!(self.sleep(until.since(self.p.now())));
-        match select(woken, over).await {
-            Either::Left(_) => Ok(true),
-            Either::Right((slept, _)) => slept.map(|()| false),
+        let (gate, number) = (&seat.gate, seat.number);
+        loop {
+            let now = self.p.now();
+            let head_until = match self.isolate.lines.borrow_mut().turn(gate, number, now) {
+                Turn::Own => return Ok(true),
+                Turn::Other(_) if now >= seat.until => return Ok(false),
+                Turn::Other(until) => until,
+            };
+            let hand_out = |wake: Wake| {
+                let mut lines = self.isolate.lines.borrow_mut();
+                lines.wake_with(gate, number, wake);
+            };
+            let woken = pin!(self.p.woken(hand_out));
+            // A head that has died tells nobody.
+            let rest = seat.until.min(head_until).since(now);
+            let over = pin!(self.sleep(rest.max(HEAD_MIN)));
+            if let Either::Right((slept, _)) = select(woken, over).await {
+                slept?;
+            }
         }
     }
 
@@ -161,20 +168,31 @@ impl<'a, P: Platform> Wait<'a, P> {
         }
     }
 
-    /// The waiting is over, however it ended: whoever is next is told.
-    pub(crate) fn end(&mut self) {
-        let Some((gate, number, _)) = self.seat.take() else {
+    /// Gives the seat up unless it is still good for something; whoever is next is told.
+    fn leave_unless(&mut self, is_good: impl FnOnce(&Seat) -> bool) {
+        let Some(seat) = self.seat.take_if(|seat| !is_good(seat)) else {
             return;
         };
-        let next = self
-            .isolate
-            .lines
-            .borrow_mut()
-            .leave(&gate, self.team(), number);
+        let left = (seat.number, self.p.now());
+        let mut lines = self.isolate.lines.borrow_mut();
+        let next = lines.leave(&seat.gate, seat.team.as_ref(), left);
+        drop(lines);
         if let Some(wake) = next {
             wake();
         }
     }
+}
+
+/// The waiting is over, however it ended.
+impl<P: Platform> Drop for Wait<'_, P> {
+    fn drop(&mut self) {
+        self.leave_unless(|_| false);
+    }
+}
+
+/// What a caller's requests wait for where this rule of this scope denies them.
+fn gate(caller: &Caller, scope: &Scope, rule: &Rule) -> Gate {
+    ((**caller.ledger()).clone(), scope.clone(), *rule)
 }
 
 /// So many wait that nobody can be let in soon.

@@ -34,29 +34,31 @@ impl Binding {
     }
 
     fn new(scope: &Scope, rule: &Rule, remaining: u64) -> Self {
-        let (of, per, burst) = match *rule {
-            Rule::Window { meter, window, .. } => (meter_word(meter), Some(time(window)), None),
+        let (limit, per, burst) = match *rule {
+            Rule::Window { limit, window, .. } => (limit, Some(time(window)), None),
             Rule::Gcra {
-                meter,
+                limit,
                 window,
                 burst,
                 ..
-            } => (meter_word(meter), Some(time(window)), Some(burst)),
-            Rule::Concurrency { .. } => ("concurrency", None, None),
-            Rule::Budget { period, .. } => ("money", Some(period_word(period).to_owned()), None),
-        };
-        let (limit, remaining) = match *rule {
-            Rule::Window { limit, .. } | Rule::Gcra { limit, .. } | Rule::Concurrency { limit } => {
-                (limit.to_string(), remaining.to_string())
+            } => (limit, Some(time(window)), Some(burst)),
+            Rule::Concurrency { limit } => (limit, None, None),
+            Rule::Budget { period, .. } => {
+                (rule.most(), Some(period_word(period).to_owned()), None)
             }
-            Rule::Budget { limit, .. } => (limit.to_string(), dollars(remaining)),
+        };
+        let (of, say): (_, fn(u64) -> String) = match rule.meter() {
+            Some(Meter::Requests) => ("requests", |count| count.to_string()),
+            Some(Meter::Tokens) => ("tokens", |count| count.to_string()),
+            Some(Meter::Money) => ("money", dollars),
+            None => ("concurrency", |count| count.to_string()),
         };
         let parts = [
             ("of", Some(of.to_owned())),
-            ("limit", Some(limit)),
+            ("limit", Some(say(limit))),
             ("per", per),
-            ("burst", burst.map(|burst| burst.to_string())),
-            ("remaining", Some(remaining)),
+            ("burst", burst.map(say)),
+            ("remaining", Some(say(remaining))),
         ];
         let mut text = scope_path(scope);
         for (name, value) in parts {
@@ -79,13 +81,6 @@ impl Binding {
     pub fn write(&self, headers: &mut HeaderMap) {
         // Bounded by the longest identifiers: two of 128 bytes, and numbers.
         put(headers, "x-sluice-limit", &self.0);
-    }
-}
-
-const fn meter_word(meter: Meter) -> &'static str {
-    match meter {
-        Meter::Requests => "requests",
-        Meter::Tokens => "tokens",
     }
 }
 

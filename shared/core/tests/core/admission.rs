@@ -269,20 +269,58 @@ fn a_budget_that_pays_for_fifty_serves_fifty_of_two_hundred() {
 }
 
 #[test]
-fn a_model_without_a_price_is_refused_where_a_budget_stands() {
-    let mut world = with(|config| {
-        config["orgs"]["acme"]["budgets"] = json!([{"usd": "10", "per": "month"}]);
-        config["providers"]["openai"]["models_allow"] = json!(["*"]);
-    });
-    let key = key(&mut world);
-    let got = world.send(
-        "POST",
-        "/v1/chat/completions",
-        &key,
-        &chat("openai/brand-new"),
-    );
-    assert_eq!(got.status, 403, "{}", got.text());
-    assert_eq!(got.json()["error"]["code"], "model_not_priced");
+fn a_model_without_a_price_is_refused_where_money_is_limited() {
+    for (field, rule) in [
+        ("budgets", json!({"usd": "10", "per": "month"})),
+        ("limits", json!({"usd": "10", "per": "1h"})),
+        ("limits", json!({"usd": "10", "per": "1h", "burst": "1"})),
+    ] {
+        let mut world = with(|config| {
+            config["orgs"]["acme"][field] = json!([rule]);
+            config["providers"]["openai"]["models_allow"] = json!(["*"]);
+        });
+        let key = key(&mut world);
+        let got = world.send(
+            "POST",
+            "/v1/chat/completions",
+            &key,
+            &chat("openai/brand-new"),
+        );
+        assert_eq!(got.status, 403, "{}", got.text());
+        assert_eq!(got.json()["error"]["code"], "model_not_priced");
+    }
+}
+
+#[test]
+fn a_limit_on_money_serves_what_it_pays_for_and_says_when_it_pays_again() {
+    // The sandbox counts exactly: 3 input tokens at 1 USD and 3 output tokens at 2 USD a million are 9,000 nano-dollars.
+    for (limit, told) in [
+        (
+            json!({"usd": "0.000036", "per": "1m"}),
+            "0.000036 USD per minute. Used 0.000036, requested ",
+        ),
+        (
+            json!({"usd": "0.0000001", "per": "1h", "burst": "0.000036"}),
+            "0.0000001 USD per hour, 0.000036 at once. Of the burst 0.000036 are used, requested ",
+        ),
+    ] {
+        let mut world = with(|config| config["orgs"]["acme"]["limits"] = json!([limit]));
+        let key = key(&mut world);
+        for _ in 0..4 {
+            let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+            assert_eq!(got.status, 200, "{}", got.text());
+        }
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 429, "{}", got.text());
+        let error = &got.json()["error"];
+        assert_eq!(error["code"], "rate_limit_exceeded");
+        assert_eq!(error["type"], "usd");
+        let message = error["message"].as_str().unwrap();
+        let expected = format!("Rate limit reached for the organisation: {told}");
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(got.header("retry-after").is_some());
+        assert_eq!(got.header("x-ratelimit-limit"), None);
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn busy(world: &mut World) -> String {
     key
 }
 
-fn start(
+pub(crate) fn start(
     world: &mut World,
     key: &str,
     body: &[u8],

@@ -18,6 +18,7 @@ mod reservations;
 mod residency;
 mod streams;
 mod upstreams;
+mod waiting;
 mod world;
 
 use serde_json::{Value, json};

@@ -1,0 +1,169 @@
+//! Requests that wait for their limits while their keys and the configuration change.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use sluice_core::isolate::Isolate;
+use sluice_core::sandbox::Step;
+use sluice_machines::ledger::Command;
+use sluice_machines::limit::Rule;
+use sluice_units::Span;
+
+use crate::leases::start;
+use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer};
+use crate::{OPENAI_ANSWER, chat, config, key};
+
+/// How soon a change holds everywhere.
+const HOLDS: Span = Span::from_seconds(5);
+
+/// One request at once for the organisation; others wait for a minute. Nobody says what a model costs.
+fn queueing() -> Value {
+    let mut document = config();
+    document["prices"] = json!({});
+    document["orgs"]["acme"]["limits"] = json!([{"concurrent": 1, "queue": "1m"}]);
+    document
+}
+
+/// An answer that takes as long as the first request may.
+fn slow() -> Reaction {
+    let mut slow = answer(200, OPENAI_ANSWER);
+    if let Reaction::Answer { steps, .. } = &mut slow {
+        steps.insert(0, Step::Wait(Span::from_seconds(20)));
+    }
+    slow
+}
+
+/// What is told to an administrator at another isolate, which is all that knows of it.
+fn administer(world: &mut World, method: &str, path: &str, body: &[u8]) -> Got {
+    let here = Rc::clone(&world.isolate);
+    world.isolate = Rc::new(Isolate::new(queueing().to_string()));
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    let got = world.start(method, path, &headers, body, None);
+    world.wait(Span::from_millis(1));
+    world.isolate = here;
+    let got = got.take().expect("an answer");
+    assert_eq!(got.status, 200, "{}", got.text());
+    got
+}
+
+/// A request that is served slowly, one that heads the line, and one behind it.
+fn waiting(world: &mut World) -> Vec<Rc<RefCell<Option<Got>>>> {
+    let key = key(world);
+    world.script(vec![slow(), slow(), slow()]);
+    let all = (0..3).map(|_| {
+        let got = start(world, &key, &chat("fast"));
+        world.wait(Span::from_seconds(1));
+        got
+    });
+    all.collect()
+}
+
+/// What those who wait are told once a changed configuration holds.
+fn told_after(change: impl FnOnce(&mut Value)) -> (World, Vec<Got>) {
+    let mut world = World::new(&queueing());
+    let all = waiting(&mut world);
+    let mut document = queueing();
+    change(&mut document);
+    let body = json!({"document": document}).to_string();
+    administer(&mut world, "PUT", "/admin/config", body.as_bytes());
+    world.wait(HOLDS);
+    let told = all[1..].iter().filter_map(|got| got.take()).collect();
+    (world, told)
+}
+
+#[test]
+fn who_waits_with_a_revoked_key_is_refused_and_nobody_is_called() {
+    let mut world = World::new(&queueing());
+    let all = waiting(&mut world);
+    // The first that was made.
+    let listed = administer(&mut world, "GET", "/admin/keys", b"").json();
+    let id = listed["data"][0]["id"].as_str().unwrap();
+    let path = format!("/admin/keys/{id}/revoke");
+    administer(&mut world, "POST", &path, b"");
+    world.wait(HOLDS);
+    for got in &all[1..] {
+        let got = got.take().expect("it does not wait any longer");
+        assert_eq!(got.status, 401, "{}", got.text());
+        assert_eq!(got.json()["error"]["code"], "key_revoked");
+    }
+    world.settle();
+    assert_eq!(all[0].take().unwrap().status, 200);
+    assert_eq!(world.seen().len(), 1);
+    assert_eq!(world.standing("acme")["open"], 0);
+}
+
+#[test]
+fn who_waits_is_let_in_by_the_rules_that_hold_now() {
+    let limits = json!([{"concurrent": 3, "queue": "1m"}]);
+    let (mut world, told) = told_after(|document| {
+        document["orgs"]["acme"]["limits"] = limits;
+    });
+    assert!(told.is_empty(), "they are being served");
+    assert_eq!(world.seen().len(), 3);
+    let calls = world.ledger_calls().into_iter().flatten();
+    let admissions = calls.filter_map(|command| match command {
+        Command::Admit(admission) => Some(admission.scopes[0].rules.clone()),
+        _ => None,
+    });
+    let last: Vec<_> = admissions.collect();
+    assert!(last.ends_with(&[
+        vec![Rule::Concurrency { limit: 3 }],
+        vec![Rule::Concurrency { limit: 3 }]
+    ]));
+    world.settle();
+    assert_eq!(world.standing("acme")["open"], 0);
+}
+
+#[test]
+fn who_waits_and_may_not_ask_any_more_is_told_what_a_new_request_would_be() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, u16, &str); 4] = [
+        (
+            |document| document["orgs"]["acme"]["teams"] = json!({}),
+            403,
+            "scope_removed",
+        ),
+        (
+            |document| document["orgs"]["acme"]["models"] = json!(["other"]),
+            404,
+            "model_not_found",
+        ),
+        (
+            |document| {
+                document["models"]["fast"]["targets"]
+                    .as_array_mut()
+                    .unwrap()
+                    .truncate(1)
+            },
+            503,
+            "configuration_changed",
+        ),
+        (
+            |document| {
+                document["orgs"]["acme"]["budgets"] = json!([{"usd": "1", "per": "day"}]);
+            },
+            403,
+            "model_not_priced",
+        ),
+    ];
+    for (change, status, code) in cases {
+        let (world, told) = told_after(change);
+        let codes = told
+            .iter()
+            .map(|got| (got.status.as_u16(), got.json()["error"]["code"].clone()));
+        assert_eq!(codes.collect::<Vec<_>>(), vec![(status, json!(code)); 2]);
+        assert_eq!(world.seen().len(), 1);
+    }
+}
+
+#[test]
+fn who_waits_for_a_limit_that_nobody_waits_for_any_more_is_refused() {
+    let (world, told) = told_after(|document| {
+        document["orgs"]["acme"]["limits"] = json!([{"concurrent": 1}]);
+    });
+    let statuses: Vec<u16> = told.iter().map(|got| got.status.as_u16()).collect();
+    assert_eq!(statuses, [429, 429]);
+    assert_eq!(world.seen().len(), 1);
+}
