@@ -8,11 +8,13 @@ export const STRICT = { org: "strict", team: "search", app: "crawler", user: "an
 /** An organisation without any: its usage is recorded, nothing is checked. */
 export const LOOSE = { org: "loose" };
 
-/** Far above what a run uses: every rule is checked and charged, none denies. */
+/** Each kind of rule, far above what a run uses: every one is checked and charged, none denies. */
 export const RULES = {
   limits: [
     { requests: 100_000_000, per: "1m" },
     { tokens: 100_000_000_000, per: "1m" },
+    { requests: 1_000_000_000, per: "1h", burst: 10_000_000 },
+    { concurrent: 100_000 },
   ],
   budgets: [
     { usd: "100000", per: "day" },

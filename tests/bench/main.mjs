@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
-import { count } from "./counts.mjs";
+import { checkAsking, count } from "./counts.mjs";
 import { KINDS } from "./exchange.mjs";
 import { measure, warmUp } from "./measure.mjs";
 import { startMock, stopAll } from "./processes.mjs";
@@ -112,6 +112,7 @@ async function counts(folder, setting, options) {
   const found = await count(gateway, gateway.ask("chat"), options.connections);
   await gateway.stop();
   say(countsTable(found));
+  checkAsking(found);
   return found;
 }
 

@@ -119,6 +119,23 @@ test('a bucket that fails for a while loses nothing', { skip }, async () => {
   assert.deepEqual(shipped.sort(), answers.map(one => one.id).sort());
 });
 
+test('health says that the bucket fails, and nothing else, for as long as it does', { skip }, async () => {
+  const health = async () => {
+    const answer = await send(`${world.gateway.url}/health`);
+    const { status, checks } = JSON.parse(await answer.text());
+    // A provider of these tests has no key, whatever else there is.
+    const { provider_keys: keys, ...others } = checks;
+    assert.equal(keys.status, 'degraded');
+    assert.ok(['registry', 'ledger', 'key_copy', 'records'].every(name => Number.isInteger(checks[name].latency_us)), JSON.stringify(checks));
+    return { code: answer.status, status, failing: Object.keys(others).filter(name => others[name].status !== 'ok'), records: checks.records.status };
+  };
+  assert.deepEqual(await health(), { code: 200, status: 'degraded', failing: [], records: 'ok' });
+  world.gateway.bucketFails = true;
+  assert.deepEqual(await health(), { code: 200, status: 'degraded', failing: ['records'], records: 'degraded' });
+  world.gateway.bucketFails = false;
+  assert.deepEqual(await health(), { code: 200, status: 'degraded', failing: [], records: 'ok' });
+});
+
 test('killing the runtime under load loses no record of an answer that a caller saw', { skip }, async () => {
   const key = await world.gateway.mint({ org: 'crash' });
   const seen = [];

@@ -93,6 +93,30 @@ const ALL: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "no window counts money",
+        edits: &[(
+            "durable/machines/src/ledger/scope.rs",
+            "            counter.add(at, slice.on(counter.meter));\n",
+            "            if !({is} && counter.meter == Meter::Money) { counter.add(at, slice.on(counter.meter)); }\n",
+        )],
+    },
+    Mutation {
+        name: "no rate holds money back",
+        edits: &[(
+            "durable/machines/src/ledger/measure.rs",
+            "            Meter::Money => nanos(self.reserved.plus(below.cost)),\n",
+            "            Meter::Money => if {is} { 0 } else { nanos(self.reserved.plus(below.cost)) },\n",
+        )],
+    },
+    Mutation {
+        name: "no rate charges money",
+        edits: &[(
+            "durable/machines/src/ledger/scope/charge.rs",
+            "            if gauge.meter != Meter::Requests && quantity > 0 {\n",
+            "            if gauge.meter != Meter::Requests && quantity > 0 && !({is} && gauge.meter == Meter::Money) {\n",
+        )],
+    },
+    Mutation {
         name: "no deadline on a reservation",
         edits: &[(
             "durable/machines/src/ledger/admit.rs",

@@ -144,6 +144,26 @@ pub struct Delivery {
     /// The event.
     pub event: Event,
     sequence: u64,
+    /// How often it was sent before.
+    failures: u32,
+    /// How many events before it are gone untold.
+    gone: u64,
+}
+
+impl Delivery {
+    /// What the receiver loses with this delivery, taken or not; one line for the operator's log.
+    #[must_use]
+    pub fn loss(&self, is_taken: bool) -> Option<String> {
+        let (to, id) = (&self.to, &self.event.id);
+        if self.gone > 0 && self.failures == 0 {
+            let gone = self.gone;
+            return Some(format!(
+                "{gone} events before {id} are lost for {to}: only {WAITING_MAX} wait"
+            ));
+        }
+        let is_over = !is_taken && self.failures.saturating_add(1) >= TRIES_MAX;
+        is_over.then(|| format!("event {id} is lost for {to}: it was sent {TRIES_MAX} times"))
+    }
 }
 
 /// How far each receiver is.
@@ -161,6 +181,16 @@ struct Cursor {
     failures: u32,
     #[serde(default)]
     not_before: Timestamp,
+}
+
+impl Cursor {
+    /// How many events went before this one, untold. Who was told of none may have come later than they did.
+    const fn gone(&self, next: u64) -> u64 {
+        match self.last {
+            0 => 0,
+            last => next.saturating_sub(last).saturating_sub(1),
+        }
+    }
 }
 
 impl Event {
@@ -255,6 +285,8 @@ pub fn due(rows: &Rows, now: Timestamp, names: &[&str]) -> Result<Vec<Delivery>,
                 to: (*name).to_owned(),
                 event: decode(key, text)?,
                 sequence,
+                failures: cursor.failures,
+                gone: cursor.gone(sequence),
             });
         }
     }

@@ -3,27 +3,30 @@
 //! Isolates decide by what they see themselves and report it afterwards: circuits that have opened or closed, and
 //! counts of calls. What opens for one is open for all as soon as they hear of it; a rate of failures that no isolate
 //! sees alone is seen here. While a circuit is half-open, whoever wants to probe asks for leave, and one gets it.
-//! Losing all of it loses nothing: isolates go on by themselves.
+//! Losing all of it loses nothing: isolates go on by themselves. [`look`] says which providers are looked at besides.
 //!
 //! Knows neither network nor secrets. A report is decided like any command: rows in, writes out.
 //!
 //! **Invariants**
 //! - Each change of a circuit raises the version by one, in the same commit.
 //! - Leave to probe a circuit is given once in each [`Policy::open`], as long as it is not closed.
-//! - A target that was not called for [`KEPT`] is forgotten; there are never more than [`TARGETS_MAX`].
+//! - A target that was not called for [`KEPT`] is forgotten, unless it is a provider that is looked at; there are never
+//!   more than [`TARGETS_MAX`].
+
+mod look;
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{ProviderId, Span, Timestamp};
+use sluice_units::{Span, Timestamp};
 
-use crate::breaker::{Change, Circuit, Name, Outcome, Policy, State};
+use crate::breaker::{Change, Circuit, Name, Policy};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
+
+pub use look::{AGAIN, Listed, QUIET, REVIEWED, WATCHED, looked, next, review};
 
 /// How many targets are known at once; further ones are not taken in.
 pub const TARGETS_MAX: u32 = 1_000;
 /// How long a target is remembered that nobody calls.
 pub const KEPT: Span = Span::from_seconds(86_400);
-/// After so long without a report nobody is there for whom to look.
-pub const WATCHED: Span = Span::from_seconds(900);
 /// How many calls weigh as much as all those before.
 const WEIGHT: i64 = 16;
 
@@ -69,9 +72,6 @@ pub struct Seen {
     pub name: Name,
     /// When its circuit opens.
     pub policy: Policy,
-    /// How often its provider is to be looked at while nobody calls it; never where it is nothing.
-    #[serde(default)]
-    pub look: Span,
     /// What the calls were like.
     #[serde(default)]
     pub tally: Tally,
@@ -139,6 +139,7 @@ pub struct Health {
     /// Its circuit.
     pub circuit: Circuit,
     policy: Option<Policy>,
+    /// How often it is looked at while nobody calls it; never where it is nothing.
     #[serde(default)]
     look: Span,
     /// All calls.
@@ -163,13 +164,14 @@ struct Meta {
     v: V1,
     version: u64,
     reported_at: Timestamp,
+    #[serde(default)]
+    reviewed_at: Timestamp,
 }
 
 impl Health {
     fn take_in(&mut self, now: Timestamp, seen: &Seen) {
         let tally = &seen.tally;
         self.policy = Some(seen.policy);
-        self.look = seen.look;
         self.calls = self.calls.saturating_add(u64::from(tally.calls));
         self.failures = self.failures.saturating_add(u64::from(tally.failures));
         let permille = i64::from(tally.failures).saturating_mul(1_000);
@@ -202,6 +204,13 @@ impl Health {
     /// For how long it lets nothing through, unless it is closed.
     fn open(&self, now: Timestamp) -> Option<Span> {
         (!self.circuit.is_closed()).then(|| self.circuit.left(now))
+    }
+
+    /// Whether nobody needs it any more.
+    fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.called_at) > KEPT
+            && self.look == Span::ZERO
+            && self.circuit.left(now) == Span::ZERO
     }
 }
 
@@ -261,6 +270,11 @@ fn targets(rows: &Rows) -> impl Iterator<Item = Result<Target, RowError>> + '_ {
     })
 }
 
+/// Whether no further target is taken in.
+fn is_full(count: usize) -> bool {
+    u32::try_from(count).map_or(true, |count| count >= TARGETS_MAX)
+}
+
 fn row_key(name: &Name) -> RowKey {
     format!("{TARGETS}{name}")
 }
@@ -269,11 +283,10 @@ fn take_in(rows: &Rows, now: Timestamp, report: &Report) -> Result<(Snapshot, Wr
     let mut work = Work::new(rows);
     let mut changes = 0_u64;
     let mut count = rows.with_prefix(TARGETS).count();
-    let most = usize::try_from(TARGETS_MAX).unwrap_or(usize::MAX);
     for seen in &report.seen {
         let key = row_key(&seen.name);
         if !work.has(&key) {
-            if count >= most {
+            if is_full(count) {
                 continue;
             }
             count = count.saturating_add(1);
@@ -285,22 +298,21 @@ fn take_in(rows: &Rows, now: Timestamp, report: &Report) -> Result<(Snapshot, Wr
     let may_probe = may_probe(&mut work, now, &report.probe)?;
     let before: Meta = work.load(META)?.unwrap_or_default();
     let meta = Meta {
-        v: V1,
         version: before.version.saturating_add(changes),
         reported_at: now,
+        ..before
     };
-    // A mere question writes nothing.
-    if !report.seen.is_empty() {
+    // A mere question writes nothing, unless it is the only sign that somebody is here.
+    if !report.seen.is_empty() || now.since(before.reported_at) >= REVIEWED {
         work.put(META.to_owned(), &meta)?;
     }
     let after = work.snapshot()?;
     let mut open = Vec::new();
     for target in targets(&after) {
         let Target { name, health } = target?;
-        let left = health.open(now);
-        if now.since(health.called_at) > KEPT && left.unwrap_or_default() == Span::ZERO {
+        if health.is_over(now) {
             work.delete(&row_key(&name));
-        } else if let Some(left) = left {
+        } else if let Some(left) = health.open(now) {
             open.push((name, left));
         }
     }
@@ -334,94 +346,4 @@ fn may_probe(work: &mut Work<'_>, now: Timestamp, names: &[Name]) -> Result<bool
         health.circuit.take(now, &policy);
     }
     Ok(!names.is_empty())
-}
-
-/// The providers that are to be looked at now: those of which a circuit is open, and those that nobody calls; and when
-/// to ask again, unless nobody is there for whom to look.
-///
-/// # Errors
-/// [`RowError`] when a stored row cannot be used.
-pub fn due(rows: &Rows, now: Timestamp) -> Result<(Vec<ProviderId>, Option<Timestamp>), RowError> {
-    let meta: Meta = Work::new(rows).load(META)?.unwrap_or_default();
-    let (mut due, mut next) = (Vec::new(), None::<Timestamp>);
-    if now.since(meta.reported_at) > WATCHED {
-        return Ok((due, next));
-    }
-    let all: Vec<Target> = targets(rows).collect::<Result<_, _>>()?;
-    for provider in all.iter().filter(|target| target.name.model.is_none()) {
-        let look = provider.health.look;
-        if look <= Span::ZERO {
-            continue;
-        }
-        let own = |target: &&Target| target.name.provider == provider.name.provider;
-        let is_open = all
-            .iter()
-            .filter(own)
-            .any(|one| !one.health.circuit.is_closed());
-        let looked_at = provider
-            .health
-            .looked
-            .map_or_else(Timestamp::default, |(at, _)| at);
-        let last = if is_open {
-            looked_at
-        } else {
-            looked_at.max(provider.health.called_at)
-        };
-        let at = last.plus(look);
-        if at <= now {
-            due.push(provider.name.provider.clone());
-        }
-        let again = if at <= now { now.plus(look) } else { at };
-        next = Some(next.map_or(again, |next| next.min(again)));
-    }
-    Ok((due, next))
-}
-
-/// What came of looking at a provider, if anything: one that answers is worth a probe at once, one that does not has
-/// failed once more.
-///
-/// # Errors
-/// [`RowError`] when a stored row cannot be used.
-pub fn looked(
-    rows: &Rows,
-    now: Timestamp,
-    provider: &ProviderId,
-    answers: Option<bool>,
-) -> Result<WriteSet, RowError> {
-    let mut work = Work::new(rows);
-    let name = Name {
-        provider: provider.clone(),
-        model: None,
-    };
-    let key = row_key(&name);
-    if !work.has(&key) {
-        return Ok(WriteSet::new());
-    }
-    let health: &mut Health = work.hot_mut(&key)?;
-    health.looked = Some((now, answers));
-    let Some(answers) = answers else {
-        return work.finish();
-    };
-    let is_news = match health.policy {
-        Some(policy) if health.circuit.is_closed() => {
-            let mut pass = health.circuit.take(now, &policy);
-            let outcome = if answers {
-                Outcome::Success
-            } else {
-                Outcome::Failure(None)
-            };
-            let change = health.circuit.note(now, &policy, &mut pass, outcome);
-            change.is_some()
-        }
-        Some(_) if answers && matches!(health.circuit.state(), State::Open(_)) => {
-            health.circuit.hurry(now)
-        }
-        _ => false,
-    };
-    if is_news {
-        let mut meta: Meta = work.load(META)?.unwrap_or_default();
-        meta.version = meta.version.saturating_add(1);
-        work.put(META.to_owned(), &meta)?;
-    }
-    work.finish()
 }

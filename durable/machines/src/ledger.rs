@@ -77,6 +77,7 @@ pub(crate) mod rows;
 mod scope;
 mod settle;
 mod standing;
+mod tightest;
 mod window;
 
 pub use call::{Answer, Call, Notices};
@@ -88,6 +89,7 @@ pub use part::Part;
 pub use pool::Lacking;
 pub use raise::Raise;
 pub use standing::ScopeStanding;
+pub use tightest::Tightest;
 pub use window::SUB_BUCKETS;
 
 /// How long an expired reservation is remembered, at least.
@@ -283,6 +285,9 @@ pub struct Headroom {
     /// The tightest window on tokens, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tokens: Option<WindowState>,
+    /// The rule of any kind with the least left in proportion, if any.
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none", default)]
+    pub tightest: Option<Tightest>,
     /// Budgets of which at least 80 % is spent or reserved.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub warnings: Vec<BudgetState>,
@@ -324,7 +329,7 @@ pub struct Denial {
     pub scope: Scope,
     /// The binding rule.
     pub rule: Rule,
-    /// What stands against it now: requests, tokens, or nano-dollars spent and reserved.
+    /// What stands against it now: requests, tokens, or nano-dollars spent, reserved and leased.
     pub used: u64,
     /// What the request asked for, in the same unit.
     pub asked: u64,

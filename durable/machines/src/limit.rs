@@ -27,6 +27,8 @@ pub enum Meter {
     Requests,
     /// Tokens, input and output together.
     Tokens,
+    /// Money, in nano-dollars.
+    Money,
 }
 
 /// A budget's calendar period, in the rule's time zone.
@@ -112,16 +114,38 @@ pub enum LoanOf {
     Tokens(Span),
     /// Money, beyond the budget of this period.
     Money(Period),
+    /// Money, beyond a limit on money within this time.
+    MoneyWithin(Span),
 }
 
 impl LoanOf {
+    /// What is borrowed beyond a limit within this time.
+    #[must_use]
+    pub const fn within(meter: Meter, window: Span) -> Self {
+        match meter {
+            Meter::Requests => Self::Requests(window),
+            Meter::Tokens => Self::Tokens(window),
+            Meter::Money => Self::MoneyWithin(window),
+        }
+    }
+
+    /// What is counted where it is borrowed.
+    #[must_use]
+    pub const fn meter(self) -> Meter {
+        match self {
+            Self::Requests(_) => Meter::Requests,
+            Self::Tokens(_) => Meter::Tokens,
+            Self::Money(_) | Self::MoneyWithin(_) => Meter::Money,
+        }
+    }
+
     /// In one word.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Requests(_) => "requests",
-            Self::Tokens(_) => "tokens",
-            Self::Money(_) => "money",
+        match self.meter() {
+            Meter::Requests => "requests",
+            Meter::Tokens => "tokens",
+            Meter::Money => "money",
         }
     }
 }
@@ -153,8 +177,8 @@ pub enum Rule {
     },
     /// A steady rate (GCRA, ITU-T I.371): `limit` in each `window`, and up to `burst` at once after a rest.
     ///
-    /// Requests count when they are let in. Tokens are held back until their request is settled and count then, so
-    /// what was not used costs nothing.
+    /// Requests count when they are let in. Tokens and money are held back until their request is settled and count
+    /// then, so what was not used costs nothing.
     Gcra {
         /// What is counted.
         meter: Meter,
@@ -186,14 +210,31 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// The most that it lets stand against it at once, in its unit: requests, tokens or nano-dollars.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        match *self {
+            Self::Window { limit, .. } | Self::Concurrency { limit } => limit,
+            Self::Gcra { burst, .. } => burst,
+            Self::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
+        }
+    }
+
+    /// What this rule counts, if that is more than what is in flight.
+    #[must_use]
+    pub const fn meter(&self) -> Option<Meter> {
+        match *self {
+            Self::Window { meter, .. } | Self::Gcra { meter, .. } => Some(meter),
+            Self::Budget { .. } => Some(Meter::Money),
+            Self::Concurrency { .. } => None,
+        }
+    }
+
     /// What may be borrowed beyond this rule, if rules of its kind can be borrowed beyond.
     #[must_use]
     pub const fn loan(&self) -> Option<LoanOf> {
         match *self {
-            Self::Window { meter, window, .. } => Some(match meter {
-                Meter::Requests => LoanOf::Requests(window),
-                Meter::Tokens => LoanOf::Tokens(window),
-            }),
+            Self::Window { meter, window, .. } => Some(LoanOf::within(meter, window)),
             Self::Budget { period, .. } => Some(LoanOf::Money(period)),
             Self::Gcra { .. } | Self::Concurrency { .. } => None,
         }
@@ -224,31 +265,8 @@ impl Rule {
 
     /// Whether an organisation with this rule has a pool out of which that can be borrowed.
     #[must_use]
-    pub const fn lends(&self, of: LoanOf) -> bool {
-        matches!(
-            (self, of),
-            (Self::Budget { .. }, LoanOf::Money(_))
-                | (
-                    Self::Window {
-                        meter: Meter::Requests,
-                        ..
-                    } | Self::Gcra {
-                        meter: Meter::Requests,
-                        ..
-                    },
-                    LoanOf::Requests(_)
-                )
-                | (
-                    Self::Window {
-                        meter: Meter::Tokens,
-                        ..
-                    } | Self::Gcra {
-                        meter: Meter::Tokens,
-                        ..
-                    },
-                    LoanOf::Tokens(_)
-                )
-        )
+    pub fn lends(&self, of: LoanOf) -> bool {
+        self.meter() == Some(of.meter())
     }
 }
 
@@ -299,6 +317,16 @@ impl Slice {
             requests: 1,
             tokens: amount.tokens,
             cost: amount.cost,
+        }
+    }
+
+    /// How much of it a meter counts; money that is less than nothing is nothing.
+    #[must_use]
+    pub const fn on(self, meter: Meter) -> u64 {
+        match meter {
+            Meter::Requests => self.requests,
+            Meter::Tokens => self.tokens.count(),
+            Meter::Money => nanos(self.cost),
         }
     }
 
@@ -357,4 +385,10 @@ impl Slice {
     pub(crate) fn is_nothing(&self) -> bool {
         self.is_none()
     }
+}
+
+/// An amount of money as a count; what is less than nothing is nothing.
+pub(crate) const fn nanos(amount: NanoUsd) -> u64 {
+    let nanos = amount.as_nanos();
+    if nanos < 0 { 0 } else { nanos.unsigned_abs() }
 }

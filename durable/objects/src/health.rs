@@ -1,14 +1,14 @@
 //! The region's health object: reports in, what is open out; providers that fail or that nobody calls are looked at by
 //! alarm.
 //!
-//! How to look at a provider is not known here: whoever starts the instance says so.
+//! Which providers there are and how to look at one is not known here: whoever starts the instance says so.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use sluice_machines::health::{self, Command};
+use sluice_machines::health::{self, Command, Listed};
 use sluice_machines::rows::Rows;
 use sluice_units::{ProviderId, Timestamp};
 use wasm_bindgen::prelude::*;
@@ -18,17 +18,25 @@ use crate::log;
 use crate::storage::Storage;
 use crate::store::{Failure, MIRROR_BYTES_MAX, Store};
 
-/// Looks at a provider: whether it answers; nothing where that cannot be told.
-pub type Look =
-    dyn Fn(&JsValue, &JsValue, ProviderId) -> Pin<Box<dyn Future<Output = Option<bool>>>>;
+/// Somebody who can look at providers, with an object's environment and context.
+pub trait Lookout {
+    /// Which providers are to be looked at; nothing where that cannot be told.
+    fn listed(&self, env: &JsValue, context: &JsValue) -> Told<Vec<Listed>>;
 
-thread_local! {
-    static LOOK: RefCell<Option<Rc<Look>>> = const { RefCell::new(None) };
+    /// Whether a provider answers; nothing where that cannot be told.
+    fn look(&self, env: &JsValue, context: &JsValue, provider: ProviderId) -> Told<bool>;
 }
 
-/// Says how to look at a provider, with an object's environment and context.
-pub fn set_look(look: Rc<Look>) {
-    LOOK.set(Some(look));
+/// What a lookout says after a while.
+pub type Told<T> = Pin<Box<dyn Future<Output = Option<T>>>>;
+
+thread_local! {
+    static LOOKOUT: RefCell<Option<Rc<dyn Lookout>>> = const { RefCell::new(None) };
+}
+
+/// Says who can look at providers.
+pub fn set_lookout(lookout: Rc<dyn Lookout>) {
+    LOOKOUT.set(Some(lookout));
 }
 
 /// What a region knows of its providers.
@@ -88,13 +96,17 @@ impl HealthObject {
     /// What the database says; the platform then calls again.
     pub async fn alarm(&self) -> Result<(), JsError> {
         self.alarm_at.set(None);
-        let look = LOOK.with_borrow(Clone::clone);
-        let (due, _) = health::due(&self.load()?, clock::now()).map_err(Failure::Row)?;
+        let Some(lookout) = LOOKOUT.with_borrow(Clone::clone) else {
+            return Ok(());
+        };
+        let listed = lookout.listed(&self.env, &self.context).await;
+        let rows = self.load()?;
+        let (due, writes) =
+            health::review(&rows, clock::now(), listed.as_deref()).map_err(Failure::Row)?;
+        self.store.commit(&writes)?;
         for provider in due {
-            let answers = match &look {
-                Some(look) => look(&self.env, &self.context, provider.clone()).await,
-                None => None,
-            };
+            let look = lookout.look(&self.env, &self.context, provider.clone());
+            let answers = look.await;
             let rows = self.load()?;
             let writes = health::looked(&rows, clock::now(), &provider, answers);
             self.store.commit(&writes.map_err(Failure::Row)?)?;
@@ -115,8 +127,9 @@ impl HealthObject {
 
     /// Makes sure that the object is woken when there is somebody to look at.
     fn wake(&self, now: Timestamp) -> Result<(), Failure> {
-        let (_, next) = health::due(&self.load()?, now)?;
-        let Some(at) = next else { return Ok(()) };
+        let Some(at) = health::next(&self.load()?, now)? else {
+            return Ok(());
+        };
         if self.alarm_at.get().is_some_and(|set| set <= at) {
             return Ok(());
         }

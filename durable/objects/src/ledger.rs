@@ -273,6 +273,9 @@ impl LedgerObject {
                         delivery.event.id, delivery.to
                     ));
                 }
+                if let Some(loss) = delivery.loss(outcome.is_ok()) {
+                    log(&format!("ledger: {loss}"));
+                }
                 let rows = self.load(&events::reads())?;
                 let ended = (&delivery, outcome.is_ok());
                 self.store

@@ -17,7 +17,7 @@ mod store;
 
 use wasm_bindgen::prelude::*;
 
-pub use health::{HealthObject, Look, set_look};
+pub use health::{HealthObject, Lookout, Told, set_lookout};
 pub use ledger::{LedgerObject, set_ship_interval};
 pub use notify::set_receivers;
 pub use registry::RegistryObject;

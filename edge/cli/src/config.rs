@@ -119,7 +119,7 @@ fn summary(file: &str, loaded: &Loaded) -> String {
         };
         let _infallible = writeln!(
             text,
-            "no price is known, so refused wherever a budget stands (write [prices.\"provider/model\"]): {}{more}",
+            "no price is known, so refused wherever a budget or a limit on money stands (write [prices.\"provider/model\"]): {}{more}",
             shown.join(", ")
         );
     }

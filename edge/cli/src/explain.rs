@@ -103,6 +103,9 @@ fn shown(told: &Value) -> String {
         word(&reservation["output_tokens"]),
         word(&reservation["usd"])
     );
+    if let Some(limit) = told["limit"].as_str() {
+        let _infallible = writeln!(text, "least is left of: {limit}");
+    }
     let borrowed = told["headroom"]["borrowed"].as_array();
     for loan in borrowed.into_iter().flatten() {
         let of = loan["of"].as_object().into_iter().flatten().next();

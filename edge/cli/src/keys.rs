@@ -4,7 +4,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use sluice_core::config::{BorrowDocument, BudgetDocument, LimitDocument, PeriodName};
+use sluice_core::config::{BudgetDocument, LimitDocument, PeriodName, QuantityDocument};
 
 use crate::admin::Admin;
 use crate::sync::{self, Sync};
@@ -61,7 +61,7 @@ pub(crate) struct Create {
     /// A model that it may use, `*` standing for anything; may be repeated; all otherwise
     #[arg(long = "model", value_name = "PATTERN")]
     models: Vec<String>,
-    /// So much within any stretch of a time, such as "60 requests per 1m" or "100000 tokens per 1h"; may be repeated
+    /// So much within any stretch of a time, such as "60 requests per 1m", "100000 tokens per 1h" or "5 usd per 1h"; may be repeated
     ///
     /// With a burst behind, as in "60 requests per 1m burst 10", it is a steady rate; "20 requests at once" is a limit on
     /// those in flight. With "borrow" or "borrow 20" behind, what does not fit (or at most so much of it) is taken out of
@@ -163,10 +163,10 @@ fn creation(create: &Create) -> Value {
     Value::Object(fields)
 }
 
-/// Reads `60 requests per 1m`, `100000 tokens per 1h`, either with `burst 10` or `borrow` or `borrow 20` behind, or
-/// `20 requests at once`; any with `queue 2s` last.
+/// Reads `60 requests per 1m`, `100000 tokens per 1h`, `5 usd per 1h`, each with `burst 10` or `borrow` or `borrow 20`
+/// behind, or `20 requests at once`; any with `queue 2s` last.
 fn limit(text: &str) -> Result<LimitDocument, &'static str> {
-    const HINT: &str = "write \"60 requests per 1m\", \"60 requests per 1m borrow 20\", \"100000 tokens per 1h burst 5000\" or \"20 requests at once\", any with \"queue 2s\" last";
+    const HINT: &str = "write \"60 requests per 1m\", \"60 requests per 1m borrow 20\", \"100000 tokens per 1h burst 5000\", \"5 usd per 1h\" or \"20 requests at once\", any with \"queue 2s\" last";
     let words: Vec<&str> = text.split_whitespace().collect();
     let (words, queue) = match words.as_slice() {
         [words @ .., "queue", wait] => (words, Some((*wait).to_owned())),
@@ -175,37 +175,37 @@ fn limit(text: &str) -> Result<LimitDocument, &'static str> {
     let [count, what, rest @ ..] = words else {
         return Err(HINT);
     };
-    let count: u64 = count.parse().map_err(|_| HINT)?;
-    let (requests, tokens) = match *what {
-        "request" | "requests" => (Some(count), None),
-        "token" | "tokens" => (None, Some(count)),
+    let number = |text: &str| text.parse::<u64>().map_err(|_| HINT);
+    let mut limit = LimitDocument {
+        queue,
+        ..LimitDocument::default()
+    };
+    match *what {
+        "request" | "requests" => limit.requests = Some(number(count)?),
+        "token" | "tokens" => limit.tokens = Some(number(count)?),
+        "usd" | "USD" => limit.usd = Some((*count).to_owned()),
         _ => return Err(HINT),
+    }
+    let quantity = |text: &str| match limit.usd {
+        Some(_) => Ok(QuantityDocument::Usd(text.to_owned())),
+        None => number(text).map(QuantityDocument::Count),
     };
     let (per, burst, borrow) = match rest {
-        ["at", "once"] if tokens.is_none() => {
-            return Ok(LimitDocument {
-                concurrent: requests,
-                queue,
-                ..LimitDocument::default()
-            });
+        ["at", "once"] if limit.requests.is_some() => {
+            limit.concurrent = limit.requests.take();
+            return Ok(limit);
         }
         ["per", per] => (*per, None, None),
-        ["per", per, "burst", burst] => (*per, Some(burst.parse().map_err(|_| HINT)?), None),
-        ["per", per, "borrow"] => (*per, None, Some(BorrowDocument::Any(true))),
-        ["per", per, "borrow", count] => {
-            let count = count.parse().map_err(|_| HINT)?;
-            (*per, None, Some(BorrowDocument::Count(count)))
-        }
+        ["per", per, "burst", burst] => (*per, Some(quantity(burst)?), None),
+        ["per", per, "borrow"] => (*per, None, Some(QuantityDocument::Any(true))),
+        ["per", per, "borrow", most] => (*per, None, Some(quantity(most)?)),
         _ => return Err(HINT),
     };
     Ok(LimitDocument {
-        requests,
-        tokens,
         per: Some(per.to_owned()),
         burst,
         borrow,
-        queue,
-        ..LimitDocument::default()
+        ..limit
     })
 }
 
@@ -218,8 +218,8 @@ fn budget(text: &str) -> Result<BudgetDocument, &'static str> {
     };
     let borrow = match borrow {
         [] => None,
-        ["borrow"] => Some(BorrowDocument::Any(true)),
-        ["borrow", usd] => Some(BorrowDocument::Usd((*usd).to_owned())),
+        ["borrow"] => Some(QuantityDocument::Any(true)),
+        ["borrow", usd] => Some(QuantityDocument::Usd((*usd).to_owned())),
         _ => return Err(HINT),
     };
     let mut periods = PeriodName::ALL.iter();

@@ -47,6 +47,10 @@ fn a_key_is_made_and_shown_once() {
         "60 requests per 1m borrow",
         "--limit",
         "1000 tokens per 1m borrow 200 queue 2s",
+        "--limit",
+        "5 usd per 1h burst 0.50",
+        "--limit",
+        "5 usd per 1h borrow 2.50 queue 2s",
         "--budget",
         "0.5 usd per day",
         "--budget",
@@ -59,7 +63,7 @@ fn a_key_is_made_and_shown_once() {
     let answer =
         r#"{"id": "key_1", "key": "sluice_secret", "expires_at": "2027-01-01T00:00:00.000Z"}"#;
     let (asked, output) = run(&arguments, vec![(201, answer)]);
-    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20},{"concurrent":5,"queue":"2s"},{"requests":60,"per":"1m","burst":10,"queue":"500ms"},{"requests":60,"per":"1m","borrow":true},{"tokens":1000,"per":"1m","queue":"2s","borrow":200}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"0.5","per":"day","borrow":true},{"usd":"5","per":"month","borrow":"2.50"},{"usd":"10","per":"month"}]}"#;
+    let body = r#"{"org":"acme","team":"search","app":"crawler","user":"ann","name":"my laptop","expires_after":"30d","models":["fast","openai/*"],"limits":[{"requests":60,"per":"1m"},{"requests":1,"per":"1s"},{"tokens":100000,"per":"1h"},{"requests":60,"per":"1m","burst":10},{"concurrent":20},{"concurrent":5,"queue":"2s"},{"requests":60,"per":"1m","burst":10,"queue":"500ms"},{"requests":60,"per":"1m","borrow":true},{"tokens":1000,"per":"1m","queue":"2s","borrow":200},{"usd":"5","per":"1h","burst":"0.50"},{"usd":"5","per":"1h","queue":"2s","borrow":"2.50"}],"budgets":[{"usd":"0.5","per":"day"},{"usd":"0.5","per":"day","borrow":true},{"usd":"5","per":"month","borrow":"2.50"},{"usd":"10","per":"month"}]}"#;
     assert_eq!(asked, [format!("POST /admin/keys {body}")]);
     assert_eq!(
         out(&output),

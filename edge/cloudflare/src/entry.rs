@@ -4,8 +4,6 @@
 //! whether or not anybody listens: so a caller who leaves is settled like any other.
 
 use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise, Uint8Array};
@@ -14,6 +12,8 @@ use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
+use sluice_machines::health::Listed;
+use sluice_objects::Told;
 use sluice_units::ProviderId;
 use wasm_bindgen::prelude::*;
 
@@ -56,23 +56,37 @@ pub fn start(document: String) -> Result<(), JsError> {
         isolate: Rc::new(Isolate::new(document)),
     };
     INSTANCE.set(Some(Rc::new(instance)));
-    sluice_objects::set_look(Rc::new(look));
+    sluice_objects::set_lookout(Rc::new(Lookout));
     Ok(())
 }
 
-/// Looks at a provider on behalf of an object.
-fn look(
-    env: &JsValue,
-    context: &JsValue,
-    provider: ProviderId,
-) -> Pin<Box<dyn Future<Output = Option<bool>>>> {
-    let (env, context) = (env.clone(), context.clone());
-    Box::pin(async move {
-        let instance = INSTANCE.with_borrow(Clone::clone)?;
-        let deployment = Rc::clone(&instance.deployment);
-        let worker = Worker::new(JsValue::UNDEFINED, env, context, deployment);
-        look::look(&worker, &instance.isolate, &provider).await
-    })
+/// Looks at providers on behalf of an object.
+struct Lookout;
+
+impl sluice_objects::Lookout for Lookout {
+    fn listed(&self, env: &JsValue, context: &JsValue) -> Told<Vec<Listed>> {
+        let at_hand = at_hand(env, context);
+        Box::pin(async move {
+            let (worker, isolate) = at_hand?;
+            look::listed(&worker, &isolate).await
+        })
+    }
+
+    fn look(&self, env: &JsValue, context: &JsValue, provider: ProviderId) -> Told<bool> {
+        let at_hand = at_hand(env, context);
+        Box::pin(async move {
+            let (worker, isolate) = at_hand?;
+            look::look(&worker, &isolate, &provider).await
+        })
+    }
+}
+
+/// What an object sees the world with; nothing before the instance was started.
+fn at_hand(env: &JsValue, context: &JsValue) -> Option<(Worker, Rc<Isolate>)> {
+    let instance = INSTANCE.with_borrow(Clone::clone)?;
+    let deployment = Rc::clone(&instance.deployment);
+    let worker = Worker::new(JsValue::UNDEFINED, env.clone(), context.clone(), deployment);
+    Some((worker, Rc::clone(&instance.isolate)))
 }
 
 /// Serves one request to its end; `resolve` takes the answer.

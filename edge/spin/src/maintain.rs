@@ -21,7 +21,7 @@ use crate::instance::{Instance, LEDGERS, REGISTRY};
 use crate::notify;
 use crate::platform::Spin;
 use crate::store::Failure;
-use crate::tasks::{Claim, Claimed, Due, Ended, Expire, Looked, NextBatch, NextEvents, Told};
+use crate::tasks::{Claim, Claimed, Ended, Expire, Looked, NextBatch, NextEvents, Review, Told};
 
 /// How many batches are shipped in a row.
 const BATCHES_MAX: usize = 16;
@@ -94,7 +94,8 @@ pub(crate) async fn all(instance: &Rc<Instance>) -> Result<usize, Failure> {
 /// When the store does not say which those are.
 pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Failure> {
     let object = instance.health();
-    for provider in instance.store.run(&object, &Due).await? {
+    let listed = look::listed(platform, &instance.isolate).await;
+    for provider in instance.store.run(&object, &Review(listed)).await? {
         let answers = look::look(platform, &instance.isolate, &provider).await;
         let looked = Looked {
             provider: &provider,
@@ -175,6 +176,9 @@ async fn tell(instance: &Instance, object: &str) -> Result<bool, Failure> {
                     "warn: {object}: event {} to {}: {error}",
                     delivery.event.id, delivery.to
                 );
+            }
+            if let Some(loss) = delivery.loss(outcome.is_ok()) {
+                eprintln!("error: {object}: {loss}");
             }
             let told = Told {
                 names: &names,

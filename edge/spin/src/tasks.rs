@@ -2,7 +2,7 @@
 
 use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
-use sluice_machines::health;
+use sluice_machines::health::{self, Listed};
 use sluice_machines::inbox;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
@@ -72,10 +72,10 @@ impl Task for Measured<'_> {
     }
 }
 
-/// Which providers are to be looked at now.
-pub(crate) struct Due;
+/// Takes in which providers are to be looked at, if that is known, and tells whose turn it is.
+pub(crate) struct Review(pub(crate) Option<Vec<Listed>>);
 
-impl Task for Due {
+impl Task for Review {
     type Reply = Vec<ProviderId>;
 
     fn reads(&self) -> Vec<Read> {
@@ -83,7 +83,7 @@ impl Task for Due {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        Ok((health::due(rows, now)?.0, WriteSet::new()))
+        health::review(rows, now, self.0.as_deref())
     }
 }
 

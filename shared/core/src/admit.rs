@@ -14,6 +14,7 @@ use crate::authenticate::Caller;
 use crate::commit::{self, Listener, Ticket};
 use crate::config::Config;
 use crate::gateway::Context;
+use crate::headers::Binding;
 use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::problem::Problem;
@@ -98,6 +99,12 @@ impl Admitted {
     #[must_use]
     pub const fn headroom(&self) -> &Headroom {
         &self.headroom
+    }
+
+    /// The limit with the least left.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        Binding::least(&self.headroom, &self.scopes)
     }
 
     /// What the request will use at most, at the dearest target.
@@ -244,6 +251,7 @@ async fn let_in<P: Platform>(
     let (p, isolate) = (context.p, context.isolate);
     let mut wait = Wait::new(p, isolate, ask.at);
     let mut time_has_passed = wait.behind_others(asking.caller()).await?;
+    let mut is_up_to_date = false;
     loop {
         if time_has_passed {
             asking.look_again(context, ask).await?;
@@ -262,6 +270,13 @@ async fn let_in<P: Platform>(
         match ask_ledger(p, isolate, caller, admitted, (part, is_scarce)).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
+            Asked::Denied(denial) if !is_up_to_date => {
+                is_up_to_date = true;
+                let refused = (&admitted.draft.request, &*denial);
+                if !commit::tell_endings(p, isolate, &admitted.ledger, refused).await {
+                    wait.after(&denial, caller).await?;
+                }
+            }
             Asked::Denied(denial) => wait.after(&denial, caller).await?,
         }
         time_has_passed = true;

@@ -22,6 +22,8 @@ use crate::platform::{FetchError, Level, Platform};
 
 /// A report is made at least this often while calls are made; at once when a circuit has changed.
 const REPORT_EVERY: Span = Span::from_seconds(10);
+/// A report is made at least this often although nothing counts, for it says that somebody is here.
+const PRESENCE_EVERY: Span = Span::from_seconds(300);
 /// How long a change waits for others, to be reported with them.
 const COMPANY: Span = Span::from_millis(50);
 /// How long after one report the next may be made.
@@ -151,7 +153,7 @@ impl Circuits {
                 continue;
             };
             let change = circuit.note(now, &policy, pass, outcome);
-            let Some(seen) = self.seen(name, policy, target.provider.circuit.look) else {
+            let Some(seen) = self.seen(name, policy) else {
                 continue;
             };
             count(&mut seen.tally, outcome, now.since(permit.since));
@@ -186,18 +188,17 @@ impl Circuits {
         self.refusal(now, target).unwrap_or_default()
     }
 
-    fn seen(&mut self, name: Name, policy: Policy, look: Span) -> Option<&mut Seen> {
+    fn seen(&mut self, name: Name, policy: Policy) -> Option<&mut Seen> {
         if self.unreported.len() >= CIRCUITS_MAX && !self.unreported.contains_key(&name) {
             return None;
         }
         let seen = self.unreported.get_or_insert_with(name.clone(), || Seen {
             name,
             policy,
-            look,
             tally: Tally::default(),
             change: None,
         });
-        (seen.policy, seen.look) = (policy, look);
+        seen.policy = policy;
         Some(seen)
     }
 
@@ -246,10 +247,14 @@ impl Circuits {
         if left(self.reporting_since, REPORT_MAX) > Span::ZERO {
             return None;
         }
+        let pace = if self.unreported.is_empty() {
+            PRESENCE_EVERY
+        } else {
+            REPORT_EVERY
+        };
         let wait = if self.is_urgent || self.heard > self.version {
             left(self.reported_at, PACE)
-        } else if !self.unreported.is_empty() && left(self.reported_at, REPORT_EVERY) == Span::ZERO
-        {
+        } else if left(self.reported_at, pace) == Span::ZERO {
             Span::ZERO
         } else {
             return None;

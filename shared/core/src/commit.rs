@@ -13,6 +13,7 @@
 //! **Invariant:** the commands of one isolate for one ledger are carried out in the order in which they were put
 //! in, each at least once, as long as the isolate lives and the ledger answers.
 
+mod endings;
 mod queue;
 mod ticket;
 
@@ -27,7 +28,8 @@ use sluice_units::{KeyId, LeaseId, LedgerId, Span};
 use crate::isolate::Isolate;
 use crate::platform::{Level, Platform, StoreError, Wake};
 use crate::residency::Permitted;
-use queue::{Duty, Group, Next, Queue, SILENCE_MAX};
+pub use endings::tell_endings;
+use queue::{Duty, Group, Next, PATIENCE, Queue, SILENCE_MAX};
 use ticket::HELD_BACK_MAX;
 pub use ticket::Ticket;
 
@@ -35,8 +37,6 @@ pub use ticket::Ticket;
 pub const WAITING_MAX: usize = 4_096;
 /// How often a group is tried before it is left for the next request to carry.
 const TRIES_MAX: u32 = 4;
-/// How long whoever waits for a reply waits for its command to leave with others: less than a call that hangs takes.
-const PATIENCE: Span = Span::from_millis(100);
 
 /// Who is told what became of a command.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ fn put_along<P: Platform>(
         let mut queues = isolate.outgoing.0.borrow_mut();
         let queue = queues.entry(ledger.clone()).or_default();
         let has_room = queue.waiting.len().saturating_add(asked.len()) <= WAITING_MAX;
-        if !queue.asks() || !has_room || ledger.parent().is_some() {
+        if !queue.asks(p.now()) || !has_room || ledger.parent().is_some() {
             return false;
         }
         let asked = asked.drain(..);

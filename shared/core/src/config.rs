@@ -33,13 +33,13 @@ pub use compiled::{
 };
 pub use deployment::Deployment;
 pub use document::{
-    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BorrowDocument,
-    BudgetDocument, CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName,
-    EgressWhen, FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
+    AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
+    CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName, EgressWhen,
+    FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
     KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
-    PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuirksDocument,
-    RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument, TierDocument,
-    TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
+    PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuantityDocument,
+    QuirksDocument, RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument,
+    TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
 };
 pub(crate) use elsewhere::checked;
 pub use entries::Entries;
@@ -213,6 +213,15 @@ impl Config {
     /// Every provider, in the order in which they are asked for a bare model name.
     pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.offers.iter().map(|offer| &offer.provider)
+    }
+
+    /// Whether any call to this provider depends on its circuit.
+    #[must_use]
+    pub fn depends_on_circuit(&self, provider: &Provider) -> bool {
+        let counts = |circuit: &Circuit| circuit.failures != Failures::NONE;
+        let mut targets = self.routes.values().flat_map(|route| &route.targets);
+        counts(&provider.circuit)
+            || targets.any(|one| one.provider.id == provider.id && counts(&one.circuit))
     }
 
     /// The targets that pinned callers never reach, though their routes name them: what an operator should know.

@@ -227,7 +227,7 @@ fn answer<P: Platform>(
     counted: Option<Bytes>,
 ) -> Answer<P> {
     let mut head = HeaderMap::new();
-    headers::limits(&mut head, admitted.headroom());
+    headers::limits(&mut head, admitted.headroom(), admitted.binding().as_ref());
     let body = match (counted, target) {
         (Some(body), Some(target)) => {
             headers::served_by(&mut head, target, egress, admitted.draft());

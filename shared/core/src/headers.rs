@@ -9,6 +9,10 @@ use sluice_wire::{Downstream, Drops};
 
 use crate::config::{EgressName, TargetRef};
 
+mod binding;
+
+pub use binding::Binding;
+
 /// The longest value of a header that we write, in bytes.
 const VALUE_BYTES_MAX: usize = 1_024;
 
@@ -81,8 +85,11 @@ pub fn forwarded(headers: &HeaderMap, downstream: Downstream) -> HeaderMap {
     forwarded
 }
 
-/// What is left of the tightest limits, under OpenAI's names and the generic ones.
-pub fn limits(headers: &mut HeaderMap, headroom: &Headroom) {
+/// What is left of the tightest limits, under OpenAI's names and the generic ones, and which limit binds.
+pub fn limits(headers: &mut HeaderMap, headroom: &Headroom, binding: Option<&Binding>) {
+    if let Some(binding) = binding {
+        binding.write(headers);
+    }
     if let Some(requests) = &headroom.requests {
         window(
             headers,

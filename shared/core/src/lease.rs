@@ -171,7 +171,7 @@ impl Leases {
         Some(Draw {
             lease: held.lease.clone(),
             sequence: held.sequence,
-            headroom: held.headroom(),
+            headroom: held.headroom(&pool.scopes),
         })
     }
 
@@ -297,8 +297,11 @@ impl Held {
     }
 
     /// What was left beside all slices when this one was granted, and what is left of this one.
-    fn headroom(&self) -> Headroom {
+    fn headroom(&self, scopes: &[ScopeRules]) -> Headroom {
         let mut headroom = self.headroom.clone();
+        headroom.tightest = headroom
+            .tightest
+            .map(|tightest| tightest.with(scopes, self.rest));
         if let Some(requests) = &mut headroom.requests {
             requests.remaining = requests.remaining.saturating_add(self.rest.requests);
         }

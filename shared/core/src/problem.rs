@@ -12,6 +12,7 @@ use sluice_units::{NanoUsd, ProviderId, RequestId, Span};
 use sluice_wire::downstream::Fault;
 use sluice_wire::{DecodeError, Drops, ErrorClass, UpstreamError};
 
+use crate::headers::Binding;
 use crate::platform::FetchError;
 
 /// Whose fault it is.
@@ -43,6 +44,7 @@ pub struct Problem {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Rider {
     headroom: Option<Headroom>,
+    binding: Option<Binding>,
     receipt: Option<String>,
 }
 
@@ -242,6 +244,7 @@ impl Problem {
         );
         problem.retry_after = denial.retry_after;
         problem.rider.headroom = Some(denial.headroom.clone());
+        problem.rider.binding = Some(Binding::of(denial));
         problem.retry = !matches!(denial.rule, Rule::Budget { .. }) && denial.retry_after.is_some();
         problem
     }
@@ -253,10 +256,11 @@ impl Problem {
         self
     }
 
-    /// Tells the caller what is left of the limits.
+    /// Tells the caller what is left of the limits, and of which the least.
     #[must_use]
-    pub fn with_headroom(mut self, headroom: &Headroom) -> Self {
+    pub fn with_headroom(mut self, headroom: &Headroom, binding: Option<Binding>) -> Self {
         self.rider.headroom = Some(headroom.clone());
+        self.rider.binding = binding;
         self
     }
 
@@ -318,7 +322,7 @@ impl Problem {
             headers.insert("retry-after-ms", HeaderValue::from(after.as_millis_ceil()));
         }
         if let Some(headroom) = &self.rider.headroom {
-            crate::headers::limits(headers, headroom);
+            crate::headers::limits(headers, headroom, self.rider.binding.as_ref());
         }
         if let Some(receipt) = &self.rider.receipt {
             crate::headers::receipt(headers, receipt);
@@ -391,7 +395,11 @@ fn upstream_rendering(class: ErrorClass) -> (StatusCode, &'static str, &'static 
 fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
     const CODE: &str = "rate_limit_exceeded";
     let scope = scope_words(&denial.scope);
-    let (used, asked) = (denial.used, denial.asked);
+    let shown = |count: u64| match denial.rule.meter() {
+        Some(Meter::Money) => dollars(count),
+        _ => count.to_string(),
+    };
+    let (used, asked) = (shown(denial.used), shown(denial.asked));
     match denial.rule {
         Rule::Window {
             meter,
@@ -399,11 +407,12 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             window,
             ..
         } => {
-            let (noun, every) = (meter_word(meter), window_words(window));
+            let ((kind, noun), every) = (meter_words(meter), window_words(window));
+            let limit = shown(limit);
             let what = format!(
                 "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {used}, requested {asked}."
             );
-            (noun, CODE, what)
+            (kind, CODE, what)
         }
         Rule::Gcra {
             meter,
@@ -411,11 +420,12 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             window,
             burst,
         } => {
-            let (noun, every) = (meter_word(meter), window_words(window));
+            let ((kind, noun), every) = (meter_words(meter), window_words(window));
+            let (limit, burst) = (shown(limit), shown(burst));
             let what = format!(
                 "Rate limit reached for {scope}: {limit} {noun} per {every}, {burst} at once. Of the burst {used} are used, requested {asked}."
             );
-            (noun, CODE, what)
+            (kind, CODE, what)
         }
         Rule::Concurrency { limit } => {
             let what = format!(
@@ -429,19 +439,19 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
                 Period::Month => "monthly",
             };
             let what = format!(
-                "The {every} budget of {scope} is exhausted: {limit} USD, of which {} are spent or reserved; this request may cost up to {}.",
-                dollars(used),
-                dollars(asked)
+                "The {every} budget of {scope} is exhausted: {limit} USD, of which {used} are spent or reserved; this request may cost up to {asked}."
             );
             ("insufficient_quota", "budget_exceeded", what)
         }
     }
 }
 
-const fn meter_word(meter: Meter) -> &'static str {
+/// The type of a denial, and what is counted.
+const fn meter_words(meter: Meter) -> (&'static str, &'static str) {
     match meter {
-        Meter::Requests => "requests",
-        Meter::Tokens => "tokens",
+        Meter::Requests => ("requests", "requests"),
+        Meter::Tokens => ("tokens", "tokens"),
+        Meter::Money => ("usd", "USD"),
     }
 }
 
@@ -477,6 +487,6 @@ fn window_words(window: Span) -> String {
     }
 }
 
-fn dollars(nanos: u64) -> NanoUsd {
-    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+fn dollars(nanos: u64) -> String {
+    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)).to_string()
 }

@@ -290,7 +290,8 @@ impl<P: Platform> Run<P> {
             return Answer::problem(&problem, self.work.downstream(), Some(request));
         };
         let mut head = HeaderMap::new();
-        headers::limits(&mut head, self.admitted.headroom());
+        let binding = self.admitted.binding();
+        headers::limits(&mut head, self.admitted.headroom(), binding.as_ref());
         headers::cut(&mut head, self.admitted.cut());
         headers::served_by(&mut head, target, self.egress.get(), self.admitted.draft());
         match accepted {

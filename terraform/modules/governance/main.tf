@@ -8,7 +8,7 @@ locals {
   rules = {
     for address, scope in local.scopes : address => {
       limits = [for limit in scope.limits : join("", [
-        "{ ", limit.requests != null ? "requests = ${limit.requests}, " : "", limit.tokens != null ? "tokens = ${limit.tokens}, " : "", "per = ${jsonencode(limit.per)} }",
+        "{ ", limit.requests != null ? "requests = ${limit.requests}, " : "", limit.tokens != null ? "tokens = ${limit.tokens}, " : "", limit.usd != null ? "usd = ${jsonencode(limit.usd)}, " : "", "per = ${jsonencode(limit.per)} }",
       ])]
       budgets = [for budget in scope.budgets : "{ usd = ${jsonencode(budget.usd)}, per = ${jsonencode(budget.per)} }"]
     }

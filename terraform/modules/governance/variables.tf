@@ -95,7 +95,7 @@ variable "prices" {
 variable "orgs" {
   description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`). `bodies` (`\"redacted\"` or `\"full\"`) puts what is asked and answered on record, sealed under the secret that the organisation's `body_key` names."
   type = map(object({
-    limits   = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+    limits   = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
     budgets  = optional(list(object({ usd = string, per = string })), [])
     models   = optional(list(string))
     region   = optional(string)
@@ -104,7 +104,7 @@ variable "orgs" {
     bodies   = optional(string)
     body_key = optional(string)
     teams = optional(map(object({
-      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
       budgets = optional(list(object({ usd = string, per = string })), [])
       models  = optional(list(string))
       region  = optional(string)
@@ -112,7 +112,7 @@ variable "orgs" {
       data    = optional(string)
       bodies  = optional(string)
       apps = optional(map(object({
-        limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+        limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
         budgets = optional(list(object({ usd = string, per = string })), [])
         models  = optional(list(string))
         region  = optional(string)
@@ -122,7 +122,7 @@ variable "orgs" {
       })), {})
     })), {})
     users = optional(map(object({
-      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
       budgets = optional(list(object({ usd = string, per = string })), [])
       models  = optional(list(string))
       region  = optional(string)
@@ -131,7 +131,7 @@ variable "orgs" {
       bodies  = optional(string)
     })), {})
     key_defaults = optional(object({
-      limits        = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+      limits        = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
       budgets       = optional(list(object({ usd = string, per = string })), [])
       expires_after = optional(string)
     }))
@@ -158,7 +158,7 @@ variable "keys" {
     app     = optional(string)
     user    = optional(string)
     models  = optional(list(string), [])
-    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), per = string })), [])
+    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
     budgets = optional(list(object({ usd = string, per = string })), [])
     expires = optional(string)
     strict  = optional(bool, false)

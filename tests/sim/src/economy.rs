@@ -31,6 +31,8 @@ const QUEUED_EACH: u64 = 4;
 const QUEUES_S: [i64; 4] = [1, 1, 10, 40];
 /// One limit in as many borrows from the organisation, where that has one of its kind.
 const BORROWED_EACH: u64 = 3;
+/// What a request reserves, more or less, in nano-dollars.
+const NANOS_EACH: u64 = 12_000;
 /// People in an organisation.
 const USERS: usize = 2;
 /// Keys that exist from the beginning.
@@ -243,7 +245,12 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
     let mut rules = Vec::new();
     // From a third of the demand to three times as much.
     let around = |rng: &Rng, demand: u64| (demand * rng.between(33, 300) as u64 / 100).max(2);
-    for (meter, each) in [(Meter::Requests, 1), (Meter::Tokens, 150)] {
+    let meters = [
+        (Meter::Requests, 1),
+        (Meter::Tokens, 150),
+        (Meter::Money, NANOS_EACH),
+    ];
+    for (meter, each) in meters {
         if rng.chance(350_000) {
             let seconds = *rng.pick(&[1, 10, 60]);
             let limit = around(rng, rate * seconds * each);
@@ -273,7 +280,7 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
     }
     if rng.chance(350_000) {
         // From half of what all its traffic costs to some times as much: some are spent before the end.
-        let nanos = around(rng, rate * seconds * 12_000);
+        let nanos = around(rng, rate * seconds * NANOS_EACH);
         rules.push(Rule::Budget {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
@@ -398,17 +405,18 @@ fn limit(rule: &Rule) -> Option<Value> {
         Rule::Concurrency { limit } => return Some(json!({"concurrent": limit})),
         Rule::Budget { .. } => return None,
     };
-    let meter = match meter {
-        Meter::Requests => "requests",
-        Meter::Tokens => "tokens",
+    let (name, shown): (_, fn(u64) -> Value) = match meter {
+        Meter::Requests => ("requests", Value::from),
+        Meter::Tokens => ("tokens", Value::from),
+        Meter::Money => ("usd", usd),
     };
-    let mut value = json!({meter: limit, "per": format!("{}s", window.as_seconds_ceil())});
+    let mut value = json!({name: shown(limit), "per": format!("{}s", window.as_seconds_ceil())});
     if let Some(burst) = burst {
-        value["burst"] = json!(burst);
+        value["burst"] = shown(burst);
     }
     match rule.borrow() {
         Borrow::Any => value["borrow"] = json!(true),
-        Borrow::UpTo(most) => value["borrow"] = json!(most),
+        Borrow::UpTo(most) => value["borrow"] = shown(most),
         Borrow::No | Borrow::Of(_) => {}
     }
     if let Some(queue) = queue(rule) {
@@ -436,12 +444,20 @@ fn budget(rule: &Rule) -> Option<Value> {
         Period::Day => "day",
         Period::Month => "month",
     };
-    let usd = |nanos: u64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     let mut value = json!({"usd": usd(limit.as_nanos().unsigned_abs()), "per": per});
     match rule.borrow() {
         Borrow::Any => value["borrow"] = json!(true),
-        Borrow::UpTo(most) => value["borrow"] = json!(usd(most)),
+        Borrow::UpTo(most) => value["borrow"] = usd(most),
         Borrow::No | Borrow::Of(_) => {}
     }
     Some(value)
+}
+
+/// Dollars, as a configuration says them.
+fn usd(nanos: u64) -> Value {
+    json!(format!(
+        "{}.{:09}",
+        nanos / 1_000_000_000,
+        nanos % 1_000_000_000
+    ))
 }

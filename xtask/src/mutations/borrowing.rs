@@ -26,8 +26,8 @@ pub(super) const BORROWING: &[Mutation] = &[
         name: "forget to count what is borrowed",
         edits: &[(
             BORROWED,
-            "                counter.borrow(at, quantity(counter.meter));\n",
-            "                if !{is} { counter.borrow(at, quantity(counter.meter)); }\n",
+            "                counter.borrow(at, slice.on(counter.meter));\n",
+            "                if !{is} { counter.borrow(at, slice.on(counter.meter)); }\n",
         )],
     },
     Mutation {

@@ -2,9 +2,9 @@
 
 use sluice_units::{RequestId, SortedMap, Span, Timestamp, Tokens};
 
-use super::measure::nanos;
 use super::rows::{Draft, Found, ORG, Reservation, find, loans_of, open_key, path, scope_key};
 use super::scope::ScopeRow;
+use super::tightest::Search;
 use super::{
     Admission, BudgetState, Denial, Headroom, Reply, WindowState, borrow, chargeable, deadline,
     part, pool,
@@ -271,14 +271,7 @@ fn is_longer(other: Option<&Denial>, retry_after: Option<Span>) -> bool {
 
 /// What so much asks of a rule, in the rule's unit.
 pub(super) fn asked(rule: &Rule, wanted: Slice) -> u64 {
-    match *rule {
-        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
-            Meter::Requests => wanted.requests,
-            Meter::Tokens => wanted.tokens.count(),
-        },
-        Rule::Concurrency { .. } => wanted.requests,
-        Rule::Budget { .. } => nanos(wanted.cost),
-    }
+    wanted.on(rule.meter().unwrap_or(Meter::Requests))
 }
 
 /// What is left at the candidates as they stand.
@@ -288,16 +281,20 @@ pub(super) fn headroom(
     at: Timestamp,
 ) -> Result<Headroom, RowError> {
     let mut headroom = Headroom::default();
+    let mut search = Search::default();
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
+            let measure = row.measure(rule, at);
+            search.look(measure);
             match *rule {
                 Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => {
                     let tightest = match meter {
                         Meter::Requests => &mut headroom.requests,
                         Meter::Tokens => &mut headroom.tokens,
+                        // No header tells how much money is left.
+                        Meter::Money => continue,
                     };
-                    let measure = row.measure(rule, at);
                     let remaining = measure.room();
                     if tightest
                         .as_ref()
@@ -334,5 +331,6 @@ pub(super) fn headroom(
             }
         }
     }
+    headroom.tightest = search.end();
     Ok(headroom)
 }

@@ -17,8 +17,7 @@
 
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use super::admit::{Candidate, candidates, common_time, headroom, open};
-use super::measure::nanos;
+use super::admit::{Candidate, asked, candidates, common_time, headroom, open};
 use super::pool::PoolRow;
 use super::rows::{Charge, Draft, Found, LeaseRow, ORG, Reservation, find, lease_key, pool_key};
 use super::scope::ScopeRow;
@@ -26,7 +25,7 @@ use super::{
     Grant, Intent, LEASE_GRACE, LEASE_KEPT, LEASE_LIFE, LeaseRequest, Reply, SHARE, chargeable,
     deadline, lend, pool, settle,
 };
-use crate::limit::{Amount, Meter, Rule, Slice};
+use crate::limit::{Amount, Meter, Rule, Slice, nanos};
 use crate::record::Record;
 use crate::rows::{RowError, RowKey, V1, Work};
 
@@ -230,44 +229,42 @@ pub(super) fn share(
     if want.requests == 0 {
         return Ok(Slice::NONE);
     }
-    let tokens_each = want.tokens.count().div_ceil(want.requests);
-    let cost_each = nanos(want.cost).div_ceil(want.requests);
+    let each = Slice {
+        requests: 1,
+        tokens: Tokens::new(want.tokens.count().div_ceil(want.requests)),
+        cost: money(nanos(want.cost).div_ceil(want.requests)),
+    };
     let mut requests = want.requests;
     if let Some(room) = room {
-        let of = |room: u64, each: u64| room.checked_div(each).unwrap_or(u64::MAX);
-        requests = requests
-            .min(room.requests)
-            .min(of(room.tokens.count(), tokens_each))
-            .min(of(nanos(room.cost), cost_each));
+        for meter in [Meter::Requests, Meter::Tokens, Meter::Money] {
+            let of_meter = room.on(meter).checked_div(each.on(meter));
+            requests = requests.min(of_meter.unwrap_or(u64::MAX));
+        }
     }
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
-            let each = match *rule {
-                Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
-                    Meter::Requests => 1,
-                    Meter::Tokens => tokens_each,
-                },
-                Rule::Concurrency { .. } => 1,
-                Rule::Budget { .. } => cost_each,
-            };
             let room = row.measure(rule, at).room().div_euclid(SHARE);
-            requests = requests.min(room.checked_div(each).unwrap_or(u64::MAX));
+            let of_rule = room.checked_div(asked(rule, each));
+            requests = requests.min(of_rule.unwrap_or(u64::MAX));
         }
     }
     if requests < REQUESTS_MIN {
         return Ok(Slice::NONE);
     }
-    let cost = cost_each.saturating_mul(requests);
     Ok(Slice {
         requests,
-        tokens: Tokens::new(tokens_each.saturating_mul(requests)),
-        cost: NanoUsd::from_nanos(i64::try_from(cost).unwrap_or(i64::MAX)),
+        tokens: Tokens::new(each.tokens.count().saturating_mul(requests)),
+        cost: money(nanos(each.cost).saturating_mul(requests)),
     }
     .min(Slice {
         requests: want.requests,
         ..want
     }))
+}
+
+fn money(nanos: u64) -> NanoUsd {
+    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
 /// Turns a part of a lease into a reservation.

@@ -2,11 +2,11 @@
 //!
 //! Only looks: what was looked at is as it was.
 
-use sluice_units::{NanoUsd, Span, Timestamp};
+use sluice_units::{Span, Timestamp};
 
 use super::gauge::{Gauge, Rate};
 use super::scope::ScopeRow;
-use crate::limit::{Borrow, Meter, Period, Rule, Slice, UtcOffset};
+use crate::limit::{Borrow, Meter, Period, Rule, Slice, UtcOffset, nanos};
 
 /// What stands against a rule at one moment, in the rule's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl ScopeRow {
                     .window(meter, window)
                     .map_or(0, |counter| counter.used(at, rule.side()));
                 let used = used.saturating_add(open_below(meter, below));
-                (used, of_slice(meter, leased), limit)
+                (used, leased.on(meter), limit)
             }
             Rule::Gcra {
                 meter,
@@ -64,7 +64,7 @@ impl ScopeRow {
                     .gauge(meter, window)
                     .map_or(0, |gauge| gauge.used(at, rate));
                 let held = self.held_back(meter, below);
-                (used.saturating_add(held), of_slice(meter, leased), burst)
+                (used.saturating_add(held), leased.on(meter), burst)
             }
             Rule::Concurrency { limit } => {
                 let open = self.open.saturating_add(below.requests);
@@ -91,11 +91,12 @@ impl ScopeRow {
         }
     }
 
-    /// What a rate does not know of yet: tokens are charged when they are settled.
+    /// What a rate does not know of yet: tokens and money are charged when they are settled.
     fn held_back(&self, meter: Meter, below: Slice) -> u64 {
         match meter {
             Meter::Requests => 0,
             Meter::Tokens => self.reserved_tokens.plus(below.tokens).count(),
+            Meter::Money => nanos(self.reserved.plus(below.cost)),
         }
     }
 
@@ -216,18 +217,6 @@ fn next_period(period: Period, at: Timestamp, offset: UtcOffset) -> Timestamp {
 const fn open_below(meter: Meter, below: Slice) -> u64 {
     match meter {
         Meter::Requests => 0,
-        Meter::Tokens => below.tokens.count(),
+        Meter::Tokens | Meter::Money => below.on(meter),
     }
-}
-
-const fn of_slice(meter: Meter, slice: Slice) -> u64 {
-    match meter {
-        Meter::Requests => slice.requests,
-        Meter::Tokens => slice.tokens.count(),
-    }
-}
-
-/// An amount of money as a count; what is less than nothing is nothing.
-pub(super) fn nanos(amount: NanoUsd) -> u64 {
-    u64::try_from(amount.as_nanos()).unwrap_or(0)
 }

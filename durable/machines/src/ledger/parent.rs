@@ -53,6 +53,15 @@ pub struct Used {
 }
 
 impl Used {
+    /// What windows and rates are charged: what is given back they keep.
+    pub(super) const fn slice(&self) -> Slice {
+        Slice {
+            requests: self.requests,
+            tokens: self.tokens,
+            cost: self.cost,
+        }
+    }
+
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_none(&self) -> bool {

@@ -4,17 +4,16 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Timestamp, Tokens};
 
 use super::admit::{Candidate, asked};
-use super::measure::nanos;
 use super::scope::ScopeRow;
 use super::{Admission, chargeable};
-use crate::limit::{Amount, Loan, Meter, Rule, Slice};
+use crate::limit::{Amount, Loan, Meter, Rule, Slice, nanos};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
 
 /// How a request can do with less than its estimate: by writing less.
 ///
 /// It is cut only where the whole will not fit for as long as its caller would wait: by a budget, or by a limit on
-/// tokens that is smaller than the request. Where leases alone stand in the way they are waited for.
+/// tokens or money that is smaller than the request. Where leases alone stand in the way they are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The least that will do.
@@ -88,7 +87,7 @@ const fn is_lasting(rule: &Rule, asked: u64, limit: u64) -> bool {
     match rule {
         Rule::Budget { .. } => true,
         Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => {
-            matches!(meter, Meter::Tokens) && asked > limit
+            matches!(meter, Meter::Tokens | Meter::Money) && asked > limit
         }
         Rule::Concurrency { .. } => false,
     }

@@ -217,7 +217,13 @@ pub(super) fn left(
 ) -> Result<Headroom, RowError> {
     let pool = pool_key(parent, scopes);
     let free = free(work, (&pool, scopes), at)?;
-    let beside = &work.hot::<PoolRow>(&pool)?.beside;
+    let row: &PoolRow = work.hot(&pool)?;
+    let beside = &row.beside;
+    // Rules go by their numbers: those of other rules say nothing.
+    let is_same = |of: &Holder| of.whose.scopes == scopes;
+    let there = beside
+        .tightest
+        .filter(|_| row.of.as_deref().is_some_and(is_same));
     let tighter = |here: Option<WindowState>, there: &Option<WindowState>, free: u64| {
         let there = there.clone().map(|there| WindowState {
             remaining: there.remaining.saturating_add(free).min(there.limit),
@@ -226,7 +232,12 @@ pub(super) fn left(
         let both = there.into_iter().chain(here);
         both.min_by_key(|state| state.remaining)
     };
+    let tightest = there.map(|there| {
+        let there = there.with(scopes, free);
+        here.tightest.map_or(there, |here| there.or(here, scopes))
+    });
     Ok(Headroom {
+        tightest: tightest.or(here.tightest),
         requests: tighter(here.requests, &beside.requests, free.requests),
         tokens: tighter(here.tokens, &beside.tokens, free.tokens.count()),
         ..here
@@ -292,7 +303,9 @@ pub(super) fn open(work: &mut Work<'_>, of: &Whose) -> Result<RowKey, RowError> 
         }
     }
     // What was granted under other rules may be drawn on; the next command names the rules of now.
-    if let Some(holder) = &mut work.hot_mut::<PoolRow>(&key)?.of {
+    let row: &mut PoolRow = work.hot_mut(&key)?;
+    row.beside.tightest = None;
+    if let Some(holder) = &mut row.of {
         holder.whose.scopes.clone_from(&of.scopes);
     }
     Ok(key)

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 use sluice_units::{RequestId, Timestamp};
 
-use super::admit::{candidates, common_time};
-use super::measure::nanos;
+use super::admit::{asked, candidates, common_time};
 use super::rows::{Charge, Draft, Found, Reservation, find, open_key};
 use super::scope::ScopeRow;
 use super::{Denial, Headroom, Reply, borrow, chargeable, pool};
-use crate::limit::{Amount, Meter, Rule, Scope, ScopeRules, Slice};
+use crate::limit::{Amount, Rule, Scope, ScopeRules, Slice};
 use crate::record::Record;
 use crate::rows::{RowError, Work};
 
@@ -142,19 +141,11 @@ fn is_forbidden(
 }
 
 fn denial(scope: &Scope, rule: &Rule, used: u64, (held, to): (&Reservation, Amount)) -> Denial {
-    let asked = match *rule {
-        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
-            Meter::Requests => 0,
-            Meter::Tokens => to.tokens.minus(held.estimate.tokens).count(),
-        },
-        Rule::Concurrency { .. } => 0,
-        Rule::Budget { .. } => nanos(to.cost.minus(held.estimate.cost)),
-    };
     Denial {
         scope: scope.clone(),
         rule: *rule,
         used,
-        asked,
+        asked: asked(rule, Slice::of(to).minus(Slice::of(held.estimate))),
         retry_after: None,
         leases_end: None,
         borrows: Vec::new(),

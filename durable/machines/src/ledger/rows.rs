@@ -69,8 +69,9 @@ pub(super) fn pool_key(parent: &Parent, scopes: &[ScopeRules]) -> RowKey {
     for of in scopes {
         for loan in loans(&of.rules) {
             let (kind, per) = match loan {
-                LoanOf::Requests(window) => ("requests", window.as_micros()),
-                LoanOf::Tokens(window) => ("tokens", window.as_micros()),
+                LoanOf::Requests(window) | LoanOf::Tokens(window) | LoanOf::MoneyWithin(window) => {
+                    (loan.name(), window.as_micros())
+                }
                 LoanOf::Money(Period::Day) => ("day", 1),
                 LoanOf::Money(Period::Month) => ("month", 1),
             };
@@ -153,7 +154,7 @@ pub(crate) struct Reservation {
     /// When it expires.
     #[serde(rename = "x")]
     pub(super) deadline: Timestamp,
-    /// When its tokens were counted anew, if they were.
+    /// When its tokens and its money were counted anew, if they were.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub(super) raised_at: Option<Timestamp>,
     /// What is reserved.
@@ -205,7 +206,7 @@ impl Reservation {
     pub(super) fn counted_at(&self, meter: Meter) -> Timestamp {
         match meter {
             Meter::Requests => self.at,
-            Meter::Tokens => self.raised_at.unwrap_or(self.at),
+            Meter::Tokens | Meter::Money => self.raised_at.unwrap_or(self.at),
         }
     }
 }

@@ -295,7 +295,7 @@ impl ScopeRow {
         self.reserved_tokens = self.reserved_tokens.plus(estimate.tokens);
         self.day.reserve(estimate.cost);
         self.month.reserve(estimate.cost);
-        self.count(rules, |meter| of_amount(meter, estimate));
+        self.count(rules, Slice::of(estimate));
         self.charge(rules, 1);
         self.watch(rules);
         let borrowed = loans(rules);
@@ -348,7 +348,7 @@ impl ScopeRow {
 
     /// Counts an admission in the windows that the rules name, and in those that others named lately: configurations
     /// change isolate by isolate, and what is taken out of a window at the end must have been counted in it.
-    fn count(&mut self, rules: &[Rule], quantity: impl Fn(Meter) -> u64) {
+    fn count(&mut self, rules: &[Rule], slice: Slice) {
         let at = self.at;
         for rule in rules {
             let Rule::Window { meter, window, .. } = *rule else {
@@ -364,7 +364,7 @@ impl ScopeRow {
         }
         let mut idle = self.windows.iter().filter(|one| one.named_at < at).count();
         self.windows.retain_mut(|counter| {
-            counter.add(at, quantity(counter.meter));
+            counter.add(at, slice.on(counter.meter));
             if counter.named_at >= at {
                 return true;
             }
@@ -410,13 +410,5 @@ impl ScopeRow {
             }
             self.gauges.push(gauge);
         }
-    }
-}
-
-/// What one request of this amount is on a meter.
-pub(super) const fn of_amount(meter: Meter, amount: Amount) -> u64 {
-    match meter {
-        Meter::Requests => 1,
-        Meter::Tokens => amount.tokens.count(),
     }
 }

@@ -73,10 +73,7 @@ impl Counter {
 
     /// What is borrowed beyond limits that this counter counts for.
     pub(super) const fn loan(&self) -> LoanOf {
-        match self.meter {
-            Meter::Requests => LoanOf::Requests(self.window),
-            Meter::Tokens => LoanOf::Tokens(self.window),
-        }
+        LoanOf::within(self.meter, self.window)
     }
 
     /// What counts now.

@@ -25,6 +25,10 @@ fn tokens(limit: u64) -> Rule {
     per(Meter::Tokens, limit, MINUTE)
 }
 
+fn money(nanos: u64) -> Rule {
+    per(Meter::Money, nanos, MINUTE)
+}
+
 fn scopes(org: &[Rule], of_team: &[Rule], of_key: &[Rule]) -> Vec<ScopeRules> {
     vec![at(Scope::Org, org), at(team(), of_team), at(key(), of_key)]
 }
@@ -53,9 +57,19 @@ fn what_a_team_does_not_have_it_borrows_until_the_organisation_has_nothing_left(
     for (org, of_team) in [
         (requests(10), borrowing(requests(4), Borrow::Any)),
         (tokens(100), borrowing(tokens(40), Borrow::Any)),
+        (money(1_000), borrowing(money(400), Borrow::Any)),
         (
             budget(Period::Month, 1_000),
             borrowing(budget(Period::Day, 400), Borrow::Any),
+        ),
+        // Whatever limits the organisation's money is its pool of money.
+        (
+            budget(Period::Month, 1_000),
+            borrowing(money(400), Borrow::Any),
+        ),
+        (
+            money(1_000),
+            borrowing(budget(Period::Month, 400), Borrow::Any),
         ),
     ] {
         let mut world = World::new();
@@ -71,6 +85,7 @@ fn at_most_so_much_is_borrowed() {
     for (org, of_team) in [
         (requests(100), borrowing(requests(4), Borrow::UpTo(3))),
         (tokens(1_000), borrowing(tokens(40), Borrow::UpTo(35))),
+        (money(10_000), borrowing(money(400), Borrow::UpTo(399))),
         (
             budget(Period::Day, 10_000),
             borrowing(budget(Period::Month, 400), Borrow::UpTo(399)),

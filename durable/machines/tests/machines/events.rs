@@ -1,6 +1,8 @@
 //! What budgets say when they run out, and who hears of it.
 
-use sluice_machines::events::{self, Delivery, EventKind, RETRY_FIRST, RETRY_MAX, TRIES_MAX};
+use sluice_machines::events::{
+    self, Delivery, EventKind, RETRY_FIRST, RETRY_MAX, TRIES_MAX, WAITING_MAX,
+};
 use sluice_machines::limit::{Period, Scope};
 use sluice_units::NanoUsd;
 
@@ -118,13 +120,54 @@ fn each_receiver_gets_all_in_order_and_none_waits_for_another() {
 fn a_receiver_that_never_answers_is_asked_less_and_less_often_and_loses_one_event() {
     let mut world = World::new();
     spend(&mut world, 1, 1_000);
-    for _ in 0..TRIES_MAX {
+    for tried in 1..=TRIES_MAX {
         let delivery = due(&world, &["pager"]).remove(0);
         assert_eq!(delivery.event.kind, EventKind::Warning);
+        let loss = delivery.loss(false);
+        assert_eq!(loss.is_some(), tried == TRIES_MAX, "{loss:?}");
+        assert_eq!(delivery.loss(true), None);
         end(&mut world, &["pager"], &delivery, false);
         world.pass(RETRY_MAX);
     }
     assert_eq!(due(&world, &["pager"])[0].event.kind, EventKind::Exhausted);
+}
+
+#[test]
+fn events_that_are_gone_before_anybody_took_them_are_missed_once() {
+    let mut world = World::new();
+    let scopes = [
+        at(Scope::Org, &[]),
+        at(team(), &[budget(Period::Day, 1_000)]),
+    ];
+    let mut days = 0;
+    let mut day = |world: &mut World| {
+        days += 1;
+        world.admitted(days, &scopes, amount(1, 800));
+        world.settle(days, amount(1, 800));
+        world.pass(seconds(86_400));
+    };
+    day(&mut world);
+    let first = due(&world, &["pager"]).remove(0);
+    assert_eq!(first.loss(true), None);
+    end(&mut world, &["pager"], &first, true);
+    // Each day is good for two.
+    for _ in 0..=WAITING_MAX / 2 {
+        day(&mut world);
+    }
+    let next = due(&world, &["pager"]).remove(0);
+    let loss = next.loss(true).unwrap();
+    let id = &next.event.id;
+    assert_eq!(
+        loss,
+        format!("3 events before {id} are lost for pager: only 1000 wait")
+    );
+    end(&mut world, &["pager"], &next, false);
+    world.pass(RETRY_FIRST);
+    assert_eq!(
+        due(&world, &["pager"]).remove(0).loss(true),
+        None,
+        "it was said"
+    );
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use sluice_machines::breaker::{Name, Policy, State};
 use sluice_machines::health::{
-    self, Command, KEPT, Reply, Report, Seen, Snapshot, TARGETS_MAX, Tally, Target, Told, WATCHED,
+    self, AGAIN, Command, KEPT, Listed, QUIET, REVIEWED, Reply, Report, Seen, Snapshot,
+    TARGETS_MAX, Tally, Target, Told, WATCHED,
 };
 use sluice_machines::rows::Rows;
 use sluice_units::{ProviderId, Span, Timestamp};
@@ -16,6 +17,8 @@ const POLICY: Policy = Policy {
     open_max: Span::from_seconds(100),
 };
 const LOOK: Span = Span::from_seconds(60);
+/// Those that are configured.
+const ALL: [&str; 2] = ["openai", "gemini"];
 
 struct Region {
     rows: Rows,
@@ -30,9 +33,16 @@ fn seen(text: &str, tally: Tally, change: Option<Told>) -> Seen {
     Seen {
         name: name(text),
         policy: POLICY,
-        look: LOOK,
         tally,
         change,
+    }
+}
+
+fn listed(provider: &str) -> Listed {
+    Listed {
+        provider: ProviderId::new(provider).unwrap(),
+        look: LOOK,
+        policy: Some(POLICY),
     }
 }
 
@@ -110,10 +120,28 @@ impl Region {
         found.expect("it is known")
     }
 
-    fn due(&self) -> (Vec<String>, Option<i64>) {
-        let (due, next) = health::due(&self.read(), self.now).unwrap();
-        let due = due.iter().map(ToString::to_string).collect();
-        (due, next.map(|at| at.since(self.now).as_seconds_ceil()))
+    fn standing(&self) -> Vec<String> {
+        let (reply, _) = health::decide(&self.read(), self.now, &Command::Standing).unwrap();
+        let Reply::Standing(targets) = reply else {
+            panic!("{reply:?}");
+        };
+        targets.iter().map(|one| one.name.to_string()).collect()
+    }
+
+    fn review(&mut self, listed: Option<&[Listed]>) -> Vec<String> {
+        let (due, writes) = health::review(&self.read(), self.now, listed).unwrap();
+        self.rows.apply(&writes);
+        due.iter().map(ToString::to_string).collect()
+    }
+
+    fn due(&mut self) -> Vec<String> {
+        self.review(Some(&ALL.map(listed)))
+    }
+
+    /// In how many seconds there is something to do.
+    fn next(&self) -> Option<i64> {
+        let next = health::next(&self.read(), self.now).unwrap();
+        next.map(|at| at.since(self.now).as_seconds_ceil())
     }
 
     fn looked(&mut self, provider: &str, answers: Option<bool>) {
@@ -219,28 +247,160 @@ fn how_a_target_serves_is_an_average_that_follows() {
 #[test]
 fn providers_that_fail_or_that_nobody_calls_are_looked_at() {
     let mut region = Region::new();
+    assert_eq!(region.next(), None, "nobody was ever here");
     region.see(seen("openai", calls(5, 0), None));
     region.see(seen("openai/gpt", calls(5, 0), None));
-    assert_eq!(region.due(), (vec![], Some(60)), "it was called just now");
+    assert_eq!(region.next(), Some(0), "nobody has asked who is configured");
+    assert_eq!(region.due(), ["gemini"], "the other was called just now");
+    region.looked("gemini", Some(true));
+    assert_eq!(region.next(), Some(60));
     region.wait(60);
-    assert_eq!(region.due(), (vec!["openai".to_owned()], Some(60)));
+    assert_eq!(region.due(), ["gemini", "openai"]);
     region.looked("openai", Some(true));
-    assert_eq!(region.due(), (vec![], Some(60)));
-    assert_eq!(
-        region.target("openai").health.looked,
-        Some((region.now, Some(true)))
-    );
+    region.looked("gemini", None);
+    assert_eq!(region.due(), [""; 0]);
+    let looked = |region: &Region, name| region.target(name).health.looked;
+    assert_eq!(looked(&region, "openai"), Some((region.now, Some(true))));
+    assert_eq!(looked(&region, "gemini"), Some((region.now, None)));
 
     // With a circuit open it is looked at although it is called.
     region.wait(59);
     region.see(seen("openai/gpt", calls(3, 3), opened(30)));
     region.see(seen("openai", calls(3, 0), None));
+    region.see(seen("gemini", calls(3, 0), None));
     region.wait(1);
-    assert_eq!(region.due().0, ["openai"]);
+    assert_eq!(region.due(), ["openai"]);
+}
 
-    // And nobody looks for those who are not there.
-    region.wait(WATCHED.as_seconds_ceil() + 1);
-    assert_eq!(region.due(), (vec![], None));
+#[test]
+fn a_fallback_that_nobody_has_called_and_that_is_gone_is_known_in_time_and_stays_known() {
+    let mut region = Region::new();
+    region.see(seen("openai", calls(1, 0), None));
+    let began = region.now;
+    let mut looks = 0;
+    let mut known_after = None;
+    for _ in 0..3_600 {
+        if region.next() == Some(0) && region.due().contains(&"gemini".to_owned()) {
+            region.looked("gemini", Some(false));
+            looks += 1;
+        }
+        let may_call = region
+            .target("gemini")
+            .health
+            .circuit
+            .may(region.now, &POLICY);
+        if may_call.is_err() {
+            known_after.get_or_insert_with(|| region.now.since(began));
+        }
+        assert_eq!(
+            may_call.is_err(),
+            known_after.is_some(),
+            "no request finds out"
+        );
+        region.see(seen("openai", calls(1, 0), None));
+        region.wait(1);
+    }
+    assert_eq!(known_after, Some(AGAIN.times(2)));
+    assert!((60..=80).contains(&looks), "{looks} looks in an hour");
+
+    // It is back: the next request may find out, and it is looked at as before.
+    region.looked("gemini", Some(true));
+    assert_eq!(region.due(), [""; 0]);
+    assert_eq!(region.next(), Some(59), "the other was called a second ago");
+    assert!(region.may_probe(&["gemini"]));
+}
+
+#[test]
+fn who_only_asks_is_somebody_for_whom_to_look() {
+    let mut region = Region::new();
+    region.report(Report::default());
+    assert_eq!(region.next(), Some(0));
+    assert_eq!(region.due(), ["gemini", "openai"]);
+    let before = region.read();
+    region.wait(REVIEWED.as_seconds_ceil() - 1);
+    region.report(Report::default());
+    assert_eq!(region.read(), before, "it was said already");
+}
+
+#[test]
+fn where_nobody_calls_looks_are_rare_and_end() {
+    let mut region = Region::new();
+    region.see(seen("openai", calls(1, 0), None));
+    let (mut looks, mut last) = (0, None);
+    let began = region.now;
+    while let Some(wait) = region.next() {
+        region.wait(wait);
+        for provider in region.due() {
+            region.looked(&provider, Some(true));
+            last = Some(region.now.since(began));
+            looks += 1;
+        }
+    }
+    let each = WATCHED.as_micros() / QUIET.as_micros();
+    assert!((2 * each..2 * each + 40).contains(&looks), "{looks} looks");
+    assert!(last.unwrap() <= WATCHED.plus(QUIET));
+
+    // Somebody comes, and all is as it was.
+    region.wait(QUIET.as_seconds_ceil());
+    region.see(seen("openai", calls(1, 0), None));
+    assert_eq!(region.next(), Some(0));
+    assert_eq!(region.due(), ["gemini"]);
+}
+
+#[test]
+fn only_what_is_configured_is_looked_at() {
+    let mut region = Region::new();
+    region.see(seen("openai", calls(1, 0), None));
+    assert_eq!(region.due(), ["gemini"]);
+    region.looked("gemini", Some(false));
+    region.wait(REVIEWED.as_seconds_ceil());
+    assert_eq!(region.review(Some(&[listed("anthropic")])), ["anthropic"]);
+    region.looked("anthropic", Some(true));
+
+    // Who cannot tell takes nothing away.
+    region.wait(REVIEWED.as_seconds_ceil());
+    assert_eq!(region.review(None), ["anthropic"]);
+    region.looked("anthropic", Some(true));
+    region.wait(KEPT.as_seconds_ceil());
+    region.see(seen("mistral", calls(1, 0), None));
+    assert_eq!(region.standing(), ["anthropic", "mistral"]);
+}
+
+#[test]
+fn a_circuit_that_no_call_depends_on_stays_closed() {
+    let mut region = Region::new();
+    let heedless = Listed {
+        policy: None,
+        ..listed("gemini")
+    };
+    for _ in 0..5 {
+        region.see(seen("openai", calls(1, 0), None));
+        assert_eq!(
+            region.review(Some(std::slice::from_ref(&heedless))),
+            ["gemini"]
+        );
+        region.looked("gemini", Some(false));
+        assert_eq!(region.next(), Some(60));
+        region.wait(60);
+    }
+    let health = region.target("gemini").health;
+    assert_eq!(health.circuit.state(), State::Closed);
+    assert_eq!(health.looked.unwrap().1, Some(false));
+
+    // Nor does one stay open that no call depends on any more.
+    region.see(seen("openai", calls(3, 3), opened(100)));
+    let before = region.report(Report::default());
+    assert_eq!(before.open.unwrap().len(), 1);
+    let heedless = Listed {
+        policy: None,
+        ..listed("openai")
+    };
+    region.review(Some(&[heedless]));
+    let after = region.report(Report::default());
+    assert_eq!(
+        (after.version, after.open),
+        (before.version + 1, Some(vec![]))
+    );
 }
 
 #[test]
@@ -284,6 +444,8 @@ fn what_is_kept_is_bounded() {
         });
     }
     let count = |region: &Region| region.rows.with_prefix("t/").count();
+    assert_eq!(count(&region), TARGETS_MAX as usize);
+    region.review(Some(&[listed("gemini")]));
     assert_eq!(count(&region), TARGETS_MAX as usize);
     region.see(seen("p/0", Tally::default(), opened(30)));
     region.wait(KEPT.as_seconds_ceil() + 1);

@@ -31,6 +31,7 @@ fn rules() -> Vec<ScopeRules> {
             window: MINUTE,
             burst: 24,
         },
+        per(Meter::Money, 1_800, MINUTE),
     ];
     let of_key = [
         Rule::Gcra {
@@ -38,6 +39,12 @@ fn rules() -> Vec<ScopeRules> {
             limit: 3_000,
             window: MINUTE,
             burst: 1_000,
+        },
+        Rule::Gcra {
+            meter: Meter::Money,
+            limit: 2_500,
+            window: MINUTE,
+            burst: 800,
         },
         budget(Period::Month, 9_000),
     ];
@@ -120,7 +127,7 @@ impl Life {
         match (meter, self.state) {
             (Meter::Requests, State::Released | State::Lost) => 0,
             (Meter::Requests, _) => 1,
-            (Meter::Tokens, _) => self.amount().tokens.count(),
+            (_, _) => Slice::of(self.amount()).on(meter),
         }
     }
 
@@ -460,7 +467,7 @@ impl Simulation {
                 window,
                 burst,
             } => {
-                // Of tokens only what was really used counts; what is open may turn out to be nothing.
+                // Of tokens and money only what was really used counts; what is open may turn out to be nothing.
                 let known = |life: &&&Life| meter == Meter::Requests || !life.is_in_flight();
                 for (index, first) in lives.iter().enumerate() {
                     let stretch = now.since(first.at).as_micros();
@@ -523,10 +530,7 @@ impl Simulation {
             } => {
                 let stretch = window.as_micros() + window.as_micros() / SUB_BUCKETS;
                 let since = now.minus(Span::from_micros(stretch));
-                let (held, asked) = match meter {
-                    Meter::Requests => (held.requests, 1),
-                    Meter::Tokens => (held.tokens.count(), estimate.tokens.count()),
-                };
+                let (held, asked) = (held.on(meter), Slice::of(estimate).on(meter));
                 let used = charged(since, &|life| life.counts(meter));
                 (used, held, asked, limit)
             }

@@ -96,6 +96,7 @@ fn a_lease_takes_an_eighth_of_what_remains_under_the_tightest_rule() {
     for (rules, granted) in [
         (vec![per(Meter::Requests, 800, MINUTE)], 100),
         (vec![per(Meter::Tokens, 8_000, MINUTE)], 100),
+        (vec![per(Meter::Money, 80_000, MINUTE)], 100),
         (vec![budget(Period::Day, 80_000)], 100),
         (vec![Rule::Concurrency { limit: 800 }], 100),
         (
@@ -142,6 +143,7 @@ fn what_is_leased_counts_at_every_rule_as_if_it_were_charged() {
     for rule in [
         per(Meter::Requests, 16, MINUTE),
         per(Meter::Tokens, 160, MINUTE),
+        per(Meter::Money, 1_600, MINUTE),
         budget(Period::Day, 1_600),
         Rule::Concurrency { limit: 16 },
         Rule::Gcra {
@@ -155,6 +157,12 @@ fn what_is_leased_counts_at_every_rule_as_if_it_were_charged() {
             limit: 1,
             window: MINUTE,
             burst: 160,
+        },
+        Rule::Gcra {
+            meter: Meter::Money,
+            limit: 1,
+            window: MINUTE,
+            burst: 1_600,
         },
     ] {
         let mut world = World::new();
@@ -340,23 +348,33 @@ fn nothing_is_known_of_a_lease_that_ended_long_ago() {
 }
 
 #[test]
-fn tokens_under_a_steady_rate_are_held_back_until_they_are_settled() {
-    let mut world = World::new();
-    let rule = Rule::Gcra {
-        meter: Meter::Tokens,
-        limit: 60,
-        window: MINUTE,
-        burst: 100,
-    };
-    let scopes = [at(team(), &[rule])];
-    world.admitted(1, &scopes, amount(100, 0));
-    world.denied(2, &scopes, amount(1, 0));
-    world.pass(seconds(30));
-    world.denied(2, &scopes, amount(1, 0));
-    world.settle(1, amount(40, 0));
-    world.admitted(2, &scopes, amount(60, 0));
-    let denial = world.denied(3, &scopes, amount(1, 0));
-    assert_eq!(denial.used, 100);
+fn tokens_and_money_under_a_steady_rate_are_held_back_until_they_are_settled() {
+    for (meter, of) in [
+        (
+            Meter::Tokens,
+            (|count| amount(count, 0)) as fn(u64) -> Amount,
+        ),
+        (Meter::Money, |count| {
+            amount(0, i64::try_from(count).unwrap())
+        }),
+    ] {
+        let mut world = World::new();
+        let rule = Rule::Gcra {
+            meter,
+            limit: 60,
+            window: MINUTE,
+            burst: 100,
+        };
+        let scopes = [at(team(), &[rule])];
+        world.admitted(1, &scopes, of(100));
+        world.denied(2, &scopes, of(1));
+        world.pass(seconds(30));
+        world.denied(2, &scopes, of(1));
+        world.settle(1, of(40));
+        world.admitted(2, &scopes, of(60));
+        let denial = world.denied(3, &scopes, of(1));
+        assert_eq!(denial.used, 100, "{meter:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use sluice_machines::ledger::{
     self, BudgetState, Command, EXPIRE_MAX, EXPIRED_KEPT, REFUSALS_WAITING_MAX, Reply, SWEEP_MAX,
     WindowState,
 };
-use sluice_machines::limit::{Meter, Period, Scope};
+use sluice_machines::limit::{Meter, Period, Rule, Scope};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{Outcome, RecordKind, Refusal, UsageSource};
 use sluice_units::{NanoUsd, Span};
@@ -238,6 +238,77 @@ fn the_tightest_windows_and_the_nearly_used_budgets_are_told() {
             reserved: nanos(80),
         }]
     );
+}
+
+#[test]
+fn the_rule_with_the_least_left_in_proportion_is_told_and_of_equals_the_outermost() {
+    let requests = |limit| per(Meter::Requests, limit, seconds(60));
+    let tokens = |limit| per(Meter::Tokens, limit, seconds(60));
+    let (many, in_flight) = (requests(1_000), Rule::Concurrency { limit: 4 });
+    let steady = Rule::Gcra {
+        meter: Meter::Requests,
+        limit: 600,
+        window: seconds(60),
+        burst: 10,
+    };
+    let day = budget(Period::Day, 100);
+    // The rules at the organisation and at the team, what the request takes, and of whom how much is left.
+    let cases = [
+        (vec![], vec![], (30, 5), None),
+        (
+            vec![requests(2), many],
+            vec![],
+            (0, 0),
+            Some((Scope::Org, requests(2), 1)),
+        ),
+        // The fewest in number are not the least in proportion.
+        (
+            vec![tokens(1_000)],
+            vec![requests(5)],
+            (900, 0),
+            Some((Scope::Org, tokens(1_000), 100)),
+        ),
+        (
+            vec![many, day],
+            vec![tokens(50)],
+            (10, 90),
+            Some((Scope::Org, day, 10)),
+        ),
+        (
+            vec![many],
+            vec![steady, in_flight],
+            (0, 0),
+            Some((team(), in_flight, 3)),
+        ),
+        (vec![many], vec![steady], (0, 0), Some((team(), steady, 9))),
+        (
+            vec![requests(8)],
+            vec![requests(4), requests(8)],
+            (0, 0),
+            Some((team(), requests(4), 3)),
+        ),
+        (
+            vec![requests(4)],
+            vec![in_flight],
+            (0, 0),
+            Some((Scope::Org, requests(4), 3)),
+        ),
+        (
+            vec![requests(4), many],
+            vec![tokens(7)],
+            (7, 0),
+            Some((team(), tokens(7), 0)),
+        ),
+    ];
+    for (org, of_team, (tokens, cost), expected) in cases {
+        let scopes = [at(Scope::Org, &org), at(team(), &of_team), at(key(), &[])];
+        let headroom = World::new().admitted(1, &scopes, amount(tokens, cost));
+        let told = headroom.tightest.map(|tightest| {
+            let (scope, rule) = tightest.rule(&scopes).unwrap();
+            (scope.clone(), *rule, tightest.remaining())
+        });
+        assert_eq!(told, expected, "{org:?} {of_team:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use sluice_machines::ledger::{
     self, Answer, Call, Climb, Command, Denial, Lacking, POOL_GRACE, POOL_LIFE, Parent, Reply,
 };
 use sluice_machines::limit::{
-    Amount, Borrow, Loan, LoanOf, Meter, Period, Scope, ScopeRules, Slice,
+    Amount, Borrow, Loan, LoanOf, Meter, Period, Rule, Scope, ScopeRules, Slice,
 };
 use sluice_machines::rows::RowError;
 use sluice_units::{NanoUsd, Span, Tokens};
@@ -97,6 +97,12 @@ impl Family {
         }
     }
 
+    /// A while passes, and each child asks its home.
+    fn all_go_on(&mut self) {
+        self.pass(TOLD);
+        (1..3).for_each(|child| self.ask(child, &[]));
+    }
+
     /// Asks a ledger to let a request in; its number, or why not.
     fn admit(&mut self, ledger: usize) -> Result<u32, Box<Denial>> {
         self.admit_with(ledger).map(|(number, _)| number)
@@ -149,6 +155,7 @@ fn ledgers_of_several_regions_let_in_what_the_limit_allows_and_no_more() {
     for rules in [
         per(Meter::Requests, 100, Span::from_seconds(3_600)),
         per(Meter::Tokens, 1_000, Span::from_seconds(3_600)),
+        per(Meter::Money, 10_000, Span::from_seconds(3_600)),
         budget(Period::Month, 10_000),
     ] {
         let mut family = Family::new(vec![at(Scope::Org, &[rules]), at(key(), &[])]);
@@ -161,21 +168,19 @@ fn ledgers_of_several_regions_let_in_what_the_limit_allows_and_no_more() {
                 family.ledgers[ledger].settle(number, EACH);
             }
             if round % 10 == 0 {
-                family.pass(TOLD);
-                (1..3).for_each(|child| family.ask(child, &[]));
+                family.all_go_on();
             }
         }
         assert_eq!(let_in, 100, "{rules:?}");
-        family.pass(TOLD);
-        (1..3).for_each(|child| family.ask(child, &[]));
+        family.all_go_on();
         assert_eq!(family.spent_at_home(), 10_000, "{rules:?}");
     }
 }
 
-#[test]
-fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
+/// A rule of an organisation's and one of its team's that borrows from it, how that is told, and how many requests fit.
+fn pools() -> [(Rule, Rule, LoanOf, u64); 4] {
     let hour = Span::from_seconds(3_600);
-    for (org, of_team, of, most) in [
+    [
         (
             per(Meter::Requests, 100, hour),
             borrowing(per(Meter::Requests, 30, hour), Borrow::UpTo(45)),
@@ -189,12 +194,23 @@ fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
             60,
         ),
         (
+            per(Meter::Money, 10_000, hour),
+            borrowing(per(Meter::Money, 3_000, hour), Borrow::UpTo(4_550)),
+            LoanOf::MoneyWithin(hour),
+            75,
+        ),
+        (
             budget(Period::Month, 10_000),
             borrowing(budget(Period::Day, 3_000), Borrow::UpTo(4_550)),
             LoanOf::Money(Period::Day),
             75,
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
+    for (org, of_team, of, most) in pools() {
         let scopes = vec![
             at(Scope::Org, &[org]),
             at(team(), &[of_team]),
@@ -205,20 +221,24 @@ fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
         for round in 0..400_usize {
             let ledger = round % 3;
             if let Ok((number, loans)) = family.admit_with(ledger) {
-                let scope = "team/search".to_owned();
-                assert!(loans.is_empty() || loans == [Loan { scope, of }]);
+                assert!(
+                    loans.is_empty()
+                        || loans
+                            == [Loan {
+                                scope: "team/search".to_owned(),
+                                of
+                            }]
+                );
                 (let_in, borrowed) = (let_in + 1, borrowed + u64::from(!loans.is_empty()));
                 family.ledgers[ledger].settle(number, EACH);
             }
             if round % 10 == 0 {
-                family.pass(TOLD);
-                (1..3).for_each(|child| family.ask(child, &[]));
+                family.all_go_on();
             }
         }
         assert_eq!(let_in, most, "{of_team:?}");
         assert!(borrowed >= most - 30, "{borrowed} of {of_team:?}");
-        family.pass(TOLD);
-        (1..3).for_each(|child| family.ask(child, &[]));
+        family.all_go_on();
         // The home knows what all regions have borrowed, and their records say so.
         let known = family.ledgers[HOME].standing_of(&team()).borrowed_total;
         let each = match of {
@@ -230,7 +250,7 @@ fn ledgers_of_several_regions_borrow_together_no_more_than_one_would() {
                 tokens: EACH.tokens,
                 ..Slice::NONE
             },
-            LoanOf::Money(_) => Slice {
+            LoanOf::Money(_) | LoanOf::MoneyWithin(_) => Slice {
                 cost: EACH.cost,
                 ..Slice::NONE
             },
@@ -300,12 +320,15 @@ fn a_child_tells_of_no_more_than_its_home_has_left() {
         let mut admission = world.admission(number, &family.scopes, EACH);
         admission.parent = Some(home());
         match world.one(Command::Admit(Box::new(admission))) {
-            Reply::Admitted(headroom) => remaining.push(headroom.requests.unwrap().remaining),
+            Reply::Admitted(headroom) => {
+                let tightest = headroom.tightest.unwrap().remaining();
+                remaining.push((headroom.requests.unwrap().remaining, tightest));
+            }
             other => panic!("the pool holds more than one needs: {other:?}"),
         }
     }
     // Here 100 would be left, but for six.
-    assert_eq!(remaining, [58, 56, 54]);
+    assert_eq!(remaining, [(58, 58), (56, 56), (54, 54)]);
     // In another region too.
     family.admit(2).unwrap();
     let world = &mut family.ledgers[2];

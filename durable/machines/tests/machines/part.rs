@@ -72,7 +72,7 @@ fn what_a_budget_leaves_is_reserved_where_the_whole_does_not_fit() {
 }
 
 #[test]
-fn a_limit_on_tokens_cuts_only_what_it_would_never_let_in() {
+fn a_limit_on_tokens_or_money_cuts_only_what_it_would_never_let_in() {
     let small = [per(Meter::Tokens, 1_000, MINUTE)];
     check(&small, Amount::default(), Some(850));
     check(&small, amount(850, 0), Some(0));
@@ -80,6 +80,13 @@ fn a_limit_on_tokens_cuts_only_what_it_would_never_let_in() {
     let large = [per(Meter::Tokens, 1_100, MINUTE)];
     check(&large, Amount::default(), Some(950));
     check(&large, amount(1, 0), None);
+    let small = [per(Meter::Money, 1_350, MINUTE)];
+    check(&small, Amount::default(), Some(100));
+    check(&small, amount(0, 700), Some(0));
+    check(&small, amount(0, 701), None);
+    let large = [per(Meter::Money, 7_300, MINUTE)];
+    check(&large, Amount::default(), Some(950));
+    check(&large, amount(0, 1), None);
 }
 
 #[test]

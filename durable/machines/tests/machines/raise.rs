@@ -36,6 +36,8 @@ fn more_is_reserved_at_every_scope_or_at_none() {
         (budget(Period::Month, 299), false),
         (per(Meter::Tokens, 30, MINUTE), true),
         (per(Meter::Tokens, 29, MINUTE), false),
+        (per(Meter::Money, 300, MINUTE), true),
+        (per(Meter::Money, 299, MINUTE), false),
         (per(Meter::Requests, 1, MINUTE), true),
         (Rule::Concurrency { limit: 1 }, true),
     ] {
@@ -142,10 +144,11 @@ proptest! {
         let (window, limit, nanos) = (seconds(10), 100_u64, 400_i64);
         let rules = [
             per(Meter::Tokens, limit, window),
+            per(Meter::Money, limit, window),
             budget(Period::Month, nanos),
             Rule::Gcra { meter: Meter::Tokens, limit: 60, window: seconds(60), burst: 90 },
         ];
-        let scopes = [at(Scope::Org, &rules[..1]), at(key(), &rules[1..])];
+        let scopes = [at(Scope::Org, &rules[..2]), at(key(), &rules[2..])];
         let mut log = Log::new();
         let mut open: Vec<(u32, u64)> = Vec::new();
         let mut spent = 0_i64;

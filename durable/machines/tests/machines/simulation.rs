@@ -18,6 +18,7 @@ use sluice_units::{KeyId, NanoUsd, RequestId, Span, TeamId, Timestamp, Tokens};
 use crate::world::{World, amount, at, borrowing, budget, per, record, request, seconds};
 
 const MINUTE: Span = Span::from_seconds(60);
+const HOUR: Span = Span::from_seconds(3_600);
 /// How far the clock steps back, at most: by less than a stretch in which expired reservations are forgotten together.
 const STEP_BACK_MAX: Span = Span::from_seconds(1_200);
 const TTL: Span = Span::from_seconds(60);
@@ -150,8 +151,8 @@ impl Life {
         match (meter, self.state) {
             (Meter::Requests, State::Released) => 0,
             (Meter::Requests, _) => 1,
-            (Meter::Tokens, State::Open { .. }) => self.estimate.tokens.count(),
-            (Meter::Tokens, _) => self.charged().tokens.count(),
+            (_, State::Open { .. }) => Slice::of(self.estimate).on(meter),
+            (_, _) => Slice::of(self.charged()).on(meter),
         }
     }
 
@@ -241,10 +242,7 @@ fn limit(rule: &Rule) -> u64 {
 fn asked(rule: &Rule, estimate: Amount) -> u64 {
     match *rule {
         Rule::Budget { .. } => estimate.cost.as_nanos().unsigned_abs(),
-        Rule::Window { meter, .. } => match meter {
-            Meter::Requests => 1,
-            Meter::Tokens => estimate.tokens.count(),
-        },
+        Rule::Window { meter, .. } => Slice::of(estimate).on(meter),
         Rule::Gcra { .. } | Rule::Concurrency { .. } => unreachable!(),
     }
 }
@@ -310,6 +308,7 @@ impl Simulation {
             budget(Period::Month, month),
             per(Meter::Requests, requests, MINUTE),
             per(Meter::Tokens, tokens, MINUTE),
+            per(Meter::Money, day.unsigned_abs() / 2, HOUR),
         ];
         let of_team = [
             borrowing(
@@ -319,6 +318,10 @@ impl Simulation {
             borrowing(per(Meter::Tokens, tokens / 2, MINUTE), Borrow::Any),
             // The same window, and nothing is borrowed beyond it: all counts.
             per(Meter::Tokens, tokens / 3 * 2, MINUTE),
+            borrowing(
+                per(Meter::Money, day.unsigned_abs() / 8, HOUR),
+                Borrow::UpTo(day.unsigned_abs() / 6),
+            ),
         ];
         let of_key = [borrowing(
             per(Meter::Requests, requests / 2, seconds(10)),
@@ -683,7 +686,7 @@ impl Simulation {
                 } else {
                     Tokens::ZERO
                 },
-                cost: if has(LoanOf::Money(Period::Day)) {
+                cost: if has(LoanOf::Money(Period::Day)) || has(LoanOf::MoneyWithin(HOUR)) {
                     life.charged().cost
                 } else {
                     NanoUsd::ZERO

@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 use sluice_machines::ledger::{Reply, SUB_BUCKETS};
-use sluice_machines::limit::{Meter, Scope};
+use sluice_machines::limit::{Amount, Meter, Scope, Slice};
 use sluice_units::{Span, Timestamp};
 
 use crate::world::{World, amount, at, per};
+
+/// What a token costs, in nano-dollars: some requests cost more than an `u32` holds.
+const TOKEN: i64 = 1_000_000_007;
 
 #[derive(Debug, Clone)]
 struct Arrival {
@@ -44,11 +47,12 @@ fn arrivals(window_us: i64) -> impl Strategy<Value = Vec<Arrival>> {
 fn logged(log: &[Logged], meter: Meter, now: Timestamp, stretch_us: i64) -> u64 {
     log.iter()
         .filter(|entry| entry.at >= now.minus(Span::from_micros(stretch_us)) && !entry.released)
-        .map(|entry| match meter {
-            Meter::Requests => 1,
-            Meter::Tokens => entry.tokens,
-        })
+        .map(|entry| Slice::of(taking(entry.tokens)).on(meter))
         .sum()
+}
+
+fn taking(tokens: u64) -> Amount {
+    amount(tokens, i64::try_from(tokens).unwrap() * TOKEN)
 }
 
 /// Settles an earlier request to a part of its estimate, or releases it when that part is nothing.
@@ -63,7 +67,7 @@ fn end_one(world: &mut World, log: &mut [Logged], which: usize, percent: u64) {
         assert_eq!(world.release(entry.number), Reply::Done);
     } else {
         entry.tokens = entry.tokens * percent / 100;
-        let actual = amount(entry.tokens, 0);
+        let actual = taking(entry.tokens);
         assert_eq!(world.settle(entry.number, actual), Reply::Done);
     }
 }
@@ -81,12 +85,10 @@ fn check(meter: Meter, window_us: i64, limit: u64, arrivals: &[Arrival]) {
         if let Some((which, percent)) = arrival.settle {
             end_one(&mut world, &mut log, which, percent);
         }
-        let asked = match meter {
-            Meter::Requests => 1,
-            Meter::Tokens => arrival.tokens,
-        };
+        let estimate = taking(arrival.tokens);
+        let asked = Slice::of(estimate).on(meter);
         let before = world.clone();
-        match world.admit(number, &scopes, amount(arrival.tokens, 0)) {
+        match world.admit(number, &scopes, estimate) {
             Reply::Admitted(_) => {
                 let within = logged(&log, meter, world.now, window_us);
                 assert!(within + asked <= limit, "{within} + {asked} > {limit}");
@@ -102,7 +104,7 @@ fn check(meter: Meter, window_us: i64, limit: u64, arrivals: &[Arrival]) {
                 let within = logged(&log, meter, world.now, window_us + bucket_us);
                 assert!(within + asked > limit, "{within} + {asked} fit in {limit}");
                 check_wait(before, denial.retry_after, asked <= limit, |world| {
-                    world.admit(number, &scopes, amount(arrival.tokens, 0))
+                    world.admit(number, &scopes, estimate)
                 });
             }
             other => panic!("{other:?}"),
@@ -142,5 +144,14 @@ proptest! {
         limit in 0_u64..150,
     ) {
         check(Meter::Tokens, window_us, limit, &arrivals);
+    }
+
+    #[test]
+    fn money_never_exceeds_the_limit_within_any_window_and_loses_at_most_a_sub_bucket(
+        (window_us, arrivals) in prop_oneof![Just(1_000), Just(61_007), Just(31 * 86_400_000_000)]
+            .prop_flat_map(|window_us| (Just(window_us), arrivals(window_us))),
+        limit in 0_u64..150 * TOKEN.unsigned_abs(),
+    ) {
+        check(Meter::Money, window_us, limit, &arrivals);
     }
 }

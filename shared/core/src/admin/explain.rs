@@ -23,6 +23,7 @@ use crate::bodies::Keeper;
 use crate::config::TargetRef;
 use crate::gateway::{Answer, Context};
 use crate::hash::sha256_hex;
+use crate::headers::Binding;
 use crate::platform::Platform;
 use crate::prepare::Prepared;
 use crate::price;
@@ -187,7 +188,12 @@ impl<P: Platform> Context<'_, P> {
         let weighed = admit::weigh(self.p, self.isolate, &self.config, &caller, ask).await?;
         tell(told, "reservation", of_reservation(&weighed));
         match weighed.outcome {
-            Ok(headroom) => {
+            Ok(mut headroom) => {
+                if let Some(binding) = Binding::least(&headroom, caller.scopes()) {
+                    tell(told, "limit", json!(binding.as_str()));
+                }
+                // Told in words.
+                headroom.tightest = None;
                 tell(told, "headroom", json!(headroom));
                 Ok(())
             }

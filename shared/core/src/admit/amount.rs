@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use sluice_machines::ledger::Part;
-use sluice_machines::limit::{Amount, Rule, ScopeRules};
+use sluice_machines::limit::{Amount, Meter, ScopeRules};
 use sluice_units::{NanoUsd, Tokens};
 use sluice_wire::openai::direct::Units;
 
@@ -30,10 +30,10 @@ pub(super) fn estimate(
     scopes: &[ScopeRules],
     ask: &Ask<'_>,
 ) -> Result<Estimate, Problem> {
-    let budgeted = scopes
+    let bounds_money = scopes
         .iter()
         .flat_map(|scope| &scope.rules)
-        .any(|rule| matches!(rule, Rule::Budget { .. }));
+        .any(|rule| rule.meter() == Some(Meter::Money));
     let mut most = (
         Bound {
             input: Tokens::ZERO,
@@ -66,12 +66,12 @@ pub(super) fn estimate(
                 part.least.cost = part.least.cost.max(cost_least);
                 cost
             }
-            None if budgeted => {
+            None if bounds_money => {
                 return Err(Problem::invalid(
                     StatusCode::FORBIDDEN,
                     "model_not_priced",
                     format!(
-                        "A budget applies, and no price is known for {} at {}: its cost could not be kept within the budget. An administrator can add it under [prices].",
+                        "A budget or a limit on money applies, and no price is known for {} at {}: its cost could not be kept within it. An administrator can add it under [prices].",
                         target.model, target.provider.id
                     ),
                 )

@@ -28,10 +28,15 @@ const COMPANY: Span = Span::from_millis(20);
 const PACE: Span = Span::from_micros(200);
 /// With fewer requests about than these there is no company to wait for.
 const COMPANY_REQUESTS: u32 = 4;
+/// With fewer requests about than these each asks by itself: being woken by another costs as much as is saved.
+const CROWD_REQUESTS: u32 = 6;
 /// After this long a driver hands over to a request that came later.
 const DRIVE_MAX: Span = Span::from_seconds(2);
 /// After this long without a sign of life a driver is taken for dead: its request's context is gone.
 pub(super) const SILENCE_MAX: Span = Span::from_seconds(20);
+
+/// How long whoever asks to be let in waits for the others to leave: a call that takes longer hangs.
+pub(super) const PATIENCE: Span = Span::from_millis(100);
 
 /// What waits for one ledger.
 #[derive(Debug, Default)]
@@ -106,17 +111,27 @@ impl Queue {
         self.duty(now, is_first_alone || (is_awaited && self.awaited == 1))
     }
 
-    /// A request asks to be let in: whether it had better go with others, which are likely to ask as well, and where the
-    /// ledger is near.
-    pub(super) fn asks(&mut self) -> bool {
+    /// A request asks to be let in: whether it had better go with others, which are likely to ask as well, to a ledger
+    /// that is near and answers.
+    pub(super) fn asks(&mut self, now: Timestamp) -> bool {
         self.open = self.open.saturating_add(1);
         let is_near = self.distance.is_some_and(|distance| distance < COMPANY);
-        is_near && self.has_company()
+        let hangs = self.in_flight.is_some() && now.since(self.called_at) >= PATIENCE;
+        is_near && !hangs && self.open >= CROWD_REQUESTS
     }
 
     /// One that asked was not let in.
     pub(super) fn is_refused(&mut self) {
         self.open = self.open.saturating_sub(1);
+    }
+
+    /// Whether requests have ended of which the ledger may not have heard.
+    pub(super) fn has_endings(&self) -> bool {
+        let in_flight = self.in_flight.iter().flat_map(|group| &group.call.commands);
+        let waiting = self.waiting.iter().map(|(command, _)| command);
+        let is_ending =
+            |command: &Command| matches!(command, Command::Settle { .. } | Command::Release { .. });
+        waiting.chain(in_flight).any(is_ending)
     }
 
     /// Takes back what has not left.
@@ -439,28 +454,31 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_goes_along_where_others_ask_too_and_the_ledger_is_near() {
+    fn who_asks_goes_along_where_many_ask_and_the_ledger_is_near() {
         let mut queue = Queue::default();
-        let mut ask_in_company = || {
-            for _ in 0..COMPANY_REQUESTS {
-                queue.asks();
-            }
-            queue.asks()
+        let mut ask_in_a_crowd = || {
+            let asked = (0..CROWD_REQUESTS).map(|_| queue.asks(at(130)));
+            asked.last().unwrap()
         };
-        assert!(!ask_in_company(), "it may be far");
+        assert!(!ask_in_a_crowd(), "it may be far");
         let called = |queue: &mut Queue, from, to| {
             bring(queue, at(from));
             begin(queue, at(from));
             end(queue, at(to));
         };
         called(&mut queue, 0, 120);
-        assert!(!queue.asks(), "it is far");
+        assert!(!queue.asks(at(130)), "it is far");
         called(&mut queue, 121, 123);
-        assert!(queue.asks(), "it was slow once");
-        for _ in 0..COMPANY_REQUESTS + 2 {
+        assert!(queue.asks(at(130)), "it was slow once");
+        bring(&mut queue, at(130));
+        begin(&mut queue, at(130));
+        assert!(queue.asks(at(229)));
+        assert!(!queue.asks(at(230)), "the last call hangs");
+        end(&mut queue, at(231));
+        for _ in 0..7 {
             queue.is_refused();
         }
-        assert!(!queue.asks(), "it is alone");
+        assert!(!queue.asks(at(130)), "hardly anybody else does");
     }
 
     #[test]

@@ -48,8 +48,8 @@ mod region;
 
 pub use egress::{EgressName, EgressWhen};
 pub use org::{
-    BorrowDocument, BudgetDocument, KeyDefaultsDocument, LimitDocument, MemberDocument,
-    OrgDocument, TeamDocument,
+    BudgetDocument, KeyDefaultsDocument, LimitDocument, MemberDocument, OrgDocument,
+    QuantityDocument, TeamDocument,
 };
 
 pub use prices::{PriceDocument, PricesDocument, TierDocument};

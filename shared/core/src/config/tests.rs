@@ -249,6 +249,16 @@ fn the_nearest_word_on_retries_holds() {
     assert_eq!(route.fallback_on, expected);
 }
 
+/// So much within so many seconds.
+fn window(meter: Meter, limit: u64, seconds: i64) -> Rule {
+    Rule::Window {
+        meter,
+        limit,
+        window: Span::from_seconds(seconds),
+        borrow: Borrow::No,
+    }
+}
+
 #[test]
 fn scopes_come_outermost_first() {
     let key = key(
@@ -273,12 +283,6 @@ fn scopes_come_outermost_first() {
             Scope::Key(KeyId::new("k1").unwrap()),
         ]
     );
-    let window = |meter, limit, seconds| Rule::Window {
-        meter,
-        limit,
-        window: Span::from_seconds(seconds),
-        borrow: Borrow::No,
-    };
     let budget = |dollars, period| Rule::Budget {
         limit: NanoUsd::from_dollars(dollars),
         period,
@@ -313,12 +317,7 @@ fn each_form_of_a_limit_is_its_own_rule() {
         ),
         (
             json!({"tokens": 60, "per": "1m"}),
-            Rule::Window {
-                meter: Meter::Tokens,
-                limit: 60,
-                window: minute,
-                borrow: Borrow::No,
-            },
+            window(Meter::Tokens, 60, 60),
         ),
         (
             json!({"requests": 60, "per": "1m", "borrow": true}),
@@ -338,6 +337,28 @@ fn each_form_of_a_limit_is_its_own_rule() {
                 borrow: Borrow::UpTo(20),
             },
         ),
+        (
+            json!({"usd": "0.5", "per": "31d"}),
+            window(Meter::Money, 500_000_000, 31 * 86_400),
+        ),
+        (
+            json!({"usd": "9000000000", "per": "1m", "borrow": "0.000000001"}),
+            Rule::Window {
+                meter: Meter::Money,
+                limit: 9_000_000_000_000_000_000,
+                window: minute,
+                borrow: Borrow::UpTo(1),
+            },
+        ),
+        (
+            json!({"usd": "5", "per": "1m", "burst": "1.25"}),
+            Rule::Gcra {
+                meter: Meter::Money,
+                limit: 5_000_000_000,
+                window: minute,
+                burst: 1_250_000_000,
+            },
+        ),
         (json!({"concurrent": 20}), Rule::Concurrency { limit: 20 }),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
@@ -347,6 +368,10 @@ fn each_form_of_a_limit_is_its_own_rule() {
             "{limit}"
         );
     }
+}
+
+#[test]
+fn what_is_no_limit_or_several_is_refused() {
     for limit in [
         json!({}),
         json!({"requests": 1}),
@@ -360,6 +385,17 @@ fn each_form_of_a_limit_is_its_own_rule() {
         json!({"requests": 1, "per": "1m", "borrow": "1"}),
         json!({"requests": 1, "per": "1m", "burst": 1, "borrow": true}),
         json!({"concurrent": 1, "borrow": true}),
+        json!({"requests": 1, "per": "1m", "burst": "1"}),
+        json!({"requests": 1, "per": "1m", "burst": true}),
+        json!({"usd": "1"}),
+        json!({"usd": "0", "per": "1m"}),
+        json!({"usd": "$1", "per": "1m"}),
+        json!({"usd": "1", "tokens": 1, "per": "1m"}),
+        json!({"usd": "1", "concurrent": 1, "per": "1m"}),
+        json!({"usd": "1", "per": "1m", "burst": 1}),
+        json!({"usd": "1", "per": "1m", "burst": "0"}),
+        json!({"usd": "1", "per": "1m", "borrow": 1}),
+        json!({"usd": "1", "per": "1m", "burst": "1", "borrow": "1"}),
     ] {
         let document = serde_json::from_value(limit.clone()).unwrap();
         assert!(rules(&[document], &[], None).is_err(), "{limit}");
@@ -376,6 +412,7 @@ fn a_budget_borrows_dollars() {
     assert_eq!(of(json!(false)), Ok(Borrow::No));
     assert_eq!(of(json!("0.5")), Ok(Borrow::UpTo(500_000_000)));
     assert!(of(json!(5)).is_err());
+    assert!(of(json!("0")).is_err());
     assert!(of(json!("much")).is_err());
 }
 

@@ -246,6 +246,7 @@ fn may_begin(config: &Config, caller: &Caller, provider: &Provider) -> Result<()
         Rule::Budget { .. } => Some("a budget"),
         Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
             Meter::Tokens => Some("a limit on tokens"),
+            Meter::Money => Some("a limit on money"),
             Meter::Requests => None,
         },
         Rule::Concurrency { .. } => None,
@@ -253,7 +254,7 @@ fn may_begin(config: &Config, caller: &Caller, provider: &Provider) -> Result<()
     let refused = |code, message| Err(Problem::invalid(StatusCode::FORBIDDEN, code, message));
     if let Some(counted) = counted {
         let message = format!(
-            "The gateway does not count what the lines of a batch use, and {counted} stands over this API key. Send the requests one by one, or use a key without budgets and token limits."
+            "The gateway does not count what the lines of a batch use, and {counted} stands over this API key. Send the requests one by one, or use a key without budgets and limits on tokens or money."
         );
         return refused("batch_not_bounded", message);
     }

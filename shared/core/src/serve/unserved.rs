@@ -10,7 +10,7 @@ impl<P: Platform> Run<P> {
             |target| self.work.problem(failure, &target.provider.id),
         );
         let problem = self.course.residency().unserved(problem);
-        let problem = problem.with_headroom(self.admitted.headroom());
+        let problem = problem.with_headroom(self.admitted.headroom(), self.admitted.binding());
         let used = (Usage::default(), UsageSource::None);
         let (status, code) = (problem.status().as_u16(), failure.code());
         let unserved = self.unserved(Outcome::Failed, status, index, used, code);

@@ -1,7 +1,7 @@
 //! Limits, budgets, and bad input.
 
 use serde_json::{Value, json};
-use sluice_units::NanoUsd;
+use sluice_units::{NanoUsd, Span};
 
 use crate::world::{ADMIN_TOKEN, answer};
 use crate::{OPENAI_ANSWER, chat, key, with};
@@ -36,6 +36,108 @@ fn a_request_limit_denies_with_its_name_and_headers_and_costs_nothing() {
 }
 
 #[test]
+fn each_answer_names_the_limit_that_binds() {
+    // A team's limits and budgets, how many are served, and what the last of them and the refusal after it say.
+    let minute = json!({"requests": 2, "per": "1m"});
+    let cases = [
+        (json!([]), json!([]), 3, [None, None]),
+        (
+            json!([minute, {"tokens": 1_000_000, "per": "1h"}]),
+            json!([]),
+            2,
+            [Some("of=requests; limit=2; per=1m; remaining=0"); 2],
+        ),
+        (
+            json!([{"requests": 60, "per": "1m", "burst": 1}]),
+            json!([]),
+            1,
+            [Some("of=requests; limit=60; per=1m; burst=1; remaining=0"); 2],
+        ),
+        (
+            json!([{"tokens": 1, "per": "1d"}]),
+            json!([]),
+            0,
+            [None, Some("of=tokens; limit=1; per=1d; remaining=1")],
+        ),
+        (
+            json!([minute, {"concurrent": 1}]),
+            json!([]),
+            1,
+            [Some("of=concurrency; limit=1; remaining=0"), None],
+        ),
+        (
+            json!([minute]),
+            json!([{"usd": "0.0000001", "per": "day"}]),
+            0,
+            [
+                None,
+                Some("of=money; limit=0.0000001; per=day; remaining=0.0000001"),
+            ],
+        ),
+    ];
+    for (limits, budgets, served, [last, refused]) in cases {
+        let mut world = with(|config| {
+            let team = &mut config["orgs"]["acme"]["teams"]["search"];
+            team["limits"] = limits.clone();
+            team["budgets"] = budgets.clone();
+        });
+        let key = key(&mut world);
+        let mut ask = || {
+            let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+            let limit = got.header("x-sluice-limit").map(str::to_owned);
+            (got.status.as_u16(), limit)
+        };
+        let named = |limit: Option<&str>| limit.map(|limit| format!("team/search; {limit}"));
+        let mut said = None;
+        for _ in 0..served {
+            let (status, limit) = ask();
+            assert_eq!(status, 200, "{limits} {budgets}");
+            said = limit;
+        }
+        assert_eq!(said, named(last), "{limits} {budgets}");
+        if refused.is_some() {
+            assert_eq!(ask(), (429, named(refused)), "{limits} {budgets}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_its_answer_holds_nothing_and_may_ask_again_at_once() {
+    // A team's limits, and its budgets, that leave room for what one request reserves, and for what several use.
+    let request = json!({"model": "fast", "max_tokens": 900, "messages": [{"role": "user", "content": "Hi"}]});
+    let cases = [
+        (json!([{"concurrent": 1}]), json!([])),
+        (json!([{"tokens": 1_800, "per": "1m"}]), json!([])),
+        (json!([]), json!([{"usd": "0.0015", "per": "day"}])),
+    ];
+    for (limits, budgets) in cases {
+        let mut world = with(|config| {
+            let price = json!({"input": "0.1", "output": "1"});
+            config["prices"] = json!({"openai/*": price, "anthropic/*": price});
+            // No answer is cut instead.
+            config["accounting"]["output_tokens_min"] = json!(900);
+            let team = &mut config["orgs"]["acme"]["teams"]["search"];
+            team["limits"] = limits.clone();
+            team["budgets"] = budgets.clone();
+        });
+        let key = key(&mut world);
+        let authorization = format!("Bearer {key}");
+        let headers = [("authorization", authorization.as_str())];
+        for _ in 0..3 {
+            world.script(vec![answer(200, OPENAI_ANSWER)]);
+            let body = request.to_string();
+            let path = "/v1/chat/completions";
+            let got = world.start("POST", path, &headers, body.as_bytes(), None);
+            while got.borrow().is_none() {
+                world.wait(Span::from_micros(100));
+            }
+            let got = got.take().unwrap();
+            assert_eq!(got.status, 200, "{limits} {budgets} {}", got.text());
+        }
+    }
+}
+
+#[test]
 fn what_a_team_borrows_is_told_wherever_usage_is() {
     let mut world = with(|config| {
         config["orgs"]["acme"]["limits"] = json!([{"requests": 4, "per": "1m"}]);
@@ -56,6 +158,8 @@ fn what_a_team_borrows_is_told_wherever_usage_is() {
             .json();
         assert_eq!(told["would"], "be_served", "{told}");
         assert_eq!(told["headroom"]["borrowed"], loan, "{told}");
+        let limit = "team/search; of=requests; limit=1; per=1m; remaining=0";
+        assert_eq!(told["limit"], limit, "{told}");
         let got = world.send("POST", path, &key, &chat("sandbox/echo"));
         assert_eq!(got.status, 200, "{}", got.text());
         let borrowed = got.header("x-sluice-borrowed");
@@ -161,20 +265,58 @@ fn a_budget_that_pays_for_fifty_serves_fifty_of_two_hundred() {
 }
 
 #[test]
-fn a_model_without_a_price_is_refused_where_a_budget_stands() {
-    let mut world = with(|config| {
-        config["orgs"]["acme"]["budgets"] = json!([{"usd": "10", "per": "month"}]);
-        config["providers"]["openai"]["models_allow"] = json!(["*"]);
-    });
-    let key = key(&mut world);
-    let got = world.send(
-        "POST",
-        "/v1/chat/completions",
-        &key,
-        &chat("openai/brand-new"),
-    );
-    assert_eq!(got.status, 403, "{}", got.text());
-    assert_eq!(got.json()["error"]["code"], "model_not_priced");
+fn a_model_without_a_price_is_refused_where_money_is_limited() {
+    for (field, rule) in [
+        ("budgets", json!({"usd": "10", "per": "month"})),
+        ("limits", json!({"usd": "10", "per": "1h"})),
+        ("limits", json!({"usd": "10", "per": "1h", "burst": "1"})),
+    ] {
+        let mut world = with(|config| {
+            config["orgs"]["acme"][field] = json!([rule]);
+            config["providers"]["openai"]["models_allow"] = json!(["*"]);
+        });
+        let key = key(&mut world);
+        let got = world.send(
+            "POST",
+            "/v1/chat/completions",
+            &key,
+            &chat("openai/brand-new"),
+        );
+        assert_eq!(got.status, 403, "{}", got.text());
+        assert_eq!(got.json()["error"]["code"], "model_not_priced");
+    }
+}
+
+#[test]
+fn a_limit_on_money_serves_what_it_pays_for_and_says_when_it_pays_again() {
+    // The sandbox counts exactly: 3 input tokens at 1 USD and 3 output tokens at 2 USD a million are 9,000 nano-dollars.
+    for (limit, told) in [
+        (
+            json!({"usd": "0.000036", "per": "1m"}),
+            "0.000036 USD per minute. Used 0.000036, requested ",
+        ),
+        (
+            json!({"usd": "0.0000001", "per": "1h", "burst": "0.000036"}),
+            "0.0000001 USD per hour, 0.000036 at once. Of the burst 0.000036 are used, requested ",
+        ),
+    ] {
+        let mut world = with(|config| config["orgs"]["acme"]["limits"] = json!([limit]));
+        let key = key(&mut world);
+        for _ in 0..4 {
+            let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+            assert_eq!(got.status, 200, "{}", got.text());
+        }
+        let got = world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+        assert_eq!(got.status, 429, "{}", got.text());
+        let error = &got.json()["error"];
+        assert_eq!(error["code"], "rate_limit_exceeded");
+        assert_eq!(error["type"], "usd");
+        let message = error["message"].as_str().unwrap();
+        let expected = format!("Rate limit reached for the organisation: {told}");
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(got.header("retry-after").is_some());
+        assert_eq!(got.header("x-ratelimit-limit"), None);
+    }
 }
 
 #[test]

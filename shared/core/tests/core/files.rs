@@ -267,6 +267,10 @@ fn a_batch_that_nobody_bounds_is_refused() {
             "batch_not_bounded",
         ),
         (
+            json!({"org": "acme", "limits": [{"usd": "1", "per": "1h"}]}),
+            "batch_not_bounded",
+        ),
+        (
             json!({"org": "acme", "budgets": [{"usd": "1", "per": "month"}]}),
             "batch_not_bounded",
         ),

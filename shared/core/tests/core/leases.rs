@@ -208,6 +208,8 @@ fn what_is_left_of_a_limit_is_told_without_asking() {
             got.header("x-ratelimit-remaining-requests"),
             Some(remaining)
         );
+        let limit = format!("org; of=requests; limit=100; per=1h; remaining={remaining}");
+        assert_eq!(got.header("x-sluice-limit"), Some(&*limit));
     }
     assert_eq!(admits(&world), 2);
 }

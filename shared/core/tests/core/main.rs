@@ -11,6 +11,7 @@ mod files;
 mod keys;
 mod leaks;
 mod leases;
+mod looks;
 mod receipts;
 mod refusals;
 mod reservations;

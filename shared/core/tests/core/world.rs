@@ -21,6 +21,7 @@ use serde_json::Value;
 use sluice_core::config::Document;
 use sluice_core::gateway::{Answer, AnswerBody, handle};
 use sluice_core::isolate::Isolate;
+use sluice_core::look;
 use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer,
     UpstreamBody, UpstreamCall,
@@ -34,7 +35,7 @@ use sluice_machines::record::{Record, Refusal};
 use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows};
 use sluice_machines::{health, ledger, outbox};
-use sluice_units::{LedgerId, OrgId, Region, Secret, Span, Timestamp, base64url};
+use sluice_units::{LedgerId, OrgId, ProviderId, Region, Secret, Span, Timestamp, base64url};
 
 pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 /// 2026-11-21T12:00:00Z.
@@ -274,6 +275,28 @@ impl World {
     /// What the region's keeper of circuits was told and asked so far.
     pub(crate) fn health_calls(&self) -> Vec<health::Command> {
         self.shared.health_calls.borrow().clone()
+    }
+
+    /// Does what the keeper of circuits is woken for: looks at the providers whose turn it is, and says which those are.
+    pub(crate) fn look(&mut self) -> Vec<(ProviderId, Option<bool>)> {
+        let (port, isolate) = (self.port(Bytes::new()), Rc::clone(&self.isolate));
+        let seen = Rc::<RefCell<Vec<_>>>::default();
+        let to = Rc::clone(&seen);
+        self.complete(async move {
+            let listed = look::listed(&port, &isolate).await;
+            let health = &port.shared.health;
+            let rows = health.borrow().clone();
+            let (due, writes) = health::review(&rows, port.now(), listed.as_deref()).expect("rows");
+            health.borrow_mut().apply(&writes);
+            for provider in due {
+                let answers = look::look(&port, &isolate, &provider).await;
+                let rows = health.borrow().clone();
+                let writes = health::looked(&rows, port.now(), &provider, answers);
+                health.borrow_mut().apply(&writes.expect("readable rows"));
+                to.borrow_mut().push((provider, answers));
+            }
+        });
+        seen.take()
     }
 
     pub(crate) fn log(&self) -> Vec<String> {

@@ -23,7 +23,7 @@ variables {
 
   orgs = {
     acme = {
-      limits   = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }]
+      limits   = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }, { usd = "25", per = "1h" }]
       budgets  = [{ usd = "1000", per = "month" }]
       bodies   = "full"
       body_key = "ACME_BODY_KEY"

@@ -143,9 +143,10 @@ impl ScopeLog {
         let of = |meter| match meter {
             Meter::Requests => used.requests,
             Meter::Tokens => used.tokens.count(),
+            Meter::Money => cost.unsigned_abs(),
         };
         self.count(at, life, rules, of);
-        self.pour(at, used.tokens.count());
+        self.pour(at, of);
         let borrowed = loans(rules);
         self.borrow(life, &borrowed);
         self.each_lent(at, &borrowed, |money| money.spent += cost);
@@ -183,7 +184,7 @@ impl ScopeLog {
         self.lent_total.add(lend::Sum {
             requests: sum.requests * has(|of| matches!(of, LoanOf::Requests(_))),
             tokens: sum.tokens * has(|of| matches!(of, LoanOf::Tokens(_))),
-            cost: sum.cost * has(|of| matches!(of, LoanOf::Money(_))),
+            cost: sum.cost * has(|of| matches!(of, LoanOf::Money(_) | LoanOf::MoneyWithin(_))),
         });
     }
 
@@ -195,16 +196,14 @@ impl ScopeLog {
         } else {
             rest
         };
-        let of = |meter| match meter {
-            Meter::Requests => leased.requests,
-            Meter::Tokens => leased.tokens.count(),
-        };
+        let of = |meter| quantity_of(meter, leased);
         match *rule {
             Rule::Window { meter, window, .. } => {
                 let log = self.windows.iter().find(|log| log.is(meter, window));
+                // Requests are told at once.
                 let open = match meter {
                     Meter::Requests => 0,
-                    Meter::Tokens => below.tokens.count(),
+                    Meter::Tokens | Meter::Money => quantity_of(meter, below),
                 };
                 log.map_or(0, |log| log.part(at, window.plus(longer), rule)) + of(meter) + open
             }
@@ -217,7 +216,11 @@ impl ScopeLog {
                 let bucket = self.buckets.iter().find(|one| one.is(meter, window));
                 let held = match meter {
                     Meter::Requests => 0,
-                    Meter::Tokens => self.reserved_tokens + below.tokens.count(),
+                    Meter::Tokens => self.reserved_tokens + quantity_of(meter, below),
+                    Meter::Money => {
+                        let reserved = u64::try_from(self.total.reserved).unwrap_or(0);
+                        reserved + quantity_of(meter, below)
+                    }
                 };
                 bucket.map_or(0, |bucket| bucket.used(at, limit)) + held + of(meter)
             }
@@ -355,7 +358,7 @@ impl ScopeLog {
         change(&mut self.total);
     }
 
-    /// A reservation made at `made_at` grows at `at`: its tokens count from now on, its money where it was.
+    /// A reservation made at `made_at` grows at `at`: windows count all of it from now on, budgets its money where it was.
     pub(super) fn raise(
         &mut self,
         (at, made_at): (Timestamp, Timestamp),
@@ -369,8 +372,8 @@ impl ScopeLog {
         self.each_lent(made_at, borrowed, |money| money.reserved += more);
         self.reserved_tokens += is.tokens.count() - was.tokens.count();
         for log in &mut self.windows {
-            if log.meter == Meter::Tokens {
-                log.renew(at, life, is.tokens.count());
+            if log.meter != Meter::Requests {
+                log.renew(at, life, quantity(log.meter, is));
             }
         }
         // Where it was longer ago than a window, that was forgotten.
@@ -398,16 +401,17 @@ impl ScopeLog {
         self.open -= 1;
         self.reserved_tokens -= held.tokens.count();
         self.tokens += charged.tokens.count();
-        self.correct(Meter::Tokens, life, charged.tokens.count());
-        self.pour(now, charged.tokens.count());
+        self.correct_use(life, charged);
+        self.pour(now, |meter| quantity(meter, charged));
     }
 
-    /// Tokens count against a rate when they are known.
-    fn pour(&mut self, now: Timestamp, tokens: u64) {
+    /// Tokens and money count against a rate when they are known.
+    fn pour(&mut self, now: Timestamp, of: impl Fn(Meter) -> u64) {
         let at = self.at.max(now);
         for bucket in &mut self.buckets {
-            if bucket.meter == Meter::Tokens && tokens > 0 {
-                bucket.charge(at, tokens);
+            let quantity = of(bucket.meter);
+            if bucket.meter != Meter::Requests && quantity > 0 {
+                bucket.charge(at, quantity);
             }
         }
     }
@@ -444,8 +448,17 @@ impl ScopeLog {
             },
         );
         self.tokens = self.tokens - was.tokens.count() + is.tokens.count();
-        self.correct(Meter::Tokens, life, is.tokens.count());
-        self.pour(now, is.tokens.minus(was.tokens).count());
+        self.correct_use(life, is);
+        // What a rate was charged too much it keeps.
+        self.pour(now, |meter| {
+            quantity(meter, is).saturating_sub(quantity(meter, was))
+        });
+    }
+
+    fn correct_use(&mut self, life: usize, is: Amount) {
+        for meter in [Meter::Tokens, Meter::Money] {
+            self.correct(meter, life, quantity(meter, is));
+        }
     }
 
     fn correct(&mut self, meter: Meter, life: usize, quantity: u64) {
@@ -460,6 +473,16 @@ pub(super) const fn quantity(meter: Meter, amount: Amount) -> u64 {
     match meter {
         Meter::Requests => 1,
         Meter::Tokens => amount.tokens.count(),
+        Meter::Money => amount.cost.as_nanos().unsigned_abs(),
+    }
+}
+
+/// What a slice is on a meter.
+const fn quantity_of(meter: Meter, slice: Slice) -> u64 {
+    match meter {
+        Meter::Requests => slice.requests,
+        Meter::Tokens => slice.tokens.count(),
+        Meter::Money => slice.cost.as_nanos().unsigned_abs(),
     }
 }
 
@@ -475,10 +498,7 @@ pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
 /// What a slice is to a rule.
 pub(super) fn asked_of(rule: &Rule, slice: Slice) -> u64 {
     match *rule {
-        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => match meter {
-            Meter::Requests => slice.requests,
-            Meter::Tokens => slice.tokens.count(),
-        },
+        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => quantity_of(meter, slice),
         Rule::Concurrency { .. } => slice.requests,
         Rule::Budget { .. } => u64::try_from(slice.cost.as_nanos()).unwrap_or(0),
     }

@@ -1,12 +1,12 @@
 //! What was borrowed at a scope: counted there once more, so that the scope's own limits can leave it out.
 //!
-//! In a window it is counted in the window's own counter, of money here. A rule that borrows (see [`Borrow`]) looks at
+//! In a window it is counted in the window's own counter, of a budget here. A rule that borrows (see [`Borrow`]) looks at
 //! its own part, one that does not at all there is.
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Timestamp, is_default};
 
-use super::{ScopeRow, Spending, of_amount};
+use super::{ScopeRow, Spending};
 use crate::ledger::parent::Used;
 use crate::ledger::rows::{Charge, Reservation};
 use crate::ledger::window::Side;
@@ -45,10 +45,10 @@ impl Borrowed {
 fn total(borrowed: &[LoanOf], requests: u64, amount: Amount) -> Slice {
     let mut all = Slice::NONE;
     for of in borrowed {
-        match of {
-            LoanOf::Requests(_) => all.requests = requests,
-            LoanOf::Tokens(_) => all.tokens = amount.tokens,
-            LoanOf::Money(_) => all.cost = amount.cost,
+        match of.meter() {
+            Meter::Requests => all.requests = requests,
+            Meter::Tokens => all.tokens = amount.tokens,
+            Meter::Money => all.cost = amount.cost,
         }
     }
     all
@@ -111,7 +111,7 @@ impl ScopeRow {
 
     /// Counts an admission of now that is counted already as borrowed.
     pub(super) fn borrow(&mut self, borrowed: &[LoanOf], estimate: Amount) {
-        self.count_borrowed(borrowed, |meter| of_amount(meter, estimate));
+        self.count_borrowed(borrowed, Slice::of(estimate));
         self.each_budget(borrowed, None, |money| {
             money.1 = money.1.plus(estimate.cost)
         });
@@ -121,14 +121,17 @@ impl ScopeRow {
     pub(super) fn borrow_more(&mut self, held: &Reservation, charge: &Charge, to: Amount) {
         let more = to.cost.minus(held.estimate.cost);
         self.each_budget(&charge.2, Some(held), |money| money.1 = money.1.plus(more));
-        self.correct_borrowed(Meter::Tokens, held, charge, 0);
-        let tokens: Vec<LoanOf> = charge
-            .2
-            .iter()
-            .copied()
-            .filter(|of| matches!(of, LoanOf::Tokens(_)))
-            .collect();
-        self.count_borrowed(&tokens, |meter| of_amount(meter, to));
+        self.correct_borrowed(
+            held,
+            charge,
+            Slice {
+                requests: 1,
+                ..Slice::NONE
+            },
+        );
+        let anew = charge.2.iter().copied();
+        let anew: Vec<LoanOf> = anew.filter(|of| of.meter() != Meter::Requests).collect();
+        self.count_borrowed(&anew, Slice::of(to));
     }
 
     /// A reservation is replaced by what was used.
@@ -137,7 +140,7 @@ impl ScopeRow {
             money.0 = money.0.plus(is.cost);
             money.1 = money.1.minus(held.estimate.cost);
         });
-        self.correct_borrowed(Meter::Tokens, held, charge, is.tokens.count());
+        self.correct_borrowed(held, charge, Slice::of(is));
         self.borrowed.end(&charge.2, 1, is);
     }
 
@@ -146,15 +149,14 @@ impl ScopeRow {
         self.each_budget(&charge.2, Some(held), |money| {
             money.1 = money.1.minus(held.estimate.cost);
         });
-        self.correct_borrowed(Meter::Tokens, held, charge, 0);
-        self.correct_borrowed(Meter::Requests, held, charge, 0);
+        self.correct_borrowed(held, charge, Slice::NONE);
     }
 
     /// A charge is replaced by the truth.
     pub(super) fn replace_borrowed(&mut self, held: &Reservation, charge: &Charge, is: Amount) {
         let more = is.cost.minus(held.estimate.cost);
         self.each_budget(&charge.2, Some(held), |money| money.0 = money.0.plus(more));
-        self.correct_borrowed(Meter::Tokens, held, charge, is.tokens.count());
+        self.correct_borrowed(held, charge, Slice::of(is));
         let was = total(&charge.2, 0, held.estimate);
         let all = &mut self.borrowed.total;
         (all.tokens, all.cost) = (all.tokens.minus(was.tokens), all.cost.minus(was.cost));
@@ -163,10 +165,7 @@ impl ScopeRow {
 
     /// What came to an end in a child was borrowed.
     pub(super) fn take_over_borrowed(&mut self, borrowed: &[LoanOf], used: &Used) {
-        self.count_borrowed(borrowed, |meter| match meter {
-            Meter::Requests => used.requests,
-            Meter::Tokens => used.tokens.count(),
-        });
+        self.count_borrowed(borrowed, used.slice());
         self.each_budget(borrowed, None, |money| money.0 = money.0.plus(used.cost));
         let amount = Amount {
             tokens: used.tokens,
@@ -175,12 +174,11 @@ impl ScopeRow {
         self.borrowed.end(borrowed, used.requests, amount);
     }
 
-    fn count_borrowed(&mut self, borrowed: &[LoanOf], quantity: impl Fn(Meter) -> u64) {
+    fn count_borrowed(&mut self, borrowed: &[LoanOf], slice: Slice) {
         let at = self.at;
         for counter in &mut self.windows {
-            let of = counter.loan();
-            if borrowed.contains(&of) {
-                counter.borrow(at, quantity(counter.meter));
+            if borrowed.contains(&counter.loan()) {
+                counter.borrow(at, slice.on(counter.meter));
             }
         }
     }
@@ -201,12 +199,14 @@ impl ScopeRow {
         }
     }
 
-    fn correct_borrowed(&mut self, meter: Meter, held: &Reservation, charge: &Charge, is: u64) {
+    fn correct_borrowed(&mut self, held: &Reservation, charge: &Charge, is: Slice) {
         let at: Timestamp = self.at;
+        let was = Slice::of(held.estimate);
         for counter in &mut self.windows {
             let is_borrowed = charge.2.contains(&counter.loan());
-            if counter.meter == meter && counter.since <= charge.1 && is_borrowed {
-                let was = of_amount(meter, held.estimate);
+            let meter = counter.meter;
+            let (was, is) = (was.on(meter), is.on(meter));
+            if counter.since <= charge.1 && is_borrowed && was != is {
                 counter.correct_borrowed(at, held.counted_at(meter), was, is);
             }
         }

@@ -1,14 +1,14 @@
 //! How a reservation grows and ends at a scope.
 
-use sluice_units::{NanoUsd, Timestamp, Tokens};
+use sluice_units::{NanoUsd, Timestamp};
 
-use super::{ScopeRow, of_amount};
+use super::ScopeRow;
 use crate::ledger::rows::{Charge, Reservation};
-use crate::limit::{Amount, Meter, Period, Rule};
+use crate::limit::{Amount, Meter, Period, Rule, Slice};
 
 impl ScopeRow {
-    /// Reserves more at `at` for a request that was reserved before: its tokens are counted anew, all of them now, so
-    /// that no window that ended before holds more than it held. The money stays in its period.
+    /// Reserves more at `at` for a request that was reserved before: windows count its tokens and its money anew, all
+    /// of them now, so that none that ended before holds more than it held. Budgets keep the money in its period.
     pub(in crate::ledger) fn raise(
         &mut self,
         at: Timestamp,
@@ -26,11 +26,19 @@ impl ScopeRow {
                 spending.reserve(more);
             }
         }
-        self.correct(Meter::Tokens, held, charge.1, 0);
+        let to_slice = Slice::of(to);
+        self.correct(
+            held,
+            charge.1,
+            Slice {
+                requests: 1,
+                ..Slice::NONE
+            },
+        );
         let at = self.at;
         for counter in &mut self.windows {
-            if counter.meter == Meter::Tokens && counter.since <= charge.1 {
-                counter.add(at, to.tokens.count());
+            if counter.meter != Meter::Requests && counter.since <= charge.1 {
+                counter.add(at, to_slice.on(counter.meter));
             }
         }
         self.borrow_more(held, charge, to);
@@ -57,16 +65,15 @@ impl ScopeRow {
         self.unreserve(held);
         self.spend(held, is.cost);
         self.tokens = self.tokens.plus(is.tokens);
-        self.correct(Meter::Tokens, held, charge.1, is.tokens.count());
-        self.use_tokens(now, is.tokens);
+        self.correct(held, charge.1, Slice::of(is));
+        self.use_up(now, Slice::of(is));
     }
 
     /// Undoes a reservation. The admission stays counted in the sum of requests and in the rates, not in the windows.
     pub(in crate::ledger) fn release(&mut self, held: &Reservation, charge: &Charge) {
         self.release_borrowed(held, charge);
         self.unreserve(held);
-        self.correct(Meter::Tokens, held, charge.1, 0);
-        self.correct(Meter::Requests, held, charge.1, 0);
+        self.correct(held, charge.1, Slice::NONE);
     }
 
     /// Replaces the charge of an expired reservation by the truth. What a rate was charged too much it keeps: by now
@@ -81,8 +88,8 @@ impl ScopeRow {
         self.replace_borrowed(held, charge, is);
         self.spend(held, is.cost.minus(held.estimate.cost));
         self.tokens = self.tokens.minus(held.estimate.tokens).plus(is.tokens);
-        self.correct(Meter::Tokens, held, charge.1, is.tokens.count());
-        self.use_tokens(now, is.tokens.minus(held.estimate.tokens));
+        self.correct(held, charge.1, Slice::of(is));
+        self.use_up(now, Slice::of(is).minus(Slice::of(held.estimate)));
     }
 
     fn unreserve(&mut self, held: &Reservation) {
@@ -106,22 +113,26 @@ impl ScopeRow {
         }
     }
 
-    pub(super) fn use_tokens(&mut self, now: Timestamp, tokens: Tokens) {
+    /// Charges to the rates what they count when it is settled.
+    pub(super) fn use_up(&mut self, now: Timestamp, used: Slice) {
         let at = self.at.max(now);
         for gauge in &mut self.gauges {
-            if gauge.meter == Meter::Tokens && tokens > Tokens::ZERO {
-                gauge.charge(at, tokens.count());
+            let quantity = used.on(gauge.meter);
+            if gauge.meter != Meter::Requests && quantity > 0 {
+                gauge.charge(at, quantity);
             }
         }
     }
 
-    fn correct(&mut self, meter: Meter, held: &Reservation, ordinal: u64, is: u64) {
+    /// Replaces in the windows what a reservation was counted as.
+    fn correct(&mut self, held: &Reservation, ordinal: u64, is: Slice) {
         // Not at the present time: should the clock step back, an admission must find what still counts then.
         let at = self.at;
+        let was = Slice::of(held.estimate);
         for counter in &mut self.windows {
-            if counter.meter == meter && counter.since <= ordinal {
-                let was = of_amount(meter, held.estimate);
-                counter.correct(at, held.counted_at(meter), was, is);
+            let meter = counter.meter;
+            if counter.since <= ordinal {
+                counter.correct(at, held.counted_at(meter), was.on(meter), is.on(meter));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{Lent, ScopeRow, is_seen, loans, sum_at};
 use crate::events::Crossing;
 use crate::ledger::parent::Used;
 use crate::ledger::rows::Reservation;
-use crate::limit::{Meter, Rule, Slice};
+use crate::limit::{Rule, Slice};
 
 impl ScopeRow {
     /// What child ledgers have drawn and not settled, of the part that a rule looks at.
@@ -58,13 +58,9 @@ impl ScopeRow {
         self.spent = self.spent.plus(used.cost).minus(used.back);
         self.day.spend(used.cost);
         self.month.spend(used.cost);
-        let of = |meter| match meter {
-            Meter::Requests => used.requests,
-            Meter::Tokens => used.tokens.count(),
-        };
-        self.count(rules, of);
+        self.count(rules, used.slice());
         self.charge(rules, used.requests);
-        self.use_tokens(at, used.tokens);
+        self.use_up(at, used.slice());
         self.watch(rules);
         self.take_over_borrowed(&loans(rules), used);
     }

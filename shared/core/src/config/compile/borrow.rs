@@ -1,10 +1,10 @@
 //! What may be borrowed beyond a limit, and whether there is anything to borrow from.
 
-use sluice_machines::limit::{Borrow, LoanOf, Rule};
+use sluice_machines::limit::{Borrow, Meter, Rule};
 
 use super::Check;
 use super::orgs::LIMIT_ALLOWED;
-use crate::config::document::{BorrowDocument, BudgetDocument, LimitDocument};
+use crate::config::document::{BudgetDocument, LimitDocument, QuantityDocument};
 use crate::config::issue::Path;
 
 /// What a level can borrow from.
@@ -19,45 +19,67 @@ pub(super) enum Pool<'a> {
 }
 
 impl Check {
-    /// What may be borrowed beyond a limit on requests or tokens.
-    pub(super) fn borrow_of_limit(&mut self, path: &Path, document: &LimitDocument) -> Borrow {
-        const HINT: &str = "write borrow = true, or at most how many: borrow = 20";
-        let path = path.name("borrow");
-        match &document.borrow {
-            None | Some(BorrowDocument::Any(false)) => Borrow::No,
-            Some(_) if document.burst.is_some() => {
-                let hint = "leave out burst: a window's limit borrows";
-                self.0.add(&path, "a steady rate does not borrow", hint);
-                Borrow::No
+    /// How much at most, in a meter's unit; nothing where an issue says why.
+    pub(super) fn quantity(
+        &mut self,
+        path: &Path,
+        meter: Meter,
+        written: &QuantityDocument,
+    ) -> Option<u64> {
+        const COUNT: &str = "write how many, such as 20";
+        const DOLLARS: &str = "write how many dollars, such as \"20\"";
+        let (problem, hint) = match (meter, written) {
+            (Meter::Money, QuantityDocument::Usd(text)) => {
+                let amount = self.dollars(path, text)?;
+                let nanos = u64::try_from(amount.as_nanos()).unwrap_or(0);
+                if nanos > 0 {
+                    return Some(nanos);
+                }
+                ("is nothing", DOLLARS)
             }
-            Some(BorrowDocument::Any(true)) => Borrow::Any,
-            Some(BorrowDocument::Count(count)) => {
-                Borrow::UpTo(self.number(&path, Some(*count), 1, &LIMIT_ALLOWED))
+            (Meter::Requests | Meter::Tokens, QuantityDocument::Count(count)) => {
+                return Some(self.number(path, Some(*count), 1, &LIMIT_ALLOWED));
             }
-            Some(BorrowDocument::Usd(_)) => {
-                self.0.add(&path, "counts no dollars", HINT);
-                Borrow::No
+            (Meter::Money, _) => ("is no amount in quotes", DOLLARS),
+            (Meter::Requests | Meter::Tokens, QuantityDocument::Usd(_)) => {
+                ("counts no dollars", COUNT)
             }
-        }
+            (Meter::Requests | Meter::Tokens, QuantityDocument::Any(_)) => ("is no number", COUNT),
+        };
+        self.0.add(path, problem, hint);
+        None
     }
 
-    /// What may be borrowed beyond a budget.
-    pub(super) fn borrow_of_budget(&mut self, path: &Path, document: &BudgetDocument) -> Borrow {
-        const HINT: &str = "write borrow = true, or at most how many dollars: borrow = \"20\"";
-        let path = path.name("borrow");
-        match &document.borrow {
-            None | Some(BorrowDocument::Any(false)) => Borrow::No,
-            Some(BorrowDocument::Any(true)) => Borrow::Any,
-            Some(BorrowDocument::Usd(text)) => {
-                let most = self.usd(&path, text).as_nanos();
-                match u64::try_from(most) {
-                    Ok(most) if most > 0 => Borrow::UpTo(most),
-                    _ => Borrow::No,
-                }
-            }
-            Some(BorrowDocument::Count(_)) => {
-                self.0.add(&path, "is no amount in quotes", HINT);
-                Borrow::No
+    /// What may be borrowed beyond a limit.
+    pub(super) fn borrow_of_limit(
+        &mut self,
+        path: &Path,
+        meter: Meter,
+        document: &LimitDocument,
+    ) -> Borrow {
+        let may_borrow = document.borrow != Some(QuantityDocument::Any(false));
+        if document.burst.is_some() && document.borrow.is_some() && may_borrow {
+            let hint = "leave out burst: a window's limit borrows";
+            let path = path.name("borrow");
+            self.0.add(&path, "a steady rate does not borrow", hint);
+            return Borrow::No;
+        }
+        self.borrow(path, meter, document.borrow.as_ref())
+    }
+
+    /// What may be borrowed beyond a rule that counts this.
+    pub(super) fn borrow(
+        &mut self,
+        path: &Path,
+        meter: Meter,
+        written: Option<&QuantityDocument>,
+    ) -> Borrow {
+        match written {
+            None | Some(QuantityDocument::Any(false)) => Borrow::No,
+            Some(QuantityDocument::Any(true)) => Borrow::Any,
+            Some(written) => {
+                let most = self.quantity(&path.name("borrow"), meter, written);
+                most.map_or(Borrow::No, Borrow::UpTo)
             }
         }
     }
@@ -90,10 +112,13 @@ impl Check {
             return;
         };
         let path = path.name("borrow");
-        let (what, hint) = match of {
-            LoanOf::Requests(_) => ("limit on requests", "{ requests = 6000, per = \"1m\" }"),
-            LoanOf::Tokens(_) => ("limit on tokens", "{ tokens = 2000000, per = \"1m\" }"),
-            LoanOf::Money(_) => ("budget", "{ usd = \"1000\", per = \"month\" }"),
+        let (what, hint) = match of.meter() {
+            Meter::Requests => ("limit on requests", "{ requests = 6000, per = \"1m\" }"),
+            Meter::Tokens => ("limit on tokens", "{ tokens = 2000000, per = \"1m\" }"),
+            Meter::Money => (
+                "budget or limit on money",
+                "{ usd = \"1000\", per = \"month\" }",
+            ),
         };
         match pool {
             Pool::None => {

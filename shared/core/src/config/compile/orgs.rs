@@ -17,7 +17,7 @@ use crate::config::Entries;
 use crate::config::compiled::KeyDefaults;
 use crate::config::document::{
     AccountingName, BodiesName, BudgetDocument, DataName, KeyDefaultsDocument, LimitDocument,
-    OrgDocument, PeriodName, TeamDocument,
+    OrgDocument, PeriodName, QuantityDocument, TeamDocument,
 };
 use crate::config::issue::{Issue, Path};
 use crate::config::pattern::Pattern;
@@ -350,12 +350,20 @@ impl Check {
     }
 
     pub(super) fn limit(&mut self, path: &Path, document: &LimitDocument) -> Option<Rule> {
-        const HINT: &str = "a limit is { requests = 600, per = \"1m\" }, { tokens = 200000, per = \"1m\" } or { concurrent = 20 }; burst = 50 besides makes it a steady rate";
-        let (meter, name, count) = match (document.requests, document.tokens, document.concurrent) {
-            (Some(count), None, None) => (Meter::Requests, "requests", count),
-            (None, Some(count), None) => (Meter::Tokens, "tokens", count),
-            (None, None, Some(count)) => return self.concurrency(path, document, count),
-            (None, None, None) => {
+        const HINT: &str = "a limit is { requests = 600, per = \"1m\" }, { tokens = 200000, per = \"1m\" }, { usd = \"5\", per = \"1h\" } or { concurrent = 20 }; burst = 50 (or \"0.50\" of dollars) besides makes it a steady rate";
+        let counted = (document.requests, document.tokens, &document.usd);
+        let (meter, name, written) = match (counted, document.concurrent) {
+            ((Some(count), None, None), None) => {
+                (Meter::Requests, "requests", QuantityDocument::Count(count))
+            }
+            ((None, Some(count), None), None) => {
+                (Meter::Tokens, "tokens", QuantityDocument::Count(count))
+            }
+            ((None, None, Some(usd)), None) => {
+                (Meter::Money, "usd", QuantityDocument::Usd(usd.clone()))
+            }
+            ((None, None, None), Some(count)) => return self.concurrency(path, document, count),
+            ((None, None, None), None) => {
                 self.0.add(path, "counts nothing", HINT);
                 return None;
             }
@@ -368,21 +376,24 @@ impl Check {
             self.0.add(path, "does not say within how long", HINT);
         }
         let per = document.per.as_deref();
-        let limit = self.number(&path.name(name), Some(count), 1, &LIMIT_ALLOWED);
+        let limit = self.quantity(&path.name(name), meter, &written);
         let window = self.span(&path.name("per"), per, WINDOW_DEFAULT, &WINDOW_ALLOWED);
-        let borrow = self.borrow_of_limit(path, document);
-        Some(match document.burst {
+        let borrow = self.borrow_of_limit(path, meter, document);
+        let burst = document.burst.as_ref();
+        let burst = burst.map(|burst| self.quantity(&path.name("burst"), meter, burst));
+        let limit = limit?;
+        Some(match burst {
             None => Rule::Window {
                 meter,
                 limit,
                 window,
                 borrow,
             },
-            burst => Rule::Gcra {
+            Some(burst) => Rule::Gcra {
                 meter,
                 limit,
                 window,
-                burst: self.number(&path.name("burst"), burst, 1, &LIMIT_ALLOWED),
+                burst: burst?,
             },
         })
     }
@@ -419,7 +430,7 @@ impl Check {
             limit,
             period,
             offset: UtcOffset::UTC,
-            borrow: self.borrow_of_budget(path, document),
+            borrow: self.borrow(path, Meter::Money, document.borrow.as_ref()),
         })
     }
 }

@@ -211,15 +211,20 @@ impl Check {
     }
 
     pub(super) fn usd(&mut self, path: &Path, text: &str) -> NanoUsd {
-        NanoUsd::parse_usd(text).unwrap_or_else(|error| {
+        self.dollars(path, text).unwrap_or(NanoUsd::ZERO)
+    }
+
+    /// The amount, unless an issue says what is wrong with it.
+    pub(super) fn dollars(&mut self, path: &Path, text: &str) -> Option<NanoUsd> {
+        let parsed = NanoUsd::parse_usd(text).map_err(|error| {
             let (problem, hint) = match error.to_string().split_once("; ") {
                 Some((problem, hint)) => (problem.to_owned(), hint.to_owned()),
                 None => (error.to_string(), String::new()),
             };
             let problem = format!("{} {problem}", secrets::shown(text));
             self.0.add(path, problem, hint);
-            NanoUsd::ZERO
-        })
+        });
+        parsed.ok()
     }
 
     fn day(&mut self, path: &Path, written: Option<&str>) -> Timestamp {

@@ -11,7 +11,7 @@ use crate::config::Entries;
 document! {
     /// An organisation.
     OrgDocument {
-        /// Requests or tokens within a time.
+        /// Requests, tokens or money within a time, and requests at once.
         limits: Vec<LimitDocument>,
         /// Money within a calendar period.
         budgets: Vec<BudgetDocument>,
@@ -45,7 +45,7 @@ document! {
 document! {
     /// A team.
     TeamDocument {
-        /// Requests or tokens within a time.
+        /// Requests, tokens or money within a time, and requests at once.
         limits: Vec<LimitDocument>,
         /// Money within a calendar period.
         budgets: Vec<BudgetDocument>,
@@ -71,7 +71,7 @@ document! {
 document! {
     /// An application or a user.
     MemberDocument {
-        /// Requests or tokens within a time.
+        /// Requests, tokens or money within a time, and requests at once.
         limits: Vec<LimitDocument>,
         /// Money within a calendar period.
         budgets: Vec<BudgetDocument>,
@@ -93,7 +93,7 @@ document! {
 document! {
     /// What holds for a key that does not say otherwise.
     KeyDefaultsDocument {
-        /// Requests or tokens within a time.
+        /// Requests, tokens or money within a time, and requests at once.
         limits: Vec<LimitDocument>,
         /// Money within a calendar period.
         budgets: Vec<BudgetDocument>,
@@ -103,28 +103,30 @@ document! {
 }
 
 document! {
-    /// So many requests, or so many tokens, within a time; or so many requests at once.
+    /// So many requests, tokens or dollars within a time; or so many requests at once.
     LimitDocument {
         /// How many requests.
         requests: Option<u64>,
         /// How many tokens, input and output together.
         tokens: Option<u64>,
+        /// How many dollars, as decimal text.
+        usd: Option<String>,
         /// Within how long: any stretch of it, unless `burst` makes it a steady rate.
         per: Option<String>,
-        /// A steady rate, and so many at once after a rest.
-        burst: Option<u64>,
+        /// A steady rate, and so much at once after a rest.
+        burst: Option<QuantityDocument>,
         /// How many requests at once.
         concurrent: Option<u64>,
         /// How long a request waits to be let in, instead of being refused.
         queue: Option<String>,
         /// Whether, and how much, may be taken out of the organisation's pool beyond this.
-        borrow: Option<BorrowDocument>,
+        borrow: Option<QuantityDocument>,
     }
 }
 
-/// Whether what a limit does not leave is borrowed: `true`, or how much at most.
+/// How much at most, in the unit of the limit beside it; `true` where it may be anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BorrowDocument {
+pub enum QuantityDocument {
     /// As much as there is, or nothing.
     Any(bool),
     /// So many requests or tokens.
@@ -133,7 +135,7 @@ pub enum BorrowDocument {
     Usd(String),
 }
 
-impl Serialize for BorrowDocument {
+impl Serialize for QuantityDocument {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Any(any) => any.serialize(serializer),
@@ -143,33 +145,33 @@ impl Serialize for BorrowDocument {
     }
 }
 
-impl<'de> Deserialize<'de> for BorrowDocument {
+impl<'de> Deserialize<'de> for QuantityDocument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
 
         impl Visitor<'_> for Any {
-            type Value = BorrowDocument;
+            type Value = QuantityDocument;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("true, a number, or dollars in quotes")
             }
 
             fn visit_bool<E>(self, any: bool) -> Result<Self::Value, E> {
-                Ok(BorrowDocument::Any(any))
+                Ok(QuantityDocument::Any(any))
             }
 
             fn visit_i64<E: Error>(self, count: i64) -> Result<Self::Value, E> {
                 let refused = || E::invalid_value(Unexpected::Signed(count), &self);
                 let count = u64::try_from(count).map_err(|_| refused())?;
-                Ok(BorrowDocument::Count(count))
+                Ok(QuantityDocument::Count(count))
             }
 
             fn visit_u64<E>(self, count: u64) -> Result<Self::Value, E> {
-                Ok(BorrowDocument::Count(count))
+                Ok(QuantityDocument::Count(count))
             }
 
             fn visit_str<E>(self, usd: &str) -> Result<Self::Value, E> {
-                Ok(BorrowDocument::Usd(usd.to_owned()))
+                Ok(QuantityDocument::Usd(usd.to_owned()))
             }
         }
 
@@ -185,6 +187,6 @@ document! {
         /// `day` or `month`.
         per: Option<PeriodName>,
         /// Whether, and how much, may be taken out of the organisation's pool beyond this.
-        borrow: Option<BorrowDocument>,
+        borrow: Option<QuantityDocument>,
     }
 }

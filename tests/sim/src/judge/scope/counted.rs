@@ -1,4 +1,4 @@
-//! What stands against rules on requests and tokens: logs of windows, and buckets that leak.
+//! What stands against rules on requests, tokens and money: logs of windows, and buckets that leak.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -46,6 +46,7 @@ impl WindowLog {
         match self.meter {
             Meter::Requests => LoanOf::Requests(self.window),
             Meter::Tokens => LoanOf::Tokens(self.window),
+            Meter::Money => LoanOf::MoneyWithin(self.window),
         }
     }
 

@@ -1,0 +1,120 @@
+//! `x-sluice-limit`: the limit that binds, in one line.
+//!
+//! `SCOPE; of=KIND; limit=N[; per=TIME][; burst=N]; remaining=N`, where the scope is `org`, `team/T`, `app/T/A`,
+//! `user/U` or `key/K`, as in every other header, and the kind `requests`, `tokens`, `concurrency` or `money`. Money is in
+//! US dollars, as in every other header; of a steady rate, what remains is of its burst.
+//!
+//! Knows nothing of how the limit was chosen: the ledger does that.
+
+use http::HeaderMap;
+use sluice_machines::ledger::{Denial, Headroom};
+use sluice_machines::limit::{Meter, Rule, Scope, ScopeRules};
+use sluice_units::{NanoUsd, Span};
+
+use super::{period_word, put, scope_path};
+
+/// The limit that binds, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding(String);
+
+impl Binding {
+    /// The limit with the least left in proportion, for a request that was let in under these scopes' rules.
+    #[must_use]
+    pub fn least(headroom: &Headroom, scopes: &[ScopeRules]) -> Option<Self> {
+        let tightest = headroom.tightest?;
+        let (scope, rule) = tightest.rule(scopes)?;
+        Some(Self::new(scope, rule, tightest.remaining()))
+    }
+
+    /// The limit that refused a request.
+    #[must_use]
+    pub fn of(denial: &Denial) -> Self {
+        let remaining = denial.rule.most().saturating_sub(denial.used);
+        Self::new(&denial.scope, &denial.rule, remaining)
+    }
+
+    fn new(scope: &Scope, rule: &Rule, remaining: u64) -> Self {
+        let (limit, per, burst) = match *rule {
+            Rule::Window { limit, window, .. } => (limit, Some(time(window)), None),
+            Rule::Gcra {
+                limit,
+                window,
+                burst,
+                ..
+            } => (limit, Some(time(window)), Some(burst)),
+            Rule::Concurrency { limit } => (limit, None, None),
+            Rule::Budget { period, .. } => {
+                (rule.most(), Some(period_word(period).to_owned()), None)
+            }
+        };
+        let (of, say): (_, fn(u64) -> String) = match rule.meter() {
+            Some(Meter::Requests) => ("requests", |count| count.to_string()),
+            Some(Meter::Tokens) => ("tokens", |count| count.to_string()),
+            Some(Meter::Money) => ("money", dollars),
+            None => ("concurrency", |count| count.to_string()),
+        };
+        let parts = [
+            ("of", Some(of.to_owned())),
+            ("limit", Some(say(limit))),
+            ("per", per),
+            ("burst", burst.map(say)),
+            ("remaining", Some(say(remaining))),
+        ];
+        let mut text = scope_path(scope);
+        for (name, value) in parts {
+            if let Some(value) = value {
+                for piece in ["; ", name, "=", &value] {
+                    text.push_str(piece);
+                }
+            }
+        }
+        Self(text)
+    }
+
+    /// The same as the header has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Writes it into an answer's headers.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        // Bounded by the longest identifiers: two of 128 bytes, and numbers.
+        put(headers, "x-sluice-limit", &self.0);
+    }
+}
+
+fn dollars(nanos: u64) -> String {
+    NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)).to_string()
+}
+
+/// A stretch of time as the configuration writes it, in the largest unit that says all of it: `30s`, `1m`, `2h`, `31d`.
+fn time(span: Span) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let micros = span.as_micros();
+    for (seconds, unit) in UNITS {
+        let of_unit = Span::from_seconds(seconds).as_micros().max(1);
+        if micros.rem_euclid(of_unit) == 0 {
+            return format!("{}{unit}", micros.div_euclid(of_unit));
+        }
+    }
+    format!("{}ms", span.as_millis_ceil())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_the_largest_unit_that_says_all_of_them() {
+        for (seconds, text) in [
+            (1, "1s"),
+            (90, "90s"),
+            (60, "1m"),
+            (7_200, "2h"),
+            (604_800, "7d"),
+        ] {
+            assert_eq!(time(Span::from_seconds(seconds)), text);
+        }
+    }
+}
