@@ -1,5 +1,7 @@
 //! Runs the simulator, built for it: quick, with every assertion on.
 
+use std::process::Command;
+
 use crate::step::{self, Failure};
 use crate::{mutations, tools};
 
@@ -13,12 +15,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     {
         return mutations::run(words);
     }
-    let mut cargo = tools::cargo();
-    cargo.args(["run", "--quiet", "--profile", "sim", "--package"]);
-    step::run(cargo.args(["sluice-sim", "--"]).args(arguments))
+    step::run(cargo("run").arg("--").args(arguments))
 }
 
-/// As a part of all tests.
+fn cargo(command: &str) -> Command {
+    let mut cargo = tools::cargo();
+    let built = ["--quiet", "--profile", "sim", "--package", "sluice-sim"];
+    cargo.arg(command).args(built);
+    cargo
+}
+
+/// As a part of all tests: the simulator's own, and a good many requests.
 pub(crate) fn test() -> Result<(), Failure> {
+    step::run(&mut cargo("test"))?;
     run(&["--requests".to_owned(), REQUESTS_OF_A_TEST.to_owned()])
 }
