@@ -31,6 +31,18 @@ pub enum Meter {
     Money,
 }
 
+impl Meter {
+    /// In one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::Money => "money",
+        }
+    }
+}
+
 /// A budget's calendar period, in the rule's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -176,11 +188,7 @@ impl LoanOf {
     /// In one word.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self.meter() {
-            Meter::Requests => "requests",
-            Meter::Tokens => "tokens",
-            Meter::Money => "money",
-        }
+        self.meter().name()
     }
 }
 
@@ -244,16 +252,6 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// The most that it lets stand against it at once, in its unit: requests, tokens or nano-dollars.
-    #[must_use]
-    pub fn most(&self) -> u64 {
-        match *self {
-            Self::Window { limit, .. } | Self::Concurrency { limit } => limit,
-            Self::Gcra { burst, .. } => burst,
-            Self::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
-        }
-    }
-
     /// What this rule counts, if that is more than what is in flight.
     #[must_use]
     pub const fn meter(&self) -> Option<Meter> {
@@ -261,6 +259,16 @@ impl Rule {
             Self::Window { meter, .. } | Self::Gcra { meter, .. } => Some(meter),
             Self::Budget { .. } => Some(Meter::Money),
             Self::Concurrency { .. } => None,
+        }
+    }
+
+    /// The most that it lets stand against it at once, in its unit: requests, tokens or nano-dollars.
+    #[must_use]
+    pub const fn most(&self) -> u64 {
+        match *self {
+            Self::Window { limit, .. } | Self::Concurrency { limit } => limit,
+            Self::Gcra { burst, .. } => burst,
+            Self::Budget { limit, .. } => nanos(limit),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
-use sluice_machines::limit::{Amount, ScopeRules, Slice};
+use sluice_machines::limit::{Amount, Meter, Rule, ScopeRules, Slice};
 use sluice_machines::record::{
     Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
 };
@@ -24,6 +24,7 @@ use crate::wait::Wait;
 
 mod again;
 mod amount;
+mod endings;
 
 use again::Asking;
 pub(crate) use amount::output;
@@ -251,7 +252,6 @@ async fn let_in<P: Platform>(
     let (p, isolate) = (context.p, context.isolate);
     let mut wait = Wait::new(p, isolate, ask.at);
     let mut time_has_passed = wait.behind_others(asking.caller()).await?;
-    let mut is_up_to_date = false;
     loop {
         if time_has_passed {
             asking.look_again(context, ask).await?;
@@ -267,16 +267,9 @@ async fn let_in<P: Platform>(
         }
         // Where the allowance is scarce a slice would keep others out: whoever had to wait asks for itself alone.
         let is_scarce = wait.has_waited();
-        match ask_ledger(p, isolate, caller, admitted, (part, is_scarce)).await? {
+        match endings::ask(p, isolate, caller, admitted, (part, is_scarce)).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
-            Asked::Denied(denial) if !is_up_to_date => {
-                is_up_to_date = true;
-                let refused = (&admitted.draft.request, &*denial);
-                if !commit::tell_endings(p, isolate, &admitted.ledger, refused).await {
-                    wait.after(&denial, caller).await?;
-                }
-            }
             Asked::Denied(denial) => wait.after(&denial, caller).await?,
         }
         time_has_passed = true;

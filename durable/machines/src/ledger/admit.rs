@@ -292,7 +292,7 @@ pub(super) fn headroom(
                     let tightest = match meter {
                         Meter::Requests => &mut headroom.requests,
                         Meter::Tokens => &mut headroom.tokens,
-                        // No header tells how much money is left.
+                        // Only the header that names the binding limit tells of money.
                         Meter::Money => continue,
                     };
                     let remaining = measure.room();

@@ -105,17 +105,19 @@ fn each_answer_names_the_limit_that_binds() {
 fn whoever_has_its_answer_holds_nothing_and_may_ask_again_at_once() {
     // A team's limits, and its budgets, that leave room for what one request reserves, and for what several use.
     let request = json!({"model": "fast", "max_tokens": 900, "messages": [{"role": "user", "content": "Hi"}]});
+    // Beside them the least output for which an answer would be cut instead.
+    let budget = json!([{"usd": "0.0015", "per": "day"}]);
     let cases = [
-        (json!([{"concurrent": 1}]), json!([])),
-        (json!([{"tokens": 1_800, "per": "1m"}]), json!([])),
-        (json!([]), json!([{"usd": "0.0015", "per": "day"}])),
+        (json!([{"concurrent": 1}]), json!([]), 1),
+        (json!([{"tokens": 1_800, "per": "1m"}]), json!([]), 1),
+        (json!([]), budget.clone(), 900),
+        (json!([]), budget, 1),
     ];
-    for (limits, budgets) in cases {
+    for (limits, budgets, least) in cases {
         let mut world = with(|config| {
             let price = json!({"input": "0.1", "output": "1"});
             config["prices"] = json!({"openai/*": price, "anthropic/*": price});
-            // No answer is cut instead.
-            config["accounting"]["output_tokens_min"] = json!(900);
+            config["accounting"]["output_tokens_min"] = json!(least);
             let team = &mut config["orgs"]["acme"]["teams"]["search"];
             team["limits"] = limits.clone();
             team["budgets"] = budgets.clone();
@@ -133,6 +135,8 @@ fn whoever_has_its_answer_holds_nothing_and_may_ask_again_at_once() {
             }
             let got = got.take().unwrap();
             assert_eq!(got.status, 200, "{limits} {budgets} {}", got.text());
+            let cut = got.header("x-sluice-output-tokens-max");
+            assert_eq!(cut, None, "{limits} {budgets} {least}");
         }
     }
 }
@@ -310,7 +314,7 @@ fn a_limit_on_money_serves_what_it_pays_for_and_says_when_it_pays_again() {
         assert_eq!(got.status, 429, "{}", got.text());
         let error = &got.json()["error"];
         assert_eq!(error["code"], "rate_limit_exceeded");
-        assert_eq!(error["type"], "usd");
+        assert_eq!(error["type"], "money");
         let message = error["message"].as_str().unwrap();
         let expected = format!("Rate limit reached for the organisation: {told}");
         assert!(message.starts_with(&expected), "{message}");
