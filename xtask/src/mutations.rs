@@ -8,6 +8,7 @@ mod copy;
 mod entries;
 mod homes;
 mod leaks;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,6 +18,7 @@ use self::borrowing::BORROWING;
 use self::entries::ENTRIES;
 use self::homes::HOMES;
 use self::leaks::LEAKS;
+use self::waiting::WAITING;
 use crate::step::{self, Failure, doing, step};
 use crate::tools;
 
@@ -402,6 +404,7 @@ fn all() -> impl Iterator<Item = &'static Mutation> {
         .chain(ENTRIES)
         .chain(HOMES)
         .chain(LEAKS)
+        .chain(WAITING)
 }
 
 fn build() -> Result<PathBuf, Failure> {

@@ -92,6 +92,7 @@ pub(crate) fn test() -> Result<(), Failure> {
             "homes",
             "events",
             "audit",
+            "circuits",
             "sdk",
             "spin",
         ],
@@ -102,7 +103,14 @@ pub(crate) fn test() -> Result<(), Failure> {
     }
     run(
         "spin-redis",
-        &["scenarios", "accounting", "homes", "events", "audit"],
+        &[
+            "scenarios",
+            "accounting",
+            "homes",
+            "events",
+            "audit",
+            "circuits",
+        ],
     )
 }
 

@@ -21,7 +21,7 @@ use sluice_units::{Span, Timestamp};
 use crate::breaker::{Change, Circuit, Name, Policy};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
-pub use look::{AGAIN, Listed, QUIET, REVIEWED, WATCHED, looked, next, review};
+pub use look::{AGAIN, Finding, Listed, QUIET, REVIEWED, WATCHED, looked, next, review};
 
 /// How many targets are known at once; further ones are not taken in.
 pub const TARGETS_MAX: u32 = 1_000;
@@ -157,6 +157,9 @@ pub struct Health {
     /// When its provider was last looked at, and whether it answered, if that could be told.
     #[serde(default)]
     pub looked: Option<(Timestamp, Option<bool>)>,
+    /// Nobody answered then.
+    #[serde(default)]
+    is_gone: bool,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

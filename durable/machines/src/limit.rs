@@ -31,6 +31,18 @@ pub enum Meter {
     Money,
 }
 
+impl Meter {
+    /// In one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::Money => "money",
+        }
+    }
+}
+
 /// A budget's calendar period, in the rule's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,8 +54,6 @@ pub enum Period {
 }
 
 /// How far a place's clock is ahead of UTC, in minutes; negative in the west.
-///
-/// Where there is daylight saving time, whoever sends a rule says what holds at that moment.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -77,9 +87,45 @@ impl UtcOffset {
     pub const fn global(self, local: Timestamp) -> Timestamp {
         local.minus(Span::from_seconds(60).times(self.0 as i64))
     }
+}
 
-    const fn is_utc(&self) -> bool {
-        self.0 == 0
+/// What the clocks of a place show from the moment on at which a rule is sent, until they have changed once.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Clocks {
+    /// How far they are ahead of UTC.
+    pub offset: UtcOffset,
+    /// When they change next, and how far ahead they are then; none where nobody knows of a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<(Timestamp, UtcOffset)>,
+}
+
+impl Clocks {
+    /// How far ahead they are at this moment.
+    #[must_use]
+    pub fn offset_at(self, at: Timestamp) -> UtcOffset {
+        match self.change {
+            Some((from, offset)) if from <= at => offset,
+            Some(_) | None => self.offset,
+        }
+    }
+
+    /// The first moment of the period after the one that holds this moment.
+    #[must_use]
+    pub fn next(self, period: Period, at: Timestamp) -> Timestamp {
+        let offset = self.offset_at(at);
+        let local = offset.local(at);
+        let midnight = match period {
+            Period::Day => local.next_day_start(),
+            Period::Month => local.next_month_start(),
+        };
+        let next = offset.global(midnight);
+        match self.change {
+            // Where the change leaves midnight out, the day begins with it.
+            Some((from, offset)) if from > at && from <= next => offset.global(midnight).max(from),
+            Some(_) | None => next,
+        }
     }
 }
 
@@ -142,11 +188,7 @@ impl LoanOf {
     /// In one word.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self.meter() {
-            Meter::Requests => "requests",
-            Meter::Tokens => "tokens",
-            Meter::Money => "money",
-        }
+        self.meter().name()
     }
 }
 
@@ -201,8 +243,8 @@ pub enum Rule {
         /// Within which period.
         period: Period,
         /// Where its midnight is.
-        #[serde(default, skip_serializing_if = "UtcOffset::is_utc")]
-        offset: UtcOffset,
+        #[serde(default, skip_serializing_if = "is_default")]
+        clocks: Clocks,
         /// Whether what does not fit is borrowed.
         #[serde(default, skip_serializing_if = "is_default")]
         borrow: Borrow,
@@ -210,16 +252,6 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// The most that it lets stand against it at once, in its unit: requests, tokens or nano-dollars.
-    #[must_use]
-    pub fn most(&self) -> u64 {
-        match *self {
-            Self::Window { limit, .. } | Self::Concurrency { limit } => limit,
-            Self::Gcra { burst, .. } => burst,
-            Self::Budget { limit, .. } => u64::try_from(limit.as_nanos()).unwrap_or(0),
-        }
-    }
-
     /// What this rule counts, if that is more than what is in flight.
     #[must_use]
     pub const fn meter(&self) -> Option<Meter> {
@@ -227,6 +259,16 @@ impl Rule {
             Self::Window { meter, .. } | Self::Gcra { meter, .. } => Some(meter),
             Self::Budget { .. } => Some(Meter::Money),
             Self::Concurrency { .. } => None,
+        }
+    }
+
+    /// The most that it lets stand against it at once, in its unit: requests, tokens or nano-dollars.
+    #[must_use]
+    pub const fn most(&self) -> u64 {
+        match *self {
+            Self::Window { limit, .. } | Self::Concurrency { limit } => limit,
+            Self::Gcra { burst, .. } => burst,
+            Self::Budget { limit, .. } => nanos(limit),
         }
     }
 

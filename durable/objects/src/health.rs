@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use sluice_machines::health::{self, Command, Listed};
+use sluice_machines::health::{self, Command, Finding, Listed};
 use sluice_machines::rows::Rows;
 use sluice_units::{ProviderId, Timestamp};
 use wasm_bindgen::prelude::*;
@@ -23,8 +23,8 @@ pub trait Lookout {
     /// Which providers are to be looked at; nothing where that cannot be told.
     fn listed(&self, env: &JsValue, context: &JsValue) -> Told<Vec<Listed>>;
 
-    /// Whether a provider answers; nothing where that cannot be told.
-    fn look(&self, env: &JsValue, context: &JsValue, provider: ProviderId) -> Told<bool>;
+    /// What a look at a provider shows; nothing where that cannot be told.
+    fn look(&self, env: &JsValue, context: &JsValue, provider: ProviderId) -> Told<Finding>;
 }
 
 /// What a lookout says after a while.
@@ -106,12 +106,14 @@ impl HealthObject {
         self.store.commit(&writes)?;
         for provider in due {
             let look = lookout.look(&self.env, &self.context, provider.clone());
-            let answers = look.await;
+            let found = look.await;
             let rows = self.load()?;
-            let writes = health::looked(&rows, clock::now(), &provider, answers);
+            let writes = health::looked(&rows, clock::now(), &provider, found);
             self.store.commit(&writes.map_err(Failure::Row)?)?;
-            if answers == Some(false) {
-                log(&format!("health: the provider {provider} does not answer"));
+            if let Some(Finding::Fails | Finding::Gone) = found {
+                log(&format!(
+                    "health: the provider {provider} does not answer as it should"
+                ));
             }
         }
         Ok(self.wake(clock::now())?)

@@ -12,7 +12,7 @@ use sluice_core::gateway::{self, Answer, AnswerBody};
 use sluice_core::isolate::Isolate;
 use sluice_core::look;
 use sluice_core::platform::{Level, Platform};
-use sluice_machines::health::Listed;
+use sluice_machines::health::{Finding, Listed};
 use sluice_objects::Told;
 use sluice_units::ProviderId;
 use wasm_bindgen::prelude::*;
@@ -72,7 +72,7 @@ impl sluice_objects::Lookout for Lookout {
         })
     }
 
-    fn look(&self, env: &JsValue, context: &JsValue, provider: ProviderId) -> Told<bool> {
+    fn look(&self, env: &JsValue, context: &JsValue, provider: ProviderId) -> Told<Finding> {
         let at_hand = at_hand(env, context);
         Box::pin(async move {
             let (worker, isolate) = at_hand?;

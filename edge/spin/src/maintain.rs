@@ -96,10 +96,10 @@ pub(crate) async fn look(platform: &Spin, instance: &Instance) -> Result<(), Fai
     let object = instance.health();
     let listed = look::listed(platform, &instance.isolate).await;
     for provider in instance.store.run(&object, &Review(listed)).await? {
-        let answers = look::look(platform, &instance.isolate, &provider).await;
+        let found = look::look(platform, &instance.isolate, &provider).await;
         let looked = Looked {
             provider: &provider,
-            answers,
+            found,
         };
         instance.store.run(&object, &looked).await?;
     }

@@ -2,7 +2,7 @@
 
 use sluice_machines::chain::{ChainKind, Head};
 use sluice_machines::events::{self, Delivery};
-use sluice_machines::health::{self, Listed};
+use sluice_machines::health::{self, Finding, Listed};
 use sluice_machines::inbox;
 use sluice_machines::ledger;
 use sluice_machines::outbox::{self, Batch};
@@ -91,8 +91,8 @@ impl Task for Review {
 pub(crate) struct Looked<'a> {
     /// The provider.
     pub(crate) provider: &'a ProviderId,
-    /// Whether it answers, if that can be told.
-    pub(crate) answers: Option<bool>,
+    /// What was found, if anything.
+    pub(crate) found: Option<Finding>,
 }
 
 impl Task for Looked<'_> {
@@ -103,7 +103,7 @@ impl Task for Looked<'_> {
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {
-        let writes = health::looked(rows, now, self.provider, self.answers)?;
+        let writes = health::looked(rows, now, self.provider, self.found)?;
         Ok(((), writes))
     }
 }

@@ -12,7 +12,6 @@ use sluice_units::{NanoUsd, Tokens};
 
 use crate::commit::{self, Listener, Ticket};
 use crate::config::TargetRef;
-use crate::estimate;
 use crate::platform::Platform;
 use crate::price;
 use crate::serve::Run;
@@ -57,7 +56,7 @@ impl Allowance {
     /// Whether more may be written; asks for more in good time, and waits for the answer when nothing is left.
     pub(crate) async fn suffices<P: Platform>(&mut self, run: &Run<P>, seen: &Seen) -> bool {
         let said = seen.usage.map_or(0, |usage| usage.output.count());
-        let written = estimate::output_bound(seen.output_bytes).count().max(said);
+        let written = seen.written.tokens().count().max(said);
         loop {
             if let Some((more, ticket)) = self.asked.take() {
                 match ticket.known() {

@@ -235,7 +235,7 @@ fn answer<P: Platform>(
         }
         _ => {
             headers::estimated(&mut head);
-            let count = estimate::likely_input(estimate::chat_input(chat)).count();
+            let count = estimate::likely(estimate::chat_input(chat)).count();
             match context.downstream {
                 Downstream::GenerateContent(_) => gemini::downstream::encode_count_tokens(count),
                 _ => anthropic::encode_token_count(count),

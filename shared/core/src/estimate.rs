@@ -1,24 +1,22 @@
 //! How many tokens a request may use at most, before anybody has counted.
 //!
-//! Text counts one token for every two bytes: above what the tokenizers of the field need for prose, code and
-//! non-Latin scripts (one for three to four bytes), so the reservation is on the safe side. To it comes what a provider
-//! puts around a conversation before it counts: a frame, and where there are functions a preamble. Pictures, sound and
-//! files are counted by rules of thumb from the providers' pricing pages.
+//! Text counts as [`TokenBound`] says, which also says how far off that is. To it comes what a provider puts around a
+//! conversation before it counts: a frame, and where there are functions a preamble. Pictures, sound and files are
+//! counted by rules of thumb from the providers' pricing pages.
 //!
 //! The error is upward: for recorded conversations of some hundred tokens the bound is one and a half times to three
 //! times what the provider counted, for the shortest up to some hundred tokens more (`tests/core/estimate.rs` prints
-//! it). It is no bound for what is not in the request (a provider's own tools, cached or stored content), and may fall
-//! short by a third where a text is nothing but random characters. What a request used above it is charged all the same.
+//! it). It is no bound for what is not in the request (a provider's own tools, cached or stored content). What a request
+//! used above it is charged all the same.
 
 use sluice_units::Tokens;
-use sluice_wire::Dialect;
 use sluice_wire::model::{
     ChatRequest, EmbeddingInput, EmbeddingsRequest, Part, ResponseFormat, Source,
 };
+use sluice_wire::{Dialect, TokenBound};
 
-const BYTES_PER_TOKEN_MIN: u64 = 2;
-/// What an ordinary text takes: for estimates after the fact, not for reservations.
-const BYTES_PER_TOKEN_USUAL: u64 = 4;
+/// How often an ordinary text's tokens go into their bound: for estimates after the fact, not for reservations.
+const BOUND_PER_LIKELY: u64 = 2;
 const TOKENS_PER_MESSAGE: u64 = 8;
 const TOKENS_PER_TOOL: u64 = 16;
 const TOKENS_PER_IMAGE: u64 = 4_096;
@@ -26,6 +24,8 @@ const TOKENS_PER_LINKED_FILE: u64 = 65_536;
 /// Base64 bytes of sound or of a file that make one token, at the least.
 const FILE_BYTES_PER_TOKEN: u64 = 16;
 const SIGNATURE_BYTES_PER_TOKEN: u64 = 3;
+/// Base64 bytes of thoughts that are shown to nobody that make one token, at the least.
+const REDACTED_BYTES_PER_TOKEN: u64 = 2;
 
 /// What a provider puts around a conversation, in tokens: the most that was seen in recorded exchanges, and some more.
 struct Around {
@@ -70,7 +70,7 @@ fn length(text: &str) -> u64 {
 }
 
 fn text_tokens(text: &str) -> u64 {
-    length(text).div_ceil(BYTES_PER_TOKEN_MIN)
+    TokenBound::of(text.as_bytes()).tokens().count()
 }
 
 /// What a provider of this dialect puts around a conversation, at most.
@@ -136,9 +136,13 @@ fn part_tokens(part: &Part) -> u64 {
         Part::Thinking { text, signature } => {
             text_tokens(text).saturating_add(signature_tokens(signature.as_deref()))
         }
-        Part::RedactedThinking { data } => text_tokens(data),
+        Part::RedactedThinking { data } => length(data).div_ceil(REDACTED_BYTES_PER_TOKEN),
         Part::Image { .. } => TOKENS_PER_IMAGE,
         Part::Audio { source, .. } | Part::Document { source, .. } => match source {
+            // One token for each byte of it.
+            Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
+                length(data).div_ceil(4).saturating_mul(3)
+            }
             Source::Base64 { data, .. } => length(data)
                 .div_ceil(FILE_BYTES_PER_TOKEN)
                 .max(TOKENS_PER_IMAGE),
@@ -170,27 +174,10 @@ pub fn embeddings_input(request: &EmbeddingsRequest) -> Tokens {
     }))
 }
 
-/// What an upper bound on input most likely came to, where the provider never said.
+/// What an upper bound most likely came to, where the provider never said.
 #[must_use]
-pub const fn likely_input(bound: Tokens) -> Tokens {
-    Tokens::new(
-        bound
-            .count()
-            .saturating_mul(BYTES_PER_TOKEN_MIN)
-            .div_ceil(BYTES_PER_TOKEN_USUAL),
-    )
-}
-
-/// How many tokens so many bytes of output are at most.
-#[must_use]
-pub const fn output_bound(bytes: u64) -> Tokens {
-    Tokens::new(bytes.div_ceil(BYTES_PER_TOKEN_MIN))
-}
-
-/// What so many bytes of output most likely came to.
-#[must_use]
-pub const fn likely_output(bytes: u64) -> Tokens {
-    Tokens::new(bytes.div_ceil(BYTES_PER_TOKEN_USUAL))
+pub const fn likely(bound: Tokens) -> Tokens {
+    Tokens::new(bound.count().div_ceil(BOUND_PER_LIKELY))
 }
 
 #[cfg(test)]
@@ -204,12 +191,12 @@ mod tests {
         let request = ChatRequest {
             messages: vec![Message {
                 role: Role::User,
-                parts: vec![Part::text("x".repeat(400))],
+                parts: vec![Part::text("7".repeat(400))],
                 name: None,
             }],
             ..ChatRequest::default()
         };
-        assert_eq!(chat_input(&request), Tokens::new(208));
-        assert_eq!(likely_input(Tokens::new(208)), Tokens::new(104));
+        assert_eq!(chat_input(&request), Tokens::new(408));
+        assert_eq!(likely(Tokens::new(408)), Tokens::new(204));
     }
 }

@@ -11,13 +11,13 @@ use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use http::StatusCode;
-use sluice_machines::health::Listed;
+use sluice_machines::health::{Finding, Listed};
 use sluice_units::{ProviderId, Span};
 
 use crate::config::{Config, Provider, ProviderDialect};
 use crate::isolate::Isolate;
 use crate::plan::Failure;
-use crate::platform::Platform;
+use crate::platform::{FetchError, Platform};
 use crate::upstream;
 
 /// How long an answer is waited for.
@@ -46,25 +46,30 @@ fn entry(config: &Config, provider: &Provider) -> Option<Listed> {
     })
 }
 
-/// Whether the provider answers; nothing where it is not configured, or has no key here.
+/// What a look at the provider shows; nothing where that cannot be told.
 pub async fn look<P: Platform>(
     p: &P,
     isolate: &Rc<Isolate>,
     provider: &ProviderId,
-) -> Option<bool> {
+) -> Option<Finding> {
     let config = isolate.config(p).await.ok()?;
-    let provider = config.providers().find(|one| one.id == *provider)?;
-    if provider.dialect == ProviderDialect::Sandbox {
-        return None;
-    }
+    let mut all = config.providers();
+    let provider = all.find(|one| one.id == *provider && can_be_asked(p, one))?;
     let asked = pin!(upstream::list_models(p, isolate, provider));
     let late = pin!(p.sleep(PATIENCE));
     match select(asked, late).await {
         Either::Left((Ok(status), _)) => {
-            Some(!status.is_server_error() && status != StatusCode::UNAUTHORIZED)
+            let fails = status.is_server_error() || status == StatusCode::UNAUTHORIZED;
+            Some(if fails {
+                Finding::Fails
+            } else {
+                Finding::Answers
+            })
         }
-        Either::Left((Err(Failure::Unreachable(_) | Failure::BadKey { .. }), _))
-        | Either::Right(_) => Some(false),
+        // Nobody was asked.
+        Either::Left((Err(Failure::Unreachable(FetchError::NoEgress)), _)) => None,
+        Either::Left((Err(Failure::BadKey { .. }), _)) => Some(Finding::Fails),
+        Either::Left((Err(Failure::Unreachable(_)), _)) | Either::Right(_) => Some(Finding::Gone),
         Either::Left((Err(_), _)) => None,
     }
 }

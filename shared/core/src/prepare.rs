@@ -271,7 +271,7 @@ fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
         Task::Direct(direct) => direct.facts.units,
         _ => Units::default(),
     };
-    let likely = estimate::likely_input(own);
+    let likely = estimate::likely(own);
     let bound = |target: &TargetRef| {
         let input = match &work.task {
             Task::Chat(chat) => own.plus(estimate::around(&chat.request, work.dialect(target))),
@@ -283,7 +283,7 @@ fn bounds(course: &Course, work: &Work, body: &Bytes) -> Vec<Bound> {
             let (input, output) = sandbox::count(target.model.as_str(), &request.body);
             return Bound {
                 input,
-                likely: estimate::likely_input(input),
+                likely: estimate::likely(input),
                 output: Some(output),
                 units: Units::default(),
             };

@@ -407,12 +407,12 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             window,
             ..
         } => {
-            let ((kind, noun), every) = (meter_words(meter), window_words(window));
+            let (noun, every) = (noun(meter), window_words(window));
             let limit = shown(limit);
             let what = format!(
                 "Rate limit reached for {scope}: {limit} {noun} per {every}. Used {used}, requested {asked}."
             );
-            (kind, CODE, what)
+            (meter.name(), CODE, what)
         }
         Rule::Gcra {
             meter,
@@ -420,12 +420,12 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
             window,
             burst,
         } => {
-            let ((kind, noun), every) = (meter_words(meter), window_words(window));
+            let (noun, every) = (noun(meter), window_words(window));
             let (limit, burst) = (shown(limit), shown(burst));
             let what = format!(
                 "Rate limit reached for {scope}: {limit} {noun} per {every}, {burst} at once. Of the burst {used} are used, requested {asked}."
             );
-            (kind, CODE, what)
+            (meter.name(), CODE, what)
         }
         Rule::Concurrency { limit } => {
             let what = format!(
@@ -446,12 +446,11 @@ fn denied_words(denial: &Denial) -> (&'static str, &'static str, String) {
     }
 }
 
-/// The type of a denial, and what is counted.
-const fn meter_words(meter: Meter) -> (&'static str, &'static str) {
+/// What is counted, in the middle of a sentence.
+const fn noun(meter: Meter) -> &'static str {
     match meter {
-        Meter::Requests => ("requests", "requests"),
-        Meter::Tokens => ("tokens", "tokens"),
-        Meter::Money => ("usd", "USD"),
+        Meter::Requests | Meter::Tokens => meter.name(),
+        Meter::Money => "USD",
     }
 }
 

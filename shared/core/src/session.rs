@@ -10,7 +10,7 @@ use sluice_wire::model::{Event, Finish};
 use sluice_wire::openai::direct;
 use sluice_wire::openai::passthrough::StreamTap;
 use sluice_wire::{
-    DecodeError, Dialect, Downstream, Drops, StreamDecoder, UpstreamError, responses,
+    DecodeError, Dialect, Downstream, Drops, StreamDecoder, TokenBound, UpstreamError, responses,
 };
 
 use crate::estimate;
@@ -52,8 +52,8 @@ pub struct Seen {
     pub usage: Option<Usage>,
     /// Why the model stopped, in OpenAI's word.
     pub finish: Option<String>,
-    /// Bytes of text that the model has written.
-    pub output_bytes: u64,
+    /// What the model has written, at most.
+    pub written: TokenBound,
     /// The answer is complete, though its last event may still be to come.
     pub complete: bool,
     /// The last event was there: nothing more is to be read.
@@ -327,7 +327,7 @@ impl Seen {
     fn look_at_chat(&mut self, tap: &StreamTap) {
         self.usage = tap.usage().or(self.usage);
         self.finish = tap.finish_reason().map(str::to_owned);
-        self.output_bytes = tap.output_bytes();
+        self.written = tap.written();
         self.complete = tap.is_complete();
         self.ended = tap.is_done();
     }
@@ -335,7 +335,7 @@ impl Seen {
     fn look_at_responses(&mut self, tap: &responses::passthrough::StreamTap) {
         self.usage = tap.usage().or(self.usage);
         self.finish = tap.finish_reason().map(responses_finish_word);
-        self.output_bytes = tap.output_bytes();
+        self.written = tap.written();
         self.complete = tap.is_complete();
         self.ended = tap.is_complete();
     }
@@ -347,8 +347,7 @@ impl Seen {
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Delta { text, .. } => {
-                let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-                self.output_bytes = self.output_bytes.saturating_add(bytes);
+                self.written = self.written.plus(TokenBound::of(text.as_bytes()));
             }
             Event::Finish { finish, .. } => self.finish = Some(finish_word(finish)),
             Event::Usage(usage) => self.usage = Some(*usage),
@@ -365,7 +364,7 @@ impl Seen {
     /// The best that is known of what was used: the provider's word, or an estimate.
     #[must_use]
     pub fn usage_or_estimate(&self, input_likely: Tokens) -> (Usage, UsageSource) {
-        let written = estimate::likely_output(self.output_bytes);
+        let written = estimate::likely(self.written.tokens());
         match self.usage {
             // A stream that broke off may have told its input and not yet its output.
             Some(usage) if self.complete || usage.output >= written => {

@@ -40,9 +40,11 @@ pub mod s3;
 pub mod service_account;
 pub mod sigv4;
 pub mod sse;
+mod tokens;
 
 pub use dialect::{Dialect, StreamDecoder, Target, UpstreamRequest};
 pub use downstream::Downstream;
 pub use drops::{Dropped, Drops};
 pub use error::{DecodeError, EncodeError, ErrorClass, Malformed, UpstreamError};
 pub use hosting::Hosting;
+pub use tokens::TokenBound;

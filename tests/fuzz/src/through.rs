@@ -5,7 +5,7 @@ use sluice_units::Usage;
 use sluice_wire::downstream::EventTap;
 use sluice_wire::model::Event;
 use sluice_wire::{
-    DecodeError, Dialect, StreamDecoder, UpstreamError, openai as wire_openai,
+    DecodeError, Dialect, StreamDecoder, TokenBound, UpstreamError, openai as wire_openai,
     responses as wire_responses,
 };
 
@@ -20,7 +20,7 @@ struct Tapped {
     outcome: Result<(), DecodeError>,
     usage: Option<Usage>,
     finish: Option<String>,
-    output_bytes: u64,
+    written: TokenBound,
     is_complete: bool,
     error: Option<UpstreamError>,
 }
@@ -39,7 +39,7 @@ macro_rules! tap {
                 outcome,
                 usage: tap.usage(),
                 finish: tap.finish_reason().map(str::to_owned),
-                output_bytes: tap.output_bytes(),
+                written: tap.written(),
                 is_complete: tap.is_complete(),
                 error: tap.take_error(),
             }

@@ -208,6 +208,7 @@ struct Visit {
 impl Visit {
     async fn receive(self, answer: Answer<Port>) {
         let status = answer.status.as_u16();
+        self.world.has_waited(self.number);
         let understood = match answer.body {
             AnswerBody::Full(bytes) => {
                 if status == 200 && self.kind == Kind::Explained {
@@ -279,9 +280,14 @@ impl Visit {
             Some("key_revoked" | "invalid_api_key" | "key_expired" | "missing_api_key") => {
                 return Err(format!("a good key was refused: {understood:?}"));
             }
-            Some("internal_error" | "model_not_found" | "scope_removed" | "invalid_body")
-                if fact.calls.is_empty() =>
-            {
+            // Of the configuration only rules change.
+            Some(
+                "internal_error"
+                | "model_not_found"
+                | "scope_removed"
+                | "invalid_body"
+                | "configuration_changed",
+            ) if fact.calls.is_empty() => {
                 return Err(format!("a good request was refused: {understood:?}"));
             }
             _ => {}

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sluice_core::hash::sha256_hex;
 use sluice_core::secret_key;
-use sluice_machines::limit::{Borrow, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::limit::{Borrow, Clocks, Meter, Period, Rule, Scope, ScopeRules};
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{AppId, KeyId, NanoUsd, OrgId, Span, TeamId, Timestamp, UserId};
 
@@ -27,6 +27,8 @@ pub(crate) const HOME: usize = 2;
 pub(crate) const TEAMS: usize = 2;
 /// One limit in as many is waited for.
 const QUEUED_EACH: u64 = 4;
+/// How long, in seconds: some longer than it takes until a revocation holds.
+const QUEUES_S: [i64; 4] = [1, 1, 10, 40];
 /// One limit in as many borrows from the organisation, where that has one of its kind.
 const BORROWED_EACH: u64 = 3;
 /// What a request reserves, more or less, in nano-dollars.
@@ -282,7 +284,7 @@ fn rules(rng: &Rng, rate: u64, seconds: u64) -> Vec<Rule> {
         rules.push(Rule::Budget {
             limit: NanoUsd::from_nanos(nanos as i64),
             period: *rng.pick(&[Period::Day, Period::Month]),
-            offset: UtcOffset::UTC,
+            clocks: Clocks::default(),
             borrow: Borrow::No,
         });
     }
@@ -417,11 +419,21 @@ fn limit(rule: &Rule) -> Option<Value> {
         Borrow::UpTo(most) => value["borrow"] = shown(most),
         Borrow::No | Borrow::Of(_) => {}
     }
-    // Requests wait for some limits, so that what was denied is decided again.
-    if limit % QUEUED_EACH == 1 {
-        value["queue"] = json!("1s");
+    if let Some(queue) = queue(rule) {
+        value["queue"] = json!(format!("{}s", queue.as_seconds_ceil()));
     }
     Some(value)
+}
+
+/// How long requests wait for this limit; for some they do, so that what was denied is decided again.
+pub(crate) fn queue(rule: &Rule) -> Option<Span> {
+    let (Rule::Window { limit, .. } | Rule::Gcra { limit, .. } | Rule::Concurrency { limit }) =
+        *rule
+    else {
+        return None;
+    };
+    let longer = limit / QUEUED_EACH % QUEUES_S.len() as u64;
+    (limit % QUEUED_EACH == 1).then(|| Span::from_seconds(QUEUES_S[longer as usize]))
 }
 
 fn budget(rule: &Rule) -> Option<Value> {

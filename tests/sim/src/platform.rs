@@ -95,13 +95,25 @@ impl Port {
         });
     }
 
-    /// A ledger's answer, unless it is lost after all.
-    fn heard(&self, answer: ledger::Answer) -> Result<ledger::Answer, StoreError> {
+    /// A ledger's answer to a call, unless it is lost after all.
+    fn heard(
+        &self,
+        call: &ledger::Call,
+        answer: ledger::Answer,
+    ) -> Result<ledger::Answer, StoreError> {
         let Inner { world, .. } = &*self.0;
         let likely = world.weather.reply_lost.saturating_mul(BORROWED_LOST);
         let is_at_risk = answer.replies.iter().any(borrows);
         if is_at_risk && world.faults.strikes(Fault::ReplyLost, likely) {
             return Err(unavailable("ledger", "the answer was lost".to_owned()));
+        }
+        for (command, reply) in call.commands.iter().zip(&answer.replies) {
+            if let ledger::Command::Admit(admission) = command
+                && is_refusal(reply)
+                && let Some(number) = world.number(&admission.draft.request)
+            {
+                world.is_refused(number);
+            }
         }
         Ok(answer)
     }
@@ -212,6 +224,7 @@ impl Platform for Port {
         call: Permitted<UpstreamCall>,
     ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let world = &self.0.world;
+        world.has_waited(self.0.number);
         world.asked_upstream(&self.0.place, self.0.number);
         if let Some(owner) = world.owner(self.0.number) {
             let host = call.url.trim_start_matches("https://");
@@ -243,31 +256,31 @@ impl Platform for Port {
                 && let Some(number) = world.number(&admission.draft.request)
             {
                 asking.push(number);
-                world.lets_in(&self.0.place, number, &admission.scopes);
+                world.asks(&self.0.place, number, &admission.scopes);
             }
         }
         let lost = |detail| unavailable("ledger", detail);
         if world.is_shared {
             let reach = Reach::new(world, &self.0.place, &object);
-            return self.heard(reach.call(call).await.map_err(lost)?);
+            return self.heard(call, reach.call(call).await.map_err(lost)?);
         }
         let again = (Rc::clone(&object), call.clone());
         let (asked, living) = (call.clone(), Rc::clone(&object));
         let (then, waiting) = (Rc::clone(world), Rc::clone(world));
         let asked_for = asking.clone();
-        let call = Call {
+        let travelling = Call {
             execute: move || Rc::clone(&object).answer(&then, &asked),
             life: move || living.life(),
             // No admission comes when its request is over.
             may_return: move || asked_for.iter().all(|number| waiting.waits(*number)),
         };
-        let answer = network::call(world, &self.0.place.region, call)
+        let answer = network::call(world, &self.0.place.region, travelling)
             .await
             .map_err(lost)?;
         if answer.replies.iter().any(is_refusal) {
             self.refused_again(again, asking);
         }
-        self.heard(answer)
+        self.heard(call, answer)
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {

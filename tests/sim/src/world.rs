@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
-use sluice_machines::limit::ScopeRules;
 use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
 use sluice_units::{LedgerId, RequestId, Span, Timestamp};
@@ -25,16 +24,11 @@ use crate::provider::CallFact;
 use crate::registry::Registry;
 use crate::rng::Rng;
 
+mod current;
 mod homes;
-
 mod regions;
 mod registered;
 mod settled;
-
-/// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
-const STALE_MAX: Span = Span::from_seconds(5);
-/// The same while the registry cannot be reached: copies serve for a minute, and the sync before may have been slow.
-const STALE_IN_OUTAGE_MAX: Span = Span::from_seconds(66);
 
 /// One isolate.
 pub(crate) struct Place {
@@ -59,6 +53,8 @@ pub(crate) struct Fact {
     pub(crate) arrived: Timestamp,
     pub(crate) name: Option<RequestId>,
     pub(crate) calls: Vec<CallFact>,
+    /// Since when it asks its ledger to be let in; nothing while it waits for its limits.
+    pub(crate) asking_since: Option<Timestamp>,
     /// When a provider was first called.
     pub(crate) called_at: Option<Timestamp>,
     /// When a provider's last word came before the caller got anything.
@@ -77,6 +73,7 @@ impl Fact {
             arrived,
             name: None,
             calls: Vec::new(),
+            asking_since: None,
             called_at: None,
             answered_at: Timestamp::default(),
             delivered_at: None,
@@ -354,60 +351,6 @@ impl World {
     /// Which request has this name.
     pub(crate) fn number(&self, name: &RequestId) -> Option<usize> {
         self.names.borrow().get(name).copied()
-    }
-
-    /// How old what an isolate goes by may be.
-    fn stale_max(&self, place: &Place) -> Span {
-        let failed = self.now().since(place.registry_failed_at.get());
-        let base = if failed < STALE_IN_OUTAGE_MAX {
-            STALE_IN_OUTAGE_MAX
-        } else {
-            STALE_MAX
-        };
-        // A clock that was set back by less than a copy's age makes it look that much younger.
-        base.plus(place.clock.set_back().min(STALE_MAX))
-    }
-
-    /// A request is let in under these rules: they must be the key's, and not out of date.
-    pub(crate) fn lets_in(&self, place: &Place, number: usize, rules: &[ScopeRules]) {
-        let facts = self.facts.borrow();
-        let holders = self.holders.borrow();
-        let Some(fact) = facts.get(number) else {
-            return;
-        };
-        let holder = &holders[fact.key];
-        let oldest = fact.arrived.minus(self.stale_max(place));
-        let fits = self
-            .reigns
-            .borrow()
-            .iter()
-            .rev()
-            .take_while(|reign| reign.until.is_none_or(|until| until >= oldest))
-            .any(|reign| *reign.version.scopes_of(fact.key, &holder.key) == rules);
-        self.require(if fits {
-            Ok(())
-        } else {
-            Err(format!(
-                "request {number} is admitted under rules that do not hold: {rules:?}"
-            ))
-        });
-    }
-
-    /// A provider is called for a request: its key must be good.
-    pub(crate) fn asked_upstream(&self, place: &Place, number: usize) {
-        let facts = self.facts.borrow();
-        let Some(fact) = facts.get(number) else {
-            return;
-        };
-        let revoked_at = self.holders.borrow()[fact.key].revoked_at;
-        let is_late = revoked_at.is_some_and(|at| at.plus(self.stale_max(place)) < fact.arrived);
-        self.require(if is_late {
-            Err(format!(
-                "request {number} came long after its key was revoked"
-            ))
-        } else {
-            Ok(())
-        });
     }
 
     /// A provider was called for a request.

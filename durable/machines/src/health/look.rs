@@ -2,8 +2,8 @@
 //!
 //! Whoever looks says first which providers are configured: so one that nobody has called yet, a fallback, is known to
 //! be gone before a request needs it. A provider is looked at while nobody calls it or a circuit of it is open. One that
-//! did not answer is asked again soon until its circuit is open, and again when that time is over, so that no request
-//! has to find out.
+//! failed is asked again soon until its circuit is open. One that is gone is asked again when that time is over, so that
+//! no request has to find out; where there is any answer a request may, for it may fare better than a look.
 
 use sluice_units::{ProviderId, Span, Timestamp};
 
@@ -13,7 +13,7 @@ use crate::rows::{RowError, Rows, Work, WriteSet};
 
 /// How often it is asked which providers are configured.
 pub const REVIEWED: Span = Span::from_seconds(60);
-/// How long after a look without an answer the next follows, at least.
+/// How soon a look that failed is followed by the next.
 pub const AGAIN: Span = Span::from_seconds(5);
 /// After so long without a report, looks that are a matter of routine are so far apart.
 pub const QUIET: Span = Span::from_seconds(900);
@@ -29,6 +29,17 @@ pub struct Listed {
     pub look: Span,
     /// When its circuit opens; none where no call depends on it.
     pub policy: Option<Policy>,
+}
+
+/// What a look at a provider has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// It answers.
+    Answers,
+    /// It answers that it fails, or that the gateway's key is wrong.
+    Fails,
+    /// Nobody answers.
+    Gone,
 }
 
 /// Takes in which providers are configured, if that is known, and tells whose turn it is to be looked at.
@@ -70,7 +81,7 @@ pub fn next(rows: &Rows, now: Timestamp) -> Result<Option<Timestamp>, RowError> 
 }
 
 /// What came of looking at a provider, if anything: one that answers is worth a probe at once, one that does not has
-/// failed once more.
+/// failed once more; one that is gone failed the probe that was due.
 ///
 /// # Errors
 /// [`RowError`] when a stored row cannot be used.
@@ -78,7 +89,7 @@ pub fn looked(
     rows: &Rows,
     now: Timestamp,
     provider: &ProviderId,
-    answers: Option<bool>,
+    found: Option<Finding>,
 ) -> Result<WriteSet, RowError> {
     let mut work = Work::new(rows);
     let key = row_key(&of_provider(provider));
@@ -86,18 +97,21 @@ pub fn looked(
         return Ok(WriteSet::new());
     }
     let health: &mut Health = work.hot_mut(&key)?;
-    health.looked = Some((now, answers));
+    health.looked = Some((now, found.map(|found| found == Finding::Answers)));
+    health.is_gone = found == Some(Finding::Gone);
     let circuit = &mut health.circuit;
-    let is_news = match (answers, health.policy) {
-        (Some(true), Some(_)) if !circuit.is_closed() => {
+    let is_news = match (found, health.policy) {
+        (Some(Finding::Answers), Some(_)) if !circuit.is_closed() => {
             matches!(circuit.state(), State::Open(_)) && circuit.hurry(now)
         }
-        (Some(answers), Some(policy)) if circuit.may(now, &policy).is_ok() => {
+        (Some(found), Some(policy))
+            if circuit.is_closed()
+                || found == Finding::Gone && circuit.may(now, &policy).is_ok() =>
+        {
             let mut pass = circuit.take(now, &policy);
-            let outcome = if answers {
-                Outcome::Success
-            } else {
-                Outcome::Failure(None)
+            let outcome = match found {
+                Finding::Answers => Outcome::Success,
+                Finding::Fails | Finding::Gone => Outcome::Failure(None),
             };
             circuit.note(now, &policy, &mut pass, outcome).is_some()
         }
@@ -196,7 +210,7 @@ fn turn(health: &Health, now: Timestamp, is_open: bool, is_quiet: bool) -> Times
         (Some(false), Some(_), State::Closed) if health.called_at <= looked_at => {
             usual.min(looked_at.plus(AGAIN))
         }
-        (Some(false), Some(_), State::Open(until)) => {
+        (Some(false), Some(_), State::Open(until)) if health.is_gone => {
             let soonest = if is_quiet { look } else { AGAIN };
             usual.min(until.max(looked_at.plus(soonest)))
         }

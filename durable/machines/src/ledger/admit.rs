@@ -292,7 +292,7 @@ pub(super) fn headroom(
                     let tightest = match meter {
                         Meter::Requests => &mut headroom.requests,
                         Meter::Tokens => &mut headroom.tokens,
-                        // No header tells how much money is left.
+                        // Only the header that names the binding limit tells of money.
                         Meter::Money => continue,
                     };
                     let remaining = measure.room();
@@ -312,10 +312,10 @@ pub(super) fn headroom(
                 Rule::Budget {
                     limit,
                     period,
-                    offset,
+                    clocks,
                     ..
                 } => {
-                    let (spent, reserved) = row.spending_by((period, offset), at, rule.side());
+                    let (spent, reserved) = row.spending_by((period, clocks), at, rule.side());
                     let used = i128::from(spent.plus(reserved).as_nanos());
                     if used.saturating_mul(5)
                         >= i128::from(limit.as_nanos()).saturating_mul(WARNING_FIFTHS)

@@ -6,7 +6,7 @@ use sluice_units::{Span, Timestamp};
 
 use super::gauge::{Gauge, Rate};
 use super::scope::ScopeRow;
-use crate::limit::{Borrow, Meter, Period, Rule, Slice, UtcOffset, nanos};
+use crate::limit::{Borrow, Meter, Rule, Slice, nanos};
 
 /// What stands against a rule at one moment, in the rule's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +73,10 @@ impl ScopeRow {
             Rule::Budget {
                 limit,
                 period,
-                offset,
+                clocks,
                 ..
             } => {
-                let (spent, reserved) = self.spending_by((period, offset), at, rule.side());
+                let (spent, reserved) = self.spending_by((period, clocks), at, rule.side());
                 (
                     nanos(spent.plus(reserved).plus(below.cost)),
                     nanos(leased.cost),
@@ -163,21 +163,17 @@ impl ScopeRow {
             Rule::Budget {
                 limit,
                 period,
-                offset,
+                clocks,
                 ..
             } => {
-                let (spent, reserved) = self.spending_by((period, offset), at, rule.side());
+                let (spent, reserved) = self.spending_by((period, clocks), at, rule.side());
                 let used = nanos(spent.plus(reserved).plus(below.cost));
                 let limit = most(rule, nanos(limit));
                 if asked > limit {
                     return None;
                 }
                 let fits = used.saturating_add(asked) <= limit;
-                Some(if fits {
-                    at
-                } else {
-                    next_period(period, at, offset)
-                })
+                Some(if fits { at } else { clocks.next(period, at) })
             }
         }
     }
@@ -202,15 +198,6 @@ const fn most(rule: &Rule, limit: u64) -> u64 {
         Borrow::Of(most) => most,
         Borrow::No | Borrow::Any | Borrow::UpTo(_) => limit,
     }
-}
-
-/// The first moment of the next period.
-fn next_period(period: Period, at: Timestamp, offset: UtcOffset) -> Timestamp {
-    let local = offset.local(at);
-    offset.global(match period {
-        Period::Day => local.next_day_start(),
-        Period::Month => local.next_month_start(),
-    })
 }
 
 /// What child ledgers have drawn and not settled, as far as a window does not know of it: requests are told at once.

@@ -14,7 +14,7 @@ use super::parent::POOL_GRACE;
 use super::rows::{Charge, Reservation};
 use super::window::{Counter, Side};
 use crate::events::{Crossing, EventKind};
-use crate::limit::{Amount, LoanOf, Meter, Period, Rule, Slice, UtcOffset};
+use crate::limit::{Amount, Clocks, LoanOf, Meter, Period, Rule, Slice, UtcOffset};
 use crate::rows::{RowKey, V1};
 
 mod borrowed;
@@ -156,9 +156,9 @@ pub(crate) struct ScopeRow {
 }
 
 /// Where the periods of these rules begin, if one of them has a period.
-fn offset_of(rules: &[Rule]) -> Option<UtcOffset> {
+fn clocks_of(rules: &[Rule]) -> Option<Clocks> {
     rules.iter().find_map(|rule| match rule {
-        Rule::Budget { offset, .. } => Some(*offset),
+        Rule::Budget { clocks, .. } => Some(*clocks),
         _ => None,
     })
 }
@@ -177,8 +177,10 @@ impl ScopeRow {
 
     /// Moves on to `at`: new periods begin empty, leases end.
     pub(super) fn roll(&mut self, at: Timestamp, rules: &[Rule]) {
-        self.offset = offset_of(rules).unwrap_or(self.offset);
         self.at = self.at.max(at);
+        if let Some(clocks) = clocks_of(rules) {
+            self.offset = clocks.offset_at(self.at);
+        }
         for (period, spending) in [
             (Period::Day, &mut self.day),
             (Period::Month, &mut self.month),
@@ -260,13 +262,17 @@ impl ScopeRow {
 
     /// Spent and reserved in the period that holds `at`, where midnight is as it was at the last admission.
     pub(super) fn spending(&self, period: Period, at: Timestamp) -> (NanoUsd, NanoUsd) {
-        self.spending_by((period, self.offset), at, Side::All)
+        let clocks = Clocks {
+            offset: self.offset,
+            change: None,
+        };
+        self.spending_by((period, clocks), at, Side::All)
     }
 
     /// The same, where midnight is as a rule says, and of the part that it looks at.
     pub(super) fn spending_by(
         &self,
-        (period, offset): (Period, UtcOffset),
+        (period, clocks): (Period, Clocks),
         at: Timestamp,
         side: Side,
     ) -> (NanoUsd, NanoUsd) {
@@ -274,7 +280,7 @@ impl ScopeRow {
             Period::Day => self.day,
             Period::Month => self.month,
         };
-        if ordinal(period, at, offset) > spending.0 {
+        if ordinal(period, at, clocks.offset_at(at)) > spending.0 {
             (NanoUsd::ZERO, NanoUsd::ZERO)
         } else {
             self.side_of(spending, period, side)

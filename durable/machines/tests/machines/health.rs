@@ -2,7 +2,7 @@
 
 use sluice_machines::breaker::{Name, Policy, State};
 use sluice_machines::health::{
-    self, AGAIN, Command, KEPT, Listed, QUIET, REVIEWED, Reply, Report, Seen, Snapshot,
+    self, AGAIN, Command, Finding, KEPT, Listed, QUIET, REVIEWED, Reply, Report, Seen, Snapshot,
     TARGETS_MAX, Tally, Target, Told, WATCHED,
 };
 use sluice_machines::rows::Rows;
@@ -144,9 +144,9 @@ impl Region {
         next.map(|at| at.since(self.now).as_seconds_ceil())
     }
 
-    fn looked(&mut self, provider: &str, answers: Option<bool>) {
+    fn looked(&mut self, provider: &str, found: Option<Finding>) {
         let provider = ProviderId::new(provider).unwrap();
-        let writes = health::looked(&self.read(), self.now, &provider, answers).unwrap();
+        let writes = health::looked(&self.read(), self.now, &provider, found).unwrap();
         self.rows.apply(&writes);
     }
 }
@@ -252,11 +252,11 @@ fn providers_that_fail_or_that_nobody_calls_are_looked_at() {
     region.see(seen("openai/gpt", calls(5, 0), None));
     assert_eq!(region.next(), Some(0), "nobody has asked who is configured");
     assert_eq!(region.due(), ["gemini"], "the other was called just now");
-    region.looked("gemini", Some(true));
+    region.looked("gemini", Some(Finding::Answers));
     assert_eq!(region.next(), Some(60));
     region.wait(60);
     assert_eq!(region.due(), ["gemini", "openai"]);
-    region.looked("openai", Some(true));
+    region.looked("openai", Some(Finding::Answers));
     region.looked("gemini", None);
     assert_eq!(region.due(), [""; 0]);
     let looked = |region: &Region, name| region.target(name).health.looked;
@@ -281,7 +281,7 @@ fn a_fallback_that_nobody_has_called_and_that_is_gone_is_known_in_time_and_stays
     let mut known_after = None;
     for _ in 0..3_600 {
         if region.next() == Some(0) && region.due().contains(&"gemini".to_owned()) {
-            region.looked("gemini", Some(false));
+            region.looked("gemini", Some(Finding::Gone));
             looks += 1;
         }
         let may_call = region
@@ -304,7 +304,7 @@ fn a_fallback_that_nobody_has_called_and_that_is_gone_is_known_in_time_and_stays
     assert!((60..=80).contains(&looks), "{looks} looks in an hour");
 
     // It is back: the next request may find out, and it is looked at as before.
-    region.looked("gemini", Some(true));
+    region.looked("gemini", Some(Finding::Answers));
     assert_eq!(region.due(), [""; 0]);
     assert_eq!(region.next(), Some(59), "the other was called a second ago");
     assert!(region.may_probe(&["gemini"]));
@@ -331,7 +331,7 @@ fn where_nobody_calls_looks_are_rare_and_end() {
     while let Some(wait) = region.next() {
         region.wait(wait);
         for provider in region.due() {
-            region.looked(&provider, Some(true));
+            region.looked(&provider, Some(Finding::Answers));
             last = Some(region.now.since(began));
             looks += 1;
         }
@@ -352,15 +352,15 @@ fn only_what_is_configured_is_looked_at() {
     let mut region = Region::new();
     region.see(seen("openai", calls(1, 0), None));
     assert_eq!(region.due(), ["gemini"]);
-    region.looked("gemini", Some(false));
+    region.looked("gemini", Some(Finding::Gone));
     region.wait(REVIEWED.as_seconds_ceil());
     assert_eq!(region.review(Some(&[listed("anthropic")])), ["anthropic"]);
-    region.looked("anthropic", Some(true));
+    region.looked("anthropic", Some(Finding::Answers));
 
     // Who cannot tell takes nothing away.
     region.wait(REVIEWED.as_seconds_ceil());
     assert_eq!(region.review(None), ["anthropic"]);
-    region.looked("anthropic", Some(true));
+    region.looked("anthropic", Some(Finding::Answers));
     region.wait(KEPT.as_seconds_ceil());
     region.see(seen("mistral", calls(1, 0), None));
     assert_eq!(region.standing(), ["anthropic", "mistral"]);
@@ -379,7 +379,7 @@ fn a_circuit_that_no_call_depends_on_stays_closed() {
             region.review(Some(std::slice::from_ref(&heedless))),
             ["gemini"]
         );
-        region.looked("gemini", Some(false));
+        region.looked("gemini", Some(Finding::Gone));
         assert_eq!(region.next(), Some(60));
         region.wait(60);
     }
@@ -407,30 +407,47 @@ fn a_circuit_that_no_call_depends_on_stays_closed() {
 fn a_provider_that_answers_is_tried_at_once_and_one_that_does_not_opens() {
     let mut region = Region::new();
     region.see(seen("openai", calls(3, 3), opened(30)));
-    region.looked("openai", Some(false));
+    region.looked("openai", Some(Finding::Gone));
     assert!(!region.may_probe(&["openai"]));
-    region.looked("openai", Some(true));
+    region.looked("openai", Some(Finding::Answers));
     assert!(region.may_probe(&["openai"]));
-    region.looked("openai", Some(true));
+    region.looked("openai", Some(Finding::Answers));
     assert!(!region.may_probe(&["openai"]), "somebody probes already");
 
     region.see(seen("gemini", calls(1, 0), None));
-    for answers in [
-        Some(false),
-        Some(false),
+    use Finding::{Answers, Fails, Gone};
+    for found in [
+        Some(Gone),
+        Some(Fails),
         None,
-        Some(true),
-        Some(false),
-        Some(false),
+        Some(Answers),
+        Some(Fails),
+        Some(Gone),
     ] {
-        region.looked("gemini", answers);
+        region.looked("gemini", found);
         let state = region.target("gemini").health.circuit.state();
         assert_eq!(state, State::Closed);
     }
-    region.looked("gemini", Some(false));
+    region.looked("gemini", Some(Finding::Gone));
     assert!(region.open().contains(&("gemini".to_owned(), 30)));
-    region.looked("nobody", Some(false));
+    region.looked("nobody", Some(Finding::Gone));
     assert_eq!(region.open().len(), 2);
+}
+
+#[test]
+fn where_there_is_any_answer_a_request_may_find_out_whether_a_look_is_right() {
+    for (found, may_probe) in [(Finding::Fails, true), (Finding::Gone, false)] {
+        let mut region = Region::new();
+        region.see(seen("openai", calls(1, 0), None));
+        assert_eq!(region.due(), ["gemini"]);
+        for _ in 0..3 {
+            region.looked("gemini", Some(found));
+        }
+        assert_eq!(region.open(), [("gemini".to_owned(), 30)]);
+        region.wait(30);
+        region.looked("gemini", Some(found));
+        assert_eq!(region.may_probe(&["gemini"]), may_probe, "{found:?}");
+    }
 }
 
 #[test]

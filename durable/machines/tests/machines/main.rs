@@ -4,6 +4,7 @@
 mod borrow;
 mod breaker;
 mod chain;
+mod clocks;
 mod events;
 mod health;
 mod held;

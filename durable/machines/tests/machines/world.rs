@@ -1,7 +1,7 @@
 //! A store and a clock, and short words for commands.
 
 use sluice_machines::ledger::{self, Admission, Command, Denial, Headroom, Reply, ScopeStanding};
-use sluice_machines::limit::{Amount, Borrow, Meter, Period, Rule, Scope, ScopeRules, UtcOffset};
+use sluice_machines::limit::{Amount, Borrow, Clocks, Meter, Period, Rule, Scope, ScopeRules};
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{CacheState, Operation, Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
@@ -49,7 +49,7 @@ pub(crate) fn budget(period: Period, nanos: i64) -> Rule {
     Rule::Budget {
         limit: NanoUsd::from_nanos(nanos),
         period,
-        offset: UtcOffset::UTC,
+        clocks: Clocks::default(),
         borrow: Borrow::No,
     }
 }
@@ -71,12 +71,12 @@ pub(crate) fn borrowing(rule: Rule, borrow: Borrow) -> Rule {
         Rule::Budget {
             limit,
             period,
-            offset,
+            clocks,
             ..
         } => Rule::Budget {
             limit,
             period,
-            offset,
+            clocks,
             borrow,
         },
         other => other,

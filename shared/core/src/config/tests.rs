@@ -1,7 +1,7 @@
 //! What a document becomes, and what is wrong with it.
 
 use serde_json::{Value, json};
-use sluice_machines::limit::{Borrow, Meter, Period, Rule, Scope, UtcOffset};
+use sluice_machines::limit::{Borrow, Clocks, Meter, Period, Rule, Scope};
 use sluice_units::{KeyId, NanoUsd, Span, Timestamp};
 
 use super::*;
@@ -286,7 +286,7 @@ fn scopes_come_outermost_first() {
     let budget = |dollars, period| Rule::Budget {
         limit: NanoUsd::from_dollars(dollars),
         period,
-        offset: UtcOffset::UTC,
+        clocks: Clocks::default(),
         borrow: Borrow::No,
     };
     let rules: Vec<Vec<Rule>> = scopes.into_iter().map(|scope| scope.rules).collect();
@@ -460,7 +460,7 @@ fn a_key_with_rules_of_its_own_has_no_defaults() {
     let own = Rule::Budget {
         limit: NanoUsd::ZERO,
         period: Period::Day,
-        offset: UtcOffset::UTC,
+        clocks: Clocks::default(),
         borrow: Borrow::No,
     };
     key.rules = vec![own];

@@ -3,7 +3,7 @@
 //! The rules of the world's time zones are not in here: the command line writes down what follows from them for the
 //! coming years. After the last change that was written down, clocks stay as they are.
 
-use sluice_machines::limit::{Rule, UtcOffset};
+use sluice_machines::limit::{Clocks, Rule, UtcOffset};
 use sluice_units::Timestamp;
 
 /// A time zone. UTC unless something else is said.
@@ -16,18 +16,21 @@ pub(super) struct Zone {
 }
 
 impl Zone {
-    /// How far clocks are ahead of UTC at this moment.
-    pub(super) fn offset(&self, at: Timestamp) -> UtcOffset {
+    /// What clocks show from this moment until they have changed once.
+    pub(super) fn clocks(&self, at: Timestamp) -> Clocks {
         let passed = self.changes.partition_point(|(from, _)| *from <= at);
-        passed
+        let last = passed
             .checked_sub(1)
-            .and_then(|last| self.changes.get(last))
-            .map_or(self.first, |(_, offset)| *offset)
+            .and_then(|last| self.changes.get(last));
+        Clocks {
+            offset: last.map_or(self.first, |(_, offset)| *offset),
+            change: self.changes.get(passed).copied(),
+        }
     }
 
     /// The rules as they are at this moment.
     pub(super) fn apply(&self, rules: &[Rule], at: Timestamp) -> Vec<Rule> {
-        let offset = self.offset(at);
+        let clocks = self.clocks(at);
         rules
             .iter()
             .map(|rule| match *rule {
@@ -39,7 +42,7 @@ impl Zone {
                 } => Rule::Budget {
                     limit,
                     period,
-                    offset,
+                    clocks,
                     borrow,
                 },
                 other => other,
@@ -60,16 +63,19 @@ mod tests {
             first: minutes(60),
             changes: vec![(at(100), minutes(120)), (at(200), minutes(60))],
         };
-        for (seconds, offset) in [
-            (0, 60),
-            (99, 60),
-            (100, 120),
-            (199, 120),
-            (200, 60),
-            (9_999, 60),
+        for (seconds, offset, change) in [
+            (0, 60, Some(100)),
+            (99, 60, Some(100)),
+            (100, 120, Some(200)),
+            (199, 120, Some(200)),
+            (200, 60, None),
+            (9_999, 60, None),
         ] {
-            assert_eq!(zone.offset(at(seconds)), minutes(offset), "{seconds}");
+            let clocks = zone.clocks(at(seconds));
+            assert_eq!(clocks.offset, minutes(offset), "{seconds}");
+            let from = clocks.change.map(|(from, _)| from);
+            assert_eq!(from, change.map(at), "{seconds}");
         }
-        assert_eq!(Zone::default().offset(at(0)), UtcOffset::UTC);
+        assert_eq!(Zone::default().clocks(at(0)), Clocks::default());
     }
 }

@@ -47,18 +47,17 @@ impl Binding {
                 (rule.most(), Some(period_word(period).to_owned()), None)
             }
         };
-        let (of, say): (_, fn(u64) -> String) = match rule.meter() {
-            Some(Meter::Requests) => ("requests", |count| count.to_string()),
-            Some(Meter::Tokens) => ("tokens", |count| count.to_string()),
-            Some(Meter::Money) => ("money", dollars),
-            None => ("concurrency", |count| count.to_string()),
+        let shown = |count: u64| match rule.meter() {
+            Some(Meter::Money) => dollars(count),
+            _ => count.to_string(),
         };
+        let of = rule.meter().map_or("concurrency", Meter::name);
         let parts = [
             ("of", Some(of.to_owned())),
-            ("limit", Some(say(limit))),
+            ("limit", Some(shown(limit))),
             ("per", per),
-            ("burst", burst.map(say)),
-            ("remaining", Some(say(remaining))),
+            ("burst", burst.map(shown)),
+            ("remaining", Some(shown(remaining))),
         ];
         let mut text = scope_path(scope);
         for (name, value) in parts {

@@ -3,9 +3,11 @@
 use http::HeaderValue;
 use sluice_machines::record::UsageSource;
 use sluice_units::{Tokens, Usage};
+use sluice_wire::TokenBound;
 use sluice_wire::openai::direct::Endpoint;
 
 use super::Run;
+use crate::estimate;
 use crate::platform::Platform;
 use crate::session::Session;
 use crate::translate::{Direct, Task};
@@ -35,14 +37,14 @@ impl<P: Platform> Run<P> {
 
     pub(super) fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {
         let written = match self.work.task {
-            Task::Chat(_) => u64::try_from(body.len()).unwrap_or(u64::MAX),
-            Task::Embeddings(_) => 0,
+            Task::Chat(_) => TokenBound::of(body).tokens(),
+            Task::Embeddings(_) => Tokens::ZERO,
             Task::Direct(_) => return (self.reserved(), UsageSource::Estimated),
             Task::Files(_) => return (Usage::default(), UsageSource::None),
         };
         let usage = Usage {
             input: self.admitted.bound().likely,
-            output: crate::estimate::likely_output(written),
+            output: estimate::likely(written),
             ..Usage::default()
         };
         (usage, UsageSource::Estimated)

@@ -323,7 +323,7 @@ fn a_limit_on_money_serves_what_it_pays_for_and_says_when_it_pays_again() {
         assert_eq!(got.status, 429, "{}", got.text());
         let error = &got.json()["error"];
         assert_eq!(error["code"], "rate_limit_exceeded");
-        assert_eq!(error["type"], "usd");
+        assert_eq!(error["type"], "money");
         let message = error["message"].as_str().unwrap();
         let expected = format!("Rate limit reached for the organisation: {told}");
         assert!(message.starts_with(&expected), "{message}");

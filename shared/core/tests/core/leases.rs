@@ -264,6 +264,28 @@ fn a_budget_s_day_is_the_team_s() {
 }
 
 #[test]
+fn a_budget_s_day_ends_at_the_midnight_that_clocks_will_show() {
+    // It is noon in UTC, two o'clock there; at five it is four again.
+    let mut world = with(|config| {
+        config["zones"] = json!({"Europe/Berlin": {"offset_minutes": 120,
+            "changes": [{"at_seconds": 1_795_273_200, "offset_minutes": 60}]}});
+        config["orgs"]["acme"]["teams"]["search"]["time_zone"] = json!("Europe/Berlin");
+        config["orgs"]["acme"]["teams"]["search"]["budgets"] =
+            json!([{"usd": "0.00001", "per": "day"}]);
+    });
+    let key = key(&mut world);
+    let ask =
+        |world: &mut World| world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+    assert_eq!(ask(&mut world).status, 200);
+    let denied = ask(&mut world);
+    assert_eq!(denied.status, 429);
+    let wait: i64 = denied.header("retry-after").unwrap().parse().unwrap();
+    assert!((39_590..=39_600).contains(&wait), "{wait}");
+    world.wait(Span::from_seconds(wait));
+    assert_eq!(ask(&mut world).status, 200);
+}
+
+#[test]
 fn news_of_a_revoked_key_travel_with_the_ledgers_answers() {
     let mut world = limited();
     let key = busy(&mut world);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_core::platform::FetchError;
+use sluice_machines::health::Finding;
 use sluice_units::Span;
 
 use crate::world::{ADMIN_TOKEN, Reaction, World, answer};
@@ -28,16 +29,14 @@ fn gone() -> Reaction {
     Reaction::Refuse(FetchError::Connect)
 }
 
-fn looks(world: &mut World, reactions: Vec<Reaction>) -> Vec<(String, Option<bool>)> {
+fn looks(world: &mut World, reactions: Vec<Reaction>) -> Vec<(String, Option<Finding>)> {
     world.script(reactions);
     let looks = world.look().into_iter();
-    looks
-        .map(|(one, answers)| (one.to_string(), answers))
-        .collect()
+    looks.map(|(one, found)| (one.to_string(), found)).collect()
 }
 
-fn one(provider: &str, answers: Option<bool>) -> Vec<(String, Option<bool>)> {
-    vec![(provider.to_owned(), answers)]
+fn one(provider: &str, found: Option<Finding>) -> Vec<(String, Option<Finding>)> {
+    vec![(provider.to_owned(), found)]
 }
 
 /// What an administrator sees of a provider.
@@ -64,7 +63,7 @@ fn a_fallback_that_nobody_has_called_is_left_alone_once_it_is_known_to_be_gone()
     for _ in 0..3 {
         assert_eq!(
             looks(&mut world, vec![gone()]),
-            one("anthropic", Some(false))
+            one("anthropic", Some(Finding::Gone))
         );
         world.wait(AGAIN);
     }
@@ -89,7 +88,7 @@ fn a_fallback_that_nobody_has_called_is_left_alone_once_it_is_known_to_be_gone()
     // It is back.
     world.wait(Span::from_seconds(60));
     let back = looks(&mut world, vec![good(), good()]);
-    assert_eq!(back[0], ("anthropic".to_owned(), Some(true)));
+    assert_eq!(back[0], ("anthropic".to_owned(), Some(Finding::Answers)));
     serve(&mut world, &key, "alone", vec![good()]);
     let by = serve(
         &mut world,
@@ -99,6 +98,24 @@ fn a_fallback_that_nobody_has_called_is_left_alone_once_it_is_known_to_be_gone()
     );
     assert_eq!(by.as_deref(), Some("anthropic"));
     assert_eq!(shown(&mut world, "anthropic")["state"], "closed");
+}
+
+#[test]
+fn what_a_look_shows_is_what_came_of_asking() {
+    for (reaction, expected) in [
+        (answer(200, "{}"), Some(Finding::Answers)),
+        (answer(404, "{}"), Some(Finding::Answers)),
+        (answer(403, "{}"), Some(Finding::Answers)),
+        (answer(401, "{}"), Some(Finding::Fails)),
+        (answer(503, "{}"), Some(Finding::Fails)),
+        (Reaction::Refuse(FetchError::Broken), Some(Finding::Gone)),
+        (Reaction::Hang, Some(Finding::Gone)),
+        (Reaction::Refuse(FetchError::NoEgress), None),
+    ] {
+        let mut world = single(|_| ());
+        let looked = looks(&mut world, vec![reaction.clone(), answer(200, "{}")]);
+        assert_eq!(looked[0].1, expected, "{reaction:?}");
+    }
 }
 
 #[test]
@@ -138,7 +155,7 @@ fn one_whose_failures_do_not_count_is_shown_to_be_gone_and_called_all_the_same()
     assert_eq!(world.health_calls().len(), 1, "somebody is here");
     for _ in 0..4 {
         let looked = looks(&mut world, vec![gone(), answer(200, "{}")]);
-        assert_eq!(looked[0], ("anthropic".to_owned(), Some(false)));
+        assert_eq!(looked[0], ("anthropic".to_owned(), Some(Finding::Gone)));
         world.wait(Span::from_seconds(60));
     }
     let seen = shown(&mut world, "anthropic");

@@ -148,11 +148,11 @@ fn unbounded(nanos: i64) -> World {
     })
 }
 
-/// Pieces of 50 bytes each, 25 tokens on the safe side.
+/// Pieces of 25 letters that may all be tokens of their own.
 fn long(pieces: usize) -> Vec<Step> {
     let mut steps = Vec::new();
     for _ in 0..pieces {
-        steps.extend([chunk(&"x".repeat(50)), Step::Wait(Span::from_millis(100))]);
+        steps.extend([chunk(&"x".repeat(25)), Step::Wait(Span::from_millis(100))]);
     }
     let stop = json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
         "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});

@@ -30,6 +30,7 @@ use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::residency::Permitted;
 use sluice_core::sandbox::Step;
 use sluice_machines::chain::ChainKind;
+use sluice_machines::health::Finding;
 use sluice_machines::outbox::Line;
 use sluice_machines::record::{Record, Refusal};
 use sluice_machines::registry::{self, KeyRecord};
@@ -278,7 +279,7 @@ impl World {
     }
 
     /// Does what the keeper of circuits is woken for: looks at the providers whose turn it is, and says which those are.
-    pub(crate) fn look(&mut self) -> Vec<(ProviderId, Option<bool>)> {
+    pub(crate) fn look(&mut self) -> Vec<(ProviderId, Option<Finding>)> {
         let (port, isolate) = (self.port(Bytes::new()), Rc::clone(&self.isolate));
         let seen = Rc::<RefCell<Vec<_>>>::default();
         let to = Rc::clone(&seen);
@@ -289,11 +290,11 @@ impl World {
             let (due, writes) = health::review(&rows, port.now(), listed.as_deref()).expect("rows");
             health.borrow_mut().apply(&writes);
             for provider in due {
-                let answers = look::look(&port, &isolate, &provider).await;
+                let found = look::look(&port, &isolate, &provider).await;
                 let rows = health.borrow().clone();
-                let writes = health::looked(&rows, port.now(), &provider, answers);
+                let writes = health::looked(&rows, port.now(), &provider, found);
                 health.borrow_mut().apply(&writes.expect("readable rows"));
-                to.borrow_mut().push((provider, answers));
+                to.borrow_mut().push((provider, found));
             }
         });
         seen.take()

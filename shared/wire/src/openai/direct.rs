@@ -20,7 +20,7 @@ use crate::cohere::rerank;
 use crate::error::{DecodeError, Malformed, UpstreamError};
 use crate::json;
 use crate::model::Usage;
-use crate::{Dialect, UpstreamRequest};
+use crate::{Dialect, TokenBound, UpstreamRequest};
 
 /// The most images of one request, as at OpenAI.
 const IMAGES_MAX: u32 = 10;
@@ -125,7 +125,7 @@ impl Endpoint {
             let request = rerank::decode_request(body)?;
             return Ok(Facts {
                 model: request.model,
-                input: text_tokens(body.len()),
+                input: TokenBound::of(body).tokens(),
                 output: Some(Tokens::ZERO),
                 units: Units::default(),
             });
@@ -160,7 +160,7 @@ impl Endpoint {
         };
         Ok(Facts {
             model,
-            input: text_tokens(body.len()),
+            input: TokenBound::of(body).tokens(),
             output: output.map(Tokens::new),
             units,
         })
@@ -249,11 +249,6 @@ impl Endpoint {
 
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-/// One token for every two bytes is more than any tokenizer of the field makes of a text.
-fn text_tokens(bytes: usize) -> Tokens {
-    Tokens::new(count(bytes).div_ceil(2))
 }
 
 /// What was used, as an answer or the last event of its stream says it; `None` when it does not.

@@ -470,11 +470,7 @@ impl ScopeLog {
 
 /// What an amount is on a meter.
 pub(super) const fn quantity(meter: Meter, amount: Amount) -> u64 {
-    match meter {
-        Meter::Requests => 1,
-        Meter::Tokens => amount.tokens.count(),
-        Meter::Money => amount.cost.as_nanos().unsigned_abs(),
-    }
+    quantity_of(meter, Slice::of(amount))
 }
 
 /// What a slice is on a meter.
@@ -488,11 +484,7 @@ const fn quantity_of(meter: Meter, slice: Slice) -> u64 {
 
 /// What an amount is to a rule.
 pub(super) fn asked(rule: &Rule, estimate: Amount) -> u64 {
-    match *rule {
-        Rule::Window { meter, .. } | Rule::Gcra { meter, .. } => quantity(meter, estimate),
-        Rule::Concurrency { .. } => 1,
-        Rule::Budget { .. } => u64::try_from(estimate.cost.as_nanos()).unwrap_or(0),
-    }
+    asked_of(rule, Slice::of(estimate))
 }
 
 /// What a slice is to a rule.

@@ -25,7 +25,7 @@ impl World {
                 self.require(Err(format!("{request} is nobody's")));
                 continue;
             };
-            self.lets_in(&place, number, rules);
+            self.draws(&place, number, rules);
             self.require(self.may_overrun(number, *is_overrun));
         }
     }

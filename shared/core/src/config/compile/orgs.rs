@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use sluice_machines::limit::{Meter, Period, Rule, UtcOffset};
+use sluice_machines::limit::{Clocks, Meter, Period, Rule};
 use sluice_machines::record::Keep;
 use sluice_units::{AppId, OrgId, Span, TeamId, UserId};
 
@@ -429,7 +429,7 @@ impl Check {
         Some(Rule::Budget {
             limit,
             period,
-            offset: UtcOffset::UTC,
+            clocks: Clocks::default(),
             borrow: self.borrow(path, Meter::Money, document.borrow.as_ref()),
         })
     }

@@ -17,6 +17,7 @@ use super::split::{Forward, Splitter};
 use crate::error::{DecodeError, UpstreamError};
 use crate::openai::{NAME, error, usage};
 use crate::sse;
+use crate::tokens::TokenBound;
 
 /// Watches a stream that goes through as it is.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ struct Seen {
     finish: Option<String>,
     unfinished: Choices,
     head: Option<Head>,
-    output_bytes: u64,
+    written: TokenBound,
     done: bool,
     error: Option<UpstreamError>,
     failed: bool,
@@ -169,10 +170,10 @@ impl StreamTap {
         self.seen.finish.as_deref()
     }
 
-    /// The bytes of text that the model has written: content, reasoning and arguments.
+    /// What the model has written, at most: content, reasoning and arguments.
     #[must_use]
-    pub const fn output_bytes(&self) -> u64 {
-        self.seen.output_bytes
+    pub const fn written(&self) -> TokenBound {
+        self.seen.written
     }
 
     /// Whether the stream has come to its end: `[DONE]`, or every choice has said why it ended.
@@ -264,8 +265,9 @@ impl Seen {
                 self.finish = Some(word.to_owned());
             }
         }
-        let written = choice.delta.as_ref().map_or(0, |delta| delta.0);
-        self.output_bytes = self.output_bytes.saturating_add(written);
+        if let Some(Written(more)) = choice.delta {
+            self.written = self.written.plus(more);
+        }
     }
 }
 
@@ -336,8 +338,8 @@ impl Choice<'_> {
     }
 }
 
-/// How many bytes of text a delta holds; nothing is kept of them.
-struct Written(u64);
+/// How many tokens the text of a delta has at most; nothing is kept of it.
+struct Written(TokenBound);
 
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -355,43 +357,43 @@ impl<'de> Visitor<'de> for Counter {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Written, E> {
-        Ok(Written(u64::try_from(text.len()).unwrap_or(u64::MAX)))
+        Ok(Written(TokenBound::of(text.as_bytes())))
     }
 
     fn visit_unit<E>(self) -> Result<Written, E> {
-        Ok(Written(0))
+        Ok(Written(TokenBound::default()))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Written, E> {
-        Ok(Written(0))
+        Ok(Written(TokenBound::default()))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Written, E> {
-        Ok(Written(0))
+        Ok(Written(TokenBound::default()))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Written, E> {
-        Ok(Written(0))
+        Ok(Written(TokenBound::default()))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Written, E> {
-        Ok(Written(0))
+        Ok(Written(TokenBound::default()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Written, A::Error> {
-        let mut sum = 0_u64;
+        let mut sum = TokenBound::default();
         while let Some(Written(more)) = access.next_element()? {
-            sum = sum.saturating_add(more);
+            sum = sum.plus(more);
         }
         Ok(Written(sum))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Written, A::Error> {
-        let mut sum = 0_u64;
+        let mut sum = TokenBound::default();
         while let Some(WrittenByModel(counts)) = access.next_key()? {
             if counts {
                 let Written(more) = access.next_value()?;
-                sum = sum.saturating_add(more);
+                sum = sum.plus(more);
             } else {
                 access.next_value::<IgnoredAny>()?;
             }

@@ -27,7 +27,7 @@ fn tap(pieces: &[&[u8]], include_usage: bool) -> (String, Vec<u8>, bool) {
         "{:?} {:?} {} {}",
         tap.usage(),
         tap.finish_reason(),
-        tap.output_bytes(),
+        tap.written().tokens(),
         tap.is_complete()
     );
     (seen, out, end.is_ok())

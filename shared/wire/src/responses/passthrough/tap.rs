@@ -14,6 +14,7 @@ use crate::openai::error;
 use crate::openai::passthrough::split::{Forward, Splitter};
 use crate::responses::NAME;
 use crate::responses::frames::write_error;
+use crate::tokens::TokenBound;
 
 /// Watches a stream that goes through as it is.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ pub struct StreamTap {
 #[derive(Debug, Default)]
 struct Seen {
     look: Look,
-    output_bytes: u64,
+    written: TokenBound,
     /// The number of the next event.
     sequence: u64,
     complete: bool,
@@ -90,10 +91,10 @@ impl StreamTap {
         self.seen.look.finish.as_deref()
     }
 
-    /// The bytes of text that the model has written: texts, refusals, shown reasoning and arguments.
+    /// What the model has written, at most: texts, refusals, shown reasoning and arguments.
     #[must_use]
-    pub const fn output_bytes(&self) -> u64 {
-        self.seen.output_bytes
+    pub const fn written(&self) -> TokenBound {
+        self.seen.written
     }
 
     /// Whether the stream has come to its end.
@@ -138,9 +139,8 @@ impl Seen {
                 self.look = step.response.unwrap_or_default().look();
             }
             _ => {
-                let written = step.delta.as_str().map_or(0, str::len);
-                let written = u64::try_from(written).unwrap_or(u64::MAX);
-                self.output_bytes = self.output_bytes.saturating_add(written);
+                let delta = step.delta.as_str().unwrap_or_default();
+                self.written = self.written.plus(TokenBound::of(delta.as_bytes()));
             }
         }
         let next = step.sequence_number.unwrap_or(self.sequence);

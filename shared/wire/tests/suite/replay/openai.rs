@@ -13,7 +13,7 @@ use sluice_wire::model::{
 use sluice_wire::openai::chat::{Answered, StreamDecoder, StreamEncoder};
 use sluice_wire::openai::passthrough::{self, Edits, StreamTap};
 use sluice_wire::openai::{chat, embeddings, error};
-use sluice_wire::{ErrorClass, Target};
+use sluice_wire::{ErrorClass, Target, TokenBound};
 
 use crate::support::recordings;
 use crate::support::tally::{Tally, same};
@@ -295,8 +295,7 @@ fn check_tap(bytes: &[u8], response: &ChatResponse) -> Result<(), String> {
         }
         same("usage seen in passing", &response.usage, &tap.usage())?;
         same("completeness", &tap.is_complete(), &true)?;
-        let written: usize = texts(response).len();
-        if tap.output_bytes() < u64::try_from(written).unwrap() {
+        if tap.written() < TokenBound::of(texts(response).as_bytes()) {
             return Err("output is underestimated".to_owned());
         }
     }
