@@ -66,6 +66,15 @@ fn each_answer_names_the_limit_that_binds() {
             [Some("of=concurrency; limit=1; remaining=0"), None],
         ),
         (
+            json!([{"usd": "0.0000001", "per": "6h"}]),
+            json!([]),
+            0,
+            [
+                None,
+                Some("of=money; limit=0.0000001; per=6h; remaining=0.0000001"),
+            ],
+        ),
+        (
             json!([minute]),
             json!([{"usd": "0.0000001", "per": "day"}]),
             0,
