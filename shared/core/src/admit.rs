@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
-use sluice_machines::limit::{Amount, Meter, Rule, ScopeRules, Slice};
+use sluice_machines::limit::{Amount, ScopeRules, Slice};
 use sluice_machines::record::{
     Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
 };
@@ -252,6 +252,7 @@ async fn let_in<P: Platform>(
     let (p, isolate) = (context.p, context.isolate);
     let mut wait = Wait::new(p, isolate, ask.at);
     let mut time_has_passed = wait.behind_others(asking.caller()).await?;
+    let mut has_told = false;
     loop {
         if time_has_passed {
             asking.look_again(context, ask).await?;
@@ -267,9 +268,18 @@ async fn let_in<P: Platform>(
         }
         // Where the allowance is scarce a slice would keep others out: whoever had to wait asks for itself alone.
         let is_scarce = wait.has_waited();
-        match endings::ask(p, isolate, caller, admitted, (part, is_scarce)).await? {
+        // Whoever has waited has waited for longer than the news of what has ended here takes.
+        let has_news = !has_told && !is_scarce && isolate.outgoing.has_endings(&admitted.ledger);
+        // What has ended must not cut an answer either.
+        let how = (part.filter(|_| !has_news), is_scarce);
+        match ask_ledger(p, isolate, caller, admitted, how).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
+            Asked::Denied(denial) if has_news && endings::may_change(&denial, part) => {
+                has_told = true;
+                let request = admitted.draft.request.clone();
+                commit::tell_endings(p, isolate, &admitted.ledger, request).await;
+            }
             Asked::Denied(denial) => wait.after(&denial, caller).await?,
         }
         time_has_passed = true;
