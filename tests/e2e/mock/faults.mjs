@@ -24,6 +24,7 @@
 //   slow-chunks-<ms>                   a normal answer with that wait before each stream event
 //   split-<n>                          a normal stream written n bytes at a time (cuts events, lines and characters)
 //   long-<n>                           a normal answer of n words
+//   wide-<n>                           a normal stream with n events of 64 KB each besides
 //   no-usage                           a normal answer without usage
 //   cached                             a normal answer of which half the input came from the prompt cache
 //   thinking                           a normal answer with reasoning, and reasoning tokens
@@ -57,6 +58,7 @@ const PATTERNS = [
   [/^fault-html(-200)?$/, found => ({ kind: 'html', status: found[1] ? 200 : 502 })],
   [/^fault-(cut|end|hang)-after-(\d+)$/, found => ({ kind: `${found[1]}-after`, after: Number(found[2]) })],
   [/^fault-huge-event-(\d+)$/, found => ({ kind: 'huge-event', bytes: Number(found[1]) })],
+  [/^wide-(\d+)$/, found => ({ kind: 'none', wide: Number(found[1]) })],
   [/^error-event-after-(\d+)$/, found => ({ kind: 'error-event', after: Number(found[1]) })],
   [/^slow-first-byte-(\d+)$/, found => ({ kind: 'none', firstByteMs: Number(found[1]) })],
   [/^slow-chunks-(\d+)$/, found => ({ kind: 'none', chunkMs: Number(found[1]) })],

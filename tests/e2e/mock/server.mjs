@@ -292,6 +292,9 @@ function replay(provider, call, route, response, index) {
   return raw(call, response, recorded.status, call.stream ? provider.wire.streamType : 'application/json', body);
 }
 
+/** How long each event of a wide stream is. */
+export const WIDE_BYTES = 65_536;
+
 /** Writes a stream's events as the fault has it. */
 async function stream(wire, call, route, operation, value, response, fault) {
   const { events, end } = operation.events(value, call.model);
@@ -299,6 +302,7 @@ async function stream(wire, call, route, operation, value, response, fault) {
   call.status = 200;
   response.writeHead(200, { 'content-type': list ? 'application/json' : wire.streamType, 'cache-control': 'no-cache', ...wire.headers(call.number) });
   if (fault.kind === 'huge-event') events.splice(1, 0, wire.hugeEvent(fault.bytes));
+  if (fault.wide) events.splice(2, 0, ...Array(fault.wide).fill(wire.hugeEvent(WIDE_BYTES)));
   const after = fault.after ?? Infinity;
   for (const [index, event] of [...events, end].entries()) {
     if (index >= after) return finishEarly(operation.errorEvent ?? wire.errorEvent, call, response, fault);
