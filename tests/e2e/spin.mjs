@@ -82,7 +82,7 @@ export async function startSpinGateway({ mocksUrl, document = configDocument(moc
   const given = Object.entries(secrets);
   const named = { ...SECRETS, ...Object.fromEntries(given.filter(([name]) => !name.startsWith('SLUICE_'))) };
   const receivers = Object.values(document.notify ?? {}).map(({ url }) => new URL(url).origin);
-  const providers = Object.values(document.providers).flatMap(({ base_url: url }) => (url ? [new URL(url).origin] : []));
+  const providers = Object.values(document.providers ?? {}).flatMap(({ base_url: url }) => (url ? [new URL(url).origin] : []));
   const hosts = new Set([...(mocksUrl ? [mocksUrl] : []), ...providers, ...receivers]);
   const manifest = writeManifest(folder, document, { hosts: [...hosts], secrets: named });
   const records = { SLUICE_RECORDS_RETENTION: retention, ...(secrets.SLUICE_RECORDS_URL ? { SLUICE_RECORDS_HOST: new URL(secrets.SLUICE_RECORDS_URL).origin } : {}) };

@@ -84,35 +84,26 @@ pub(crate) fn test() -> Result<(), Failure> {
             step::run(node.args(files))
         })
     };
-    run(
-        "spin",
-        &[
-            "scenarios",
-            "accounting",
-            "homes",
-            "events",
-            "audit",
-            "circuits",
-            "sdk",
-            "spin",
-        ],
-    )?;
+    run("spin", &[&ON_BOTH_STORES[..], &["sdk", "spin"]].concat())?;
     if step::output(Command::new("redis-server").arg("--version")).is_none() {
         eprintln!("==> end-to-end tests on Redis: skipped, redis-server is not installed");
         return Ok(());
     }
-    run(
-        "spin-redis",
-        &[
-            "scenarios",
-            "accounting",
-            "homes",
-            "events",
-            "audit",
-            "circuits",
-        ],
-    )
+    run("spin-redis", &ON_BOTH_STORES)
 }
+
+/// The end-to-end tests that the component must pass on SQLite and on Redis.
+const ON_BOTH_STORES: [&str; 9] = [
+    "scenarios",
+    "accounting",
+    "limits",
+    "streams",
+    "homes",
+    "revocation",
+    "events",
+    "audit",
+    "circuits",
+];
 
 fn compile(release: bool) -> Result<PathBuf, Failure> {
     let profile = if release { "component" } else { "edge-dev" };

@@ -321,7 +321,15 @@ impl LedgerObject {
         let rows = ledger::load(&commands, |reads| self.read(reads));
         let reply = rows.and_then(|rows| ledger::decide(&rows, now, &commands[0]));
         let verdict = match reply {
-            Ok((reply, _)) => self.judge.borrow_mut().standing(now, &reply),
+            Ok((reply, _)) => {
+                // Deadlines go by the clock of whoever wrote them.
+                let last = if world.is_shared {
+                    world.now().minus(world.behind.get())
+                } else {
+                    now
+                };
+                self.judge.borrow_mut().standing((now, last), &reply)
+            }
             Err(error) => Err(broken(error)),
         };
         world.require(verdict);

@@ -125,6 +125,8 @@ pub(crate) struct World {
     pub(crate) in_flight: Cell<usize>,
     /// How long providers think.
     pub(crate) thinking_ms: Cell<(i64, i64)>,
+    /// How far an isolate's clock was behind, at most, by which a ledger's rows were written.
+    pub(crate) behind: Cell<Span>,
     /// When the weather was over.
     pub(crate) calm_since: Cell<Option<Timestamp>>,
     began: Timestamp,
@@ -185,6 +187,7 @@ impl World {
             names: RefCell::default(),
             in_flight: Cell::new(0),
             thinking_ms: Cell::new((20, 300)),
+            behind: Cell::default(),
             calm_since: Cell::default(),
             began,
             log: has_log.then(RefCell::default),

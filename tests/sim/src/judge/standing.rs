@@ -4,8 +4,12 @@ use super::*;
 use crate::bucket::number;
 
 impl Judge {
-    /// What stands at the scopes is what the log says, and nothing is overdue.
-    pub(crate) fn standing(&mut self, now: Timestamp, reply: &Reply) -> Verdict {
+    /// What stands at the scopes is what the log says, and nothing is overdue by the last of the clocks.
+    pub(crate) fn standing(
+        &mut self,
+        (now, last): (Timestamp, Timestamp),
+        reply: &Reply,
+    ) -> Verdict {
         let Reply::Standing { scopes, open, .. } = reply else {
             return Err(format!("what stands? {reply:?}"));
         };
@@ -22,8 +26,8 @@ impl Judge {
             if let State::Open { deadline } = self.lives[*life].state {
                 ensure!(
                     self,
-                    deadline.plus(OVERDUE_MAX) > now,
-                    "the reservation of {:?} until {deadline} still stands at {now}",
+                    deadline.plus(OVERDUE_MAX) > last,
+                    "the reservation of {:?} until {deadline} still stands at {last}",
                     self.by_request.iter().find(|(_, one)| *one == life)
                 );
             }

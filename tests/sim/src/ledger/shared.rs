@@ -275,7 +275,11 @@ impl Reach {
     }
 
     fn now(&self) -> Timestamp {
-        self.place.clock.read(self.world.now())
+        let (now, world) = (self.place.clock.read(self.world.now()), &self.world);
+        world
+            .behind
+            .set(world.behind.get().max(world.now().since(now)));
+        now
     }
 
     fn id(&self) -> (usize, usize) {
