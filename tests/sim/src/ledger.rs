@@ -322,12 +322,7 @@ impl LedgerObject {
         let reply = rows.and_then(|rows| ledger::decide(&rows, now, &commands[0]));
         let verdict = match reply {
             Ok((reply, _)) => {
-                // Deadlines go by the clock of whoever wrote them.
-                let last = if world.is_shared {
-                    world.now().minus(world.behind.get())
-                } else {
-                    now
-                };
+                let last = world.last_clock(now);
                 self.judge.borrow_mut().standing((now, last), &reply)
             }
             Err(error) => Err(broken(error)),

@@ -364,6 +364,15 @@ impl World {
         }
     }
 
+    /// By which clock a deadline is surely over, where the ledger's own says `now`: it goes by that of whoever wrote it.
+    pub(crate) fn last_clock(&self, now: Timestamp) -> Timestamp {
+        if self.is_shared {
+            self.now().minus(self.behind.get())
+        } else {
+            now
+        }
+    }
+
     /// Whether a request has not been answered yet.
     pub(crate) fn waits(&self, number: usize) -> bool {
         let facts = self.facts.borrow();
