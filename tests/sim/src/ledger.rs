@@ -259,6 +259,7 @@ impl LedgerObject {
         let rows = ledger::load_climb(&lacking, |reads| self.read(reads)).map_err(broken)?;
         let (climb, writes) = ledger::climb(&rows, now, &lacking).map_err(broken)?;
         self.commit(world, &writes)?;
+        world.require(self.judge.borrow_mut().moves_on(now, &writes));
         let Some(climb) = climb else { return Ok(()) };
         let parent = world
             .of_org(self.org)

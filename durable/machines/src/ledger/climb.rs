@@ -173,6 +173,7 @@ fn ask(
     let at = now.max(work.hot::<ScopeRow>(&innermost)?.at);
     let held = pool::held_by_isolates(work, &whose.scopes, at)?;
     let row: &mut PoolRow = work.hot_mut(key)?;
+    let before = row.rest;
     if at >= row.until {
         row.rest = Slice::NONE;
     }
@@ -185,6 +186,7 @@ fn ask(
     };
     // What is not needed any more is given back, and not drawn from now on.
     row.rest = row.rest.min(want.max(held));
+    let gives_back = row.rest != before;
     let closes = row.is_empty() && want.is_none() && needs.is_empty();
     row.number = row.number.saturating_add(1);
     row.last = now;
@@ -213,6 +215,11 @@ fn ask(
         request: request.clone(),
         drawn: Slice::NONE,
     });
+    if gives_back {
+        // What was leased until now is over from now on, also by a clock that is behind this one.
+        let rules = request.scopes.last().map_or(&[][..], |of| &of.rules);
+        work.hot_mut::<ScopeRow>(&innermost)?.roll(at, rules);
+    }
     Ok(Some(Command::Lease(request)))
 }
 

@@ -1,15 +1,18 @@
 //! Ledgers that lease from another: what they let in together, and what becomes of it.
 
 use sluice_machines::ledger::{
-    self, Answer, Call, Climb, Command, Denial, Lacking, POOL_GRACE, POOL_LIFE, Parent, Reply,
+    self, Answer, Call, Climb, Command, Denial, Intent, Lacking, LeaseRequest, POOL_GRACE,
+    POOL_LIFE, Parent, Reply,
 };
 use sluice_machines::limit::{
     Amount, Borrow, Loan, LoanOf, Meter, Period, Rule, Scope, ScopeRules, Slice,
 };
 use sluice_machines::rows::RowError;
-use sluice_units::{NanoUsd, Span, Tokens};
+use sluice_units::{LeaseId, NanoUsd, Span, Tokens};
 
-use crate::world::{World, amount, at, borrowing, budget, key, per, request, seconds, team};
+use crate::world::{
+    World, amount, at, borrowing, budget, key, per, record, request, seconds, team,
+};
 
 const HOME: usize = 0;
 const EACH: Amount = Amount {
@@ -479,4 +482,54 @@ fn a_child_without_its_home_serves_what_it_holds_and_no_longer_than_it_may() {
     let reply = world.one(Command::Admit(Box::new(admission)));
     assert!(matches!(reply, Reply::Lacking(_)), "{reply:?}");
     assert_eq!(world.release(99), Reply::Unknown, "{:?}", request(99));
+}
+
+#[test]
+fn what_a_child_has_given_back_is_over_by_a_clock_that_is_behind_too() {
+    let mut family = Family::new(requests(1_000));
+    for _ in 0..40 {
+        let number = family.admit(1).unwrap();
+        family.ledgers[1].settle(number, EACH);
+    }
+    family.go_on(1, 1);
+    let lease = LeaseId::new("lease_1").unwrap();
+    let asking = |family: &Family, number| {
+        Command::Lease(Box::new(LeaseRequest {
+            lease: lease.clone(),
+            number,
+            scopes: family.scopes.clone(),
+            keep: Slice::NONE,
+            want: (0..80).fold(Slice::NONE, |all, _| all.plus(Slice::of(EACH))),
+            parent: Some(home()),
+            upward: None,
+        }))
+    };
+    // A child that has nothing to lease asks for it.
+    let is_granted = (1..8).any(|number| {
+        let command = asking(&family, number);
+        let reply = family.ledgers[1].one(command);
+        family.go_on(1, 1);
+        matches!(reply, Reply::Leased(grant) if !grant.rest.is_none())
+    });
+    assert!(is_granted);
+    let drawn_at = family.ledgers[1].now;
+    // One instance's clock is two minutes ahead: by that the slice is over, and nobody needs the pool.
+    for _ in 0..2 {
+        family.ledgers[1].pass(seconds(60));
+        family.ask(1, &[]);
+    }
+    // The isolate's word comes by another's clock.
+    let world = &mut family.ledgers[1];
+    world.now = drawn_at;
+    let intent = Command::Intent(Box::new(Intent {
+        lease: lease.clone(),
+        sequence: 1,
+        estimate: EACH,
+        ttl: seconds(60),
+        draft: record(100, drawn_at),
+    }));
+    assert_eq!(world.one(intent), Reply::Done);
+    world.settle(100, EACH);
+    let queued = world.queued();
+    assert!(queued.last().unwrap().record.overrun, "nothing covers it");
 }

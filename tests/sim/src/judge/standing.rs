@@ -4,6 +4,29 @@ use super::*;
 use crate::bucket::number;
 
 impl Judge {
+    /// A commit that lets nobody in and charges nobody: scopes may move on to `now`, and end what is leased until then.
+    pub(crate) fn moves_on(&mut self, now: Timestamp, writes: &WriteSet) -> Verdict {
+        for (scope, index) in &self.names {
+            let row = format!("s/{}", events::path(scope));
+            let written = writes.iter().find(|(key, _)| *key == row);
+            let Some((_, Some(text))) = written else {
+                continue;
+            };
+            let row: serde_json::Value =
+                serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let at: Timestamp =
+                serde_json::from_value(row["t"].clone()).map_err(|error| error.to_string())?;
+            let log = &mut self.scopes[*index];
+            ensure!(
+                self,
+                at <= log.at.max(now),
+                "{scope:?} is at {at}, and it is {now}"
+            );
+            log.at = log.at.max(at);
+        }
+        Ok(())
+    }
+
     /// What stands at the scopes is what the log says, and nothing is overdue by the last of the clocks.
     pub(crate) fn standing(
         &mut self,

@@ -60,7 +60,7 @@ struct Change {
 
 /// What a commit stands for.
 enum Judged {
-    /// Nothing that changes what anybody may use.
+    /// Nothing that lets anybody in or charges anybody.
     Upkeep,
     /// What expired.
     Expired,
@@ -179,7 +179,10 @@ impl LedgerObject {
         (writes, judged): (&WriteSet, &Judged),
     ) {
         match judged {
-            Judged::Upkeep => {}
+            Judged::Upkeep => {
+                let verdict = self.judge.borrow_mut().moves_on(now, writes);
+                world.require(verdict);
+            }
             Judged::Expired => {
                 let verdict = self.judge.borrow_mut().expired(now, writes);
                 world.require(verdict);
