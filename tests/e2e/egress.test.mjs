@@ -75,7 +75,8 @@ async function world(t, { base, targets = {}, isWatched = false, bindings = {} }
   };
   const { gateway, url } = await start({
     build: path.resolve(process.env.SLUICE_BUILD ?? path.join(PROJECT, 'build')), log: Boolean(process.env.SLUICE_E2E_LOG),
-    document: { regions: { eu: { bucket: 'RECORDS' } }, providers, orgs: { acme: {} } },
+    // Looks at providers are calls too.
+    document: { gateway: { circuit: { look: '0s' } }, regions: { eu: { bucket: 'RECORDS' } }, providers, orgs: { acme: {} } },
     bindings: { SLUICE_ADMIN_TOKEN: TOKEN, PROVIDER_KEY: 'sk-of-the-gateway', ...bindings }, ...(isWatched ? watched : {}),
   });
   t.after(() => gateway.dispose());
