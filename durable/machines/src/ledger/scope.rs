@@ -356,6 +356,9 @@ impl ScopeRow {
     /// change isolate by isolate, and what is taken out of a window at the end must have been counted in it.
     fn count(&mut self, rules: &[Rule], slice: Slice) {
         let at = self.at;
+        // Of what a child tells, the requests were often told before: then none of those here is counted yet.
+        let since = self.requests.saturating_add(1);
+        let since = since.saturating_sub(slice.requests);
         for rule in rules {
             let Rule::Window { meter, window, .. } = *rule else {
                 continue;
@@ -363,7 +366,7 @@ impl ScopeRow {
             match self.windows.iter_mut().find(|one| one.is(meter, window)) {
                 Some(counter) => counter.named_at = at,
                 None => {
-                    let counter = Counter::new(meter, window, self.requests, at);
+                    let counter = Counter::new(meter, window, since, at);
                     self.windows.push(counter);
                 }
             }

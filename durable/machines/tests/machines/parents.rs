@@ -2,13 +2,13 @@
 
 use sluice_machines::ledger::{
     self, Answer, Call, Climb, Command, Denial, Intent, Lacking, LeaseRequest, POOL_GRACE,
-    POOL_LIFE, Parent, Reply,
+    POOL_LIFE, Parent, Reply, Upward, Used,
 };
 use sluice_machines::limit::{
     Amount, Borrow, Loan, LoanOf, Meter, Period, Rule, Scope, ScopeRules, Slice,
 };
 use sluice_machines::rows::RowError;
-use sluice_units::{LeaseId, NanoUsd, Span, Tokens};
+use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Tokens};
 
 use crate::world::{
     World, amount, at, borrowing, budget, key, per, record, request, seconds, team,
@@ -532,4 +532,45 @@ fn what_a_child_has_given_back_is_over_by_a_clock_that_is_behind_too() {
     world.settle(100, EACH);
     let queued = world.queued();
     assert!(queued.last().unwrap().record.overrun, "nothing covers it");
+}
+
+#[test]
+fn a_window_counts_nobody_who_was_let_in_before_it_was_there() {
+    let minute = Span::from_seconds(60);
+    let mut home = World::new();
+    let before = [at(Scope::Org, &[]), at(key(), &[])];
+    let admission = home.admission(1, &before, EACH);
+    home.one(Command::Admit(Box::new(admission)));
+    // A limit comes, and the first that names it is a child: of a request that was told of before.
+    let scopes = vec![
+        at(Scope::Org, &[per(Meter::Tokens, 100, minute)]),
+        at(key(), &[]),
+    ];
+    let told = Upward {
+        org: OrgId::new("acme").unwrap(),
+        region: Region::new("east").unwrap(),
+        open: Slice::NONE,
+        used: Used {
+            tokens: Tokens::new(50),
+            ..Used::default()
+        },
+        held: Slice::NONE,
+        needs: vec![],
+        closes: false,
+    };
+    home.one(Command::Lease(Box::new(LeaseRequest {
+        lease: LeaseId::new("up_east_1").unwrap(),
+        number: 1,
+        scopes: scopes.clone(),
+        keep: Slice::NONE,
+        want: Slice::NONE,
+        parent: None,
+        upward: Some(Box::new(told)),
+    })));
+    home.settle(1, amount(40, 100));
+    let admission = home.admission(2, &scopes, EACH);
+    let Reply::Admitted(headroom) = home.one(Command::Admit(Box::new(admission))) else {
+        panic!("there is room");
+    };
+    assert_eq!(headroom.tokens.unwrap().remaining, 100 - 50 - 10);
 }
