@@ -66,8 +66,11 @@ async function end(child, signal) {
   await once(child, 'exit');
 }
 
+/** The addresses of a configuration's providers, as the manifest grants them. */
+const providersOf = document => Object.values(document.providers ?? {}).flatMap(({ base_url: url }) => (url ? [new URL(url).origin] : []));
+
 /** Starts a gateway on Spin. */
-export async function startSpinGateway({ mocksUrl, document = configDocument(mocksUrl), secrets = {}, redis, bucket, retention = '' }) {
+export async function startSpinGateway({ mocksUrl, document = configDocument(mocksUrl), granted = providersOf(document), secrets = {}, redis, bucket, retention = '' }) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-spin-'));
   const own = [];
   if (process.env.SLUICE_RUNTIME === 'spin-redis' && !redis) {
@@ -82,8 +85,7 @@ export async function startSpinGateway({ mocksUrl, document = configDocument(moc
   const given = Object.entries(secrets);
   const named = { ...SECRETS, ...Object.fromEntries(given.filter(([name]) => !name.startsWith('SLUICE_'))) };
   const receivers = Object.values(document.notify ?? {}).map(({ url }) => new URL(url).origin);
-  const providers = Object.values(document.providers ?? {}).flatMap(({ base_url: url }) => (url ? [new URL(url).origin] : []));
-  const hosts = new Set([...(mocksUrl ? [mocksUrl] : []), ...providers, ...receivers]);
+  const hosts = new Set([...(mocksUrl ? [mocksUrl] : []), ...granted, ...receivers]);
   const manifest = writeManifest(folder, document, { hosts: [...hosts], secrets: named });
   const records = { SLUICE_RECORDS_RETENTION: retention, ...(secrets.SLUICE_RECORDS_URL ? { SLUICE_RECORDS_HOST: new URL(secrets.SLUICE_RECORDS_URL).origin } : {}) };
   const gateway = new SpinGateway({ folder, manifest, redis, bucket, variables: { ...SECRETS, ...records, ...secrets }, own, adminToken: randomBytes(24).toString('hex') });

@@ -99,7 +99,7 @@ test('a store that cannot keep limits exact is refused with a clear message', { 
 test('an address that the manifest does not grant is never called', { skip }, () => {
   const document = configDocument(mocks.url);
   document.providers['mock-openai'].base_url = document.providers['mock-openai'].base_url.replace('127.0.0.1', 'localhost');
-  return withGateway({ document }, async gateway => {
+  return withGateway({ document, granted: [] }, async gateway => {
     const mark = await mocks.mark();
     const { status } = await ask(gateway, await gateway.mint({ org: 'e2e' }));
     assert.equal(status, 502);
