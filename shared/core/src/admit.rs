@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use sluice_machines::ledger::{self, Admission, Denial, Headroom, Intent, Parent, Part};
-use sluice_machines::limit::{Amount, ScopeRules, Slice};
+use sluice_machines::limit::{Amount, Meter, ScopeRules, Slice};
 use sluice_machines::record::{
     Bodies, CacheState, Operation, Outcome, Record, RecordKind, UsageSource,
 };
@@ -24,7 +24,6 @@ use crate::wait::Wait;
 
 mod again;
 mod amount;
-mod endings;
 
 use again::Asking;
 pub(crate) use amount::output;
@@ -275,7 +274,7 @@ async fn let_in<P: Platform>(
         match ask_ledger(p, isolate, caller, admitted, how).await? {
             Asked::Whole => return Ok(None),
             Asked::Part(tokens) => return Ok(part.map(|part| (part, tokens))),
-            Asked::Denied(denial) if has_news && endings::may_change(&denial, part) => {
+            Asked::Denied(denial) if has_news && may_change(&denial, part) => {
                 has_told = true;
                 let request = admitted.draft.request.clone();
                 commit::tell_endings(p, isolate, &admitted.ledger, request).await;
@@ -284,6 +283,17 @@ async fn let_in<P: Platform>(
         }
         time_has_passed = true;
     }
+}
+
+/// Whether the end of other requests may change a refusal, or less of the request may fit.
+///
+/// A settlement waits for company as long as nobody waits for it, and whoever asks by itself overtakes it. So a caller
+/// that has its answer and asks again at once could be refused, or have its answer cut short, for what it does not hold
+/// any more. Where something has ended of which the ledger may not have heard, it is told so before a refusal counts.
+fn may_change(denial: &Denial, part: Option<Part>) -> bool {
+    // A request that was let in stays counted.
+    let frees = denial.rule.meter() != Some(Meter::Requests);
+    frees && (denial.retry_after.is_some() || part.is_some())
 }
 
 /// Counts a request of this caller's, under the rules that hold for it now.

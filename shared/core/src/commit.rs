@@ -1,8 +1,9 @@
 //! What goes to the ledgers, in groups: intents, settlements and renewals, and admissions that come together.
 //!
-//! One call at a time for each ledger, besides what goes by itself ([`ask`]). What arrives while it is under way goes with the next, in the order in
-//! which it came; a call with twenty commands costs little more than a call with one. Commands are idempotent, so a
-//! group whose fate is unknown is sent again. What is lost with the isolate is made good by deadlines.
+//! One call at a time for each ledger, besides what goes by itself ([`ask`]). What arrives while it is under way goes
+//! with the next, in the order in which it came; a call with twenty commands costs little more than a call with one.
+//! Commands are idempotent, so a group whose fate is unknown is sent again. What is lost with the isolate is made good
+//! by deadlines.
 //!
 //! Whoever puts something in sees to it that it is sent, unless somebody does already. A request's context ends with
 //! the request, so whoever has driven for a while hands over to a request that came later; and one that has died is
@@ -176,17 +177,15 @@ async fn send_alone<P: Platform>(
     ledger: &Permitted<LedgerId>,
     asked: Vec<(Command, Listener)>,
 ) -> Result<(), StoreError> {
-    let (commands, listeners) = asked.into_iter().unzip();
-    let call = isolate.call(ledger, commands);
-    let group = Group { call, listeners };
-    match p.ledger(ledger, &group.call).await {
-        Ok(answer) => {
-            isolate.hear(p.now(), ledger, answer.notices, answer.head);
-            tell(isolate, ledger, &group, answer.replies);
+    let (commands, listeners): (_, Vec<_>) = asked.into_iter().unzip();
+    let asked = isolate.ask_ledger(p, ledger, commands).await;
+    match asked {
+        Ok(replies) => {
+            tell(isolate, ledger, &listeners, replies);
             Ok(())
         }
         Err(error) => {
-            for listener in &group.listeners {
+            for listener in &listeners {
                 if let Listener::Lease(key, lease, _) = listener {
                     isolate.leases.borrow_mut().unanswered((ledger, key), lease);
                 }
@@ -279,7 +278,7 @@ async fn drive<P: Platform>(
                 tries = 0;
                 isolate.hear(p.now(), ledger, answer.notices, answer.head);
                 let pause = end(p, isolate, ledger, number);
-                tell(isolate, ledger, &group, answer.replies);
+                tell(isolate, ledger, &group.listeners, answer.replies);
                 let Some(pause) = pause else { return };
                 pause
             }
@@ -339,8 +338,13 @@ fn end<P: Platform>(
     }
 }
 
-fn tell(isolate: &Isolate, ledger: &Permitted<LedgerId>, group: &Group, replies: Vec<Reply>) {
-    for (listener, reply) in group.listeners.iter().zip(replies) {
+fn tell(
+    isolate: &Isolate,
+    ledger: &Permitted<LedgerId>,
+    listeners: &[Listener],
+    replies: Vec<Reply>,
+) {
+    for (listener, reply) in listeners.iter().zip(replies) {
         match (listener, reply) {
             (Listener::Nobody, _) => {}
             (Listener::Ticket(ticket), reply) => ticket.tell(Some(reply)),

@@ -26,6 +26,7 @@ use sluice_machines::limit::Rule;
 use sluice_machines::registry::KeyRecord;
 use sluice_units::{LedgerId, ModelId, OrgId, Region, SortedMap, SortedSet, Timestamp};
 
+pub(crate) use compile::shown_span;
 pub use compile::{KeyRules, rules};
 pub use compiled::{
     Accounting, Auth, AwsKeys, Capabilities, Circuit, Egress, Failures, FallbackOn, Gateway,

@@ -303,8 +303,7 @@ fn granted(
     row.granted = grant.rest;
     row.rest = grant.rest.minus(asked.drawn);
     row.until = asked.at.plus(grant.life);
-    let is_same = |of: &Holder| of.whose.scopes == request.scopes;
-    let is_same = row.of.as_deref().is_some_and(is_same);
+    let is_same = row.is_of(&request.scopes);
     row.beside = Headroom {
         tightest: grant.headroom.tightest.filter(|_| is_same),
         warnings: Vec::new(),

@@ -135,6 +135,12 @@ pub(super) struct Whose {
 }
 
 impl PoolRow {
+    /// Whether it is held under these rules.
+    pub(super) fn is_of(&self, scopes: &[ScopeRules]) -> bool {
+        let of = self.of.as_deref();
+        of.is_some_and(|of| of.whose.scopes == scopes)
+    }
+
     /// What is free at `at` beside what isolates hold.
     fn free(&self, at: Timestamp, leased: Slice) -> Slice {
         if at < self.until {
@@ -220,10 +226,7 @@ pub(super) fn left(
     let row: &PoolRow = work.hot(&pool)?;
     let beside = &row.beside;
     // Rules go by their numbers: those of other rules say nothing.
-    let is_same = |of: &Holder| of.whose.scopes == scopes;
-    let there = beside
-        .tightest
-        .filter(|_| row.of.as_deref().is_some_and(is_same));
+    let there = beside.tightest.filter(|_| row.is_of(scopes));
     let tighter = |here: Option<WindowState>, there: &Option<WindowState>, free: u64| {
         let there = there.clone().map(|there| WindowState {
             remaining: there.remaining.saturating_add(free).min(there.limit),

@@ -287,7 +287,7 @@ impl Check {
 }
 
 /// The shortest exact way to write a span of whole milliseconds.
-fn shown_span(span: Span) -> String {
+pub(crate) fn shown_span(span: Span) -> String {
     let millis = span.as_millis_ceil();
     let units = [
         ("d", 86_400_000),

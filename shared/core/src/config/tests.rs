@@ -890,3 +890,16 @@ fn a_home_that_a_pinned_level_may_not_use_is_refused() {
         ),
     ]);
 }
+
+#[test]
+fn times_are_written_in_the_largest_unit_that_says_all_of_them() {
+    for (seconds, text) in [
+        (1, "1s"),
+        (90, "90s"),
+        (60, "1m"),
+        (7_200, "2h"),
+        (604_800, "7d"),
+    ] {
+        assert_eq!(shown_span(Span::from_seconds(seconds)), text);
+    }
+}

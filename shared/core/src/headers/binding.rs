@@ -9,9 +9,10 @@
 use http::HeaderMap;
 use sluice_machines::ledger::{Denial, Headroom};
 use sluice_machines::limit::{Meter, Rule, Scope, ScopeRules};
-use sluice_units::{NanoUsd, Span};
+use sluice_units::NanoUsd;
 
 use super::{period_word, put, scope_path};
+use crate::config::shown_span;
 
 /// The limit that binds, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +36,13 @@ impl Binding {
 
     fn new(scope: &Scope, rule: &Rule, remaining: u64) -> Self {
         let (limit, per, burst) = match *rule {
-            Rule::Window { limit, window, .. } => (limit, Some(time(window)), None),
+            Rule::Window { limit, window, .. } => (limit, Some(shown_span(window)), None),
             Rule::Gcra {
                 limit,
                 window,
                 burst,
                 ..
-            } => (limit, Some(time(window)), Some(burst)),
+            } => (limit, Some(shown_span(window)), Some(burst)),
             Rule::Concurrency { limit } => (limit, None, None),
             Rule::Budget { period, .. } => {
                 (rule.most(), Some(period_word(period).to_owned()), None)
@@ -85,35 +86,4 @@ impl Binding {
 
 fn dollars(nanos: u64) -> String {
     NanoUsd::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX)).to_string()
-}
-
-/// A stretch of time as the configuration writes it, in the largest unit that says all of it: `30s`, `1m`, `2h`, `31d`.
-fn time(span: Span) -> String {
-    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
-    let micros = span.as_micros();
-    for (seconds, unit) in UNITS {
-        let of_unit = Span::from_seconds(seconds).as_micros().max(1);
-        if micros.rem_euclid(of_unit) == 0 {
-            return format!("{}{unit}", micros.div_euclid(of_unit));
-        }
-    }
-    format!("{}ms", span.as_millis_ceil())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_in_the_largest_unit_that_says_all_of_them() {
-        for (seconds, text) in [
-            (1, "1s"),
-            (90, "90s"),
-            (60, "1m"),
-            (7_200, "2h"),
-            (604_800, "7d"),
-        ] {
-            assert_eq!(time(Span::from_seconds(seconds)), text);
-        }
-    }
 }

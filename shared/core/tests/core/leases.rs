@@ -1,5 +1,6 @@
 //! Requests that are let in without asking, and what is on record of them when the caller hears back.
 
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use serde_json::json;
@@ -242,6 +243,22 @@ fn a_key_may_ask_for_strict_accounting_for_itself() {
     assert_eq!(admits(&world), 4);
 }
 
+/// What one request spends is there again in so many seconds, as the refusal of the next one says.
+fn a_new_day_begins(world: &mut World, waits: RangeInclusive<i64>) {
+    let key = key(world);
+    let ask =
+        |world: &mut World| world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
+    assert_eq!(ask(world).status, 200);
+    let denied = ask(world);
+    assert_eq!(denied.status, 429);
+    let Some(Ok(wait)) = denied.header("retry-after").map(str::parse) else {
+        panic!("it does not say how long to wait");
+    };
+    assert!(waits.contains(&wait), "{wait}");
+    world.wait(Span::from_seconds(wait));
+    assert_eq!(ask(world).status, 200);
+}
+
 #[test]
 fn a_budget_s_day_is_the_team_s() {
     // It is noon in UTC: in Auckland, thirteen hours ahead, a new day has just begun an hour ago.
@@ -251,16 +268,7 @@ fn a_budget_s_day_is_the_team_s() {
         config["orgs"]["acme"]["teams"]["search"]["budgets"] =
             json!([{"usd": "0.00001", "per": "day"}]);
     });
-    let key = key(&mut world);
-    let ask =
-        |world: &mut World| world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
-    assert_eq!(ask(&mut world).status, 200);
-    let denied = ask(&mut world);
-    assert_eq!(denied.status, 429);
-    let wait: i64 = denied.header("retry-after").unwrap().parse().unwrap();
-    assert!((22 * 3_600..=23 * 3_600).contains(&wait), "{wait}");
-    world.wait(Span::from_seconds(wait));
-    assert_eq!(ask(&mut world).status, 200);
+    a_new_day_begins(&mut world, 22 * 3_600..=23 * 3_600);
 }
 
 #[test]
@@ -273,16 +281,7 @@ fn a_budget_s_day_ends_at_the_midnight_that_clocks_will_show() {
         config["orgs"]["acme"]["teams"]["search"]["budgets"] =
             json!([{"usd": "0.00001", "per": "day"}]);
     });
-    let key = key(&mut world);
-    let ask =
-        |world: &mut World| world.send("POST", "/v1/chat/completions", &key, &chat("sandbox/echo"));
-    assert_eq!(ask(&mut world).status, 200);
-    let denied = ask(&mut world);
-    assert_eq!(denied.status, 429);
-    let wait: i64 = denied.header("retry-after").unwrap().parse().unwrap();
-    assert!((39_590..=39_600).contains(&wait), "{wait}");
-    world.wait(Span::from_seconds(wait));
-    assert_eq!(ask(&mut world).status, 200);
+    a_new_day_begins(&mut world, 39_590..=39_600);
 }
 
 #[test]
