@@ -53,7 +53,7 @@ impl HealthObject {
     pub(crate) fn call(&self, world: &World, command: &Command) -> Result<Reply, String> {
         let broken = |error: RowError| error.to_string();
         let mut rows = Rows::new();
-        for read in health::reads() {
+        for read in command.reads() {
             rows.extend(self.rows.borrow().answer(&read));
         }
         let now = self.clock.read(world.now());

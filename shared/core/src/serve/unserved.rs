@@ -39,14 +39,18 @@ impl<P: Platform> Run<P> {
         problem.with_receipt(unserved.await)
     }
 
-    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
+    /// The caller went away while nobody had answered yet. A provider that is being asked will charge the input.
     pub(super) async fn leave(self) -> Problem {
-        self.tell_circuit(End::Left);
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            ..Usage::default()
+        let used = if self.permit.get().is_some() {
+            let usage = Usage {
+                input: self.admitted.bound().likely,
+                ..Usage::default()
+            };
+            (usage, UsageSource::Estimated)
+        } else {
+            (Usage::default(), UsageSource::None)
         };
-        let used = (usage, UsageSource::Estimated);
+        self.tell_circuit(End::Left);
         let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
         // Nobody is there to take the receipt.
         self.unserved(Outcome::DownstreamLeft, status, 0, used, code)
@@ -63,6 +67,7 @@ impl<P: Platform> Run<P> {
         (usage, usage_source): (Usage, UsageSource),
         code: String,
     ) -> Option<String> {
+        self.end_call();
         let units = match usage_source {
             UsageSource::None => Units::default(),
             _ => self.admitted.bound().units,
