@@ -52,6 +52,8 @@ pub(crate) struct CallFact {
     pub(crate) said: Said,
     /// The whole answer is on its way; where that cannot be told, nothing.
     pub(crate) is_sound: Option<bool>,
+    /// It was worked on: the provider is paid, whatever becomes of its answer.
+    pub(crate) is_paid: bool,
     /// It was told, or is told by its caller, how much to write at most.
     pub(crate) is_bounded: bool,
 }
@@ -107,6 +109,10 @@ pub(crate) async fn react(
             model: asked.model(),
             said: said.clone(),
             is_sound: soundness(asked, trouble),
+            is_paid: !matches!(
+                trouble,
+                Some(Fault::UpstreamDown | Fault::UpstreamUnreachable | Fault::UpstreamError)
+            ),
             is_bounded: asked.is_stream || asked.is_embedding || asked.limit.is_some(),
         },
     );
