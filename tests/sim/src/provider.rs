@@ -109,10 +109,7 @@ pub(crate) async fn react(
             model: asked.model(),
             said: said.clone(),
             is_sound: soundness(asked, trouble),
-            is_paid: !matches!(
-                trouble,
-                Some(Fault::UpstreamDown | Fault::UpstreamUnreachable | Fault::UpstreamError)
-            ),
+            is_paid: is_worked_on(trouble),
             is_bounded: asked.is_stream || asked.is_embedding || asked.limit.is_some(),
         },
     );
@@ -159,6 +156,14 @@ fn soundness(asked: Asked, trouble: Option<Fault>) -> Option<bool> {
         Some(Fault::UpstreamCut | Fault::UpstreamSilent) if asked.is_stream => None,
         Some(_) => Some(false),
     }
+}
+
+/// Whether the provider is paid.
+const fn is_worked_on(trouble: Option<Fault>) -> bool {
+    !matches!(
+        trouble,
+        Some(Fault::UpstreamDown | Fault::UpstreamUnreachable | Fault::UpstreamError)
+    )
 }
 
 fn say(world: &World, asked: Asked, trouble: Option<Fault>) -> Said {

@@ -44,7 +44,7 @@ fn agrees(world: &mut World, record: &Record) {
     assert_eq!(org["spent_total"], record.cost_nano_usd.as_nanos());
     assert_eq!(org["tokens_total"], record.tokens().count());
     assert_eq!(org["reserved"], 0);
-    let tokens = i64::try_from(record.tokens().count()).unwrap();
+    let tokens = i64::try_from(record.tokens().count()).expect("few tokens");
     assert_eq!(record.cost_nano_usd, NanoUsd::from_nanos(tokens * 1_000));
 }
 
