@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
-use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
 use sluice_units::{LedgerId, RequestId, Shard, Span, Timestamp};
 

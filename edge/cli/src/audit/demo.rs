@@ -147,6 +147,7 @@ fn record(sequence: u64) -> Result<Record, IdError> {
             status: Some(status),
             error: fails.then(|| "upstream_error".to_owned()),
             latency_us,
+            spent: None,
         }],
         dropped: Vec::new(),
         bodies: None,

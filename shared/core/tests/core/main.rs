@@ -17,6 +17,7 @@ mod refusals;
 mod reservations;
 mod residency;
 mod shards;
+mod spent;
 mod streams;
 mod upstreams;
 mod waiting;
