@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{
-    AppId, KeyId, ModelId, NanoUsd, OrgId, ProviderId, Region, RequestId, Span, TeamId, Timestamp,
-    Tokens, Usage, UserId,
+    AppId, KeyId, ModelId, NanoUsd, OrgId, ProviderId, Region, RequestId, Shard, Span, TeamId,
+    Timestamp, Tokens, Usage, UserId,
 };
 
 use crate::limit::{Amount, Loan};
@@ -45,6 +45,9 @@ pub struct Record {
     pub provider_model: Option<ModelId>,
     /// The region whose ledger counted it.
     pub region: Region,
+    /// Which of the ledgers there, where the organisation's keys are divided among several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<Shard>,
     /// The region that it was held to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pin: Option<Region>,
@@ -177,6 +180,9 @@ pub struct Refusal {
     pub model: Option<ModelId>,
     /// The gateway's region.
     pub region: Region,
+    /// Which of the ledgers there, where the organisation's keys are divided among several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<Shard>,
     /// [`Outcome::Refused`].
     pub outcome: Outcome,
     /// The HTTP status that the caller saw.

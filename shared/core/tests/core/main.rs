@@ -16,6 +16,7 @@ mod receipts;
 mod refusals;
 mod reservations;
 mod residency;
+mod shards;
 mod spent;
 mod streams;
 mod upstreams;
