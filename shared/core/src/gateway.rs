@@ -270,6 +270,7 @@ impl<P: Platform> Context<'_, P> {
             permit: Cell::default(),
             slot: RefCell::default(),
             extended_at,
+            used: Cell::default(),
             egress: Cell::default(),
         };
         run.serve(self, caller).await

@@ -217,7 +217,7 @@ impl<P: Platform> Drop for Wait<'_, P> {
 
 /// What a caller's requests wait for where this rule of this scope denies them.
 fn gate(caller: &Caller, scope: &Scope, rule: &Rule) -> Gate {
-    Gate::Limit((**caller.ledger()).clone(), scope.clone(), *rule)
+    Gate::Limit(caller.ledger().last_word().clone(), scope.clone(), *rule)
 }
 
 /// With whom it takes turns.

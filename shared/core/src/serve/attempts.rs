@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use sluice_machines::capacity::ASK_MAX;
+use sluice_machines::limit::Amount;
 use sluice_machines::record::Attempt;
 use sluice_units::{Span, Timestamp};
 
@@ -33,7 +34,8 @@ impl<P: Platform> Run<P> {
         let mut plan = Plan::new(retries, self.course.fallback_on(), seed);
         let mut index = 0;
         let mut told = None;
-        let mut full = None;
+        let (mut full, mut has_waited) = (None, false);
+        let mut covered = Amount::default();
         loop {
             let Some(target) = self.course.target(index) else {
                 return Err((index, Failure::NoKey("no target".to_owned())));
@@ -45,31 +47,28 @@ impl<P: Platform> Run<P> {
             if self.goes_elsewhere(&mut plan, &target, &failure) {
                 continue;
             }
-            let next = plan.failed(&failure);
-            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            if full.is_none() && may_wait(&target, &failure) {
-                full = Some((index, true));
+            if may_wait(&target, &failure) {
+                full.get_or_insert(index);
             }
-            let back = match (next, &mut full) {
+            let next = match plan.failed(&failure) {
+                Next::Try { target, wait } => Some((target, Some(wait))),
                 // Nobody else can serve. A request waits once.
-                (Next::GiveUp, Some((back, waits))) if *waits && !is_spent => {
-                    *waits = false;
-                    plan.back_to(*back, &failure).then_some(*back)
-                }
-                _ => None,
+                Next::GiveUp => full.filter(|_| !has_waited).and_then(|back| {
+                    has_waited = true;
+                    plan.back_to(back, &failure).then_some((back, None))
+                }),
             };
+            let is_spent = self.work.upload().is_some_and(Upload::is_spent);
             let failed = more_telling(told.take(), (index, failure));
-            match (next, back) {
-                (_, Some(back)) => {
-                    index = back;
-                    if let Err(failure) = self.wait_for_room(index, context, caller).await {
+            match next {
+                // What was sent on as it came cannot be sent again.
+                Some((target, wait)) if !is_spent && self.covers_more(&mut covered).await => {
+                    index = target;
+                    if let Some(wait) = wait {
+                        self.back_off(index, wait).await;
+                    } else if let Err(failure) = self.wait_for_room(index, context, caller).await {
                         return Err(more_telling(Some(failed), (index, failure)));
                     }
-                }
-                // What was sent on as it came cannot be sent again.
-                (Next::Try { target, wait }, _) if !is_spent => {
-                    index = target;
-                    self.back_off(index, wait).await;
                 }
                 _ => return Err(failed),
             }
@@ -124,6 +123,7 @@ impl<P: Platform> Run<P> {
         let target = permitted.get();
         let started_at = self.p.now();
         self.egress.take();
+        self.used.take();
         let mut outcome = match self.may_call(index, target).await {
             Ok(()) => self.attempt(permitted, self.p.now()).await,
             Err(failure) => Err(failure),
@@ -160,7 +160,17 @@ impl<P: Platform> Run<P> {
             Err(Failure::CircuitOpen(_) | Failure::AtCapacity { .. }) => Span::ZERO,
             _ => self.p.now().since(started_at),
         };
-        self.note(target, status, code, latency);
+        let failure = outcome.as_ref().err();
+        let spent = failure.and_then(|failure| self.spent(target, failure));
+        self.attempts.borrow_mut().push(Attempt {
+            provider: target.provider.id.clone(),
+            model: target.model.clone(),
+            egress: self.egress.get().map(|place| place.name().to_owned()),
+            status,
+            error: code,
+            latency_us: latency,
+            spent,
+        });
         outcome
     }
 
@@ -259,23 +269,6 @@ impl<P: Platform> Run<P> {
         } else {
             circuit::exchange(&self.p, &self.isolate);
         }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            egress: self.egress.get().map(|place| place.name().to_owned()),
-            status,
-            error,
-            latency_us,
-        });
     }
 }
 

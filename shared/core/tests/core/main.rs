@@ -17,6 +17,8 @@ mod receipts;
 mod refusals;
 mod reservations;
 mod residency;
+mod shards;
+mod spent;
 mod streams;
 mod upstreams;
 mod waiting;
