@@ -16,6 +16,7 @@ use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::{health, ledger};
 use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
+use crate::capacity;
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::ledger::{LedgerObject, Reach};
@@ -306,9 +307,12 @@ impl Platform for Port {
             life: move || living.health.life(),
             may_return: || true,
         };
-        network::call(world, &self.0.place.region, call)
+        let asked_at = world.now();
+        let reply = network::call(world, &self.0.place.region, call)
             .await
-            .map_err(|detail| unavailable("health", detail))
+            .map_err(|detail| unavailable("health", detail))?;
+        capacity::hears(world, &self.0.place.name, command, asked_at);
+        Ok(reply)
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -9,6 +9,7 @@ use sluice_units::Span;
 
 use crate::borders::Borders;
 use crate::callers;
+use crate::capacity::{self, Capacities};
 use crate::economy::{ORGS, Version};
 use crate::executor::{Group, Step};
 use crate::faults::{Counts, Weather};
@@ -55,6 +56,7 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let has_homes = borders.are_open() && rng.chance(600_000);
     let shards = Shards::new(seed, borders.are_open());
     let version = shards.divide(Version::new(&rng, rate, has_homes).within(&borders));
+    let version = Capacities::new(seed).bound(version);
     let shared_ppm = if has_homes {
         SHARED_HOMES_PPM
     } else {
@@ -113,6 +115,7 @@ fn to_rest(world: &Rc<World>) {
     for org in 0..ORGS {
         world.is_told(org);
     }
+    capacity::at_rest(world, &world.health);
     world.is_on_record();
 }
 
