@@ -93,12 +93,13 @@ pub(crate) fn test() -> Result<(), Failure> {
 }
 
 /// The end-to-end tests that the component must pass on SQLite and on Redis.
-const ON_BOTH_STORES: [&str; 9] = [
+const ON_BOTH_STORES: [&str; 10] = [
     "scenarios",
     "accounting",
     "limits",
     "streams",
     "homes",
+    "shards",
     "revocation",
     "events",
     "audit",
