@@ -16,6 +16,7 @@ mod receipts;
 mod refusals;
 mod reservations;
 mod residency;
+mod starts;
 mod streams;
 mod upstreams;
 mod waiting;
