@@ -8,7 +8,7 @@ use crate::callers::{self, Kind};
 use crate::economy::Version;
 use crate::executor::{Group, Step};
 use crate::faults::Weather;
-use crate::world::World;
+use crate::world::{Shards, World};
 
 /// Nothing goes wrong, and nobody changes anything.
 const STILL: Weather = Weather {
@@ -31,7 +31,7 @@ pub fn let_in_at_once(
     has_homes: bool,
 ) -> Result<usize, String> {
     let version = Version::with_one_limit(limit, Span::from_seconds(60), has_homes);
-    let world = World::new(seed, STILL, (version, false), false);
+    let world = World::new(seed, STILL, (version, Shards::none(), false), false);
     world.fill(isolates);
     let keys = keys_of_first_org(&world);
     for _ in 0..requests {
@@ -65,7 +65,7 @@ pub fn added_latency(seed: u64, round_trip: Span, has_homes: bool) -> Result<Add
     const WARM_UP: Span = Span::from_seconds(5);
     const REQUESTS: usize = 4_000;
     let version = Version::with_one_limit(1_000_000, Span::from_seconds(60), has_homes);
-    let world = World::new(seed, STILL, (version, false), false);
+    let world = World::new(seed, STILL, (version, Shards::none(), false), false);
     world.fill(4);
     for region in &world.regions {
         region

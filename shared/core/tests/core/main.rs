@@ -16,6 +16,8 @@ mod receipts;
 mod refusals;
 mod reservations;
 mod residency;
+mod shards;
+mod spent;
 mod starts;
 mod streams;
 mod upstreams;

@@ -1,15 +1,20 @@
-//! Which of an organisation's ledgers the others lease from, and which of them may.
+//! Which of an organisation's ledgers the others lease from, which of them may, and how many there are in a region.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use sluice_units::{LedgerId, OrgId, Region};
+use sluice_units::{LedgerId, OrgId, Region, Shard};
 
 use super::Check;
 use super::regions::Regions;
+use crate::config::counting::{Counting, Ledgers};
 use crate::config::document::OrgDocument;
 use crate::config::issue::{Issue, Path, Trail};
 use crate::config::scopes::{Level, Org};
-use crate::config::{Entries, Ledgers, secrets};
+use crate::config::{Entries, secrets};
+
+const SHARDS_DEFAULT: u64 = 1;
+const SHARDS_ALLOWED: RangeInclusive<u64> = 1..=Shard::COUNT_MAX as u64;
 
 /// Where each organisation's requests are counted: in each region, and all of them at its home as far as that may be.
 pub(super) fn compile(
@@ -23,8 +28,11 @@ pub(super) fn compile(
     for (id, org) in orgs {
         let path = root.name(id.as_str());
         let written = documents.iter().find(|(name, _)| *name == id.as_str());
-        let written = written.and_then(|(_, document)| document.home.as_deref());
-        let home = match written {
+        let written = written.map(|(_, document)| document);
+        let shards = written.and_then(|document| document.shards);
+        let path_of_shards = path.name("shards");
+        let shards = check.number(&path_of_shards, shards, SHARDS_DEFAULT, &SHARDS_ALLOWED);
+        let home = match written.and_then(|document| document.home.as_deref()) {
             Some(name) => check.home(&path, name, org, (gateway, regions)),
             None => org.level.held.pin.as_ref().map(|pin| pin.region.clone()),
         };
@@ -44,7 +52,7 @@ pub(super) fn compile(
                 of(region).under(parent.clone())
             }
         };
-        let all = all.map(|region| (region.clone(), under(region)));
+        let all = all.map(|region| (region.clone(), Counting::new(under(region), shards)));
         ledgers.insert(id.clone(), all.collect());
     }
     ledgers
@@ -57,9 +65,10 @@ pub(in crate::config) fn apart(orgs: &BTreeMap<OrgId, Org>, ledgers: &Ledgers) -
         let all = ledgers.get(id);
         for (place, region) in named(id, org) {
             let ledger = all.and_then(|all| all.get(&region));
+            let ledger = ledger.map(Counting::whole);
             let is_apart = ledger.is_some_and(|ledger| ledger.parent().is_none());
             let is_home = all.is_some_and(|all| {
-                let mut parents = all.values().filter_map(LedgerId::parent);
+                let mut parents = all.values().filter_map(|each| each.whole().parent());
                 parents.any(|parent| *parent.region() == region)
             });
             let is_alone = all.is_none_or(|all| all.len() < 2);
