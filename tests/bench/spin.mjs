@@ -2,12 +2,12 @@
 //
 //     cargo xtask build spin --release
 //     cargo build --package spin-floor --target wasm32-wasip2 --release
-//     node tests/bench/spin.mjs [--answers N] [--connections N] [--redis] [--before FILE] [--starts N] [--config FILE]
+//     node tests/bench/spin.mjs [--answers N] [--connections N] [--redis] [--before FILE] [--starts N] [--keys N] [--config FILE]
 //
 // The store is SQLite, or a Redis of the bench's own. --before names the component of another build, measured in the same
 // turns. --starts measures instead what a new instance costs; --config names a compiled configuration whose providers,
-// models and prices are there besides. Prints a table, the components' sizes, and how long a first answer takes. Asserts no
-// times: those belong to the machine.
+// models and prices are there besides, --keys how many keys there are. Prints a table, the components' sizes, and how long
+// a first answer takes. Asserts no times: those belong to the machine.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -34,6 +34,7 @@ const option = (name, fallback) => {
 const ANSWERS = option('--answers', 2_000);
 const CONNECTIONS = option('--connections', 16);
 const STARTS = option('--starts', 0);
+const KEYS = option('--keys', 1);
 const ROUNDS = 4;
 /** An instance that nobody needs for a second ends. */
 const IDLE_MS = 1_500;
@@ -155,6 +156,7 @@ try {
     const began = performance.now();
     const { key } = await new Gateway(side.url, TOKEN).mint({ org: 'bench', limits, budgets: [{ usd: '1000000', per: 'month' }] });
     console.log(`${name}: ${fs.statSync(component).size} bytes; its first answer, an instance and its configuration included: ${(performance.now() - began).toFixed(1)} ms`);
+    for (let more = 1; more < KEYS; more += 1) await new Gateway(side.url, TOKEN).mint({ org: 'bench' });
     side.headers = { authorization: `Bearer ${key}` };
     side.model = model => `mock-openai/${model}`;
   }

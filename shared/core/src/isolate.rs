@@ -153,9 +153,10 @@ impl Isolate {
         let asked_at = p.now();
         self.syncing_since.set(Some(asked_at));
         let since = self.sequence.get();
+        let is_told = since > 0 || p.has_key_copies();
         let seed = self.seed.borrow().clone();
         let command = registry::Command::Sync {
-            since,
+            since: is_told.then_some(since),
             seed: seed.as_ref().map(|seed| seed.hash.clone()),
         };
         let registry::Reply::Changes(changes) = p.registry(&command).await? else {
@@ -295,7 +296,7 @@ impl Isolate {
         }
         let learned = self.sequence.get();
         let suspect = self.suspects_all.get() || self.suspects.borrow().contains(hash);
-        let copy = if suspect {
+        let copy = if suspect || !p.has_key_copies() {
             None
         } else {
             // A copy that does not answer is no reason to refuse: the authority is asked.

@@ -44,9 +44,13 @@ pub fn reads(command: &Command) -> Vec<Read> {
             version: Some(version),
         } => vec![Read::Row(config_key(*version))],
         Command::Sync { since, seed } => {
-            let changes = Read::prefix_after(CHANGES, &change_key(*since), CHANGES_MAX);
-            let seeds = seed.is_some().then(|| Read::Row(SEEDS.to_owned()));
-            [meta(), changes].into_iter().chain(seeds).collect()
+            let changes =
+                since.map(|since| Read::prefix_after(CHANGES, &change_key(since), CHANGES_MAX));
+            let seeds = seed.as_ref().map(|_| Read::Row(SEEDS.to_owned()));
+            [Some(meta()), changes, seeds]
+                .into_iter()
+                .flatten()
+                .collect()
         }
     }
 }
@@ -315,7 +319,7 @@ fn seed_config(
     put_config(work, now, document, SEED_AUTHOR, SEED_REASON)
 }
 
-fn sync(rows: &Rows, since: u64, seed: Option<&str>) -> Result<Reply, RowError> {
+fn sync(rows: &Rows, since: Option<u64>, seed: Option<&str>) -> Result<Reply, RowError> {
     let work = Work::new(rows);
     let meta = meta(&work)?;
     let seeds: Option<Seeds> = seed.map_or(Ok(None), |_| work.load(SEEDS))?;
@@ -329,7 +333,7 @@ fn sync(rows: &Rows, since: u64, seed: Option<&str>) -> Result<Reply, RowError> 
         ..Changes::default()
     };
     // An asker from the future has seen changes that were lost: what it knows of them is worth nothing.
-    let behind = meta.sequence.checked_sub(since);
+    let behind = since.and_then(|since| meta.sequence.checked_sub(since));
     changes.everything = behind.is_none_or(|behind| behind > u64::from(CHANGES_MAX));
     let mut hashes = BTreeSet::new();
     for (key, text) in rows.with_prefix(CHANGES) {

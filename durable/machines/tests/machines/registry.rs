@@ -59,12 +59,13 @@ fn found(key: &KeyRecord) -> Reply {
 }
 
 fn sync(world: &mut World, since: u64) -> Changes {
+    let since = Some(since);
     synced(world, Command::Sync { since, seed: None })
 }
 
 fn sync_of(world: &mut World, document: &str) -> Changes {
     let seed = Some(hash_of(document));
-    synced(world, Command::Sync { since: 0, seed })
+    synced(world, Command::Sync { since: None, seed })
 }
 
 fn synced(world: &mut World, command: Command) -> Changes {
@@ -311,6 +312,14 @@ fn whoever_was_deployed_with_a_document_learns_whether_it_is_known_and_current()
     assert_eq!(told(&mut world, "edited"), (false, true));
     let changes = sync(&mut world, 0);
     assert!(!changes.is_seeded, "nobody asked");
+    assert_eq!(changes.keys.len(), 1);
+    let changes = sync_of(&mut world, "edited");
+    assert_eq!(
+        (changes.sequence, changes.keys.len()),
+        (1, 0),
+        "whoever trusts no copy needs no list"
+    );
+    assert!(changes.everything);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod reservations;
 mod residency;
 mod shards;
 mod spent;
+mod starts;
 mod streams;
 mod upstreams;
 mod waiting;
