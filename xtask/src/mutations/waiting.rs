@@ -23,8 +23,8 @@ pub(super) const WAITING: &[Mutation] = &[
         name: "see new rules after waiting, and no revocation",
         edits: &[(
             "shared/core/src/admit/again.rs",
-            "        let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
-            "        let key = if {is} { Rc::new(sluice_machines::registry::KeyRecord { revoked_at: None, ..(*key).clone() }) } else { key };\n        let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
+            "    let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
+            "    let key = if {is} { Rc::new(sluice_machines::registry::KeyRecord { revoked_at: None, ..(*key).clone() }) } else { key };\n    let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
         )],
     },
 ];
