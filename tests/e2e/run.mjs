@@ -1,4 +1,4 @@
-// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis] [file …]`;
+// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis|spin-valkey] [file …]`;
 // or the matrix of clients: `node tests/e2e/run.mjs matrix`. Installs what they need on the first run.
 
 import { spawnSync } from 'node:child_process';

@@ -352,6 +352,12 @@ impl Slice {
         cost: NanoUsd::ZERO,
     };
 
+    /// One request that uses nothing.
+    pub const REQUEST: Self = Self {
+        requests: 1,
+        ..Self::NONE
+    };
+
     /// What one request takes.
     #[must_use]
     pub const fn of(amount: Amount) -> Self {

@@ -76,8 +76,6 @@ impl Document {
 pub struct Config {
     /// The registry's number for it; 0 until it has one.
     pub version: u64,
-    /// SHA-256 of the document, in lower-case hex.
-    pub hash: String,
     /// The gateway itself.
     pub gateway: Gateway,
     /// Reservations and records.

@@ -46,6 +46,8 @@ pub(super) struct Queue {
     urgent: usize,
     /// For how many of them an answer is held back, about.
     awaited: usize,
+    /// How many of them tell of the end of a request.
+    endings: usize,
     /// How many bytes of sealed bodies are among them.
     pub(super) body_bytes: usize,
     in_flight: Option<Rc<Group>>,
@@ -66,6 +68,8 @@ pub(super) struct Queue {
 pub(super) struct Group {
     pub(super) call: Call,
     pub(super) listeners: Vec<Listener>,
+    /// Some of them tell of the end of a request.
+    has_endings: bool,
 }
 
 /// Who sends.
@@ -97,14 +101,15 @@ pub(super) enum Duty {
 impl Queue {
     /// Takes a command; what whoever brings it has to do.
     pub(super) fn put(&mut self, now: Timestamp, command: Command, listener: Listener) -> Duty {
+        let is_ending = is_ending(&command);
         self.open = match &command {
             Command::Intent(_) => self.open.saturating_add(1),
-            Command::Settle { .. } | Command::Release { .. } => self.open.saturating_sub(1),
-            _ => self.open,
+            _ => self.open.saturating_sub(u32::from(is_ending)),
         };
         let (is_urgent, is_awaited) = (is_urgent(&listener), is_awaited(&listener));
         self.urgent = self.urgent.saturating_add(usize::from(is_urgent));
         self.awaited = self.awaited.saturating_add(usize::from(is_awaited));
+        self.endings = self.endings.saturating_add(usize::from(is_ending));
         self.body_bytes = self.body_bytes.saturating_add(command.body_bytes());
         self.waiting.push_back((command, listener));
         let is_first_alone = is_urgent && self.urgent == 1 && !self.has_company();
@@ -127,11 +132,7 @@ impl Queue {
 
     /// Whether requests have ended of which the ledger may not have heard.
     pub(super) fn has_endings(&self) -> bool {
-        let in_flight = self.in_flight.iter().flat_map(|group| &group.call.commands);
-        let waiting = self.waiting.iter().map(|(command, _)| command);
-        let is_ending =
-            |command: &Command| matches!(command, Command::Settle { .. } | Command::Release { .. });
-        waiting.chain(in_flight).any(is_ending)
+        self.endings > 0 || self.in_flight.as_ref().is_some_and(|it| it.has_endings)
     }
 
     /// Takes back what has not left.
@@ -148,6 +149,7 @@ impl Queue {
         let less = |count: usize, is_one: bool| count.saturating_sub(usize::from(is_one));
         self.urgent = less(self.urgent, is_urgent(listener));
         self.awaited = less(self.awaited, is_awaited(listener));
+        self.endings = less(self.endings, is_ending(command));
         self.body_bytes = self.body_bytes.saturating_sub(command.body_bytes());
     }
 
@@ -260,6 +262,7 @@ impl Queue {
             let size = self.batch();
             let leaving: Vec<_> = self.waiting.drain(..size).collect();
             leaving.iter().for_each(|one| self.forget(one));
+            let has_endings = leaving.iter().any(|(command, _)| is_ending(command));
             let (commands, listeners): (Vec<_>, Vec<_>) = leaving.into_iter().unzip();
             for listener in &listeners {
                 if let Listener::Ticket(ticket) = listener {
@@ -269,6 +272,7 @@ impl Queue {
             self.in_flight = Some(Rc::new(Group {
                 call: call(commands),
                 listeners,
+                has_endings,
             }));
         }
         self.in_flight.clone()
@@ -305,6 +309,11 @@ pub(super) enum Next {
     HandOver(Option<Wake>),
     /// The next call, after this wait.
     Pause(Span),
+}
+
+/// Whether it tells of the end of a request.
+const fn is_ending(command: &Command) -> bool {
+    matches!(command, Command::Settle { .. } | Command::Release { .. })
 }
 
 /// Whether somebody is told what becomes of it.
@@ -492,6 +501,33 @@ mod tests {
         let duty = hold_back(&mut queue, at(3), &other);
         assert!(pause(&duty).is_some(), "it is the first again");
         assert_eq!(begin(&mut queue, at(4)), 1);
+    }
+
+    #[test]
+    fn it_is_known_to_have_endings_until_the_call_that_tells_of_the_last_is_back() {
+        let mut queue = Queue::default();
+        let end_one = |queue: &mut Queue| {
+            let request = RequestId::new("req_1").unwrap();
+            let ticket = Ticket::default();
+            let listener = Listener::Ticket(ticket.clone());
+            queue.put(at(0), Command::Release { request }, listener);
+            ticket
+        };
+        bring(&mut queue, at(0));
+        assert!(!queue.has_endings(), "nothing has ended");
+        let ticket = end_one(&mut queue);
+        assert!(queue.has_endings());
+        assert!(queue.withdraw(&ticket).is_some());
+        assert!(!queue.has_endings(), "it is taken back");
+        end_one(&mut queue);
+        assert_eq!(begin(&mut queue, at(1)), 2);
+        assert!(queue.has_endings(), "it is under way");
+        end_one(&mut queue);
+        end(&mut queue, at(2));
+        assert!(queue.has_endings(), "one came later");
+        assert_eq!(begin(&mut queue, at(3)), 1);
+        end(&mut queue, at(4));
+        assert!(!queue.has_endings());
     }
 
     #[test]

@@ -565,18 +565,6 @@ fn secrets_are_known_by_name() {
 }
 
 #[test]
-fn the_hash_is_the_document_s() {
-    let empty = Config::compile(&Document::default()).unwrap();
-    // SHA-256 of `{}`.
-    assert_eq!(
-        empty.hash,
-        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-    );
-    assert_eq!(config().hash, config().hash);
-    assert_ne!(config().hash, empty.hash);
-}
-
-#[test]
 fn a_document_survives_json() {
     let text = json!({
         "providers": {"z": {"dialect": "openai"}, "a": {"auth": {"header": "x"}}},

@@ -53,6 +53,13 @@ fn serve(world: &mut World, key: &str, model: &str, reactions: Vec<Reaction>) ->
     got.header("x-sluice-provider").map(str::to_owned)
 }
 
+/// An isolate that has just reported calls the first choice again.
+fn assert_called_again(world: &mut World, key: &str) {
+    serve(world, key, "alone", vec![answer(200, OPENAI_ANSWER)]);
+    let by = serve(world, key, "slow", vec![answer(200, ANTHROPIC_ANSWER)]);
+    assert_eq!(by.as_deref(), Some("anthropic"));
+}
+
 #[test]
 fn a_fallback_that_nobody_has_called_is_left_alone_once_it_is_known_to_be_gone() {
     let mut world = single(|_| ());
@@ -89,14 +96,7 @@ fn a_fallback_that_nobody_has_called_is_left_alone_once_it_is_known_to_be_gone()
     world.wait(Span::from_seconds(60));
     let back = looks(&mut world, vec![good(), good()]);
     assert_eq!(back[0], ("anthropic".to_owned(), Some(Finding::Answers)));
-    serve(&mut world, &key, "alone", vec![good()]);
-    let by = serve(
-        &mut world,
-        &key,
-        "slow",
-        vec![answer(200, ANTHROPIC_ANSWER)],
-    );
-    assert_eq!(by.as_deref(), Some("anthropic"));
+    assert_called_again(&mut world, &key);
     assert_eq!(shown(&mut world, "anthropic")["state"], "closed");
 }
 
@@ -163,14 +163,7 @@ fn one_whose_failures_do_not_count_is_shown_to_be_gone_and_called_all_the_same()
         (&seen["state"], &seen["answers"]),
         (&json!("closed"), &json!(false))
     );
-    serve(&mut world, &key, "alone", vec![answer(200, OPENAI_ANSWER)]);
-    let by = serve(
-        &mut world,
-        &key,
-        "slow",
-        vec![answer(200, ANTHROPIC_ANSWER)],
-    );
-    assert_eq!(by.as_deref(), Some("anthropic"));
+    assert_called_again(&mut world, &key);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod reservations;
 mod residency;
 mod shards;
 mod spent;
+mod starts;
 mod streams;
 mod upstreams;
 mod waiting;

@@ -121,14 +121,7 @@ impl ScopeRow {
     pub(super) fn borrow_more(&mut self, held: &Reservation, charge: &Charge, to: Amount) {
         let more = to.cost.minus(held.estimate.cost);
         self.each_budget(&charge.2, Some(held), |money| money.1 = money.1.plus(more));
-        self.correct_borrowed(
-            held,
-            charge,
-            Slice {
-                requests: 1,
-                ..Slice::NONE
-            },
-        );
+        self.correct_borrowed(held, charge, Slice::REQUEST);
         let anew = charge.2.iter().copied();
         let anew: Vec<LoanOf> = anew.filter(|of| of.meter() != Meter::Requests).collect();
         self.count_borrowed(&anew, Slice::of(to));

@@ -27,14 +27,7 @@ impl ScopeRow {
             }
         }
         let to_slice = Slice::of(to);
-        self.correct(
-            held,
-            charge.1,
-            Slice {
-                requests: 1,
-                ..Slice::NONE
-            },
-        );
+        self.correct(held, charge.1, Slice::REQUEST);
         let at = self.at;
         for counter in &mut self.windows {
             if counter.meter != Meter::Requests && counter.since <= charge.1 {

@@ -9,7 +9,7 @@ use super::Check;
 use super::regions::Regions;
 use crate::config::counting::{Counting, Ledgers};
 use crate::config::document::OrgDocument;
-use crate::config::issue::{Issue, Path};
+use crate::config::issue::{Issue, Path, Trail};
 use crate::config::scopes::{Level, Org};
 use crate::config::{Entries, secrets};
 
@@ -23,7 +23,7 @@ pub(super) fn compile(
     orgs: &BTreeMap<OrgId, Org>,
     (gateway, regions): (&Region, &Regions),
 ) -> Ledgers {
-    let root = Path::root().name("orgs");
+    let root = Trail::Root.name("orgs");
     let mut ledgers = Ledgers::new();
     for (id, org) in orgs {
         let path = root.name(id.as_str());
@@ -86,19 +86,21 @@ pub(in crate::config) fn apart(orgs: &BTreeMap<OrgId, Org>, ledgers: &Ledgers) -
 
 /// The regions that levels of an organisation are held to or may ask for, and where that is written.
 fn named(id: &OrgId, org: &Org) -> Vec<(Path, Region)> {
-    let root = Path::root().name("orgs").name(id.as_str());
+    let root = Trail::Root.name("orgs");
+    let root = root.name(id.as_str());
     let mut named = Vec::new();
-    let mut note = |path: &Path, level: &Level| {
+    let mut note = |path: &Trail<'_>, level: &Level| {
         if let Some(pin) = &level.held.pin {
-            named.push((path.name("region"), pin.region.clone()));
+            named.push((path.name("region").path(), pin.region.clone()));
         }
         for region in level.held.regions.iter().flatten() {
-            named.push((path.name("regions"), region.clone()));
+            named.push((path.name("regions").path(), region.clone()));
         }
     };
     note(&root, &org.level);
     for (team_id, team) in &org.teams {
-        let path = root.name("teams").name(team_id.as_str());
+        let within = root.name("teams");
+        let path = within.name(team_id.as_str());
         note(&path, &team.level);
         for (app_id, app) in &team.apps {
             note(&path.name("apps").name(app_id.as_str()), app);
@@ -114,7 +116,7 @@ impl Check {
     /// A home that is written: it is known, and whoever is held to a region may be counted there.
     fn home(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: &str,
         org: &Org,
         (gateway, regions): (&Region, &Regions),
