@@ -102,12 +102,13 @@ pub(crate) fn test() -> Result<(), Failure> {
 const ON_VALKEY: [&str; 2] = ["scenarios", "spin"];
 
 /// The end-to-end tests that the component must pass on SQLite and on Redis.
-const ON_BOTH_STORES: [&str; 9] = [
+const ON_BOTH_STORES: [&str; 10] = [
     "scenarios",
     "accounting",
     "limits",
     "streams",
     "homes",
+    "shards",
     "revocation",
     "events",
     "audit",
