@@ -62,7 +62,7 @@ impl Drop for UnderWay {
 impl Capacities {
     /// What the providers of a world take, by its seed.
     pub(crate) fn new(seed: u64) -> Self {
-        let rng = Rng::new(seed, 10);
+        let rng = Rng::new(seed, 11);
         let mut limits = BTreeMap::new();
         if rng.chance(BOUNDED_PPM) {
             for _ in 0..2 {
