@@ -1,7 +1,7 @@
 // A gateway to test, with the mock providers behind it.
 //
 // By default it runs on workerd, from the worker in `build/` (made by `cargo xtask build`; SLUICE_BUILD names another folder), on a random
-// port and with state of its own in a temporary folder. SLUICE_RUNTIME says `spin` or `spin-redis` for Spin. With SLUICE_URL and SLUICE_ADMIN_TOKEN the tests use a gateway that runs already:
+// port and with state of its own in a temporary folder. SLUICE_RUNTIME says `spin`, `spin-redis` or `spin-valkey` for Spin. With SLUICE_URL and SLUICE_ADMIN_TOKEN the tests use a gateway that runs already:
 // it must have the configuration that `node tests/e2e/gateway.mjs --config FILE` writes, for mocks on SLUICE_MOCKS_PORT.
 
 import { randomBytes } from 'node:crypto';
@@ -95,10 +95,10 @@ export class Gateway {
   }
 
   /** What stands at one scope, once it satisfies (or the time is up). */
-  async standingOf(org, scope, satisfies = () => true) {
+  async standingOf(org, scope, satisfies = () => true, waitMs = SETTLED_MS_MAX) {
     const wanted = JSON.stringify(scope);
     const ask = async () => (await this.standing(org)).scopes.find(one => JSON.stringify(one.scope) === wanted) ?? { requests_total: 0, tokens_total: 0, spent_total: 0, spent_day: 0, spent_month: 0, reserved: 0 };
-    return until(ask, satisfies, SETTLED_MS_MAX);
+    return until(ask, satisfies, waitMs);
   }
 
   /** The ledger, once nothing is open and everything is shipped (or the time is up). */

@@ -2,7 +2,7 @@
 
 import http from 'node:http';
 
-const agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
+const usual = new http.Agent({ keepAlive: true, maxSockets: 256 });
 /** No answer takes longer. */
 export const ANSWER_MS_MAX = 60_000;
 
@@ -10,7 +10,7 @@ export const ANSWER_MS_MAX = 60_000;
  * Sends a request; resolves once the headers are there.
  * The answer: { status, headers, text(), read() → { bytes, text, cut }, chunks (async iterable of Buffer), abort(), sentMs }.
  */
-export function send(url, { method = 'GET', headers = {}, body } = {}) {
+export function send(url, { method = 'GET', headers = {}, body, agent = usual } = {}) {
   const sentMs = Date.now();
   return new Promise((resolve, reject) => {
     const bytes = body === undefined ? undefined : Buffer.from(body);

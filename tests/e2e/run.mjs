@@ -1,4 +1,4 @@
-// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis] [file …]`;
+// Runs the end-to-end tests: `node tests/e2e/run.mjs [--runtime workerd|spin|spin-redis|spin-valkey] [file …]`;
 // or the matrix of clients: `node tests/e2e/run.mjs matrix`. Installs what they need on the first run.
 
 import { spawnSync } from 'node:child_process';
@@ -8,7 +8,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('./', import.meta.url));
-const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'limits', 'streams', 'residency', 'homes', 'revocation', 'egress', 'audit', 'circuits', 'events', 'optimised', 'sdk', 'clients', 'types', 'python', 'spin', 'spinkube'];
+const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'limits', 'streams', 'residency', 'homes', 'shards', 'revocation', 'egress', 'audit', 'circuits', 'events', 'optimised', 'sdk', 'clients', 'types', 'python', 'spin', 'spinkube'];
 
 const inherit = { cwd: HERE, stdio: 'inherit' };
 const manifest = name => JSON.parse(fs.readFileSync(path.join(HERE, name), 'utf8'));

@@ -44,11 +44,16 @@ export function writeManifest(folder, document, { hosts, secrets = SECRETS, comp
 /** The settings with which a Redis keeps all that it has confirmed; docs/spin.md says so too. */
 const REDIS_SETTINGS = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
 
-/** A Redis that keeps what it is told. */
+/** What is started where a test wants a Redis. */
+export const REDIS_PROGRAM = process.env.SLUICE_RUNTIME === 'spin-valkey' ? 'valkey-server' : 'redis-server';
+/** Whether each gateway has one unless a test says otherwise. */
+export const isOnRedis = ['spin-redis', 'spin-valkey'].includes(process.env.SLUICE_RUNTIME);
+
+/** A Redis, or a Valkey, that keeps what it is told. */
 export async function startRedis(folder) {
   const port = await freePort();
   const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...REDIS_SETTINGS];
-  const start = () => startListening('redis-server', args, { port });
+  const start = () => startListening(REDIS_PROGRAM, args, { port });
   let child = await start();
   return {
     url: `redis://127.0.0.1:${port}`,
@@ -60,7 +65,8 @@ export async function startRedis(folder) {
   };
 }
 
-async function end(child, signal) {
+/** Ends a process, if it has not ended. */
+export async function end(child, signal) {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill(signal);
   await once(child, 'exit');
@@ -73,7 +79,7 @@ const providersOf = document => Object.values(document.providers ?? {}).flatMap(
 export async function startSpinGateway({ mocksUrl, document = configDocument(mocksUrl), granted = providersOf(document), secrets = {}, redis, bucket, retention = '' }) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sluice-spin-'));
   const own = [];
-  if (process.env.SLUICE_RUNTIME === 'spin-redis' && !redis) {
+  if (isOnRedis && !redis) {
     redis = await startRedis(folder);
     own.push(redis);
   }

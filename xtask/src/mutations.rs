@@ -331,6 +331,22 @@ const ALL: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "nobody pays for an answer that never came",
+        edits: &[(
+            "shared/core/src/serve/spent.rs",
+            "        let was_asked = failure.was_worked_on()",
+            "        let was_asked = !{is} && failure.was_worked_on()",
+        )],
+    },
+    Mutation {
+        name: "nobody pays for an answer that broke off",
+        edits: &[(
+            "shared/core/src/serve/spent.rs",
+            "        let used = self.used.take();\n",
+            "        let used = self.used.take().filter(|_| !{is});\n",
+        )],
+    },
+    Mutation {
         name: "never probe",
         edits: &[(
             "durable/machines/src/breaker.rs",

@@ -85,20 +85,30 @@ pub(crate) fn test() -> Result<(), Failure> {
         })
     };
     run("spin", &[&ON_BOTH_STORES[..], &["sdk", "spin"]].concat())?;
-    if step::output(Command::new("redis-server").arg("--version")).is_none() {
-        eprintln!("==> end-to-end tests on Redis: skipped, redis-server is not installed");
-        return Ok(());
+    for (runtime, server, files) in [
+        ("spin-redis", "redis-server", &ON_BOTH_STORES[..]),
+        ("spin-valkey", "valkey-server", &ON_VALKEY),
+    ] {
+        if step::output(Command::new(server).arg("--version")).is_some() {
+            run(runtime, files)?;
+        } else {
+            eprintln!("==> end-to-end tests on {runtime}: skipped, {server} is not installed");
+        }
     }
-    run("spin-redis", &ON_BOTH_STORES)
+    Ok(())
 }
 
+/// Those that show that Valkey does what Redis does.
+const ON_VALKEY: [&str; 2] = ["scenarios", "spin"];
+
 /// The end-to-end tests that the component must pass on SQLite and on Redis.
-const ON_BOTH_STORES: [&str; 9] = [
+const ON_BOTH_STORES: [&str; 10] = [
     "scenarios",
     "accounting",
     "limits",
     "streams",
     "homes",
+    "shards",
     "revocation",
     "events",
     "audit",

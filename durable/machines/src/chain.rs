@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sluice_units::{OrgId, Region, hex};
+use sluice_units::{OrgId, Region, Shard, hex};
 use thiserror::Error;
 
 use crate::rows::V1;
@@ -43,6 +43,9 @@ pub struct Chain {
     /// The ledger's organisation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub org: Option<OrgId>,
+    /// The ledger's shard of the organisation's keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<Shard>,
 }
 
 /// The first line of a batch.
@@ -145,6 +148,10 @@ impl Chain {
         if let Some(org) = &self.org {
             folder.push_str("/org=");
             folder.push_str(org.as_str());
+        }
+        if let Some(shard) = &self.shard {
+            folder.push_str("/shard=");
+            folder.push_str(&shard.to_string());
         }
         folder
     }

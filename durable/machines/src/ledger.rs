@@ -1,4 +1,5 @@
-//! The ledger of one organisation in one region: limits, budgets, reservations and the outbox of records.
+//! The ledger of one organisation in one region, or of a shard of its keys there: limits, budgets, reservations and the
+//! outbox of records.
 //!
 //! The life of a reservation: `admit` or `intent` → (`extend`)* → `settle` | `release` | expiry. No step charges a
 //! reservation twice:

@@ -10,7 +10,7 @@
 //! Knows neither compression nor the store, and of a record no more than when it came and whose it is.
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{OrgId, Region, Span, Timestamp};
+use sluice_units::{OrgId, Region, Shard, Span, Timestamp};
 
 use crate::chain::{self, Chain, ChainKind, GENESIS, Head};
 use crate::ledger;
@@ -32,9 +32,9 @@ pub(crate) const SHIPPING: &str = "ship";
 /// Records that are shipped together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// The object's name: `usage/region=R/org=O/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, or
-    /// `registry/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, where the date is the first record's arrival. The same batch
-    /// always has the same name.
+    /// The object's name: `usage/region=R/org=O/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`, with `shard=N/` before the
+    /// date where it is a shard's, or `registry/date=YYYY-MM-DD/NNNNNNNNNNNN.ndjson.gz`. The date is the first record's
+    /// arrival. The same batch always has the same name.
     pub name: String,
     /// The header and the records, one JSON object on each line, not yet compressed.
     pub ndjson: String,
@@ -101,6 +101,8 @@ struct Stamp {
     org: Option<OrgId>,
     #[serde(default)]
     region: Option<Region>,
+    #[serde(default)]
+    shard: Option<Shard>,
 }
 
 /// Which records are in which batch.
@@ -208,6 +210,7 @@ pub fn next_batch(
         kind,
         region: stamp.region.filter(|_| of_ledger),
         org: stamp.org.filter(|_| of_ledger),
+        shard: stamp.shard.filter(|_| of_ledger),
     };
     let head = Head {
         batch: shipping.batch.saturating_sub(1),

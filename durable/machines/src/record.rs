@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 use sluice_units::{
-    AppId, KeyId, ModelId, NanoUsd, OrgId, ProviderId, Region, RequestId, Span, TeamId, Timestamp,
-    Usage, UserId,
+    AppId, KeyId, ModelId, NanoUsd, OrgId, ProviderId, Region, RequestId, Shard, Span, TeamId,
+    Timestamp, Tokens, Usage, UserId,
 };
 
-use crate::limit::Loan;
+use crate::limit::{Amount, Loan};
 
 /// What happened to one admitted request, and what it cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct Record {
     pub provider_model: Option<ModelId>,
     /// The region whose ledger counted it.
     pub region: Region,
+    /// Which of the ledgers there, where the organisation's keys are divided among several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<Shard>,
     /// The region that it was held to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pin: Option<Region>,
@@ -54,11 +57,11 @@ pub struct Record {
     /// The place that it was called from, where that was not where the gateway served its caller.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub egress: Option<String>,
-    /// Tokens by kind.
+    /// Tokens of the answer by kind.
     pub usage: Usage,
     /// Where the numbers come from.
     pub usage_source: UsageSource,
-    /// What is charged, in nano-dollars. In a correction: the difference to what was charged before, which may be negative.
+    /// What is charged, that of calls that brought nothing included, in nano-dollars. In a correction: the difference to what was charged before, which may be negative.
     pub cost_nano_usd: NanoUsd,
     /// Nothing covered the reservation: the ledger heard of it when the lease that it was drawn from was over.
     #[serde(skip_serializing_if = "sluice_units::is_default", default)]
@@ -177,6 +180,9 @@ pub struct Refusal {
     pub model: Option<ModelId>,
     /// The gateway's region.
     pub region: Region,
+    /// Which of the ledgers there, where the organisation's keys are divided among several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shard: Option<Shard>,
     /// [`Outcome::Refused`].
     pub outcome: Outcome,
     /// The HTTP status that the caller saw.
@@ -296,4 +302,42 @@ pub struct Attempt {
     pub error: Option<String>,
     /// How long it took, in microseconds.
     pub latency_us: Span,
+    /// What it used, where the caller got its answer from another call or none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub spent: Option<Spent>,
+}
+
+/// What a call used that brought the caller nothing: its provider is paid all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Tokens by kind.
+    pub usage: Usage,
+    /// Where the numbers come from.
+    pub usage_source: UsageSource,
+    /// What is charged for it, in nano-dollars.
+    pub cost_nano_usd: NanoUsd,
+}
+
+impl Record {
+    /// What the calls used whose answers the caller did not get.
+    #[must_use]
+    pub fn spent(&self) -> Amount {
+        spent(&self.attempts)
+    }
+
+    /// All tokens that it is charged: those of the answer, and those of calls that brought none.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        self.usage.total().plus(self.spent().tokens)
+    }
+}
+
+/// What these calls used that brought the caller nothing.
+#[must_use]
+pub fn spent(attempts: &[Attempt]) -> Amount {
+    let all = attempts.iter().filter_map(|attempt| attempt.spent);
+    all.fold(Amount::default(), |sum, one| Amount {
+        tokens: sum.tokens.plus(one.usage.total()),
+        cost: sum.cost.plus(one.cost_nano_usd),
+    })
 }

@@ -195,8 +195,12 @@ pub enum Command {
     },
     /// What has changed after this sequence number.
     Sync {
-        /// The last sequence number that the asker knows; 0 for a new one.
-        since: u64,
+        /// The last sequence number that the asker knows; 0 for a new one, which is told whom not to look up in a copy.
+        /// None for one that trusts no copy and forgets what it knows of keys.
+        since: Option<u64>,
+        /// SHA-256 of the document that the asker was deployed with, as long as it does not know that it was handed in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<String>,
     },
 }
 
@@ -272,8 +276,14 @@ pub struct Changes {
     pub sequence: u64,
     /// The current configuration's version; 0 when there is none.
     pub config_version: u64,
+    /// SHA-256 of its document, in lower-case hex, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<String>,
+    /// The document that the asker was deployed with was handed in before.
+    #[serde(default, skip_serializing_if = "sluice_units::is_default")]
+    pub is_seeded: bool,
     /// Hashes of keys that were created or revoked: forget what you know of them and ask the registry, not a copy.
     pub keys: Vec<String>,
-    /// There were more changes than are listed, which are the latest: forget every key.
+    /// There were more changes than are listed, which are the latest, or nobody asked for any: forget every key.
     pub everything: bool,
 }

@@ -62,6 +62,7 @@ fn folder(name: &str, bodies: &[Value]) -> PathBuf {
         kind: ChainKind::Usage,
         region: Some(Region::new("eu").unwrap()),
         org: Some(OrgId::new("acme").unwrap()),
+        shard: None,
     };
     let text = chain::write(&chain, &Head::default(), 1, &lines).unwrap();
     let file = root.join(format!(

@@ -12,6 +12,7 @@ use sluice_units::{Span, Timestamp};
 use crate::clock;
 use crate::combine;
 use crate::instance::Instance;
+use crate::maintain;
 use crate::store::{Failure, Found, Stop, Task};
 
 /// For how long the parent is asked for one call.
@@ -89,6 +90,8 @@ pub(crate) async fn ask(
         Failure::Store(format!("{name} is in another region than this component"))
     })?;
     let replies = combine::run(instance, &parent, &climb.call.commands).await?;
+    // It may serve no requests of its own, whose end it would be seen to after.
+    maintain::soon(instance, parent);
     let answer = Answer {
         replies,
         notices: Notices::default(),

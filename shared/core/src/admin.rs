@@ -4,13 +4,13 @@
 
 mod explain;
 mod keys;
+mod standing;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sluice_machines::ledger;
 use sluice_machines::registry::{Actor, Command, ConfigVersion, Reply};
-use sluice_units::{OrgId, Region, Span};
+use sluice_units::Span;
 
 use crate::address::{self, allow};
 use crate::config::{self, Document, Issue};
@@ -18,7 +18,6 @@ use crate::gateway::{Answer, Context};
 use crate::hash::same_secret;
 use crate::platform::Platform;
 use crate::problem::Problem;
-use crate::residency;
 
 /// The secret that holds the admin token.
 pub const TOKEN_SECRET: &str = "SLUICE_ADMIN_TOKEN";
@@ -53,7 +52,7 @@ pub(crate) async fn handle<P: Platform>(context: &Context<'_, P>) -> Result<Answ
         }
         "/admin/ledger" => {
             allow(context.head, &[Method::GET])?;
-            standing(context).await?
+            standing::standing(context).await?
         }
         "/admin/health" => {
             allow(context.head, &[Method::GET])?;
@@ -236,38 +235,5 @@ async fn show_config<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>,
             "There is no configuration with this version.",
         )),
         _ => Err(Problem::bug("the registry's answer to Config")),
-    }
-}
-
-async fn standing<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
-    let org = address::query(context.head, "org").ok_or_else(|| {
-        invalid(
-            "org",
-            "Name the organisation: /admin/ledger?org=…".to_owned(),
-        )
-    })?;
-    let org = OrgId::new(org).map_err(|error| invalid("org", format!("'org' {error}.")))?;
-    let region = match address::query(context.head, "region") {
-        None => None,
-        Some(name) => Some(
-            Region::new(name).map_err(|error| invalid("region", format!("'region' {error}.")))?,
-        ),
-    };
-    let ledger = context.config.ledger(&org, region.as_ref());
-    let ledger = residency::of_operator(ledger);
-    let mut replies = context
-        .isolate
-        .ask_ledger(context.p, &ledger, vec![ledger::Command::Standing])
-        .await?;
-    match replies.pop() {
-        Some(ledger::Reply::Standing {
-            scopes,
-            outbox,
-            open,
-        }) => {
-            let body = json!({"org": org, "region": ledger.region(), "scopes": scopes, "outbox": outbox, "open": open});
-            Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
-        }
-        _ => Err(Problem::bug("the ledger's answer to Standing")),
     }
 }

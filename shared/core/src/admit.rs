@@ -435,6 +435,7 @@ fn draft(caller: &Caller, ask: &Ask<'_>, bound: Bound, estimate: Amount) -> Reco
         provider: None,
         provider_model: None,
         region: caller.ledger().region().clone(),
+        shard: caller.ledger().of_shard(),
         pin: caller.residency().pin().map(|pin| pin.region.clone()),
         place: None,
         egress: None,

@@ -4,18 +4,17 @@
 //! much each time; when that is refused, the stream ends where its reservation does.
 //! A model that was told a limit, or is known to have one, keeps it by itself: there the reservation is a bound already.
 
-use std::rc::Rc;
-
-use sluice_machines::ledger::{Command, Raise};
 use sluice_machines::limit::Amount;
+use sluice_machines::record::spent;
 use sluice_units::{NanoUsd, Tokens};
 
-use crate::commit::{self, Listener, Ticket};
+use crate::commit::Ticket;
 use crate::config::TargetRef;
 use crate::platform::Platform;
 use crate::price;
 use crate::serve::Run;
 use crate::session::Seen;
+use crate::settle;
 
 /// More is asked for when so many quarters of the reservation are written.
 const NEAR_QUARTERS: u64 = 3;
@@ -29,6 +28,8 @@ pub(crate) struct Allowance {
     is_refused: bool,
     /// What the first reservation was for.
     least: Amount,
+    /// What earlier calls have used.
+    spent: Amount,
     input: Tokens,
     price: Option<price::Price>,
 }
@@ -46,6 +47,7 @@ impl Allowance {
             asked: None,
             is_refused: false,
             least: admitted.estimate(),
+            spent: spent(&run.attempts.borrow()),
             input: admitted.bound().input,
             price: table
                 .and_then(|table| table.at(admitted.draft().at_us))
@@ -95,21 +97,12 @@ impl Allowance {
             price::upper_bound(price, self.input, output)
         });
         let estimate = Amount {
-            tokens: self.input.plus(output),
-            cost: cost.max(self.least.cost),
+            tokens: self.input.plus(output).plus(self.spent.tokens),
+            cost: cost.max(self.least.cost).plus(self.spent.cost),
         };
-        let command = Command::Raise(Box::new(Raise {
-            request: run.admitted.draft().request.clone(),
-            scopes: run.admitted.scopes().to_vec(),
-            estimate,
-        }));
-        let ticket = Ticket::default();
-        let listener = Listener::Ticket(ticket.clone());
-        let isolate = Rc::clone(&run.isolate);
-        if commit::send(&run.p, &isolate, run.admitted.ledger(), command, listener) {
-            self.asked = Some((more, ticket));
-        } else {
-            self.is_refused = true;
+        match settle::raise(&run.p, &run.isolate, &run.admitted, estimate) {
+            Some(ticket) => self.asked = Some((more, ticket)),
+            None => self.is_refused = true,
         }
     }
 }

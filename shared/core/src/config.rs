@@ -6,6 +6,7 @@
 
 mod compile;
 mod compiled;
+mod counting;
 mod deployment;
 mod document;
 mod elsewhere;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use sluice_machines::limit::Rule;
 use sluice_machines::registry::KeyRecord;
-use sluice_units::{LedgerId, ModelId, OrgId, Region, SortedMap, SortedSet, Timestamp};
+use sluice_units::{KeyId, LedgerId, ModelId, OrgId, Region, SortedMap, SortedSet, Timestamp};
 
 pub(crate) use compile::shown_span;
 pub use compile::{KeyRules, rules};
@@ -50,6 +51,7 @@ pub use sandbox::SANDBOX;
 pub use scopes::{Place, ScopeError};
 pub use secrets::without_values;
 
+use counting::{Counting, Ledgers};
 use offer::Offer;
 use scopes::Org;
 
@@ -74,8 +76,6 @@ impl Document {
 pub struct Config {
     /// The registry's number for it; 0 until it has one.
     pub version: u64,
-    /// SHA-256 of the document, in lower-case hex.
-    pub hash: String,
     /// The gateway itself.
     pub gateway: Gateway,
     /// Reservations and records.
@@ -87,9 +87,6 @@ pub struct Config {
     ledgers: Ledgers,
     notify_secrets: Vec<String>,
 }
-
-/// Each organisation's ledger in each region.
-type Ledgers = SortedMap<OrgId, SortedMap<Region, LedgerId>>;
 
 impl Config {
     /// Checks a resolved document and makes it ready for use.
@@ -182,16 +179,35 @@ impl Config {
     }
 
     /// An organisation's ledger in a region, or where the gateway is, whether or not the configuration names the
-    /// organisation (any more).
+    /// organisation (any more). Where it has shards, it counts no requests by itself.
     #[must_use]
     pub fn ledger(&self, org: &OrgId, region: Option<&Region>) -> LedgerId {
-        let region = region.unwrap_or(&self.gateway.region);
-        let known = self.ledgers.get(org).and_then(|all| all.get(region));
+        let known = self.counting(org, region).map(Counting::whole);
         known.cloned().unwrap_or_else(|| {
+            let region = region.unwrap_or(&self.gateway.region);
             let rules = self.regions.get(region);
             let jurisdiction = rules.and_then(|rules| rules.jurisdiction);
             LedgerId::new(org.clone(), region.clone(), jurisdiction)
         })
+    }
+
+    /// The ledger that counts the requests of a key of this organisation in a region, or where the gateway is.
+    #[must_use]
+    pub fn ledger_of(&self, (org, key): (&OrgId, &KeyId), region: Option<&Region>) -> LedgerId {
+        let known = self.counting(org, region).map(|all| all.of_key(key));
+        known.cloned().unwrap_or_else(|| self.ledger(org, region))
+    }
+
+    /// The ledgers that an organisation's keys are divided among in a region, or where the gateway is; none where one
+    /// counts all.
+    #[must_use]
+    pub fn shards(&self, org: &OrgId, region: Option<&Region>) -> &[LedgerId] {
+        self.counting(org, region).map_or(&[], Counting::shards)
+    }
+
+    fn counting(&self, org: &OrgId, region: Option<&Region>) -> Option<&Counting> {
+        let region = region.unwrap_or(&self.gateway.region);
+        self.ledgers.get(org)?.get(region)
     }
 
     /// What a new key of this organisation gets; none where there is no such organisation.

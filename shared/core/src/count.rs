@@ -193,6 +193,7 @@ async fn call<P: Platform>(
         status,
         error: done.as_ref().err().map(Failure::code),
         latency_us: p.now().since(started_at),
+        spent: None,
     });
     done.ok()
 }

@@ -267,6 +267,7 @@ impl<P: Platform> Context<'_, P> {
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
             permit: Cell::default(),
+            used: Cell::default(),
             egress: Cell::default(),
         };
         run.serve().await

@@ -150,20 +150,29 @@ impl Isolate {
         let asked_at = p.now();
         self.syncing_since.set(Some(asked_at));
         let since = self.sequence.get();
-        let reply = p.registry(&registry::Command::Sync { since }).await?;
-        let registry::Reply::Changes(changes) = reply else {
+        let is_told = since > 0 || p.has_key_copies();
+        let seed = self.seed.borrow().clone();
+        let command = registry::Command::Sync {
+            since: is_told.then_some(since),
+            seed: seed.as_ref().map(|seed| seed.hash.clone()),
+        };
+        let registry::Reply::Changes(changes) = p.registry(&command).await? else {
             return Err(unexpected("sync"));
         };
         self.learn(&changes);
-        let seed = self.seed.borrow().clone();
         let mut version = changes.config_version;
-        if let Some(seed) = seed {
-            version = self.plant(p, &seed, version).await?;
+        if let Some(seed) = seed.as_ref().filter(|_| !changes.is_seeded) {
+            version = self.plant(p, seed, version).await?;
         }
+        self.seed.replace(None);
         let known = self.config.borrow().as_ref().map(|config| config.version);
         // Another request may have handed the deployed document in meanwhile, and not loaded it yet.
         if known != Some(version) {
-            self.load(p, version).await?;
+            let is_current = |seed: &Rc<Seed>| changes.config_sha256.as_ref() == Some(&seed.hash);
+            match seed.filter(|seed| changes.is_seeded && is_current(seed)) {
+                Some(seed) => self.compile(p, version, &seed.document)?,
+                None => self.load(p, version).await?,
+            }
         }
         // What was answered was true when it was asked for, or later.
         self.synced_at.set(Some(asked_at));
@@ -201,7 +210,6 @@ impl Isolate {
                 hash: seed.hash.clone(),
             })
             .await?;
-        self.seed.replace(None);
         match reply {
             registry::Reply::ConfigVersion { version, .. } => Ok(version),
             _ => Ok(version),
@@ -217,7 +225,12 @@ impl Isolate {
         let registry::Reply::Config(stored) = reply else {
             return Err(unexpected("config"));
         };
-        let compiled = sluice_units::json::from_slice::<Document>(stored.document.as_bytes())
+        self.compile(p, stored.version, &stored.document)
+    }
+
+    /// Puts a version into force.
+    fn compile<P: Platform>(&self, p: &P, version: u64, document: &str) -> Result<(), StoreError> {
+        let compiled = sluice_units::json::from_slice::<Document>(document.as_bytes())
             .map_err(|error| error.to_string())
             .and_then(|document| {
                 config::checked(p, &document)
@@ -225,7 +238,7 @@ impl Isolate {
             });
         match compiled {
             Ok(mut config) => {
-                config.version = stored.version;
+                config.version = version;
                 self.config.replace(Some(Rc::new(config)));
                 Ok(())
             }
@@ -233,10 +246,7 @@ impl Isolate {
             Err(error) if self.config.borrow().is_some() => {
                 p.log(
                     Level::Error,
-                    &format!(
-                        "configuration version {} is not understood: {error}",
-                        stored.version
-                    ),
+                    &format!("configuration version {version} is not understood: {error}"),
                 );
                 Ok(())
             }
@@ -283,7 +293,7 @@ impl Isolate {
         }
         let learned = self.sequence.get();
         let suspect = self.suspects_all.get() || self.suspects.borrow().contains(hash);
-        let copy = if suspect {
+        let copy = if suspect || !p.has_key_copies() {
             None
         } else {
             // A copy that does not answer is no reason to refuse: the authority is asked.

@@ -121,6 +121,11 @@ impl Failure {
         }
     }
 
+    /// Whether somebody has been asked who may have worked on it, though nothing came of that.
+    pub(crate) const fn was_worked_on(&self) -> bool {
+        matches!(self, Self::Timeout(_))
+    }
+
     const fn same_target_may_help(&self) -> bool {
         match self {
             Self::Answered(error) => error.class.retry_same_target(),

@@ -128,6 +128,11 @@ pub trait Platform: Clone + 'static {
     /// Tells the keeper of this region's circuits what was seen, or asks it.
     async fn health(&self, command: &health::Command) -> Result<health::Reply, StoreError>;
 
+    /// Whether there are read copies of keys.
+    fn has_key_copies(&self) -> bool {
+        true
+    }
+
     /// Looks a key up in the read copy, which may lag.
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError>;
 

@@ -232,6 +232,7 @@ fn folder(ledger: &LedgerId) -> String {
         kind: ChainKind::Usage,
         region: Some(ledger.region().clone()),
         org: Some(ledger.org().clone()),
+        shard: ledger.of_shard(),
     };
     chain.folder()
 }

@@ -109,6 +109,7 @@ fn refusal(
         key: None,
         model: None,
         region: ledger.region().clone(),
+        shard: ledger.of_shard(),
         outcome: Outcome::Refused,
         status,
         error: error.to_owned(),

@@ -46,12 +46,13 @@ impl RegionRules {
     }
 
     /// Whether this region's ledger may lease from another, which then hears of its keys and of what they use: it is
-    /// under the same jurisdiction, and that is a platform's. The gateway's own machines may be anywhere.
+    /// under the same jurisdiction, and that is a platform's. The gateway's own machines may be anywhere, but those of
+    /// one region are where that is.
     #[must_use]
     pub fn may_lease_from(&self, parent: &LedgerId) -> bool {
         match self.jurisdiction {
             None => true,
-            Some(Jurisdiction::Own) => false,
+            Some(Jurisdiction::Own) => *parent.region() == self.region,
             own => parent.jurisdiction() == own,
         }
     }
@@ -299,7 +300,8 @@ pub(crate) fn of_key(
 ) -> Option<Permitted<LedgerId>> {
     let residency = Residency::new(config.place_of(key, now).ok()?.pin, false);
     let region = residency.pin().map(|pin| &pin.region);
-    residency.ledger(&config.ledger(&key.org, region)).ok()
+    let ledger = config.ledger_of((&key.org, &key.id), region);
+    residency.ledger(&ledger).ok()
 }
 
 /// A ledger that the operator asks, wherever it is: no request's data goes there.

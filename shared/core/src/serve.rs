@@ -37,6 +37,7 @@ mod attempts;
 mod cited;
 pub(crate) mod egress;
 mod kept;
+mod spent;
 mod unsaid;
 mod unserved;
 
@@ -69,6 +70,8 @@ pub struct Run<P: Platform> {
     pub attempts: RefCell<Vec<Attempt>>,
     /// The target that is being called, and the leave to.
     pub permit: Cell<Option<(usize, Permit)>>,
+    /// What the call at hand has used, as far as it has been answered.
+    pub used: Cell<Option<(Usage, UsageSource)>>,
     /// The place that the last call left from; none is from here.
     pub egress: Cell<Option<EgressName>>,
 }
@@ -209,6 +212,7 @@ impl<P: Platform> Run<P> {
         let mut answer = called?;
         self.has_spoken();
         if answer.status.is_success() {
+            self.used.set(Some(self.input_alone()));
             return Ok(answer);
         }
         let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
@@ -236,6 +240,7 @@ impl<P: Platform> Run<P> {
         let input = self.admitted.bound().likely;
         let mut answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
+            self.used.set(Some(self.used_by(&answer)));
             return Err(Failure::LossyAnswer(answer.drops));
         }
         if let Some(named) = self.naming_files(target, &answer.body) {
@@ -255,18 +260,14 @@ impl<P: Platform> Run<P> {
         drops: Drops,
         started_at: Timestamp,
     ) -> Result<Stream<P>, Failure> {
-        let mut first = Vec::new();
-        while first.is_empty() {
-            match body.chunk().await.map_err(Failure::Unreachable)? {
-                Some(bytes) => session.push(&bytes, &mut first)?,
-                None => {
-                    session.finish(&mut first)?;
-                    break;
-                }
-            }
-        }
+        let first = begin(&mut body, &mut session).await;
+        let likely = self.admitted.bound().likely;
+        let used = || {
+            self.used
+                .set(Some(session.seen().usage_or_estimate(likely)))
+        };
         Ok(Stream {
-            first,
+            first: first.inspect_err(|_| used())?,
             body,
             content_type: session.downstream().content_type(true),
             session,
@@ -306,13 +307,10 @@ impl<P: Platform> Run<P> {
         whole: Whole,
         mut head: HeaderMap,
     ) -> Answer<P> {
+        let (usage, usage_source) = self.used_by(&whole.answer);
         let mut drops = whole.drops;
         drops.append(whole.answer.drops);
         headers::dropped(&mut head, &drops);
-        let (usage, usage_source) = whole.answer.usage.map_or_else(
-            || self.estimated(&whole.answer.body),
-            |usage| (usage, UsageSource::Provider),
-        );
         head.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
@@ -376,4 +374,19 @@ impl<P: Platform> Run<P> {
             })),
         }
     }
+}
+
+/// Reads a stream until there is something for the caller.
+async fn begin<P: Platform>(body: &mut Body<P>, session: &mut Session) -> Result<Vec<u8>, Failure> {
+    let mut first = Vec::new();
+    while first.is_empty() {
+        match body.chunk().await.map_err(Failure::Unreachable)? {
+            Some(bytes) => session.push(&bytes, &mut first)?,
+            None => {
+                session.finish(&mut first)?;
+                break;
+            }
+        }
+    }
+    Ok(first)
 }

@@ -5,14 +5,15 @@
 
 use std::rc::Rc;
 
-use sluice_machines::ledger::Command;
+use sluice_machines::ledger::{Command, Raise};
 use sluice_machines::limit::Amount;
-use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource, spent};
 use sluice_units::{LedgerId, NanoUsd, Timestamp, Usage};
 use sluice_wire::Drops;
 use sluice_wire::openai::direct::Units;
 
 use crate::admit::Admitted;
+use crate::commit::{self, Listener, Ticket};
 use crate::config::{EgressName, TargetRef};
 use crate::isolate::Isolate;
 use crate::platform::Platform;
@@ -67,7 +68,8 @@ pub fn record(admitted: &Admitted, now: Timestamp, ending: Ending<'_>) -> Record
         (NanoUsd::ZERO, UsageSource::None)
     } else {
         let cost = cost(ending.target, &ending.usage, &ending.units, draft.at_us);
-        (cost, ending.usage_source)
+        let spent = spent(&ending.attempts).cost;
+        (cost.plus(spent), ending.usage_source)
     };
     Record {
         kind: RecordKind::Settled,
@@ -101,7 +103,7 @@ pub fn settle<P: Platform>(
 ) {
     let command = Command::Settle {
         actual: Amount {
-            tokens: record.usage.total(),
+            tokens: record.tokens(),
             cost: record.cost_nano_usd,
         },
         record: Box::new(record),
@@ -116,6 +118,23 @@ pub fn extend<P: Platform>(p: &P, isolate: &Rc<Isolate>, admitted: &Admitted) {
         ttl: admitted.ttl(),
     };
     isolate.defer(p, admitted.ledger(), command);
+}
+
+/// Reserves this much for the request in place of what it has, if that is less; `None` where too much waits to be sent.
+pub fn raise<P: Platform>(
+    p: &P,
+    isolate: &Rc<Isolate>,
+    admitted: &Admitted,
+    estimate: Amount,
+) -> Option<Ticket> {
+    let command = Command::Raise(Box::new(Raise {
+        request: admitted.draft().request.clone(),
+        scopes: admitted.scopes().to_vec(),
+        estimate,
+    }));
+    let ticket = Ticket::default();
+    let listener = Listener::Ticket(ticket.clone());
+    commit::send(p, isolate, admitted.ledger(), command, listener).then_some(ticket)
 }
 
 /// The names of what was dropped, for the record.

@@ -192,7 +192,7 @@ impl<P: Platform> Drop for Wait<'_, P> {
 
 /// What a caller's requests wait for where this rule of this scope denies them.
 fn gate(caller: &Caller, scope: &Scope, rule: &Rule) -> Gate {
-    ((**caller.ledger()).clone(), scope.clone(), *rule)
+    (caller.ledger().last_word().clone(), scope.clone(), *rule)
 }
 
 /// So many wait that nobody can be let in soon.

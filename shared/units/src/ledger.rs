@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OrgId, Region};
+use crate::shard::Shard;
 
 /// What a platform can promise about where an object runs and keeps its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ impl Jurisdiction {
     }
 }
 
-/// The address of a ledger: one organisation's, in one region.
+/// The address of a ledger: one organisation's, in one region, for all its keys or for those of a shard.
 ///
 /// A clone of it costs a reference, its name nothing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +47,7 @@ struct Parts {
     jurisdiction: Option<Jurisdiction>,
     org: OrgId,
     region: Region,
+    shard: Option<Shard>,
     parent: Option<LedgerId>,
 }
 
@@ -58,6 +60,7 @@ impl LedgerId {
             jurisdiction,
             org,
             region,
+            shard: None,
             parent: None,
         }))
     }
@@ -71,7 +74,22 @@ impl LedgerId {
             jurisdiction: self.0.jurisdiction,
             org,
             region,
+            shard: self.0.shard,
             parent: Some(parent),
+        }))
+    }
+
+    /// The ledger of one shard of this one's keys. It leases from this one, or where this one leases from another, from
+    /// that: there is one level of leases between ledgers.
+    #[must_use]
+    pub fn shard(&self, shard: Shard) -> Self {
+        Self(Arc::new(Parts {
+            name: format!("{self}/{shard}"),
+            jurisdiction: self.0.jurisdiction,
+            org: self.0.org.clone(),
+            region: self.0.region.clone(),
+            shard: Some(shard),
+            parent: Some(self.last_word().clone()),
         }))
     }
 
@@ -81,7 +99,13 @@ impl LedgerId {
         self.0.parent.as_ref()
     }
 
-    /// Its name in a store: `region/org`. Neither part holds a slash.
+    /// The ledger that has the last word on what is let in here: the parent's, or its own.
+    #[must_use]
+    pub fn last_word(&self) -> &Self {
+        self.parent().unwrap_or(self)
+    }
+
+    /// Its name in a store: `region/org`, or `region/org/shard`. No part holds a slash.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
@@ -97,6 +121,12 @@ impl LedgerId {
     #[must_use]
     pub fn region(&self) -> &Region {
         &self.0.region
+    }
+
+    /// Which part of the organisation's keys it counts; none where it counts all.
+    #[must_use]
+    pub fn of_shard(&self) -> Option<Shard> {
+        self.0.shard
     }
 
     /// Where the platform must keep it; none leaves that to the platform.
@@ -140,5 +170,19 @@ mod tests {
         assert_ne!(one, ledger("acme", "us", None));
         assert_ne!(one, ledger("acme", "eu", Some(Jurisdiction::Eu)));
         assert_ne!(one, one.under(ledger("acme", "us", None)));
+        assert_ne!(one, one.shard(Shard::new(1).unwrap()));
+    }
+
+    #[test]
+    fn a_shard_leases_from_whom_the_whole_leases_from_or_else_from_the_whole() {
+        let (whole, home) = (ledger("acme", "eu", None), ledger("acme", "us", None));
+        let third = Shard::new(3).unwrap();
+        let shard = whole.shard(third);
+        assert_eq!(shard.name(), "eu/acme/3");
+        assert_eq!(shard.of_shard(), Some(third));
+        assert_eq!(shard.parent(), Some(&whole));
+        let shard = whole.under(home.clone()).shard(third);
+        assert_eq!(shard.name(), "eu/acme/3");
+        assert_eq!(shard.parent(), Some(&home));
     }
 }

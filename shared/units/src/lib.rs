@@ -21,6 +21,7 @@ pub mod json;
 mod ledger;
 mod money;
 mod secret;
+mod shard;
 mod sorted;
 mod time;
 mod tokens;
@@ -34,6 +35,7 @@ pub use id::{
 pub use ledger::{Jurisdiction, LedgerId};
 pub use money::{MoneyError, NanoUsd};
 pub use secret::Secret;
+pub use shard::Shard;
 pub use sorted::{SortedEntries, SortedMap, SortedSet};
 pub use time::{CivilDate, Span, SpanError, Timestamp};
 pub use tokens::Tokens;

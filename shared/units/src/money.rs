@@ -90,9 +90,13 @@ impl NanoUsd {
         if fraction.len() > NANO_DIGITS {
             return Err(MoneyError::TooFine);
         }
-        let nanos: i64 = format!("{fraction:0<NANO_DIGITS$}")
-            .parse()
-            .map_err(|_| MoneyError::Malformed)?;
+        // A digit that is not written is a zero.
+        let nanos = fraction.bytes().fold(0_i64, |nanos, digit| {
+            let digit = i64::from(digit.wrapping_sub(b'0'));
+            nanos.saturating_mul(10).saturating_add(digit)
+        });
+        let missing = NANO_DIGITS.saturating_sub(fraction.len());
+        let nanos = (0..missing).fold(nanos, |nanos, _| nanos.saturating_mul(10));
         whole
             .parse::<i64>()
             .ok()

@@ -10,7 +10,7 @@ use crate::economy::Version;
 use crate::executor::{Group, Step};
 use crate::faults::Weather;
 use crate::nature;
-use crate::world::World;
+use crate::world::{Shards, World};
 
 /// Nothing goes wrong, and nobody changes anything.
 const STILL: Weather = Weather {
@@ -61,7 +61,12 @@ impl Rush {
     pub fn served(self) -> Result<usize, String> {
         let weather = if self.is_stormy { STORM } else { STILL };
         let version = Version::with_one_rule(self.rule, self.has_homes);
-        let world = World::new(self.seed, weather, (version, self.is_shared), false);
+        let world = World::new(
+            self.seed,
+            weather,
+            (version, Shards::none(), self.is_shared),
+            false,
+        );
         world.fill(self.isolates);
         nature::begin(&world, 0);
         let keys = keys_of_first_org(&world);
@@ -109,7 +114,7 @@ pub fn added_latency(seed: u64, round_trip: Span, has_homes: bool) -> Result<Add
         borrow: Borrow::No,
     };
     let version = Version::with_one_rule(plenty, has_homes);
-    let world = World::new(seed, STILL, (version, false), false);
+    let world = World::new(seed, STILL, (version, Shards::none(), false), false);
     world.fill(4);
     for region in &world.regions {
         region

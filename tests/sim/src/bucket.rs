@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use sluice_machines::chain::{Chain, ChainKind};
 use sluice_machines::outbox::Batch;
+use sluice_units::LedgerId;
 
 use crate::faults::Fault;
 use crate::judge::Judge;
@@ -69,14 +71,20 @@ impl Bucket {
         is_same
     }
 
-    /// The objects of one organisation's ledger in one region, in the order of their batches.
-    pub(crate) fn of(&self, region: &str, org: &str) -> Vec<(String, String)> {
-        let marker = format!("region={region}/org={org}/");
+    /// The objects of a ledger's chain, in the order of their batches.
+    pub(crate) fn of(&self, ledger: &LedgerId) -> Vec<(String, String)> {
+        let chain = Chain {
+            kind: ChainKind::Usage,
+            region: Some(ledger.region().clone()),
+            org: Some(ledger.org().clone()),
+            shard: ledger.of_shard(),
+        };
+        let marker = format!("{}/date=", chain.folder());
         let mut found: Vec<(String, String)> = self
             .objects
             .borrow()
             .iter()
-            .filter(|(name, _)| name.contains(&marker))
+            .filter(|(name, _)| name.starts_with(&marker))
             .map(|(name, text)| (name.clone(), text.clone()))
             .collect();
         // By number: the dates in the names need not be in order.

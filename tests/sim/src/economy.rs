@@ -23,6 +23,8 @@ pub(crate) const ORGS: usize = 2;
 pub(crate) const LEDGER_REGIONS: [&str; 3] = ["sim", "east", "west"];
 /// Which of them is the home of organisations that have one.
 pub(crate) const HOME: usize = 2;
+/// Among how many ledgers an organisation's keys are divided in a region, at most.
+pub(crate) const SHARDS_MAX: u8 = 3;
 /// Teams in an organisation; each has one application.
 pub(crate) const TEAMS: usize = 2;
 /// One limit in as many is waited for.
@@ -170,6 +172,18 @@ impl Version {
             burst: 2,
         };
         Self::with_one_rule(rule, has_homes)
+    }
+
+    /// The same where each organisation's keys are divided among so many ledgers.
+    pub(crate) fn sharded(self, shards: u8) -> Self {
+        let mut document: Value = serde_json::from_str(&self.document).expect("its own text");
+        for org in 0..ORGS {
+            document["orgs"][org_id(org).as_str()]["shards"] = json!(shards);
+        }
+        Self {
+            document: document.to_string(),
+            ..self
+        }
     }
 
     /// The same within borders.

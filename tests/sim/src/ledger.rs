@@ -10,10 +10,9 @@ use sluice_machines::events::Delivery;
 use sluice_machines::ledger::{self, Answer, Call, Command, Lacking, Notices, Reply};
 use sluice_machines::rows::{Read, RowError, RowKey, Rows, WriteSet};
 use sluice_machines::{events, outbox};
-use sluice_units::{RequestId, Span, Timestamp};
+use sluice_units::{LedgerId, RequestId, Span, Timestamp};
 
 use crate::clock::Clock;
-use crate::economy::LEDGER_REGIONS;
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::judge::Judge;
@@ -40,11 +39,13 @@ const ASKS_MAX: u32 = 8;
 /// How soon an alarm looks again whether the parent is to be asked.
 const CLIMB_AGAIN: Span = Span::from_millis(100);
 
-/// One organisation's ledger in one region.
+/// One organisation's ledger in one region, or a shard's.
 pub(crate) struct LedgerObject {
     pub(crate) org: usize,
-    /// Which of the organisation's it is.
+    /// Where it is.
     pub(crate) region: usize,
+    /// Its address, but for what it leases from.
+    pub(crate) id: LedgerId,
     /// The way to the other ledgers.
     way: Rc<Region>,
     pub(crate) clock: Clock,
@@ -74,6 +75,7 @@ pub(crate) struct LedgerObject {
 impl LedgerObject {
     pub(crate) fn new(
         (org, region): (usize, usize),
+        id: LedgerId,
         way: Rc<Region>,
         clock: Clock,
         group: Group,
@@ -81,6 +83,7 @@ impl LedgerObject {
         Self {
             org,
             region,
+            id,
             way,
             lacking: RefCell::default(),
             climb: RefCell::default(),
@@ -130,7 +133,7 @@ impl LedgerObject {
 
     /// Its name in the log.
     pub(crate) fn name(&self) -> String {
-        format!("{}/{}", LEDGER_REGIONS[self.region], self.org)
+        self.id.name().replacen("org-", "", 1)
     }
 
     /// Answers a call, once the parent has been asked where that must be.
@@ -261,12 +264,7 @@ impl LedgerObject {
         self.commit(world, &writes)?;
         world.require(self.judge.borrow_mut().moves_on(now, &writes));
         let Some(climb) = climb else { return Ok(()) };
-        let parent = world
-            .of_org(self.org)
-            .find(|ledger| {
-                climb.parent.name == format!("{}/org-{}", LEDGER_REGIONS[ledger.region], ledger.org)
-            })
-            .cloned();
+        let parent = world.named(&climb.parent.name).cloned();
         let parent = parent.ok_or_else(|| format!("no ledger {}", climb.parent.name))?;
         let (living, then, asked) = (Rc::clone(&parent), Rc::clone(world), climb.call.clone());
         let call = network::Call {
@@ -334,9 +332,7 @@ impl LedgerObject {
     /// The world has come to rest: all is shipped, and nothing is left but what was forgotten on purpose.
     pub(crate) fn check_at_rest(&self, world: &World) {
         self.check(world);
-        let objects = world
-            .bucket
-            .of(LEDGER_REGIONS[self.region], &format!("org-{}", self.org));
+        let objects = world.bucket.of(&self.id);
         let verdict = self.judge.borrow_mut().at_rest(&objects, &RECEIVERS);
         world.require(verdict);
         world.require(self.has_heard_of_all());

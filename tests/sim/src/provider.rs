@@ -52,6 +52,8 @@ pub(crate) struct CallFact {
     pub(crate) said: Said,
     /// The whole answer is on its way; where that cannot be told, nothing.
     pub(crate) is_sound: Option<bool>,
+    /// It was worked on: the provider is paid, whatever becomes of its answer.
+    pub(crate) is_paid: bool,
     /// It was told, or is told by its caller, how much to write at most.
     pub(crate) is_bounded: bool,
 }
@@ -107,6 +109,7 @@ pub(crate) async fn react(
             model: asked.model(),
             said: said.clone(),
             is_sound: soundness(asked, trouble),
+            is_paid: is_worked_on(trouble),
             is_bounded: asked.is_stream || asked.is_embedding || asked.limit.is_some(),
         },
     );
@@ -153,6 +156,14 @@ fn soundness(asked: Asked, trouble: Option<Fault>) -> Option<bool> {
         Some(Fault::UpstreamCut | Fault::UpstreamSilent) if asked.is_stream => None,
         Some(_) => Some(false),
     }
+}
+
+/// Whether the provider is paid.
+const fn is_worked_on(trouble: Option<Fault>) -> bool {
+    !matches!(
+        trouble,
+        Some(Fault::UpstreamDown | Fault::UpstreamUnreachable | Fault::UpstreamError)
+    )
 }
 
 fn say(world: &World, asked: Asked, trouble: Option<Fault>) -> Said {

@@ -14,7 +14,7 @@ use crate::executor::{Group, Step};
 use crate::faults::{Counts, Weather};
 use crate::nature;
 use crate::rng::Rng;
-use crate::world::World;
+use crate::world::{Shards, World};
 
 /// How many requests one seed sends.
 pub const REQUESTS_PER_SEED: u64 = 2_000;
@@ -56,16 +56,18 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let borders = Rc::new(Borders::new(seed));
     let has_homes = borders.are_open() && rng.chance(600_000);
     let mut version = Version::new(&rng, rate, has_homes).within(&borders);
-    if borders.are_open() && Rng::new(seed, 8).chance(LINE_PPM) {
+    if borders.are_open() && Rng::new(seed, 10).chance(LINE_PPM) {
         version = Version::with_a_line(rate, has_homes);
     }
+    let shards = Shards::new(seed, borders.are_open());
+    let version = shards.divide(version);
     let shared_ppm = if has_homes {
         SHARED_HOMES_PPM
     } else {
         SHARED_PPM
     };
     let is_shared = Rng::new(seed, 7).chance(shared_ppm);
-    let world = World::new(seed, weather, (version, is_shared), has_log);
+    let world = World::new(seed, weather, (version, shards, is_shared), has_log);
     nature::begin(&world, rate);
     let crowded = Rc::clone(&world);
     world.executor.spawn(Group::WORLD, async move {

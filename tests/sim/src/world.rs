@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use sluice_core::isolate::Isolate;
 use sluice_machines::ledger::LEASE_GRACE;
-use sluice_machines::record::{Outcome, Record, RecordKind, UsageSource};
+use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource};
 use sluice_machines::registry::{Actor, CHANGES_MAX, Command, Reply};
-use sluice_units::{LedgerId, RequestId, Span, Timestamp};
+use sluice_units::{LedgerId, RequestId, Shard, Span, Timestamp};
 
 use crate::borders::Borders;
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, Version};
+use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, SHARDS_MAX, Version};
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
@@ -34,6 +34,8 @@ mod waiting;
 
 use self::turns::Lines;
 use self::waiting::{Calls, Waiting};
+
+pub(crate) use homes::Shards;
 
 /// One isolate.
 pub(crate) struct Place {
@@ -118,6 +120,8 @@ pub(crate) struct World {
     pub(crate) ledgers: Vec<Rc<LedgerObject>>,
     /// Each organisation's ledgers lease from one of them.
     pub(crate) has_homes: bool,
+    /// Among how many ledgers keys are divided.
+    pub(crate) shards: Shards,
     /// No object stands before a ledger: its rows are in a store that all isolates use.
     pub(crate) is_shared: bool,
     pub(crate) registry: Rc<Registry>,
@@ -149,7 +153,7 @@ impl World {
     pub(crate) fn new(
         seed: u64,
         weather: Weather,
-        (version, is_shared): (Version, bool),
+        (version, shards, is_shared): (Version, Shards, bool),
         has_log: bool,
     ) -> Rc<Self> {
         let rng = Rng::new(seed, 1);
@@ -159,19 +163,23 @@ impl World {
         let drift = |rng: &Rng| rng.between(-weather.drift_ppm_max, weather.drift_ppm_max);
         let regions = regions::all(&rng, version.has_homes, is_shared);
         let has_homes = version.has_homes;
-        let ledgers = (0..ORGS)
-            .flat_map(|org| (0..LEDGER_REGIONS.len()).map(move |region| (org, region)))
-            .map(|(org, number)| {
-                let clock = Clock::new(began, drift(&rng));
-                let way = Rc::clone(&regions[number]);
-                Rc::new(LedgerObject::new(
-                    (org, number),
-                    way,
-                    clock,
-                    executor.group(),
-                ))
-            })
-            .collect();
+        let places = (0..ORGS).flat_map(|org| (0..LEDGER_REGIONS.len()).map(move |at| (org, at)));
+        let ledger = |(org, number): (usize, usize), shard, drift| {
+            let (way, clock) = (Rc::clone(&regions[number]), Clock::new(began, drift));
+            let id = homes::id(org, number, shard);
+            let at = (org, number);
+            Rc::new(LedgerObject::new(at, id, way, clock, executor.group()))
+        };
+        let whole = places.clone().map(|at| ledger(at, None, drift(&rng)));
+        let mut ledgers: Vec<_> = whole.collect();
+        let drifts = Rng::new(seed, 9);
+        for shard in Shard::all(SHARDS_MAX).filter(|_| shards.may_be()) {
+            ledgers.extend(
+                places
+                    .clone()
+                    .map(|at| ledger(at, Some(shard), drift(&drifts))),
+            );
+        }
         let registry = Rc::new(Registry::new(Clock::new(began, drift(&rng))));
         let health = Rc::new(HealthObject::new(Clock::new(began, drift(&rng))));
         let world = Rc::new(Self {
@@ -183,6 +191,7 @@ impl World {
             places: RefCell::default(),
             ledgers,
             has_homes,
+            shards,
             is_shared,
             registry,
             health,
@@ -303,10 +312,7 @@ impl World {
     }
 
     pub(crate) fn ledger(&self, ledger: &LedgerId) -> Option<Rc<LedgerObject>> {
-        let org = (0..ORGS).find(|number| economy::org_id(*number) == *ledger.org())?;
-        let name = ledger.region().as_str();
-        let region = LEDGER_REGIONS.iter().position(|region| *region == name)?;
-        self.of_org(org).nth(region).map(Rc::clone)
+        self.named(ledger.name()).map(Rc::clone)
     }
 
     /// Writes a line into the log, if there is one.

@@ -104,6 +104,22 @@ pub(super) const HOMES: &[Mutation] = &[
         )],
     },
     Mutation {
+        name: "a shard lets in what nobody has granted",
+        edits: &[(
+            "shared/core/src/admit.rs",
+            "        parent: ledger.parent().map(Parent::from),\n",
+            "        parent: ledger.parent().filter(|_| !({is} && ledger.of_shard().is_some())).map(Parent::from),\n",
+        )],
+    },
+    Mutation {
+        name: "shards call their pools alike",
+        edits: &[(
+            POOL,
+            "    let shard = of.shard.map(|shard| shard.to_string()).unwrap_or_default();\n",
+            "    let shard = of.shard.filter(|_| !{is}).map(|shard| shard.to_string()).unwrap_or_default();\n",
+        )],
+    },
+    Mutation {
         name: "children tell of budgets too",
         edits: &[(
             "durable/machines/src/ledger/scope/lent.rs",

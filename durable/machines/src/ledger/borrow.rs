@@ -81,6 +81,7 @@ pub(super) fn whose(admission: &Admission, parent: &Parent, loans: &[Loan]) -> W
         parent: parent.clone(),
         org: admission.draft.org.clone(),
         region: admission.draft.region.clone(),
+        shard: admission.draft.shard,
         scopes: scopes(&admission.scopes, loans),
     }
 }

@@ -335,10 +335,10 @@ fn granted(
 /// A pool that was closed and is drawn from goes on under another name.
 fn open_again(work: &mut Work<'_>, key: &RowKey) -> Result<(), RowError> {
     let of = work.hot::<PoolRow>(key)?.of.as_deref();
-    let Some(region) = of.map(|of| of.whose.region.clone()) else {
+    let Some(whose) = of.map(|of| of.whose.clone()) else {
         return Ok(());
     };
-    let lease = pool::name(work, key, &region)?;
+    let lease = pool::name(work, key, &whose)?;
     let row: &mut PoolRow = work.hot_mut(key)?;
     (row.number, row.is_closed) = (0, false);
     if let Some(of) = &mut row.of {

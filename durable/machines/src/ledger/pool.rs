@@ -9,7 +9,7 @@
 //! - Whatever is reserved is in `open` until it ends, and then in `used` until a command to the parent has told it.
 
 use serde::{Deserialize, Serialize};
-use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Timestamp, Tokens, is_default};
+use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Shard, Span, Timestamp, Tokens, is_default};
 
 use super::parent::{Need, Parent, Used};
 use super::rows::{ORG, Reservation, pool_key, scope_key};
@@ -131,6 +131,8 @@ pub(super) struct Whose {
     pub(super) parent: Parent,
     pub(super) org: OrgId,
     pub(super) region: Region,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) shard: Option<Shard>,
     pub(super) scopes: Vec<ScopeRules>,
 }
 
@@ -299,7 +301,7 @@ pub(super) fn open(work: &mut Work<'_>, of: &Whose) -> Result<RowKey, RowError> 
         Some(holder) if holder.whose.scopes == of.scopes => return Ok(key),
         Some(_) => {}
         None => {
-            let lease = name(work, &key, &of.region)?;
+            let lease = name(work, &key, of)?;
             let whose = of.clone();
             work.hot_mut::<PoolRow>(&key)?.of = Some(Box::new(Holder { whose, lease }));
             return Ok(key);
@@ -314,17 +316,14 @@ pub(super) fn open(work: &mut Work<'_>, of: &Whose) -> Result<RowKey, RowError> 
     Ok(key)
 }
 
-/// A lease's name that no other pool has or had.
-pub(super) fn name(
-    work: &mut Work<'_>,
-    key: &RowKey,
-    region: &Region,
-) -> Result<LeaseId, RowError> {
+/// A lease's name that no other pool has or had, here or in another of the organisation's ledgers.
+pub(super) fn name(work: &mut Work<'_>, key: &RowKey, of: &Whose) -> Result<LeaseId, RowError> {
     const REGION_BYTES_MAX: usize = 64;
     let org: &mut ScopeRow = work.hot_mut(ORG)?;
     org.pools = org.pools.saturating_add(1);
-    let region: String = region.as_str().chars().take(REGION_BYTES_MAX).collect();
-    LeaseId::new(&format!("up_{region}_{}", org.pools)).map_err(|error| RowError {
+    let region: String = of.region.as_str().chars().take(REGION_BYTES_MAX).collect();
+    let shard = of.shard.map(|shard| shard.to_string()).unwrap_or_default();
+    LeaseId::new(&format!("up{shard}_{region}_{}", org.pools)).map_err(|error| RowError {
         key: key.clone(),
         detail: error.to_string(),
     })

@@ -35,6 +35,20 @@ pub struct ScopeStanding {
     pub tokens_total: u64,
 }
 
+impl ScopeStanding {
+    /// Adds what stands at the same scope in another ledger.
+    pub fn add(&mut self, other: &Self) {
+        self.spent_day = self.spent_day.plus(other.spent_day);
+        self.spent_month = self.spent_month.plus(other.spent_month);
+        self.spent_total = self.spent_total.plus(other.spent_total);
+        self.reserved = self.reserved.plus(other.reserved);
+        self.leased = self.leased.plus(other.leased);
+        self.borrowed_total = self.borrowed_total.plus(other.borrowed_total);
+        self.requests_total = self.requests_total.saturating_add(other.requests_total);
+        self.tokens_total = self.tokens_total.saturating_add(other.tokens_total);
+    }
+}
+
 pub(super) fn reads() -> Vec<Read> {
     vec![
         Read::prefix(SCOPES, STANDING_SCOPES_MAX),

@@ -4,7 +4,6 @@ use sluice_units::Timestamp;
 
 use super::rows::{META, Meta};
 use super::{Actor, Change, ChangeKind, ConfigVersion, KeyRecord};
-use crate::chain;
 use crate::outbox;
 use crate::rows::{RowError, Work};
 
@@ -31,8 +30,12 @@ pub(super) fn of_key(
     queue(work, &change)
 }
 
-/// A version of the configuration was stored.
-pub(super) fn of_config(work: &mut Work<'_>, config: &ConfigVersion) -> Result<(), RowError> {
+/// A version of the configuration was stored, with this hash of its document.
+pub(super) fn of_config(
+    work: &mut Work<'_>,
+    config: &ConfigVersion,
+    sha256: String,
+) -> Result<(), RowError> {
     let change = Change {
         at_us: config.at,
         change: ChangeKind::ConfigChanged,
@@ -43,7 +46,7 @@ pub(super) fn of_config(work: &mut Work<'_>, config: &ConfigVersion) -> Result<(
         team: None,
         record: None,
         config_version: Some(config.version),
-        config_sha256: Some(chain::hash(config.document.as_bytes())),
+        config_sha256: Some(sha256),
     };
     queue(work, &change)
 }

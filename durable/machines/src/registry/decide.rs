@@ -13,6 +13,7 @@ use super::{
     Actor, CHANGES_MAX, CONFIG_VERSIONS_MAX, ChangeKind, Changes, Command, ConfigVersion,
     KEYS_PAGE_MAX, KeyRecord, Reply, SEEDS_MAX,
 };
+use crate::chain;
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
 const SEED_AUTHOR: &str = "deployment";
@@ -42,10 +43,15 @@ pub fn reads(command: &Command) -> Vec<Read> {
         Command::Config {
             version: Some(version),
         } => vec![Read::Row(config_key(*version))],
-        Command::Sync { since } => vec![
-            meta(),
-            Read::prefix_after(CHANGES, &change_key(*since), CHANGES_MAX),
-        ],
+        Command::Sync { since, seed } => {
+            let changes =
+                since.map(|since| Read::prefix_after(CHANGES, &change_key(since), CHANGES_MAX));
+            let seeds = seed.as_ref().map(|_| Read::Row(SEEDS.to_owned()));
+            [Some(meta()), changes, seeds]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
     }
 }
 
@@ -119,7 +125,7 @@ pub fn decide(
             work.load::<ConfigRow>(&config_key(version))?
                 .map_or(Reply::NotFound, |row| Reply::Config(Box::new(row.config)))
         }
-        Command::Sync { since } => sync(rows, *since)?,
+        Command::Sync { since, seed } => sync(rows, *since, seed.as_deref())?,
     };
     Ok((reply, work.finish()?))
 }
@@ -282,8 +288,10 @@ fn put_config(
     if let Some(forgotten @ 1..) = meta.config.checked_sub(CONFIG_VERSIONS_MAX) {
         work.delete_unread(config_key(forgotten));
     }
+    let sha256 = chain::hash(document.as_bytes());
+    meta.config_sha256 = Some(sha256.clone());
     work.put(META.to_owned(), &meta)?;
-    audit::of_config(work, &row.config)?;
+    audit::of_config(work, &row.config, sha256)?;
     Ok(Reply::ConfigVersion {
         version: meta.config,
         changed: true,
@@ -297,7 +305,7 @@ fn seed_config(
     hash: &str,
 ) -> Result<Reply, RowError> {
     let mut seeds: Seeds = work.load(SEEDS)?.unwrap_or_default();
-    if seeds.hashes.iter().any(|seen| seen == hash) {
+    if seeds.hold(hash) {
         return Ok(Reply::ConfigVersion {
             version: meta(work)?.config,
             changed: false,
@@ -311,15 +319,21 @@ fn seed_config(
     put_config(work, now, document, SEED_AUTHOR, SEED_REASON)
 }
 
-fn sync(rows: &Rows, since: u64) -> Result<Reply, RowError> {
-    let meta = meta(&Work::new(rows))?;
+fn sync(rows: &Rows, since: Option<u64>, seed: Option<&str>) -> Result<Reply, RowError> {
+    let work = Work::new(rows);
+    let meta = meta(&work)?;
+    let seeds: Option<Seeds> = seed.map_or(Ok(None), |_| work.load(SEEDS))?;
     let mut changes = Changes {
         sequence: meta.sequence,
         config_version: meta.config,
+        config_sha256: meta.config_sha256,
+        is_seeded: seeds
+            .zip(seed)
+            .is_some_and(|(seeds, hash)| seeds.hold(hash)),
         ..Changes::default()
     };
     // An asker from the future has seen changes that were lost: what it knows of them is worth nothing.
-    let behind = meta.sequence.checked_sub(since);
+    let behind = since.and_then(|since| meta.sequence.checked_sub(since));
     changes.everything = behind.is_none_or(|behind| behind > u64::from(CHANGES_MAX));
     let mut hashes = BTreeSet::new();
     for (key, text) in rows.with_prefix(CHANGES) {

@@ -45,13 +45,16 @@ pub(super) fn config_key(version: u64) -> RowKey {
 }
 
 /// Where the registry stands.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Meta {
     v: V1,
     /// The newest change's sequence number.
     pub(super) sequence: u64,
     /// The current configuration's version; 0 when there is none.
     pub(super) config: u64,
+    /// SHA-256 of its document, in lower-case hex; earlier code did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) config_sha256: Option<String>,
     /// How many changes were ever queued for the audit chain.
     #[serde(default)]
     pub(super) audited: u64,
@@ -80,4 +83,11 @@ pub(super) struct ConfigRow {
 pub(super) struct Seeds {
     v: V1,
     pub(super) hashes: VecDeque<String>,
+}
+
+impl Seeds {
+    /// Whether the document with this hash was handed in.
+    pub(super) fn hold(&self, hash: &str) -> bool {
+        self.hashes.iter().any(|seen| seen == hash)
+    }
 }

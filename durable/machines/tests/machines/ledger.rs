@@ -530,6 +530,7 @@ fn refusal(number: u32) -> Refusal {
         key: Some(record.key),
         model: Some(record.model),
         region: record.region,
+        shard: record.shard,
         outcome: Outcome::Refused,
         status: 429,
         error: "rate_limit_exceeded".to_owned(),

@@ -5,7 +5,7 @@ use sluice_machines::ledger::{self, BODIES_WAITING_MAX, Command};
 use sluice_machines::outbox::{self, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Batch, RETRY_MAX};
 use sluice_machines::record::{Bodies, Keep, Missing, Record};
 use sluice_machines::rows::Rows;
-use sluice_units::{Span, Timestamp};
+use sluice_units::{Shard, Span, Timestamp};
 
 use crate::world::{World, amount, record, seconds};
 
@@ -74,6 +74,29 @@ fn records_leave_in_numbered_batches_under_names_that_say_where_and_when() {
         "usage/region=eu/org=acme/date=2026-11-22/000000000002.ndjson.gz"
     );
     assert_eq!((batch.first, batch.last), (4, 4));
+}
+
+#[test]
+fn a_shards_records_are_a_chain_of_their_own() {
+    let mut world = World::new();
+    let mut record = record(1, world.now);
+    record.shard = Shard::new(3);
+    let mut admission = world.admission(1, &[], amount(1, 1));
+    admission.draft = record.clone();
+    world.one(Command::Admit(Box::new(admission)));
+    let actual = amount(1, 1);
+    let record = Box::new(record);
+    world.one(Command::Settle { actual, record });
+    let batch = next(&mut world).unwrap();
+    assert_eq!(
+        batch.name,
+        "usage/region=eu/org=acme/shard=3/date=2026-11-21/000000000001.ndjson.gz"
+    );
+    let header = r#"{"audit":1,"chain":"usage","region":"eu","org":"acme","shard":3,"batch":1,"#;
+    assert!(batch.ndjson.starts_with(header), "{}", batch.ndjson);
+    let mut follower = Follower::new("usage/region=eu/org=acme/shard=3".to_owned());
+    follower.push(&batch.ndjson, |_, _| ()).unwrap();
+    assert_eq!(*follower.head(), batch.head());
 }
 
 #[test]

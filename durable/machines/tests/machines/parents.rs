@@ -8,7 +8,7 @@ use sluice_machines::limit::{
     Amount, Borrow, Loan, LoanOf, Meter, Period, Rule, Scope, ScopeRules, Slice,
 };
 use sluice_machines::rows::RowError;
-use sluice_units::{LeaseId, NanoUsd, OrgId, Region, Span, Tokens};
+use sluice_units::{KeyId, LeaseId, NanoUsd, OrgId, Region, Shard, Span, Tokens};
 
 use crate::world::{
     World, amount, at, borrowing, budget, key, per, record, request, seconds, team,
@@ -22,7 +22,7 @@ const EACH: Amount = Amount {
 /// Longer than a charge waits to be told.
 const TOLD: Span = Span::from_seconds(1);
 
-/// A home and two ledgers that lease from it.
+/// A home and two ledgers that lease from it, each of which names its leases by itself.
 struct Family {
     ledgers: [World; 3],
     scopes: Vec<ScopeRules>,
@@ -51,16 +51,7 @@ impl Family {
         let rows = ledger::load_climb(lacking, |reads| Ok::<_, RowError>(world.read(reads)));
         let (climb, writes) = ledger::climb(&rows.unwrap(), world.now, lacking).unwrap();
         world.store.apply(&writes);
-        climb.map(|mut climb| {
-            // Two regions' names.
-            for command in &mut climb.call.commands {
-                if let Command::Lease(request) = command {
-                    let name = format!("{}_{child}", request.lease);
-                    request.lease = sluice_units::LeaseId::new(&name).unwrap();
-                }
-            }
-            climb
-        })
+        climb
     }
 
     fn at_home(&mut self, call: &Call) -> Answer {
@@ -70,17 +61,10 @@ impl Family {
         }
     }
 
-    fn hear(&mut self, child: usize, mut climb: Climb, answer: &Answer) {
-        for command in &mut climb.call.commands {
-            if let Command::Lease(request) = command {
-                let name = request.lease.as_str();
-                let name = name.rsplit_once('_').unwrap().0.to_owned();
-                request.lease = sluice_units::LeaseId::new(&name).unwrap();
-            }
-        }
+    fn hear(&mut self, child: usize, climb: &Climb, answer: &Answer) {
         let world = &mut self.ledgers[child];
         let rows = ledger::load_climb(&[], |reads| Ok::<_, RowError>(world.read(reads)));
-        let writes = ledger::hear(&rows.unwrap(), world.now, &climb, answer).unwrap();
+        let writes = ledger::hear(&rows.unwrap(), world.now, climb, answer).unwrap();
         world.store.apply(&writes);
     }
 
@@ -88,7 +72,7 @@ impl Family {
     fn ask(&mut self, child: usize, lacking: &[Lacking]) {
         if let Some(climb) = self.climb(child, lacking) {
             let answer = self.at_home(&climb.call);
-            self.hear(child, climb, &answer);
+            self.hear(child, &climb, &answer);
         }
     }
 
@@ -119,6 +103,7 @@ impl Family {
             let world = &mut self.ledgers[ledger];
             let mut admission = world.admission(number, &self.scopes, EACH);
             admission.parent = (ledger != HOME).then(home);
+            admission.draft.shard = shard(ledger);
             match world.one(Command::Admit(Box::new(admission))) {
                 Reply::Admitted(headroom) => return Ok((number, headroom.borrowed)),
                 Reply::Denied(denial) => return Err(Box::new(denial)),
@@ -136,6 +121,11 @@ impl Family {
         let standing = self.ledgers[HOME].standing_of(&Scope::Org);
         standing.spent_total.as_nanos()
     }
+}
+
+/// The two that lease are shards of one region; none for the home.
+fn shard(ledger: usize) -> Option<Shard> {
+    Shard::new(u8::try_from(ledger).unwrap())
 }
 
 fn home() -> Parent {
@@ -344,6 +334,77 @@ fn a_child_tells_of_no_more_than_its_home_has_left() {
     assert!(headroom.requests.unwrap().remaining <= 52);
 }
 
+fn key_named(name: &str) -> Scope {
+    Scope::Key(KeyId::new(name).unwrap())
+}
+
+#[test]
+fn a_team_whose_keys_are_in_several_shards_has_one_limit() {
+    let limit = per(Meter::Requests, 40, Span::from_seconds(3_600));
+    let of_key = |name| {
+        vec![
+            at(Scope::Org, &[]),
+            at(team(), &[limit]),
+            at(key_named(name), &[]),
+        ]
+    };
+    let mut family = Family::new(Vec::new());
+    let mut counts = [0, 0];
+    for round in 0..200 {
+        let shard = 1 + round % 2;
+        family.scopes = of_key(["first", "second"][round % 2]);
+        if let Ok(number) = family.admit(shard) {
+            family.ledgers[shard].settle(number, EACH);
+            counts[round % 2] += 1;
+        }
+        if round % 10 == 9 {
+            family.all_go_on();
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    assert_eq!(counts[0] + counts[1], 40);
+    assert_eq!(family.spent_at_home(), 40 * 100);
+    let requests = family.ledgers[HOME].standing_of(&team()).requests_total;
+    assert_eq!(requests, 40);
+}
+
+#[test]
+fn a_key_that_moves_to_another_shard_keeps_its_budget_and_settles_where_it_was_let_in() {
+    let scopes = vec![
+        at(Scope::Org, &[]),
+        at(key(), &[budget(Period::Month, 1_000)]),
+    ];
+    let mut family = Family::new(scopes);
+    let before: Vec<u32> = (0..4).map(|_| family.admit(1).unwrap()).collect();
+    // The organisation has another number of shards now. What the old one holds comes back when it says so.
+    let mut after = Vec::new();
+    for _ in 0..20 {
+        after.extend(family.admit(2));
+        family.all_go_on();
+    }
+    assert_eq!(after.len(), 6, "four are under way elsewhere");
+    for number in before {
+        family.ledgers[1].settle(number, amount(10, 50));
+    }
+    for number in after {
+        family.ledgers[2].settle(number, EACH);
+    }
+    family.all_go_on();
+    assert_eq!(family.spent_at_home(), 4 * 50 + 6 * 100);
+    let mut last = 0;
+    for _ in 0..20 {
+        if let Ok(number) = family.admit(2) {
+            family.ledgers[2].settle(number, EACH);
+            last += 1;
+        }
+        family.all_go_on();
+    }
+    assert_eq!(last, 2, "what was not spent after all is there again");
+    assert_eq!(family.spent_at_home(), 1_000);
+    let standing = family.ledgers[HOME].standing_of(&key());
+    assert_eq!((standing.reserved, standing.leased), Default::default());
+}
+
 #[test]
 fn near_a_limit_each_request_is_the_homes_decision() {
     let mut family = Family::new(requests(3));
@@ -372,7 +433,7 @@ fn a_command_that_is_sent_again_is_charged_once() {
         other => panic!("{other:?}"),
     };
     assert_eq!(held(&first), held(&second));
-    family.hear(1, again, &second);
+    family.hear(1, &again, &second);
     assert_eq!(family.spent_at_home(), 100);
     let standing = family.ledgers[HOME].standing_of(&key());
     assert_eq!(standing.requests_total, 1);

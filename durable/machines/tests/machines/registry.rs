@@ -59,10 +59,24 @@ fn found(key: &KeyRecord) -> Reply {
 }
 
 fn sync(world: &mut World, since: u64) -> Changes {
-    match ask(world, &Command::Sync { since }) {
+    let since = Some(since);
+    synced(world, Command::Sync { since, seed: None })
+}
+
+fn sync_of(world: &mut World, document: &str) -> Changes {
+    let seed = Some(hash_of(document));
+    synced(world, Command::Sync { since: None, seed })
+}
+
+fn synced(world: &mut World, command: Command) -> Changes {
+    match ask(world, &command) {
         Reply::Changes(changes) => changes,
         other => panic!("{other:?}"),
     }
+}
+
+fn hash_of(document: &str) -> String {
+    sluice_machines::chain::hash(document.as_bytes())
 }
 
 fn put(world: &mut World, document: &str) -> (u64, bool) {
@@ -77,7 +91,7 @@ fn put(world: &mut World, document: &str) -> (u64, bool) {
 fn seed(world: &mut World, document: &str) -> (u64, bool) {
     let command = Command::SeedConfig {
         document: document.to_owned(),
-        hash: format!("hash of {document}"),
+        hash: hash_of(document),
     };
     version(ask(world, &command))
 }
@@ -281,6 +295,34 @@ fn a_deployed_document_counts_once_and_does_not_undo_a_later_one() {
 }
 
 #[test]
+fn whoever_was_deployed_with_a_document_learns_whether_it_is_known_and_current() {
+    let mut world = World::new();
+    let told = |world: &mut World, document| {
+        let changes = sync_of(world, document);
+        let is_current = changes.config_sha256 == Some(hash_of(document));
+        (changes.is_seeded, is_current)
+    };
+    assert_eq!(told(&mut world, "shipped"), (false, false));
+    seed(&mut world, "shipped");
+    assert_eq!(told(&mut world, "shipped"), (true, true));
+    put(&mut world, "edited");
+    assert_eq!(told(&mut world, "shipped"), (true, false));
+    assert_eq!(told(&mut world, "edited"), (false, true));
+    create(&mut world, &key(1, "acme"));
+    assert_eq!(told(&mut world, "edited"), (false, true));
+    let changes = sync(&mut world, 0);
+    assert!(!changes.is_seeded, "nobody asked");
+    assert_eq!(changes.keys.len(), 1);
+    let changes = sync_of(&mut world, "edited");
+    assert_eq!(
+        (changes.sequence, changes.keys.len()),
+        (1, 0),
+        "whoever trusts no copy needs no list"
+    );
+    assert!(changes.everything);
+}
+
+#[test]
 fn old_versions_are_forgotten() {
     let mut world = World::new();
     for number in 0..CONFIG_VERSIONS_MAX + 5 {
@@ -362,9 +404,6 @@ fn every_change_is_in_the_chain_with_who_what_when_and_why() {
     assert_eq!(changes[0].key, Some(id));
     assert_eq!(changes[0].record, Some(key));
     assert_eq!(changes[1].config_version, Some(1));
-    assert_eq!(
-        changes[1].config_sha256,
-        Some(sluice_machines::chain::hash(b"{}"))
-    );
+    assert_eq!(changes[1].config_sha256, Some(hash_of("{}")));
     assert!(changes[2].at_us > changes[1].at_us);
 }

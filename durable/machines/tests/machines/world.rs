@@ -117,6 +117,7 @@ pub(crate) fn record(number: u32, at: Timestamp) -> Record {
         provider: None,
         provider_model: None,
         region: Region::new("eu").unwrap(),
+        shard: None,
         pin: None,
         place: None,
         egress: None,

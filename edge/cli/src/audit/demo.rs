@@ -28,6 +28,7 @@ pub(crate) fn run(folder: &Path, records: u64) -> Result<String, Failure> {
         kind: ChainKind::Usage,
         region: Region::new(REGION).ok(),
         org: OrgId::new(ORG).ok(),
+        shard: None,
     };
     let mut head = Head::default();
     let mut first = 1;
@@ -119,6 +120,7 @@ fn record(sequence: u64) -> Result<Record, IdError> {
         provider: Some(provider.clone()),
         provider_model: Some(model.clone()),
         region: Region::new(REGION)?,
+        shard: None,
         pin: None,
         place: None,
         egress: None,
@@ -145,6 +147,7 @@ fn record(sequence: u64) -> Result<Record, IdError> {
             status: Some(status),
             error: fails.then(|| "upstream_error".to_owned()),
             latency_us,
+            spent: None,
         }],
         dropped: Vec::new(),
         bodies: None,

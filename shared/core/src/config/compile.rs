@@ -29,9 +29,8 @@ use super::deployment::{REGION_DEFAULT, SHIP_INTERVAL_DEFAULT};
 use super::document::{
     AccountingDocument, Document, GatewayDocument, RetryDocument, TimeoutsDocument,
 };
-use super::issue::{Issue, Issues, Path};
+use super::issue::{Issue, Issues, Trail};
 use super::{Config, secrets};
-use crate::hash::sha256_hex;
 use circuits::CIRCUIT_DEFAULT;
 
 const REQUEST_BYTES_DEFAULT: u64 = 10 * 1024 * 1024;
@@ -59,7 +58,7 @@ const HOUR: Span = Span::from_seconds(3_600);
 
 pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
     let mut check = Check::default();
-    let root = Path::root();
+    let root = Trail::Root;
     let (gateway, defaults) = check.gateway(&root.name("gateway"), &document.gateway);
     let accounting = check.accounting(&root.name("accounting"), &document.accounting);
     let prices = prices::compile(&mut check, document);
@@ -77,12 +76,10 @@ pub(super) fn compile(document: &Document) -> Result<Config, Vec<Issue>> {
         homes::compile(&mut check, &document.orgs, &orgs, places)
     });
     let notify_secrets = receivers::check(&mut check, &document.notify);
-    let hash = check.hash(document);
     let issues = check.0.finish();
     match gateway {
         Some(gateway) if issues.is_empty() => Ok(Config {
             version: 0,
-            hash,
             ledgers: ledgers.unwrap_or_default(),
             regions,
             gateway,
@@ -108,7 +105,11 @@ struct Defaults {
 struct Check(Issues);
 
 impl Check {
-    fn gateway(&mut self, path: &Path, document: &GatewayDocument) -> (Option<Gateway>, Defaults) {
+    fn gateway(
+        &mut self,
+        path: &Trail<'_>,
+        document: &GatewayDocument,
+    ) -> (Option<Gateway>, Defaults) {
         let region = document.region.as_deref().unwrap_or(REGION_DEFAULT);
         let request_bytes_max = self.number(
             &path.name("request_bytes_max"),
@@ -133,7 +134,7 @@ impl Check {
         (gateway, defaults)
     }
 
-    fn accounting(&mut self, path: &Path, document: &AccountingDocument) -> Accounting {
+    fn accounting(&mut self, path: &Trail<'_>, document: &AccountingDocument) -> Accounting {
         Accounting {
             reservation_ttl: self.span(
                 &path.name("reservation_ttl"),
@@ -164,7 +165,7 @@ impl Check {
 
     fn timeouts(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &TimeoutsDocument,
         defaults: &Timeouts,
     ) -> Timeouts {
@@ -183,7 +184,7 @@ impl Check {
         }
     }
 
-    fn retry(&mut self, path: &Path, document: &RetryDocument, defaults: &Retry) -> Retry {
+    fn retry(&mut self, path: &Trail<'_>, document: &RetryDocument, defaults: &Retry) -> Retry {
         let attempts_max = self.number(
             &path.name("attempts_max"),
             document.attempts_max.map(u64::from),
@@ -209,21 +210,9 @@ impl Check {
         }
     }
 
-    /// SHA-256 of the document, in lower-case hex.
-    fn hash(&mut self, document: &Document) -> String {
-        match serde_json::to_vec(document) {
-            Ok(bytes) => sha256_hex(&bytes),
-            Err(error) => {
-                let problem = format!("cannot be written as JSON: {error}");
-                self.0.add(&Path::root(), problem, "");
-                String::new()
-            }
-        }
-    }
-
     fn number(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         written: Option<u64>,
         default: u64,
         allowed: &RangeInclusive<u64>,
@@ -239,7 +228,7 @@ impl Check {
 
     fn span(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         written: Option<&str>,
         default: Span,
         allowed: &RangeInclusive<Span>,
@@ -271,7 +260,7 @@ impl Check {
 
     fn id<T>(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         text: &str,
         new: impl Fn(&str) -> Result<T, IdError>,
     ) -> Option<T> {

@@ -79,19 +79,25 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
-                let mut names = std::collections::BTreeSet::new();
-                while let Some((name, value)) = map.next_entry::<String, T>()? {
-                    if !names.insert(name.clone()) {
-                        return Err(serde::de::Error::custom(format_args!(
-                            "{name:?} stands twice in one table"
-                        )));
-                    }
-                    entries.push((name, value));
+                while let Some(entry) = map.next_entry::<String, T>()? {
+                    entries.push(entry);
                 }
-                Ok(Entries(entries))
+                match twice(entries.iter().map(|(name, _)| name.as_str()).collect()) {
+                    Some(name) => Err(serde::de::Error::custom(format_args!(
+                        "{name:?} stands twice in one table"
+                    ))),
+                    None => Ok(Entries(entries)),
+                }
             }
         }
 
         deserializer.deserialize_map(Table(PhantomData))
     }
+}
+
+/// The first name that stands twice, if one does.
+fn twice(mut names: Vec<&str>) -> Option<&str> {
+    names.sort_unstable();
+    let mut pairs = names.iter().zip(names.iter().skip(1));
+    pairs.find_map(|(one, next)| (one == next).then_some(*one))
 }

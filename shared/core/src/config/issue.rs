@@ -51,6 +51,38 @@ impl Path {
     }
 }
 
+/// A place in a document while it is looked at: borrowed, and made a [`Path`] only where something is wrong there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trail<'a> {
+    /// The document itself.
+    Root,
+    /// A name within a place.
+    Name(&'a Self, &'a str),
+    /// An index within a place.
+    Index(&'a Self, usize),
+}
+
+impl Trail<'_> {
+    /// The place of that name within this one.
+    pub(super) const fn name<'a>(&'a self, name: &'a str) -> Trail<'a> {
+        Trail::Name(self, name)
+    }
+
+    /// The place of that index within this one.
+    pub(super) const fn index(&self, index: usize) -> Trail<'_> {
+        Trail::Index(self, index)
+    }
+
+    /// The place by itself.
+    pub(super) fn path(&self) -> Path {
+        match self {
+            Self::Root => Path::root(),
+            Self::Name(before, name) => before.path().name(name),
+            Self::Index(before, index) => before.path().index(*index),
+        }
+    }
+}
+
 impl FromIterator<Step> for Path {
     fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
         Self(steps.into_iter().collect())
@@ -123,9 +155,14 @@ impl fmt::Display for Issue {
 pub(super) struct Issues(Vec<Issue>);
 
 impl Issues {
-    pub(super) fn add(&mut self, path: &Path, problem: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        path: &Trail<'_>,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.0.push(Issue {
-            path: path.clone(),
+            path: path.path(),
             problem: problem.into(),
             hint: hint.into(),
         });

@@ -35,8 +35,13 @@ pub(super) fn provider() -> ProviderDocument {
     }
 }
 
-/// Adds the models that are listed and the price of all, where the document does not say otherwise.
-pub(super) fn complete(models: &mut Entries<ModelDocument>, prices: &mut Prices) {
+/// The models that are written and those that are listed; adds the price of all, where the document does not say
+/// otherwise.
+pub(super) fn completed(
+    written: &Entries<ModelDocument>,
+    prices: &mut Prices,
+) -> Entries<ModelDocument> {
+    let mut models = written.clone();
     for name in MODELS {
         let capability = if name == "embed" {
             CapabilityName::Embeddings
@@ -74,4 +79,5 @@ pub(super) fn complete(models: &mut Entries<ModelDocument>, prices: &mut Prices)
     prices
         .patterns
         .push((Pattern::new("*"), PriceTable::new(vec![price])));
+    models
 }

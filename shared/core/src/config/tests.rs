@@ -565,18 +565,6 @@ fn secrets_are_known_by_name() {
 }
 
 #[test]
-fn the_hash_is_the_document_s() {
-    let empty = Config::compile(&Document::default()).unwrap();
-    // SHA-256 of `{}`.
-    assert_eq!(
-        empty.hash,
-        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-    );
-    assert_eq!(config().hash, config().hash);
-    assert_ne!(config().hash, empty.hash);
-}
-
-#[test]
 fn a_document_survives_json() {
     let text = json!({
         "providers": {"z": {"dialect": "openai"}, "a": {"auth": {"header": "x"}}},
@@ -887,6 +875,75 @@ fn a_home_that_a_pinned_level_may_not_use_is_refused() {
         (
             |config| config["orgs"]["acme"]["home"] = json!("mars"),
             &["orgs.acme.home: no region is named \"mars\""],
+        ),
+    ]);
+}
+
+/// The ledgers of `acme` in a region: one for all keys, and the shards with the ledger that each leases from.
+fn ledgers(config: &Config, region: &str) -> (String, Vec<(String, String)>) {
+    let (org, region) = (OrgId::new("acme").unwrap(), Region::new(region).unwrap());
+    let named = |shard: &LedgerId| {
+        let parent = shard.parent().expect("a shard leases");
+        (shard.name().to_owned(), parent.name().to_owned())
+    };
+    let shards = config.shards(&org, Some(&region)).iter().map(named);
+    let whole = config.ledger(&org, Some(&region)).name().to_owned();
+    (whole, shards.collect())
+}
+
+#[test]
+fn shards_lease_from_the_home_or_where_that_may_not_be_from_their_own_region() {
+    let config = regional(|config| {
+        config["regions"]["de"] = region_under("eu");
+        config["regions"]["own"] = region_under("own");
+        config["orgs"]["acme"]["home"] = json!("eu");
+        config["orgs"]["acme"]["shards"] = json!(2);
+    })
+    .unwrap();
+    for (region, parent) in [("eu", "eu"), ("de", "eu"), ("local", "eu"), ("own", "own")] {
+        let shards =
+            [1, 2].map(|shard| (format!("{region}/acme/{shard}"), format!("{parent}/acme")));
+        let expected = (format!("{region}/acme"), shards.to_vec());
+        assert_eq!(ledgers(&config, region), expected);
+    }
+    assert_eq!(config.counted_apart(), []);
+}
+
+#[test]
+fn each_key_is_counted_in_one_shard_the_same_in_every_region() {
+    let config = regional(|config| config["orgs"]["acme"]["shards"] = json!(4)).unwrap();
+    let org = OrgId::new("acme").unwrap();
+    let of = |key: &str, region: &str| {
+        let (key, region) = (KeyId::new(key).unwrap(), Region::new(region).unwrap());
+        config.ledger_of((&org, &key), Some(&region))
+    };
+    for (key, shard) in [("key_0", 4), ("key_2", 1), ("key_b", 2)] {
+        assert_eq!(of(key, "eu").name(), format!("eu/acme/{shard}"));
+        assert_eq!(of(key, "local").name(), format!("local/acme/{shard}"));
+    }
+}
+
+#[test]
+fn an_organisation_without_shards_has_one_ledger_in_each_region() {
+    for shards in [json!(null), json!(1)] {
+        let config = regional(|config| config["orgs"]["acme"]["shards"] = shards).unwrap();
+        let (org, key) = (OrgId::new("acme").unwrap(), KeyId::new("key_0").unwrap());
+        assert_eq!(ledgers(&config, "local"), ("local/acme".to_owned(), vec![]));
+        let ledger = config.ledger_of((&org, &key), None);
+        assert_eq!(ledger, config.ledger(&org, None));
+    }
+}
+
+#[test]
+fn there_are_so_many_shards_as_may_be() {
+    check_refused(&[
+        (
+            |config| config["orgs"]["acme"]["shards"] = json!(0),
+            &["orgs.acme.shards: 0 is out of range"],
+        ),
+        (
+            |config| config["orgs"]["acme"]["shards"] = json!(33),
+            &["orgs.acme.shards: 33 is out of range"],
         ),
     ]);
 }

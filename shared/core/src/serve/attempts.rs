@@ -1,6 +1,7 @@
 //! Target after target, until one serves or nobody is left: whom to call, when, and what each call says of whom it
 //! was made to.
 
+use sluice_machines::limit::Amount;
 use sluice_machines::record::Attempt;
 use sluice_units::{Span, Timestamp};
 
@@ -21,6 +22,7 @@ impl<P: Platform> Run<P> {
         let mut plan = Plan::new(retries, self.course.fallback_on(), seed);
         let mut index = 0;
         let mut told = None;
+        let mut covered = Amount::default();
         loop {
             let Some(target) = self.course.target(index) else {
                 return Err((index, Failure::NoKey("no target".to_owned())));
@@ -37,7 +39,7 @@ impl<P: Platform> Run<P> {
             told = Some(more_telling(told, (index, failure)));
             match next {
                 // What was sent on as it came cannot be sent again.
-                Next::Try { target, wait } if !is_spent => {
+                Next::Try { target, wait } if !is_spent && self.covers_more(&mut covered).await => {
                     index = target;
                     self.back_off(index, wait).await;
                 }
@@ -58,6 +60,7 @@ impl<P: Platform> Run<P> {
         let target = permitted.get();
         let started_at = self.p.now();
         self.egress.take();
+        self.used.take();
         let mut outcome = match self.may_call(index, target).await {
             Ok(()) => self.attempt(permitted, started_at).await,
             Err(left) => {
@@ -94,7 +97,17 @@ impl<P: Platform> Run<P> {
             Err(Failure::CircuitOpen(_)) => Span::ZERO,
             _ => self.p.now().since(started_at),
         };
-        self.note(target, status, code, latency);
+        let failure = outcome.as_ref().err();
+        let spent = failure.and_then(|failure| self.spent(target, failure));
+        self.attempts.borrow_mut().push(Attempt {
+            provider: target.provider.id.clone(),
+            model: target.model.clone(),
+            egress: self.egress.get().map(|place| place.name().to_owned()),
+            status,
+            error: code,
+            latency_us: latency,
+            spent,
+        });
         outcome
     }
 
@@ -161,23 +174,6 @@ impl<P: Platform> Run<P> {
         } else {
             circuit::exchange(&self.p, &self.isolate);
         }
-    }
-
-    fn note(
-        &self,
-        target: &TargetRef,
-        status: Option<u16>,
-        error: Option<String>,
-        latency_us: Span,
-    ) {
-        self.attempts.borrow_mut().push(Attempt {
-            provider: target.provider.id.clone(),
-            model: target.model.clone(),
-            egress: self.egress.get().map(|place| place.name().to_owned()),
-            status,
-            error,
-            latency_us,
-        });
     }
 }
 

@@ -10,7 +10,7 @@ use super::Run;
 use crate::estimate;
 use crate::platform::Platform;
 use crate::session::Session;
-use crate::translate::{Direct, Task};
+use crate::translate::{Direct, Task, Translated};
 
 impl<P: Platform> Run<P> {
     /// The session of an answer that passes through whatever it is. What it does not say it is charged as reserved.
@@ -33,6 +33,21 @@ impl<P: Platform> Run<P> {
             output_audio,
             ..Usage::default()
         }
+    }
+
+    /// What a whole answer has used.
+    pub(super) fn used_by(&self, answer: &Translated) -> (Usage, UsageSource) {
+        let said = answer.usage.map(|usage| (usage, UsageSource::Provider));
+        said.unwrap_or_else(|| self.estimated(&answer.body))
+    }
+
+    /// What a provider charges at least that was asked and whose answer nobody knows.
+    pub(super) fn input_alone(&self) -> (Usage, UsageSource) {
+        let usage = Usage {
+            input: self.admitted.bound().likely,
+            ..Usage::default()
+        };
+        (usage, UsageSource::Estimated)
     }
 
     pub(super) fn estimated(&self, body: &[u8]) -> (Usage, UsageSource) {

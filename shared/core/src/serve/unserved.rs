@@ -20,10 +20,7 @@ impl<P: Platform> Run<P> {
     /// The provider has answered, but the ledger has not: the caller gets nothing, and the provider is paid.
     pub(super) async fn withhold(self, index: usize, accepted: Accepted<P>) -> Problem {
         let used = match &accepted {
-            Accepted::Whole(whole) => whole.answer.usage.map_or_else(
-                || self.estimated(&whole.answer.body),
-                |usage| (usage, UsageSource::Provider),
-            ),
+            Accepted::Whole(whole) => self.used_by(&whole.answer),
             Accepted::Stream(stream) => stream
                 .session
                 .seen()
@@ -39,17 +36,18 @@ impl<P: Platform> Run<P> {
         problem.with_receipt(unserved.await)
     }
 
-    /// The caller went away while nobody had answered yet. A provider that had been asked will charge the input.
+    /// The caller went away while nobody had answered yet. A provider that is being asked will charge the input.
     pub(super) async fn leave(self) -> Problem {
+        let called = self.permit.get().map(|(index, _)| index);
         self.tell_circuit(End::Left);
-        let usage = Usage {
-            input: self.admitted.bound().likely,
-            ..Usage::default()
+        let used = match called {
+            Some(_) => self.used.take().unwrap_or_else(|| self.input_alone()),
+            None => (Usage::default(), UsageSource::None),
         };
-        let used = (usage, UsageSource::Estimated);
         let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
         // Nobody is there to take the receipt.
-        self.unserved(Outcome::DownstreamLeft, status, 0, used, code)
+        let target = called.unwrap_or_default();
+        self.unserved(Outcome::DownstreamLeft, status, target, used, code)
             .await;
         Problem::left()
     }

@@ -19,7 +19,7 @@ fn pair() -> ed25519_compact::KeyPair {
 }
 
 /// What the secret holds: a key called `now`.
-fn secret() -> String {
+pub(crate) fn secret() -> String {
     let public = base64url::encode(&*pair().pk);
     format!("now:{}:{public}", base64url::encode(&[7; 32]))
 }

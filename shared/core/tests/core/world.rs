@@ -3,6 +3,8 @@
 //! Time passes only when everything waits: the clock then jumps to the next timer. So a test of a two-minute
 //! timeout takes no time, and every run of it is the same.
 
+mod climb;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -792,17 +794,7 @@ impl Platform for Port {
         self.shared
             .ledger_failures
             .set(self.shared.ledger_failures_after_one.take());
-        let replies = {
-            let now = self.now();
-            let mut ledgers = self.shared.ledgers.borrow_mut();
-            let store = ledgers.entry((**ledger).clone()).or_default();
-            let rows = ledger::load(commands, |reads| Self::load::<RowError>(store, reads))
-                .expect("readable rows");
-            let (replies, writes) =
-                ledger::decide_batch(&rows, now, commands).expect("readable rows");
-            store.apply(&writes);
-            replies
-        };
+        let replies = self.shared.decide(ledger, commands);
         if half > Span::ZERO {
             self.sleep(half).await;
         }

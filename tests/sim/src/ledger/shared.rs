@@ -40,8 +40,8 @@ const CARRIES_MAX: u32 = 8;
 #[derive(Default)]
 pub(crate) struct Memory {
     /// The ledgers whose entries somebody here will see to, by their numbers.
-    seen_to: RefCell<BTreeSet<(usize, usize)>>,
-    heads: RefCell<BTreeMap<(usize, usize), Head>>,
+    seen_to: RefCell<BTreeSet<LedgerId>>,
+    heads: RefCell<BTreeMap<LedgerId, Head>>,
 }
 
 /// An instance's way to a ledger's rows.
@@ -285,8 +285,8 @@ impl Reach {
         now
     }
 
-    fn id(&self) -> (usize, usize) {
-        (self.object.org, self.object.region)
+    fn id(&self) -> LedgerId {
+        self.object.id.clone()
     }
 
     /// Tells the ledger, or asks it, whichever the commands need.

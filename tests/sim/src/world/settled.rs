@@ -81,6 +81,9 @@ impl World {
         if key.org != org || key.record.id != record.key || key.record.team != record.team {
             return Err(format!("{} was charged to another", record.request));
         }
+        if record.kind != RecordKind::Expired {
+            is_charged(record, &fact.calls)?;
+        }
         if record.outcome != Outcome::Completed || record.kind == RecordKind::Expired {
             return Ok(());
         }
@@ -97,6 +100,7 @@ impl World {
         let usage = (record.usage.input.count(), record.usage.output.count());
         let (input, output) = economy::price(call.provider, call.model);
         let cost = input * call.said.input as i64 + output * call.said.output as i64;
+        let cost = cost + record.spent().cost.as_nanos();
         let is_right = usage == (call.said.input, call.said.output)
             && (record.kind == RecordKind::Correction || record.cost_nano_usd.as_nanos() == cost);
         if is_right {
@@ -106,9 +110,37 @@ impl World {
     }
 }
 
-/// How many calls a record tells of; a target that was passed over was not called.
+/// How many calls a record tells of.
 fn calls_made(record: &Record) -> usize {
+    made(record).count()
+}
+
+/// The calls that a record tells of; a target that was passed over was not called.
+fn made(record: &Record) -> impl Iterator<Item = &Attempt> {
     let attempts = record.attempts.iter();
-    let made = attempts.filter(|attempt| attempt.error.as_deref() != Some("circuit_open"));
-    made.count()
+    attempts.filter(|attempt| attempt.error.as_deref() != Some("circuit_open"))
+}
+
+/// A call that was worked on and brought nothing is charged, and no other is; at its provider's prices.
+fn is_charged(record: &Record, calls: &[CallFact]) -> Verdict {
+    for (attempt, call) in made(record).zip(calls) {
+        let has_failed = attempt.error.is_some();
+        let is_due = has_failed && call.is_paid;
+        // Who took too long may have been about to say no.
+        let may_be = is_due || attempt.error.as_deref() == Some("upstream_timeout");
+        let (input, output) = economy::price(call.provider, call.model);
+        let is_right = match attempt.spent {
+            None => !is_due,
+            Some(spent) => {
+                let usage = spent.usage;
+                let cost =
+                    input * usage.input.count() as i64 + output * usage.output.count() as i64;
+                may_be && spent.cost_nano_usd.as_nanos() == cost && usage.input.count() > 0
+            }
+        };
+        if !is_right {
+            return Err(format!("{record:?} does not charge {call:?}"));
+        }
+    }
+    Ok(())
 }

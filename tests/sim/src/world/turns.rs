@@ -116,9 +116,9 @@ impl World {
         fact.place.lines.unsettle(&gates, now);
     }
 
-    /// Everybody waits by the same time, and is counted in the same place.
+    /// Everybody waits by the same time, and is counted in the same ledger.
     fn has_lines(&self) -> bool {
-        self.keeps_time() && self.borders.are_open()
+        self.keeps_time() && self.borders.are_open() && !self.shards.may_be()
     }
 
     /// What a request may wait for by the rules that may be known where it is, and whether that is one limit by all of

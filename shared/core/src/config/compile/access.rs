@@ -9,7 +9,7 @@ use crate::config::compiled::{Auth, AwsKeys};
 use crate::config::document::{
     AuthDocument, AwsDocument, AzureDocument, DialectName, GoogleDocument, ProviderDocument,
 };
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 use crate::config::secrets;
 
 const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
@@ -28,7 +28,7 @@ pub(super) struct Access {
 impl Check {
     pub(super) fn access(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
         dialect: DialectName,
     ) -> Access {
@@ -47,7 +47,7 @@ impl Check {
 
     fn base_url(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
         dialect: DialectName,
     ) -> String {
@@ -76,7 +76,7 @@ impl Check {
 
     fn keys(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
         dialect: DialectName,
     ) -> Vec<String> {
@@ -108,7 +108,7 @@ impl Check {
     }
 
     /// The name of a secret, and never a secret.
-    fn secret(&mut self, path: &Path, name: &str) -> Option<String> {
+    fn secret(&mut self, path: &Trail<'_>, name: &str) -> Option<String> {
         if secrets::is_name(name) {
             return Some(name.to_owned());
         }
@@ -117,7 +117,12 @@ impl Check {
         None
     }
 
-    fn auth(&mut self, path: &Path, document: &ProviderDocument, dialect: DialectName) -> Auth {
+    fn auth(
+        &mut self,
+        path: &Trail<'_>,
+        document: &ProviderDocument,
+        dialect: DialectName,
+    ) -> Auth {
         let header = |name: &'static str| Auth::Header(HeaderName::from_static(name));
         let own = path.name("auth");
         match document.auth.as_ref() {
@@ -152,7 +157,7 @@ impl Check {
         }
     }
 
-    fn aws(&mut self, path: &Path, document: &ProviderDocument) -> Auth {
+    fn aws(&mut self, path: &Trail<'_>, document: &ProviderDocument) -> Auth {
         let path = path.name("aws");
         let aws = &document.aws;
         let mut secret = |field: &str, written: &Option<String>, usual: &str| {
@@ -179,7 +184,7 @@ impl Check {
         Auth::SigV4(Box::new(keys))
     }
 
-    fn service_account(&mut self, path: &Path, google: &GoogleDocument) -> Auth {
+    fn service_account(&mut self, path: &Trail<'_>, google: &GoogleDocument) -> Auth {
         if let Some(Err((problem, hint))) = google.token_url.as_deref().map(check_address) {
             self.0
                 .add(&path.name("google").name("token_url"), problem, hint);
@@ -188,7 +193,7 @@ impl Check {
     }
 
     /// What belongs to a cloud that this provider is not.
-    fn strangers(&mut self, path: &Path, document: &ProviderDocument, auth: &Auth) {
+    fn strangers(&mut self, path: &Trail<'_>, document: &ProviderDocument, auth: &Auth) {
         let unsigned = !matches!(auth, Auth::SigV4(_));
         if unsigned && document.aws != AwsDocument::default() {
             let hint = "write auth = \"sigv4\", or leave it out";
@@ -198,7 +203,8 @@ impl Check {
         let bought = matches!(auth, Auth::ServiceAccount(_));
         if !bought && document.google.token_url.is_some() {
             let hint = "write auth = \"service_account\", or leave it out";
-            let path = path.name("google").name("token_url");
+            let within = path.name("google");
+            let path = within.name("token_url");
             self.0.add(&path, "means nothing without tokens", hint);
         }
         if bought && document.google.project.is_none() && document.base_url.is_none() {
@@ -211,7 +217,7 @@ impl Check {
     /// The address and its form at a cloud that serves other companies' dialects.
     fn hosted(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
         dialect: DialectName,
         base_url: String,
@@ -229,7 +235,7 @@ impl Check {
         (base_url, Hosting::Own)
     }
 
-    fn azure(&mut self, path: &Path, version: &str, base_url: String) -> (String, Hosting) {
+    fn azure(&mut self, path: &Trail<'_>, version: &str, base_url: String) -> (String, Hosting) {
         let api_version = self.place(
             &path.name("api_version"),
             Some(&version.to_owned()),
@@ -248,7 +254,7 @@ impl Check {
 
     fn vertex(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
         dialect: DialectName,
         base_url: String,
@@ -290,7 +296,7 @@ impl Check {
     }
 
     /// A word that stands in an address.
-    fn place(&mut self, path: &Path, written: Option<&String>, hint: &str) -> String {
+    fn place(&mut self, path: &Trail<'_>, written: Option<&String>, hint: &str) -> String {
         let Some(text) = written else {
             self.0.add(path, "is missing", hint);
             return String::new();

@@ -5,7 +5,7 @@ use sluice_machines::limit::{Borrow, Meter, Rule};
 use super::Check;
 use super::orgs::LIMIT_ALLOWED;
 use crate::config::document::{BudgetDocument, LimitDocument, QuantityDocument};
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 
 /// What a level can borrow from.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ impl Check {
     /// How much at most, in a meter's unit; nothing where an issue says why.
     pub(super) fn quantity(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         meter: Meter,
         written: &QuantityDocument,
     ) -> Option<u64> {
@@ -53,7 +53,7 @@ impl Check {
     /// What may be borrowed beyond a limit.
     pub(super) fn borrow_of_limit(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         meter: Meter,
         document: &LimitDocument,
     ) -> Borrow {
@@ -70,7 +70,7 @@ impl Check {
     /// What may be borrowed beyond a rule that counts this.
     pub(super) fn borrow(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         meter: Meter,
         written: Option<&QuantityDocument>,
     ) -> Borrow {
@@ -87,24 +87,26 @@ impl Check {
     /// Whether there is anything to borrow from, wherever something is to be borrowed.
     pub(super) fn pools(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         (limits, budgets): (&[LimitDocument], &[BudgetDocument]),
         pool: Pool<'_>,
     ) {
         // What is wrong with the rules themselves has been told.
         for (index, limit) in limits.iter().enumerate() {
-            let path = path.name("limits").index(index);
+            let within = path.name("limits");
+            let path = within.index(index);
             let rule = Self::default().limit(&path, limit);
             self.pool(&path, rule.as_ref(), pool);
         }
         for (index, budget) in budgets.iter().enumerate() {
-            let path = path.name("budgets").index(index);
+            let within = path.name("budgets");
+            let path = within.index(index);
             let rule = Self::default().budget(&path, budget);
             self.pool(&path, rule.as_ref(), pool);
         }
     }
 
-    fn pool(&mut self, path: &Path, rule: Option<&Rule>, pool: Pool<'_>) {
+    fn pool(&mut self, path: &Trail<'_>, rule: Option<&Rule>, pool: Pool<'_>) {
         let Some(of) = rule
             .filter(|rule| rule.borrowed().is_some())
             .and_then(Rule::loan)

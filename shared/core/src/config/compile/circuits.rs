@@ -8,7 +8,7 @@ use sluice_units::Span;
 use super::{Check, HOUR};
 use crate::config::compiled::{Circuit, Failures};
 use crate::config::document::{CircuitDocument, FailureName};
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 
 /// What holds where nobody says otherwise. A limit on the gateway's account is no failure: it says itself when to come
 /// back, and other models may be below theirs.
@@ -40,7 +40,7 @@ const OPEN_ALLOWED: RangeInclusive<Span> = Span::from_millis(100)..=HOUR;
 impl Check {
     pub(super) fn circuit(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &CircuitDocument,
         defaults: &Circuit,
     ) -> Circuit {

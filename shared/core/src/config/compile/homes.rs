@@ -1,15 +1,20 @@
-//! Which of an organisation's ledgers the others lease from, and which of them may.
+//! Which of an organisation's ledgers the others lease from, which of them may, and how many there are in a region.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use sluice_units::{LedgerId, OrgId, Region};
+use sluice_units::{LedgerId, OrgId, Region, Shard};
 
 use super::Check;
 use super::regions::Regions;
+use crate::config::counting::{Counting, Ledgers};
 use crate::config::document::OrgDocument;
-use crate::config::issue::{Issue, Path};
+use crate::config::issue::{Issue, Path, Trail};
 use crate::config::scopes::{Level, Org};
-use crate::config::{Entries, Ledgers, secrets};
+use crate::config::{Entries, secrets};
+
+const SHARDS_DEFAULT: u64 = 1;
+const SHARDS_ALLOWED: RangeInclusive<u64> = 1..=Shard::COUNT_MAX as u64;
 
 /// Where each organisation's requests are counted: in each region, and all of them at its home as far as that may be.
 pub(super) fn compile(
@@ -18,13 +23,16 @@ pub(super) fn compile(
     orgs: &BTreeMap<OrgId, Org>,
     (gateway, regions): (&Region, &Regions),
 ) -> Ledgers {
-    let root = Path::root().name("orgs");
+    let root = Trail::Root.name("orgs");
     let mut ledgers = Ledgers::new();
     for (id, org) in orgs {
         let path = root.name(id.as_str());
         let written = documents.iter().find(|(name, _)| *name == id.as_str());
-        let written = written.and_then(|(_, document)| document.home.as_deref());
-        let home = match written {
+        let written = written.map(|(_, document)| document);
+        let shards = written.and_then(|document| document.shards);
+        let path_of_shards = path.name("shards");
+        let shards = check.number(&path_of_shards, shards, SHARDS_DEFAULT, &SHARDS_ALLOWED);
+        let home = match written.and_then(|document| document.home.as_deref()) {
             Some(name) => check.home(&path, name, org, (gateway, regions)),
             None => org.level.held.pin.as_ref().map(|pin| pin.region.clone()),
         };
@@ -44,7 +52,7 @@ pub(super) fn compile(
                 of(region).under(parent.clone())
             }
         };
-        let all = all.map(|region| (region.clone(), under(region)));
+        let all = all.map(|region| (region.clone(), Counting::new(under(region), shards)));
         ledgers.insert(id.clone(), all.collect());
     }
     ledgers
@@ -57,9 +65,10 @@ pub(in crate::config) fn apart(orgs: &BTreeMap<OrgId, Org>, ledgers: &Ledgers) -
         let all = ledgers.get(id);
         for (place, region) in named(id, org) {
             let ledger = all.and_then(|all| all.get(&region));
+            let ledger = ledger.map(Counting::whole);
             let is_apart = ledger.is_some_and(|ledger| ledger.parent().is_none());
             let is_home = all.is_some_and(|all| {
-                let mut parents = all.values().filter_map(LedgerId::parent);
+                let mut parents = all.values().filter_map(|each| each.whole().parent());
                 parents.any(|parent| *parent.region() == region)
             });
             let is_alone = all.is_none_or(|all| all.len() < 2);
@@ -77,19 +86,21 @@ pub(in crate::config) fn apart(orgs: &BTreeMap<OrgId, Org>, ledgers: &Ledgers) -
 
 /// The regions that levels of an organisation are held to or may ask for, and where that is written.
 fn named(id: &OrgId, org: &Org) -> Vec<(Path, Region)> {
-    let root = Path::root().name("orgs").name(id.as_str());
+    let root = Trail::Root.name("orgs");
+    let root = root.name(id.as_str());
     let mut named = Vec::new();
-    let mut note = |path: &Path, level: &Level| {
+    let mut note = |path: &Trail<'_>, level: &Level| {
         if let Some(pin) = &level.held.pin {
-            named.push((path.name("region"), pin.region.clone()));
+            named.push((path.name("region").path(), pin.region.clone()));
         }
         for region in level.held.regions.iter().flatten() {
-            named.push((path.name("regions"), region.clone()));
+            named.push((path.name("regions").path(), region.clone()));
         }
     };
     note(&root, &org.level);
     for (team_id, team) in &org.teams {
-        let path = root.name("teams").name(team_id.as_str());
+        let within = root.name("teams");
+        let path = within.name(team_id.as_str());
         note(&path, &team.level);
         for (app_id, app) in &team.apps {
             note(&path.name("apps").name(app_id.as_str()), app);
@@ -105,7 +116,7 @@ impl Check {
     /// A home that is written: it is known, and whoever is held to a region may be counted there.
     fn home(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: &str,
         org: &Org,
         (gateway, regions): (&Region, &Regions),

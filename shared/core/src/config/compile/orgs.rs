@@ -19,7 +19,7 @@ use crate::config::document::{
     AccountingName, BodiesName, BudgetDocument, DataName, KeyDefaultsDocument, LimitDocument,
     OrgDocument, PeriodName, QuantityDocument, TeamDocument,
 };
-use crate::config::issue::{Issue, Path};
+use crate::config::issue::{Issue, Trail};
 use crate::config::pattern::Pattern;
 use crate::config::scopes::{Held, Level, Org, Team};
 use crate::config::secrets;
@@ -42,7 +42,7 @@ pub(super) fn compile(
     zones: &Zones,
     regions: &Regions,
 ) -> BTreeMap<OrgId, Org> {
-    let root = Path::root().name("orgs");
+    let root = Trail::Root.name("orgs");
     let mut orgs = BTreeMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
@@ -69,8 +69,8 @@ pub fn rules(
 ) -> Result<KeyRules, Vec<Issue>> {
     let mut check = Check::default();
     let pool = of_org.map_or(Pool::Unknown, Pool::Of);
-    let rules = check.rules(&Path::root(), limits, budgets, pool);
-    let queues = check.queues(&Path::root(), limits);
+    let rules = check.rules(&Trail::Root, limits, budgets, pool);
+    let queues = check.queues(&Trail::Root, limits);
     let issues = check.0.finish();
     if issues.is_empty() {
         Ok((rules, queues))
@@ -109,7 +109,7 @@ struct Terms<'a> {
 impl Check {
     fn org(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &OrgDocument,
         zones: &Zones,
         regions: &Regions,
@@ -136,7 +136,8 @@ impl Check {
         };
         let mut teams = BTreeMap::new();
         for (name, document) in document.teams.iter() {
-            let path = path.name("teams").name(name);
+            let within = path.name("teams");
+            let path = within.name(name);
             let team = self.team(&path, document, &terms, (zones, regions));
             if let Some(id) = self.id(&path, name, TeamId::new) {
                 teams.insert(id, team);
@@ -144,7 +145,8 @@ impl Check {
         }
         let mut users = BTreeMap::new();
         for (name, user) in document.users.iter() {
-            let path = path.name("users").name(name);
+            let within = path.name("users");
+            let path = within.name(name);
             let terms = Terms {
                 zone: Arc::clone(&terms.zone),
                 accounting: user.accounting,
@@ -170,7 +172,7 @@ impl Check {
 
     fn team(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &TeamDocument,
         above: &Terms<'_>,
         (zones, regions): (&Zones, &Regions),
@@ -194,7 +196,8 @@ impl Check {
         let outer = terms.held.pin.as_ref().or(above.held.pin.as_ref());
         let mut apps = BTreeMap::new();
         for (name, app) in document.apps.iter() {
-            let path = path.name("apps").name(name);
+            let within = path.name("apps");
+            let path = within.name(name);
             let terms = Terms {
                 zone: Arc::clone(&terms.zone),
                 accounting: app.accounting,
@@ -212,7 +215,7 @@ impl Check {
 
     fn level(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         limits: &[LimitDocument],
         budgets: &[BudgetDocument],
         models: &[String],
@@ -235,7 +238,7 @@ impl Check {
 
     fn held(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         written: Holding<'_>,
         outer: Option<&Arc<RegionRules>>,
         regions: &Regions,
@@ -264,7 +267,7 @@ impl Check {
 
     fn within(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         inner: Option<&Arc<RegionRules>>,
         outer: Option<&Arc<RegionRules>>,
     ) {
@@ -279,7 +282,7 @@ impl Check {
         }
     }
 
-    fn body_key(&mut self, path: &Path, written: Option<&str>) -> Arc<str> {
+    fn body_key(&mut self, path: &Trail<'_>, written: Option<&str>) -> Arc<str> {
         let name = written.unwrap_or(BODY_KEY);
         if !secrets::is_name(name) {
             let problem = format!("{} is not the name of a secret", secrets::shown(name));
@@ -292,7 +295,7 @@ impl Check {
 
     fn key_defaults(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &KeyDefaultsDocument,
         pool: Pool<'_>,
     ) -> KeyDefaults {
@@ -309,13 +312,14 @@ impl Check {
     }
 
     /// The limits that requests wait for, and how long.
-    fn queues(&mut self, path: &Path, limits: &[LimitDocument]) -> Vec<(Rule, Span)> {
+    fn queues(&mut self, path: &Trail<'_>, limits: &[LimitDocument]) -> Vec<(Rule, Span)> {
         let mut queues = Vec::new();
         for (index, limit) in limits.iter().enumerate() {
             let Some(queue) = limit.queue.as_deref() else {
                 continue;
             };
-            let path = path.name("limits").index(index);
+            let within = path.name("limits");
+            let path = within.index(index);
             let wait = self.span(&path.name("queue"), Some(queue), Span::ZERO, &QUEUE_ALLOWED);
             // What is wrong with the limit itself has been told.
             if let Some(rule) = Self::default().limit(&path, limit) {
@@ -327,7 +331,7 @@ impl Check {
 
     fn rules(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         limits: &[LimitDocument],
         budgets: &[BudgetDocument],
         pool: Pool<'_>,
@@ -349,7 +353,7 @@ impl Check {
         rules
     }
 
-    pub(super) fn limit(&mut self, path: &Path, document: &LimitDocument) -> Option<Rule> {
+    pub(super) fn limit(&mut self, path: &Trail<'_>, document: &LimitDocument) -> Option<Rule> {
         const HINT: &str = "a limit is { requests = 600, per = \"1m\" }, { tokens = 200000, per = \"1m\" }, { usd = \"5\", per = \"1h\" } or { concurrent = 20 }; burst = 50 (or \"0.50\" of dollars) besides makes it a steady rate";
         let counted = (document.requests, document.tokens, &document.usd);
         let (meter, name, written) = match (counted, document.concurrent) {
@@ -398,7 +402,12 @@ impl Check {
         })
     }
 
-    fn concurrency(&mut self, path: &Path, document: &LimitDocument, count: u64) -> Option<Rule> {
+    fn concurrency(
+        &mut self,
+        path: &Trail<'_>,
+        document: &LimitDocument,
+        count: u64,
+    ) -> Option<Rule> {
         let has_borrow = document.borrow.is_some();
         if document.per.is_some() || document.burst.is_some() || has_borrow {
             self.0.add(
@@ -412,7 +421,7 @@ impl Check {
         Some(Rule::Concurrency { limit })
     }
 
-    pub(super) fn budget(&mut self, path: &Path, document: &BudgetDocument) -> Option<Rule> {
+    pub(super) fn budget(&mut self, path: &Trail<'_>, document: &BudgetDocument) -> Option<Rule> {
         const HINT: &str =
             "a budget is { usd = \"100\", per = \"month\" } or { usd = \"5\", per = \"day\" }";
         if document.usd.is_none() {

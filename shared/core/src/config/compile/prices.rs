@@ -4,7 +4,7 @@ use sluice_units::{CivilDate, NanoUsd, SortedMap, Timestamp, Tokens};
 
 use super::Check;
 use crate::config::document::{Document, PriceDocument};
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 use crate::config::pattern::Pattern;
 use crate::config::{SANDBOX, secrets};
 use crate::price::{Price, PriceTable, Rates, Tier, UnitRates};
@@ -34,7 +34,7 @@ impl Prices {
 /// The prices of each provider that has any.
 pub(super) fn compile(check: &mut Check, document: &Document) -> SortedMap<String, Prices> {
     let mut all: SortedMap<String, Prices> = SortedMap::new();
-    let root = Path::root().name("prices");
+    let root = Trail::Root.name("prices");
     for (name, prices) in document.prices.iter() {
         let path = root.name(name);
         let Some((provider, model)) = name.split_once('/') else {
@@ -55,7 +55,7 @@ pub(super) fn compile(check: &mut Check, document: &Document) -> SortedMap<Strin
         }
         let one = prices.0.len() == 1;
         let table = prices.0.iter().enumerate().map(|(index, price)| {
-            let path = if one { path.clone() } else { path.index(index) };
+            let path = if one { path } else { path.index(index) };
             check.price(&path, price, discount)
         });
         let table = PriceTable::new(table.collect());
@@ -77,7 +77,7 @@ pub(super) fn compile(check: &mut Check, document: &Document) -> SortedMap<Strin
 
 pub(super) fn unknown_provider(
     check: &mut Check,
-    path: &Path,
+    path: &Trail<'_>,
     document: &Document,
     provider: &str,
 ) {
@@ -100,7 +100,7 @@ fn discount(document: &Document, provider: &str) -> Option<u32> {
 
 /// Reads one set of rates, whichever document holds it.
 struct RatesReader<'a> {
-    path: &'a Path,
+    path: &'a Trail<'a>,
     kinds: [(&'static str, Option<&'a str>); 9],
     discount: u32,
 }
@@ -146,7 +146,7 @@ impl RatesReader<'_> {
 }
 
 impl Check {
-    fn price(&mut self, path: &Path, document: &PriceDocument, discount: u32) -> Price {
+    fn price(&mut self, path: &Trail<'_>, document: &PriceDocument, discount: u32) -> Price {
         let reader = RatesReader {
             path,
             kinds: document.kinds(),
@@ -183,14 +183,15 @@ impl Check {
 
     fn tiers(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &PriceDocument,
         base: &Rates,
         discount: u32,
     ) -> Vec<Tier> {
         let mut tiers: Vec<Tier> = Vec::new();
         for (index, tier) in document.above.iter().enumerate() {
-            let path = path.name("above").index(index);
+            let within = path.name("above");
+            let path = within.index(index);
             let reader = RatesReader {
                 path: &path,
                 kinds: tier.kinds(),
@@ -210,12 +211,12 @@ impl Check {
         tiers
     }
 
-    pub(super) fn usd(&mut self, path: &Path, text: &str) -> NanoUsd {
+    pub(super) fn usd(&mut self, path: &Trail<'_>, text: &str) -> NanoUsd {
         self.dollars(path, text).unwrap_or(NanoUsd::ZERO)
     }
 
     /// The amount, unless an issue says what is wrong with it.
-    pub(super) fn dollars(&mut self, path: &Path, text: &str) -> Option<NanoUsd> {
+    pub(super) fn dollars(&mut self, path: &Trail<'_>, text: &str) -> Option<NanoUsd> {
         let parsed = NanoUsd::parse_usd(text).map_err(|error| {
             let (problem, hint) = match error.to_string().split_once("; ") {
                 Some((problem, hint)) => (problem.to_owned(), hint.to_owned()),
@@ -227,7 +228,7 @@ impl Check {
         parsed.ok()
     }
 
-    fn day(&mut self, path: &Path, written: Option<&str>) -> Timestamp {
+    fn day(&mut self, path: &Trail<'_>, written: Option<&str>) -> Timestamp {
         let Some(text) = written else {
             return Timestamp::from_micros(i64::MIN);
         };

@@ -8,9 +8,9 @@ use sluice_wire::Dialect;
 
 use super::prices::Prices;
 use super::{Check, Defaults};
-use crate::config::compiled::{Provider, ProviderDialect};
+use crate::config::compiled::{Provider, ProviderDialect, TargetRef};
 use crate::config::document::{DialectName, Document, ModelDocument, ProviderDocument};
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 use crate::config::offer::Offer;
 use crate::config::pattern::Pattern;
 use crate::config::{Entries, SANDBOX, sandbox, secrets};
@@ -45,7 +45,7 @@ pub(super) fn compile(
     defaults: &Defaults,
     mut prices: SortedMap<String, Prices>,
 ) -> Vec<Offer> {
-    let root = Path::root().name("providers");
+    let root = Trail::Root.name("providers");
     let mut offers = Vec::new();
     for (name, provider) in document.providers.iter() {
         let path = root.name(name);
@@ -64,7 +64,7 @@ pub(super) fn compile(
 impl Check {
     fn provider(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: &str,
         document: &ProviderDocument,
         defaults: &Defaults,
@@ -106,10 +106,8 @@ impl Check {
             has_baa: document.baa.unwrap_or_default(),
             egress: self.egress(path, document.egress, document.egress_when),
         };
-        let mut models = document.models.clone();
-        if dialect == DialectName::Sandbox {
-            sandbox::complete(&mut models, &mut prices);
-        }
+        let sandbox = (dialect == DialectName::Sandbox)
+            .then(|| sandbox::completed(&document.models, &mut prices));
         let mut offer = Offer {
             provider: Arc::new(provider),
             allow: document.models_allow.as_deref().map(patterns),
@@ -118,13 +116,13 @@ impl Check {
             prices,
             known: SortedMap::new(),
         };
-        self.models(path, &mut offer, &models);
+        offer.known = self.known(path, &offer, sandbox.as_ref().unwrap_or(&document.models));
         Some(offer)
     }
 
     fn provider_place(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
         is_global: bool,
     ) -> Option<Place> {
@@ -137,7 +135,7 @@ impl Check {
         place
     }
 
-    fn provider_name(&mut self, path: &Path, name: &str, dialect: DialectName) {
+    fn provider_name(&mut self, path: &Trail<'_>, name: &str, dialect: DialectName) {
         if name == SANDBOX && dialect != DialectName::Sandbox {
             let hint = "give this provider another name";
             self.0
@@ -145,16 +143,23 @@ impl Check {
         }
     }
 
-    fn models(&mut self, path: &Path, offer: &mut Offer, models: &Entries<ModelDocument>) {
+    /// The models that are known of a provider and allowed.
+    fn known(
+        &mut self,
+        path: &Trail<'_>,
+        offer: &Offer,
+        models: &Entries<ModelDocument>,
+    ) -> SortedMap<String, TargetRef> {
         // A model that has a price of its own is known too.
-        let priced: Vec<String> = offer.prices.exact.keys().cloned().collect();
+        let priced = offer.prices.exact.keys();
         let mut all: SortedMap<&str, Option<&ModelDocument>> = SortedMap::new();
-        all.extend(priced.iter().map(|name| (name.as_str(), None)));
+        all.extend(priced.map(|name| (name.as_str(), None)));
         all.extend(models.iter().map(|(name, facts)| (name, Some(facts))));
         let mut known = SortedMap::new();
+        let within = path.name("models");
         for (name, facts) in all {
+            let path = within.name(name);
             if let Some(facts) = facts {
-                let path = path.name("models").name(name);
                 self.declared_place(&path, facts.country.as_deref(), facts.country_by);
             }
             match offer.build(name, facts) {
@@ -165,23 +170,23 @@ impl Check {
                 None => {
                     let problem = format!("{} cannot be a model's name", secrets::shown(name));
                     let hint = "allowed are letters, digits and -_.:/@+";
-                    self.0.add(&path.name("models").name(name), problem, hint);
+                    self.0.add(&path, problem, hint);
                 }
             }
         }
-        offer.known = known;
-        if offer.known.is_empty() && offer.allow.is_none() {
+        if known.is_empty() && offer.allow.is_none() {
             let id = &offer.provider.id;
             let hint = format!(
                 "write models_allow = [\"*\"], or name its models as [providers.{id}.models.\"…\"]"
             );
             self.0.add(path, "serves no model that is known", hint);
         }
+        known
     }
 
     fn headers(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &ProviderDocument,
     ) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
@@ -211,7 +216,7 @@ impl Check {
         headers
     }
 
-    fn percent(&mut self, path: &Path, written: Option<u32>) {
+    fn percent(&mut self, path: &Trail<'_>, written: Option<u32>) {
         let path = path.name("discount_percent");
         self.number(&path, written.map(u64::from), 0, &(0..=100));
     }

@@ -8,7 +8,7 @@ use sluice_units::{OrgId, SortedMap};
 use crate::config::Entries;
 use crate::config::compiled::Route;
 use crate::config::document::NotifyDocument;
-use crate::config::issue::{Issue, Path};
+use crate::config::issue::{Issue, Trail};
 use crate::config::pattern;
 use crate::config::scopes::{Level, Org};
 use crate::residency::{Refusal, Residency};
@@ -27,7 +27,7 @@ pub(super) fn dead_ends(
         let unknown = receivers.iter().filter(|(_, one)| one.country.is_none());
         for (name, _) in unknown.filter(|_| residency.pin().is_some()) {
             issues.push(Issue {
-                path: path.clone(),
+                path: path.path(),
                 problem: format!("→ notify.{name} (place: unknown)"),
                 hint: format!(
                     "write notify.{name}.country; it then hears of the regions that it is in"
@@ -40,7 +40,7 @@ pub(super) fn dead_ends(
             };
             for (index, refusal) in refusals.iter().enumerate() {
                 issues.push(Issue {
-                    path: path.clone(),
+                    path: path.path(),
                     problem: way(name, index, refusal),
                     hint: format!(
                         "add a target that is in the region, or leave {name} out of its models"
@@ -62,7 +62,7 @@ pub(in crate::config) fn closed(orgs: &BTreeMap<OrgId, Org>, routes: &Routes) ->
             };
             for (index, _, refusal) in course.closed() {
                 notices.push(Issue {
-                    path: path.clone(),
+                    path: path.path(),
                     problem: way(name, index, &refusal),
                     hint: "its requests never go there".to_owned(),
                 });
@@ -78,28 +78,35 @@ fn way(name: &str, index: usize, refusal: &Refusal) -> String {
 
 /// Calls `see` for each level that is pinned or whose requests hold health data: where that is written, what holds
 /// there, and the levels, outermost first.
-fn each_pin(orgs: &BTreeMap<OrgId, Org>, mut see: impl FnMut(&Path, &Residency, &[&Level])) {
-    let root = Path::root().name("orgs");
+fn each_pin(orgs: &BTreeMap<OrgId, Org>, mut see: impl FnMut(&Trail<'_>, &Residency, &[&Level])) {
+    let root = Trail::Root.name("orgs");
     for (id, org) in orgs {
         let path = root.name(id.as_str());
         note(&path, &[&org.level], &mut see);
         for (id, team) in &org.teams {
-            let path = path.name("teams").name(id.as_str());
+            let within = path.name("teams");
+            let path = within.name(id.as_str());
             note(&path, &[&org.level, &team.level], &mut see);
             for (id, app) in &team.apps {
-                let path = path.name("apps").name(id.as_str());
+                let within = path.name("apps");
+                let path = within.name(id.as_str());
                 note(&path, &[&org.level, &team.level, app], &mut see);
             }
         }
         for (id, user) in &org.users {
-            let path = path.name("users").name(id.as_str());
+            let within = path.name("users");
+            let path = within.name(id.as_str());
             note(&path, &[&org.level, user], &mut see);
         }
     }
 }
 
 /// What is inherited was seen above.
-fn note(path: &Path, levels: &[&Level], see: &mut impl FnMut(&Path, &Residency, &[&Level])) {
+fn note(
+    path: &Trail<'_>,
+    levels: &[&Level],
+    see: &mut impl FnMut(&Trail<'_>, &Residency, &[&Level]),
+) {
     let Some(own) = levels.last().map(|level| &level.held) else {
         return;
     };

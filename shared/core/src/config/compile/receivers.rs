@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::super::document::NotifyDocument;
 use super::super::entries::Entries;
-use super::super::issue::Path;
+use super::super::issue::Trail;
 use super::super::secrets;
 use super::Check;
 use super::access::{check_address, is_loopback};
@@ -16,7 +16,7 @@ const RECEIVERS_MAX: usize = 8;
 
 /// Checks them; returns the names of their secrets.
 pub(super) fn check(check: &mut Check, receivers: &Entries<NotifyDocument>) -> Vec<String> {
-    let path = Path::root().name("notify");
+    let path = Trail::Root.name("notify");
     if receivers.len() > RECEIVERS_MAX {
         check
             .0

@@ -8,7 +8,7 @@ use super::Check;
 use crate::config::compiled::Egress;
 use crate::config::deployment::suffix;
 use crate::config::document::{EgressName, EgressWhen, PlaceBy, RegionDocument};
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 use crate::config::{Entries, secrets};
 use crate::residency::{Countries, Country, Place, RegionRules};
 
@@ -18,7 +18,7 @@ pub(super) type Regions = SortedMap<Region, Arc<RegionRules>>;
 const COUNTRY_HINT: &str = "write its two letters, such as \"DE\"";
 
 pub(super) fn compile(check: &mut Check, documents: &Entries<RegionDocument>) -> Regions {
-    let root = Path::root().name("regions");
+    let root = Trail::Root.name("regions");
     let mut regions = SortedMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
@@ -31,7 +31,7 @@ pub(super) fn compile(check: &mut Check, documents: &Entries<RegionDocument>) ->
 impl Check {
     fn region(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: &str,
         document: &RegionDocument,
     ) -> Option<RegionRules> {
@@ -64,7 +64,7 @@ impl Check {
         })
     }
 
-    pub(super) fn country(&mut self, path: &Path, text: &str) -> Option<Country> {
+    pub(super) fn country(&mut self, path: &Trail<'_>, text: &str) -> Option<Country> {
         let country = Country::new(text);
         if country.is_none() {
             let problem = format!("{} is not a country", secrets::shown(text));
@@ -76,7 +76,7 @@ impl Check {
     /// Where a provider or one of its models is, as far as it is written.
     pub(super) fn declared_place(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         country: Option<&str>,
         by: Option<PlaceBy>,
     ) -> Option<Place> {
@@ -92,7 +92,7 @@ impl Check {
     /// Where a provider or one target is called from, if that is written.
     pub(super) fn egress(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         place: Option<EgressName>,
         when: Option<EgressWhen>,
     ) -> Option<Egress> {
@@ -110,7 +110,7 @@ impl Check {
     /// A region that requests are held to: all that is needed to keep them there must be configured.
     pub(super) fn pin(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         written: Option<&str>,
         regions: &Regions,
     ) -> Option<Arc<RegionRules>> {

@@ -9,7 +9,7 @@ use super::{Check, RETRY_DEFAULT};
 use crate::config::Entries;
 use crate::config::compiled::{FallbackOn, Route, TargetRef};
 use crate::config::document::{FallbackReason, RouteDocument, TargetDocument};
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 use crate::config::offer::Offer;
 use crate::config::secrets;
 
@@ -21,7 +21,7 @@ pub(super) fn compile(
     documents: &Entries<RouteDocument>,
     offers: &[Offer],
 ) -> SortedMap<String, Arc<Route>> {
-    let root = Path::root().name("models");
+    let root = Trail::Root.name("models");
     let mut routes = SortedMap::new();
     for (name, document) in documents.iter() {
         let path = root.name(name);
@@ -35,7 +35,7 @@ pub(super) fn compile(
 impl Check {
     fn route(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: &str,
         document: &RouteDocument,
         offers: &[Offer],
@@ -85,7 +85,7 @@ impl Check {
 
     fn target(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         document: &TargetDocument,
         route: &RouteDocument,
         offers: &[Offer],
@@ -111,9 +111,9 @@ impl Check {
             return None;
         };
         // The route's own problems are reported once, with the route.
-        let of_route = Self::default().retry(&Path::root(), &route.retry, &target.retry);
+        let of_route = Self::default().retry(&Trail::Root, &route.retry, &target.retry);
         target.retry = self.retry(&path.name("retry"), &document.retry, &of_route);
-        let of_route = Self::default().circuit(&Path::root(), &route.circuit, &target.circuit);
+        let of_route = Self::default().circuit(&Trail::Root, &route.circuit, &target.circuit);
         target.circuit = self.circuit(&path.name("circuit"), &document.circuit, &of_route);
         let egress = self.egress(path, document.egress, document.egress_when);
         target.egress = egress.or(target.egress);
@@ -122,7 +122,7 @@ impl Check {
 
     fn required<'a>(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: &str,
         written: Option<&'a str>,
     ) -> Option<&'a str> {

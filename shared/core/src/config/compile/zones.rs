@@ -9,7 +9,7 @@ use sluice_units::{SortedMap, Timestamp};
 use super::Check;
 use crate::config::Entries;
 use crate::config::document::ZoneDocument;
-use crate::config::issue::Path;
+use crate::config::issue::Trail;
 use crate::config::zone::Zone;
 
 const OFFSET_ALLOWED: RangeInclusive<i16> = -1_080..=1_080;
@@ -18,7 +18,7 @@ const OFFSET_ALLOWED: RangeInclusive<i16> = -1_080..=1_080;
 pub(super) type Zones = SortedMap<String, Arc<Zone>>;
 
 pub(super) fn compile(check: &mut Check, documents: &Entries<ZoneDocument>) -> Zones {
-    let root = Path::root().name("zones");
+    let root = Trail::Root.name("zones");
     documents
         .iter()
         .map(|(name, document)| {
@@ -32,7 +32,7 @@ impl Check {
     /// The zone with this name; UTC when none is named.
     pub(super) fn zone_named(
         &mut self,
-        path: &Path,
+        path: &Trail<'_>,
         name: Option<&str>,
         zones: &Zones,
     ) -> Option<Arc<Zone>> {
@@ -51,11 +51,12 @@ impl Check {
         zone
     }
 
-    fn zone(&mut self, path: &Path, document: &ZoneDocument) -> Zone {
+    fn zone(&mut self, path: &Trail<'_>, document: &ZoneDocument) -> Zone {
         let first = self.offset(&path.name("offset_minutes"), document.offset_minutes);
         let mut changes: Vec<(Timestamp, UtcOffset)> = Vec::new();
         for (index, change) in document.changes.iter().enumerate() {
-            let path = path.name("changes").index(index);
+            let within = path.name("changes");
+            let path = within.index(index);
             let offset = self.offset(&path.name("offset_minutes"), change.offset_minutes);
             let at = change
                 .at_seconds
@@ -75,7 +76,7 @@ impl Check {
         Zone { first, changes }
     }
 
-    fn offset(&mut self, path: &Path, minutes: Option<i16>) -> UtcOffset {
+    fn offset(&mut self, path: &Trail<'_>, minutes: Option<i16>) -> UtcOffset {
         match minutes {
             Some(minutes) if OFFSET_ALLOWED.contains(&minutes) => UtcOffset::from_minutes(minutes),
             _ => {

@@ -33,6 +33,8 @@ document! {
         regions: Option<Vec<String>>,
         /// The region whose ledger the ledgers of its other regions lease from.
         home: Option<String>,
+        /// Among how many ledgers its keys are divided in each region.
+        shards: Option<u64>,
         /// What its requests hold.
         data: Option<DataName>,
         /// What of its requests and answers is on record.

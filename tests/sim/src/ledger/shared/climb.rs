@@ -103,10 +103,7 @@ impl Reach {
 
     fn parent(&self, climb: &Climb) -> Result<Self, String> {
         let name = &climb.parent.name;
-        let is_parent = |ledger: &&Rc<LedgerObject>| {
-            *name == format!("{}/org-{}", LEDGER_REGIONS[ledger.region], ledger.org)
-        };
-        let object = self.world.of_org(self.object.org).find(is_parent);
+        let object = self.world.named(name);
         let object = object.ok_or_else(|| format!("no ledger {name}"))?;
         Ok(Self::new(&self.world, &self.place, object))
     }
