@@ -8,7 +8,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('./', import.meta.url));
-const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'limits', 'streams', 'residency', 'homes', 'shards', 'revocation', 'egress', 'audit', 'circuits', 'events', 'optimised', 'sdk', 'clients', 'types', 'python', 'spin', 'spinkube'];
+const FILES = ['mocks', 'replay', 'runner', 'scenarios', 'accounting', 'limits', 'streams', 'residency', 'homes', 'shards', 'revocation', 'egress', 'audit', 'circuits', 'capacity', 'events', 'optimised', 'sdk', 'clients', 'types', 'python', 'spin', 'spinkube'];
 
 const inherit = { cwd: HERE, stdio: 'inherit' };
 const manifest = name => JSON.parse(fs.readFileSync(path.join(HERE, name), 'utf8'));

@@ -4,6 +4,7 @@
 //! that one build serves for all. Nothing of this is in the code that ships.
 
 mod borrowing;
+mod capacity;
 mod copy;
 mod entries;
 mod homes;
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use self::borrowing::BORROWING;
+use self::capacity::CAPACITY;
 use self::entries::ENTRIES;
 use self::homes::HOMES;
 use self::leaks::LEAKS;
@@ -417,6 +419,7 @@ fn is_meant(mutation: &Mutation, words: &[String]) -> bool {
 fn all() -> impl Iterator<Item = &'static Mutation> {
     ALL.iter()
         .chain(BORROWING)
+        .chain(CAPACITY)
         .chain(ENTRIES)
         .chain(HOMES)
         .chain(LEAKS)

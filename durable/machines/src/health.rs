@@ -3,7 +3,8 @@
 //! Isolates decide by what they see themselves and report it afterwards: circuits that have opened or closed, and
 //! counts of calls. What opens for one is open for all as soon as they hear of it; a rate of failures that no isolate
 //! sees alone is seen here. While a circuit is half-open, whoever wants to probe asks for leave, and one gets it.
-//! Losing all of it loses nothing: isolates go on by themselves. [`look`] says which providers are looked at besides.
+//! Losing all of it loses nothing: isolates go on by themselves. [`look`] says which providers are looked at besides, and
+//! [`capacity`] how many calls of the region are made to one at once, where that is bounded.
 //!
 //! Knows neither network nor secrets. A report is decided like any command: rows in, writes out.
 //!
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sluice_units::{Span, Timestamp};
 
 use crate::breaker::{Change, Circuit, Name, Policy};
+use crate::capacity::{self, Ask, Granted};
 use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
 pub use look::{AGAIN, Finding, Listed, QUIET, REVIEWED, WATCHED, looked, next, review};
@@ -41,6 +43,8 @@ pub enum Command {
     Report(Report),
     /// Tell everything.
     Standing,
+    /// Lease slots of a provider that takes so many calls at once.
+    Capacity(Ask),
 }
 
 /// What is answered.
@@ -51,6 +55,19 @@ pub enum Reply {
     Snapshot(Snapshot),
     /// Everything, in the order of the names.
     Standing(Vec<Target>),
+    /// The slots that are leased.
+    Capacity(Granted),
+}
+
+impl Command {
+    /// What must be seen before it can be decided.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Read> {
+        match self {
+            Self::Report(_) | Self::Standing => reads(),
+            Self::Capacity(ask) => capacity::reads(ask),
+        }
+    }
 }
 
 /// What an isolate has seen since its last report.
@@ -231,7 +248,7 @@ fn lately(average: i64, sum: i64, count: u32) -> i64 {
     average.saturating_add(share.checked_div(weight).unwrap_or(0))
 }
 
-/// What every command must see.
+/// What must be seen before providers can be looked at, or what is known of them.
 #[must_use]
 pub fn reads() -> Vec<Read> {
     vec![
@@ -257,6 +274,10 @@ pub fn decide(
         Command::Standing => {
             let all = targets(rows).collect::<Result<_, _>>()?;
             Ok((Reply::Standing(all), WriteSet::new()))
+        }
+        Command::Capacity(ask) => {
+            let (granted, writes) = capacity::decide(rows, now, ask)?;
+            Ok((Reply::Capacity(granted), writes))
         }
     }
 }

@@ -18,6 +18,7 @@
 )]
 
 pub mod breaker;
+pub mod capacity;
 pub mod chain;
 pub mod events;
 pub mod health;

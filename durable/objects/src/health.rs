@@ -1,5 +1,5 @@
-//! The region's health object: reports in, what is open out; providers that fail or that nobody calls are looked at by
-//! alarm.
+//! The region's health object: reports in, what is open out, slots leased; providers that fail or that nobody calls are
+//! looked at by alarm.
 //!
 //! Which providers there are and how to look at one is not known here: whoever starts the instance says so.
 
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use sluice_machines::health::{self, Command, Finding, Listed};
-use sluice_machines::rows::Rows;
+use sluice_machines::rows::{Read, Rows};
 use sluice_units::{ProviderId, Timestamp};
 use wasm_bindgen::prelude::*;
 
@@ -81,11 +81,13 @@ impl HealthObject {
         let command: Command = sluice_units::json::from_slice(command.as_bytes())
             .map_err(|error| Failure::Command(error.to_string()))?;
         let now = clock::now();
-        let rows = self.load()?;
+        let rows = self.load(&command.reads())?;
         let (reply, writes) = health::decide(&rows, now, &command).map_err(Failure::Row)?;
         if !writes.is_empty() {
             self.store.commit(&writes)?;
-            self.wake(now)?;
+            if let Command::Report(_) = command {
+                self.wake(now)?;
+            }
         }
         Ok(serde_json::to_string(&reply)?)
     }
@@ -100,14 +102,14 @@ impl HealthObject {
             return Ok(());
         };
         let listed = lookout.listed(&self.env, &self.context).await;
-        let rows = self.load()?;
+        let rows = self.load(&health::reads())?;
         let (due, writes) =
             health::review(&rows, clock::now(), listed.as_deref()).map_err(Failure::Row)?;
         self.store.commit(&writes)?;
         for provider in due {
             let look = lookout.look(&self.env, &self.context, provider.clone());
             let found = look.await;
-            let rows = self.load()?;
+            let rows = self.load(&health::reads())?;
             let writes = health::looked(&rows, clock::now(), &provider, found);
             self.store.commit(&writes.map_err(Failure::Row)?)?;
             if let Some(Finding::Fails | Finding::Gone) = found {
@@ -121,15 +123,15 @@ impl HealthObject {
 }
 
 impl HealthObject {
-    fn load(&self) -> Result<Rows, Failure> {
+    fn load(&self, reads: &[Read]) -> Result<Rows, Failure> {
         let mut rows = Rows::new();
-        rows.extend(self.store.read(&health::reads())?);
+        rows.extend(self.store.read(reads)?);
         Ok(rows)
     }
 
     /// Makes sure that the object is woken when there is somebody to look at.
     fn wake(&self, now: Timestamp) -> Result<(), Failure> {
-        let Some(at) = health::next(&self.load()?, now)? else {
+        let Some(at) = health::next(&self.load(&health::reads())?, now)? else {
             return Ok(());
         };
         if self.alarm_at.get().is_some_and(|set| set <= at) {

@@ -64,7 +64,12 @@ impl Task for Measured<'_> {
     type Reply = health::Reply;
 
     fn reads(&self) -> Vec<Read> {
-        health::reads()
+        self.0.reads()
+    }
+
+    fn writes(&self) -> bool {
+        // Every call takes a slot and gives it back.
+        matches!(self.0, health::Command::Capacity(_))
     }
 
     fn decide(&self, rows: &Rows, now: Timestamp) -> Result<(Self::Reply, WriteSet), RowError> {

@@ -26,6 +26,7 @@ mod again;
 mod amount;
 
 use again::Asking;
+pub(crate) use again::may_go_on;
 pub(crate) use amount::output;
 use amount::{Estimate, estimate};
 

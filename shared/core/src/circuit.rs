@@ -361,7 +361,7 @@ pub async fn leave<P: Platform>(p: &P, probe: Vec<Name>) -> Option<Snapshot> {
 async fn snapshot<P: Platform>(p: &P, command: &Command) -> Option<Snapshot> {
     match p.health(command).await {
         Ok(Reply::Snapshot(snapshot)) => Some(snapshot),
-        Ok(Reply::Standing(_)) => None,
+        Ok(Reply::Standing(_) | Reply::Capacity(_)) => None,
         Err(error) => {
             p.log(Level::Warn, &format!("health not reached: {error}"));
             None
@@ -435,6 +435,8 @@ const fn kind(failure: &Failure) -> Option<FailureName> {
         // Nobody was called, or somebody answered.
         Failure::NoKey(_)
         | Failure::CircuitOpen(_)
+        | Failure::AtCapacity { .. }
+        | Failure::Outdated(_)
         | Failure::Inexpressible(_)
         | Failure::Refused(_)
         | Failure::Lossy(_)

@@ -30,14 +30,14 @@ use sluice_units::{KeyId, LedgerId, ModelId, OrgId, Region, SortedMap, SortedSet
 pub(crate) use compile::shown_span;
 pub use compile::{KeyRules, rules};
 pub use compiled::{
-    Accounting, Auth, AwsKeys, Capabilities, Circuit, Egress, Failures, FallbackOn, Gateway,
-    KeyDefaults, Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
+    Accounting, Auth, AwsKeys, Capabilities, Capacity, Circuit, Egress, Failures, FallbackOn,
+    Gateway, KeyDefaults, Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
 pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
-    CapabilityName, CircuitDocument, DataName, DialectName, Document, EgressName, EgressWhen,
-    FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
+    CapabilityName, CapacityDocument, CircuitDocument, DataName, DialectName, Document, EgressName,
+    EgressWhen, FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
     KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
     PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuantityDocument,
     QuirksDocument, RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument,

@@ -9,6 +9,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode};
+use sluice_machines::capacity::TICK;
 use sluice_machines::record::{Attempt, Operation, Outcome, Record, UsageSource};
 use sluice_units::{Span, Usage};
 use sluice_wire::dialect::decode_error;
@@ -19,6 +20,7 @@ use sluice_wire::{DecodeError, Downstream, UpstreamRequest, anthropic, gemini};
 use crate::address::Named;
 use crate::admit::{self, Admitted, Ask};
 use crate::bodies::Keeper;
+use crate::capacity;
 use crate::config::{EgressName, ProviderDialect, TargetRef};
 use crate::gateway::{Answer, Context, LEFT_STATUS, trace};
 use crate::plan::Failure;
@@ -159,6 +161,8 @@ async fn call<P: Platform>(
 ) -> Option<Bytes> {
     let (p, isolate) = (context.p, context.isolate);
     let target = permitted.get();
+    // Nobody waits for what can be estimated.
+    let slot = capacity::take(p, isolate, &target.provider).await.ok()?;
     let started_at = p.now();
     let forwarded = headers::forwarded(&context.head.headers, context.downstream);
     request.headers.extend(forwarded);
@@ -178,8 +182,17 @@ async fn call<P: Platform>(
     };
     let deadline = Cell::new(started_at.plus(target.provider.timeouts.first_byte));
     let every = Span::from_micros(admitted.ttl().as_micros().div_euclid(2));
-    let tick = || settle::extend(p, isolate, admitted);
+    let every = slot.as_ref().map_or(every, |_| every.min(TICK));
+    let tick = || {
+        settle::extend(p, isolate, admitted);
+        if let Some(slot) = &slot {
+            slot.goes_on(p);
+        }
+    };
     let done = upstream::within(p, &deadline, every, tick, work).await;
+    if let Some(slot) = slot {
+        slot.end(p);
+    }
     let done = done.unwrap_or(Err(Failure::Timeout("answer")));
     let status = match &done {
         Ok(_) => Some(200),

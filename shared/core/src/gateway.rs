@@ -254,6 +254,7 @@ impl<P: Platform> Context<'_, P> {
         if let Some(tokens) = admitted.cut() {
             work.cut(tokens);
         }
+        let extended_at = Cell::new(admitted.draft().at_us);
         let run = Run {
             p: self.p.clone(),
             isolate: Rc::clone(self.isolate),
@@ -267,10 +268,12 @@ impl<P: Platform> Context<'_, P> {
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
             permit: Cell::default(),
+            slot: RefCell::default(),
+            extended_at,
             used: Cell::default(),
             egress: Cell::default(),
         };
-        run.serve().await
+        run.serve(self, caller).await
     }
 }
 

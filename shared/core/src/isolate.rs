@@ -14,6 +14,7 @@ use sluice_machines::ledger::{self, Notices};
 use sluice_machines::registry::{self, Changes, KeyRecord};
 use sluice_units::{LedgerId, ProviderId, SortedMap, SortedSet, Span, Timestamp};
 
+use crate::capacity::Slots;
 use crate::circuit::Circuits;
 use crate::commit::{self, Listener, Outgoing};
 use crate::config::{self, Config, Document};
@@ -51,10 +52,12 @@ pub struct Isolate {
     heads: RefCell<SortedMap<LedgerId, Head>>,
     /// What may be let in without asking.
     pub(crate) leases: RefCell<Leases>,
-    /// Who waits for a limit.
+    /// Who waits for a limit, or for a provider to have room.
     pub(crate) lines: RefCell<Lines>,
     /// Whom not to call for a while.
     pub(crate) circuits: RefCell<Circuits>,
+    /// How many calls may be made at once to those who take only so many.
+    pub(crate) slots: RefCell<Slots>,
     /// Who refuses the country that calls from here come from, and until when that is remembered; there are no more of
     /// those than there are providers.
     refusing: RefCell<SortedMap<ProviderId, Timestamp>>,

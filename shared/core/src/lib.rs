@@ -53,6 +53,7 @@ pub mod upload;
 pub mod upstream;
 
 mod admin;
+mod capacity;
 mod count;
 mod models;
 mod prepare;

@@ -1,22 +1,33 @@
-//! Who waits for a limit to let them in, in which order.
+//! Who waits for a limit to let them in, or for a provider to have room, in which order.
 //!
-//! One line for each limit that lets requests queue. Only its head asks the ledger; whoever comes while a line stands
-//! joins it before asking, so nobody overtakes. Teams take turns, and within a team the first come is the first served.
+//! One line for each limit and each provider that lets requests queue. Only its head asks the ledger, or for a slot;
+//! whoever comes while a line stands joins it before asking, so nobody overtakes. Teams take turns, and within a team the
+//! first come is the first served.
 //! A seat has a deadline, and is forgotten when it is past: a runtime may end a request without a word.
-//! A pure machine; whoever waits does the waiting. Lines are the isolate's own: over many isolates the ledger decides.
+//! A pure machine; whoever waits does the waiting. Lines are the isolate's own: over many isolates the ledger decides,
+//! or who leases slots.
 
 use std::collections::VecDeque;
 
 use sluice_machines::limit::{Rule, Scope};
-use sluice_units::{LedgerId, SortedMap, TeamId, Timestamp};
+use sluice_units::{LedgerId, OrgId, ProviderId, SortedMap, TeamId, Timestamp};
 
 use crate::platform::Wake;
 
 /// How many requests wait in one line, at most.
 pub const LINE_MAX: usize = 100;
 
-/// A limit that requests wait for.
-pub type Gate = (LedgerId, Scope, Rule);
+/// What requests wait for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// A limit.
+    Limit(LedgerId, Scope, Rule),
+    /// A slot of a provider.
+    Provider(ProviderId),
+}
+
+/// Who take turns: the teams of an organisation, and its requests that belong to none.
+pub type Party = (OrgId, Option<TeamId>);
 
 /// All lines of an isolate.
 #[derive(Debug, Default)]
@@ -25,12 +36,12 @@ pub struct Lines {
     seats: u64,
 }
 
-/// The requests that wait for one limit.
+/// The requests that wait in one line.
 #[derive(Debug, Default)]
 struct Line {
     /// Whose turn it is, and whose after.
-    turns: VecDeque<Option<TeamId>>,
-    teams: SortedMap<Option<TeamId>, VecDeque<Seat>>,
+    turns: VecDeque<Party>,
+    parties: SortedMap<Party, VecDeque<Seat>>,
     count: usize,
 }
 
@@ -56,17 +67,29 @@ impl std::fmt::Debug for Seat {
 }
 
 impl Lines {
-    /// Whether somebody waits for this limit.
-    #[must_use]
-    pub fn stands(&self, gate: &Gate) -> bool {
+    /// Whether somebody waits there.
+    pub fn stands(&mut self, gate: &Gate, now: Timestamp) -> bool {
+        self.forget(now);
         self.lines.contains_key(gate)
     }
 
-    /// Takes a seat at the end of the team's line, until then at the latest; none when the line is full.
+    /// How many wait there, the head not counted.
+    #[must_use]
+    pub fn behind_head(&self, gate: &Gate) -> usize {
+        let line = self.lines.get(gate);
+        line.map_or(0, |line| line.count.saturating_sub(1))
+    }
+
+    /// The head's waker: what it waits for may be there.
+    pub fn wake(&mut self, gate: &Gate) -> Option<Wake> {
+        self.lines.get_mut(gate)?.wake_head()
+    }
+
+    /// Takes a seat at the end of the party's part of the line, until then at the latest; none when the line is full.
     pub fn join(
         &mut self,
         gate: &Gate,
-        team: Option<&TeamId>,
+        party: &Party,
         (now, until): (Timestamp, Timestamp),
     ) -> Option<u64> {
         self.forget(now);
@@ -76,10 +99,9 @@ impl Lines {
         }
         self.seats = self.seats.saturating_add(1);
         line.count = line.count.saturating_add(1);
-        let team = team.cloned();
-        let seats = line.teams.get_or_default(team.clone());
+        let seats = line.parties.get_or_default(party.clone());
         if seats.is_empty() {
-            line.turns.push_back(team);
+            line.turns.push_back(party.clone());
         }
         seats.push_back(Seat {
             number: self.seats,
@@ -104,7 +126,7 @@ impl Lines {
             .lines
             .get_mut(gate)
             .into_iter()
-            .flat_map(|line| line.teams.values_mut().flatten());
+            .flat_map(|line| line.parties.values_mut().flatten());
         for seat in seats {
             if seat.number == number {
                 seat.wake = Some(wake);
@@ -117,12 +139,12 @@ impl Lines {
     pub fn leave(
         &mut self,
         gate: &Gate,
-        team: Option<&TeamId>,
+        party: &Party,
         (number, now): (u64, Timestamp),
     ) -> Option<Wake> {
         let line = self.lines.get_mut(gate)?;
         let was_head = line.head().is_some_and(|head| head.number == number);
-        line.remove(&team.cloned(), number);
+        line.remove(party, number);
         self.forget(now);
         let line = self.lines.get_mut(gate)?;
         if was_head { line.wake_head() } else { None }
@@ -132,14 +154,14 @@ impl Lines {
     fn forget(&mut self, now: Timestamp) {
         for line in self.lines.values_mut() {
             let is_past = |seat: &&Seat| seat.until <= now;
-            let all = line.teams.iter();
-            let past = all.flat_map(|(team, seats)| {
+            let all = line.parties.iter();
+            let past = all.flat_map(|(party, seats)| {
                 let past = seats.iter().filter(is_past);
-                past.map(|seat| (team.clone(), seat.number))
+                past.map(|seat| (party.clone(), seat.number))
             });
             let past: Vec<_> = past.collect();
-            for (team, number) in past {
-                line.remove(&team, number);
+            for (party, number) in past {
+                line.remove(&party, number);
             }
         }
         self.lines.retain(|_, line| line.count > 0);
@@ -148,14 +170,14 @@ impl Lines {
 
 impl Line {
     fn head(&self) -> Option<&Seat> {
-        let team = self.turns.front()?;
-        self.teams.get(team)?.front()
+        let party = self.turns.front()?;
+        self.parties.get(party)?.front()
     }
 
-    /// Takes a seat away; where it was the head's, it is the next team's turn.
-    fn remove(&mut self, team: &Option<TeamId>, number: u64) {
+    /// Takes a seat away; where it was the head's, it is the next party's turn.
+    fn remove(&mut self, party: &Party, number: u64) {
         let was_head = self.head().is_some_and(|head| head.number == number);
-        let Some(seats) = self.teams.get_mut(team) else {
+        let Some(seats) = self.parties.get_mut(party) else {
             return;
         };
         let before = seats.len();
@@ -163,37 +185,39 @@ impl Line {
         let removed = before.saturating_sub(seats.len());
         self.count = self.count.saturating_sub(removed);
         if seats.is_empty() {
-            self.teams.remove(team);
-            self.turns.retain(|turn| turn != team);
+            self.parties.remove(party);
+            self.turns.retain(|turn| turn != party);
         } else if was_head {
             self.turns.rotate_left(1.min(self.turns.len()));
         }
     }
 
     fn wake_head(&mut self) -> Option<Wake> {
-        let team = self.turns.front()?;
-        self.teams.get_mut(team)?.front_mut()?.wake.take()
+        let party = self.turns.front()?;
+        self.parties.get_mut(party)?.front_mut()?.wake.take()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_units::{OrgId, Region, Span};
+    use sluice_units::{Region, Span};
 
     use super::*;
 
     const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
 
     fn gate() -> Gate {
-        (
-            LedgerId::new(
-                OrgId::new("acme").unwrap(),
-                Region::new("local").unwrap(),
-                None,
-            ),
-            Scope::Org,
-            Rule::Concurrency { limit: 1 },
-        )
+        let ledger = LedgerId::new(
+            OrgId::new("acme").unwrap(),
+            Region::new("local").unwrap(),
+            None,
+        );
+        Gate::Limit(ledger, Scope::Org, Rule::Concurrency { limit: 1 })
+    }
+
+    fn party(team: &str) -> Party {
+        let team = (!team.is_empty()).then(|| TeamId::new(team).unwrap());
+        (OrgId::new("acme").unwrap(), team)
     }
 
     /// So long after noon.
@@ -201,8 +225,8 @@ mod tests {
         NOON.plus(Span::from_seconds(seconds))
     }
 
-    fn join(lines: &mut Lines, team: Option<&TeamId>) -> Option<u64> {
-        lines.join(&gate(), team, (NOON, at(60)))
+    fn join(lines: &mut Lines, team: &str) -> Option<u64> {
+        lines.join(&gate(), &party(team), (NOON, at(60)))
     }
 
     fn is_head(lines: &mut Lines, seat: u64) -> bool {
@@ -212,19 +236,18 @@ mod tests {
     #[test]
     fn teams_take_turns_and_within_a_team_the_first_come_is_the_first_served() {
         let mut lines = Lines::default();
-        let (a, b) = (TeamId::new("a").unwrap(), TeamId::new("b").unwrap());
         let mut seats = Vec::new();
-        for team in [&a, &a, &a, &b, &b] {
-            seats.push((team, join(&mut lines, Some(team)).unwrap()));
+        for team in ["a", "a", "a", "b", "b"] {
+            seats.push((team, join(&mut lines, team).unwrap()));
         }
         let mut served = Vec::new();
-        while lines.stands(&gate()) {
+        while lines.stands(&gate(), NOON) {
             let head = seats
                 .iter()
                 .position(|(_, seat)| !served.contains(seat) && is_head(&mut lines, *seat))
                 .unwrap();
             let (team, seat) = seats[head];
-            lines.leave(&gate(), Some(team), (seat, NOON));
+            lines.leave(&gate(), &party(team), (seat, NOON));
             served.push(seat);
         }
         let order = [0, 3, 1, 4, 2].map(|index: usize| seats[index].1);
@@ -235,38 +258,40 @@ mod tests {
     fn a_line_is_bounded_and_whoever_leaves_makes_room() {
         let mut lines = Lines::default();
         let seats: Vec<u64> = (0..LINE_MAX)
-            .map(|_| join(&mut lines, None).unwrap())
+            .map(|_| join(&mut lines, "").unwrap())
             .collect();
-        assert_eq!(join(&mut lines, None), None);
-        lines.leave(&gate(), None, (seats[50], NOON));
+        assert_eq!(join(&mut lines, ""), None);
+        lines.leave(&gate(), &party(""), (seats[50], NOON));
         assert!(is_head(&mut lines, seats[0]));
-        assert!(join(&mut lines, None).is_some());
+        assert!(join(&mut lines, "").is_some());
     }
 
     #[test]
     fn the_next_head_is_told_when_the_head_leaves() {
         let mut lines = Lines::default();
-        let first = join(&mut lines, None).unwrap();
-        let second = join(&mut lines, None).unwrap();
+        let first = join(&mut lines, "").unwrap();
+        let second = join(&mut lines, "").unwrap();
         lines.wake_with(&gate(), second, Box::new(|| {}));
-        assert!(lines.leave(&gate(), None, (first, NOON)).is_some());
+        assert!(lines.leave(&gate(), &party(""), (first, NOON)).is_some());
         assert!(is_head(&mut lines, second));
-        assert!(lines.leave(&gate(), None, (second, NOON)).is_none());
-        assert!(!lines.stands(&gate()));
+        assert!(lines.leave(&gate(), &party(""), (second, NOON)).is_none());
+        assert!(!lines.stands(&gate(), at(6)));
     }
 
     #[test]
     fn who_never_leaves_keeps_nobody_waiting_beyond_the_seats_deadline() {
         let mut lines = Lines::default();
-        let (a, b) = (TeamId::new("a").unwrap(), TeamId::new("b").unwrap());
-        let mut take = |team, until| lines.join(&gate(), Some(team), (NOON, at(until))).unwrap();
-        let (dead, next, other) = (take(&a, 5), take(&a, 60), take(&b, 60));
+        let mut take = |team, until| {
+            let seat = lines.join(&gate(), &party(team), (NOON, at(until)));
+            seat.unwrap()
+        };
+        let (dead, next, other) = (take("a", 5), take("a", 60), take("b", 60));
         assert_eq!(lines.turn(&gate(), other, NOON), Turn::Other(at(5)));
         assert_eq!(lines.turn(&gate(), other, at(4)), Turn::Other(at(5)));
         // As if it had left: it is the other team's turn.
         assert_eq!(lines.turn(&gate(), next, at(5)), Turn::Other(at(60)));
         assert_eq!(lines.turn(&gate(), other, at(5)), Turn::Own);
-        assert!(lines.leave(&gate(), Some(&a), (dead, at(6))).is_none());
+        assert!(lines.leave(&gate(), &party("a"), (dead, at(6))).is_none());
         assert_eq!(lines.turn(&gate(), other, at(6)), Turn::Own);
     }
 
@@ -274,10 +299,10 @@ mod tests {
     fn a_line_full_of_those_who_never_left_is_empty_after_their_deadline() {
         let mut lines = Lines::default();
         for _ in 0..LINE_MAX {
-            lines.join(&gate(), None, (NOON, at(5))).unwrap();
+            lines.join(&gate(), &party(""), (NOON, at(5))).unwrap();
         }
-        assert_eq!(lines.join(&gate(), None, (at(4), at(64))), None);
-        let seat = lines.join(&gate(), None, (at(5), at(65))).unwrap();
+        assert_eq!(lines.join(&gate(), &party(""), (at(4), at(64))), None);
+        let seat = lines.join(&gate(), &party(""), (at(5), at(65))).unwrap();
         assert_eq!(lines.turn(&gate(), seat, at(5)), Turn::Own);
     }
 
@@ -285,13 +310,49 @@ mod tests {
     fn the_head_that_leaves_tells_the_first_that_is_not_past_its_deadline() {
         let mut lines = Lines::default();
         let seats = [60, 5, 60].map(|until| {
-            let seat = lines.join(&gate(), None, (NOON, at(until))).unwrap();
+            let seat = lines.join(&gate(), &party(""), (NOON, at(until))).unwrap();
             lines.wake_with(&gate(), seat, Box::new(|| {}));
             seat
         });
-        assert!(lines.leave(&gate(), None, (seats[0], at(6))).is_some());
+        assert!(
+            lines
+                .leave(&gate(), &party(""), (seats[0], at(6)))
+                .is_some()
+        );
         assert_eq!(lines.turn(&gate(), seats[2], at(6)), Turn::Own);
-        let told = lines.leave(&gate(), None, (seats[2], at(6)));
-        assert!(told.is_none() && !lines.stands(&gate()));
+        let told = lines.leave(&gate(), &party(""), (seats[2], at(6)));
+        assert!(told.is_none() && !lines.stands(&gate(), at(6)));
+    }
+
+    #[test]
+    fn a_line_in_which_only_dead_ones_wait_does_not_stand() {
+        let mut lines = Lines::default();
+        lines.join(&gate(), &party(""), (NOON, at(5))).unwrap();
+        assert!(lines.stands(&gate(), at(4)));
+        assert!(!lines.stands(&gate(), at(5)));
+    }
+
+    #[test]
+    fn the_head_is_told_that_it_may_go_and_nobody_else() {
+        let mut lines = Lines::default();
+        let seats = ["a", "b"].map(|team| join(&mut lines, team).unwrap());
+        lines.wake_with(&gate(), seats[1], Box::new(|| {}));
+        assert!(lines.wake(&gate()).is_none());
+        lines.wake_with(&gate(), seats[0], Box::new(|| {}));
+        assert!(lines.wake(&gate()).is_some());
+        assert_eq!(lines.behind_head(&gate()), 1);
+        let of_provider = Gate::Provider(ProviderId::new("openai").unwrap());
+        assert!(lines.wake(&of_provider).is_none());
+    }
+
+    #[test]
+    fn teams_of_the_same_name_in_two_organisations_are_two() {
+        let mut lines = Lines::default();
+        let other = (OrgId::new("globex").unwrap(), party("a").1);
+        let first = join(&mut lines, "a").unwrap();
+        join(&mut lines, "a").unwrap();
+        let third = lines.join(&gate(), &other, (NOON, at(60))).unwrap();
+        lines.leave(&gate(), &party("a"), (first, NOON));
+        assert!(is_head(&mut lines, third));
     }
 }

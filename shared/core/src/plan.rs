@@ -26,6 +26,13 @@ pub enum Failure {
     Garbled(DecodeError),
     /// It has failed lately and is not called for so long; no call was made.
     CircuitOpen(Span),
+    /// It takes no more calls at once; no call was made.
+    AtCapacity {
+        /// So many wait for it that this request could not.
+        line_is_full: bool,
+    },
+    /// The request has waited, and may not go on as it was prepared any more; no call was made.
+    Outdated(Box<Problem>),
     /// The gateway has no key for the provider.
     NoKey(String),
     /// The gateway's key for the provider, a secret of this name, is of no use.
@@ -71,6 +78,11 @@ impl Failure {
             Self::Garbled(DecodeError::Truncated) => "upstream_truncated",
             Self::Garbled(_) => "upstream_invalid_response",
             Self::CircuitOpen(_) => "circuit_open",
+            Self::AtCapacity {
+                line_is_full: false,
+            } => "provider_at_capacity",
+            Self::AtCapacity { line_is_full: true } => "queue_full",
+            Self::Outdated(problem) => problem.code(),
             Self::NoKey(_) => "provider_key_missing",
             Self::BadKey { .. } => "provider_key_invalid",
             Self::Inexpressible(_) => "unsupported_by_target",
@@ -100,6 +112,8 @@ impl Failure {
                     after,
                 )
             }
+            Self::AtCapacity { line_is_full } => at_capacity(provider, *line_is_full),
+            Self::Outdated(problem) => (**problem).clone(),
             Self::NoKey(name) => Problem::unavailable(
                 "provider_key_missing",
                 format!(
@@ -135,6 +149,8 @@ impl Failure {
             Self::Timeout(_)
             | Self::Garbled(_)
             | Self::CircuitOpen(_)
+            | Self::AtCapacity { .. }
+            | Self::Outdated(_)
             | Self::NoKey(_)
             | Self::BadKey { .. }
             | Self::Inexpressible(_)
@@ -157,7 +173,8 @@ impl Failure {
             },
             // The answer was paid for.
             Self::LossyAnswer(_) => false,
-            Self::CircuitOpen(_) => on.error || on.rate_limit,
+            Self::CircuitOpen(_) | Self::AtCapacity { .. } => on.error || on.rate_limit,
+            Self::Outdated(_) => false,
             _ => on.error,
         }
     }
@@ -168,6 +185,18 @@ impl Failure {
             _ => None,
         }
     }
+}
+
+fn at_capacity(provider: &ProviderId, line_is_full: bool) -> Problem {
+    let (code, message) = if line_is_full {
+        ("queue_full", "and too many requests wait for it")
+    } else {
+        ("provider_at_capacity", "and all of those are under way")
+    };
+    let message = format!(
+        "The provider {provider} takes only so many calls at once from this gateway, {message}. Try again shortly."
+    );
+    Problem::unavailable(code, message, Span::from_seconds(1))
 }
 
 /// What to do next.
@@ -242,6 +271,20 @@ impl Plan {
             };
         }
         Next::GiveUp
+    }
+
+    /// Nobody else can serve: back to a target that was passed by, and to none after it. `false` where somebody else has
+    /// failed in a way that ends the request, or when it has been enough.
+    pub fn back_to(&mut self, target: usize, failure: &Failure) -> bool {
+        let may =
+            matches!(failure, Failure::AtCapacity { .. }) || failure.next_target_may_help(self.on);
+        if !may || !self.again() {
+            return false;
+        }
+        self.policies.truncate(target.saturating_add(1));
+        self.target = target;
+        self.tries_here = 1;
+        true
     }
 
     /// The target at hand is to be called once more at once; `false` when it has been enough.

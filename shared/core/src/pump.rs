@@ -114,11 +114,11 @@ impl<P: Platform> Pump<P> {
 
     async fn flow(&mut self, sink: &mut impl Sink, out: &mut Vec<u8>) -> Stop {
         let p = self.run.p.clone();
-        let every = Span::from_micros(self.run.admitted.ttl().as_micros().div_euclid(2));
+        let every = self.run.every();
         let total = self.total_left(&p);
         let (run, watch) = (&self.run, &self.watch);
         let interruption = async {
-            let tick = || settle::extend(&run.p, &run.isolate, &run.admitted);
+            let tick = || run.tick();
             let silence = pin!(async {
                 let quiet = pin!(watch.silence(&run.p, every, tick));
                 let deadline = pin!(run.p.sleep(total));
@@ -291,6 +291,7 @@ impl<P: Platform> Pump<P> {
             Stop::Left => End::Left,
             Stop::Failed(failure) => End::Failed(failure),
         });
+        self.run.end_call();
         let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
         let said = self.transcript.take().map_or(Said::Nothing, Said::Stream);
         self.run.settle(record, said);

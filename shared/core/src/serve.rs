@@ -6,6 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use sluice_machines::capacity::TICK;
 use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
@@ -15,10 +16,12 @@ use sluice_wire::{Drops, UpstreamRequest};
 
 use crate::admit::Admitted;
 use crate::allowance::Allowance;
+use crate::authenticate::Caller;
 use crate::bodies::{Keeper, Said};
+use crate::capacity::Slot;
 use crate::circuit::{End, Permit};
 use crate::config::{Config, EgressName, TargetRef};
-use crate::gateway::{Answer, AnswerBody};
+use crate::gateway::{Answer, AnswerBody, Context};
 use crate::headers;
 use crate::isolate::Isolate;
 use crate::plan::Failure;
@@ -70,6 +73,10 @@ pub struct Run<P: Platform> {
     pub attempts: RefCell<Vec<Attempt>>,
     /// The target that is being called, and the leave to.
     pub permit: Cell<Option<(usize, Permit)>>,
+    /// The slot that it is called on, where it takes only so many calls at once.
+    pub(crate) slot: RefCell<Option<Slot>>,
+    /// When the reservation was last extended.
+    pub(crate) extended_at: Cell<Timestamp>,
     /// What the call at hand has used, as far as it has been answered.
     pub used: Cell<Option<(Usage, UsageSource)>>,
     /// The place that the last call left from; none is from here.
@@ -99,11 +106,15 @@ struct Stream<P: Platform> {
 }
 
 impl<P: Platform> Run<P> {
-    /// Serves the request, whatever happens to it: every exit settles.
-    pub async fn serve(self) -> Result<Answer<P>, Problem> {
+    /// Serves the caller's request, whatever happens to it: every exit settles.
+    pub(crate) async fn serve(
+        self,
+        context: &Context<'_, P>,
+        caller: &Caller,
+    ) -> Result<Answer<P>, Problem> {
         let p = self.p.clone();
         let outcome = {
-            let attempts = std::pin::pin!(self.attempts());
+            let attempts = std::pin::pin!(self.attempts(context, caller));
             let left = std::pin::pin!(p.left());
             match select(attempts, left).await {
                 Either::Left((outcome, _)) => Some(outcome),
@@ -130,13 +141,7 @@ impl<P: Platform> Run<P> {
         let target = permitted.get();
         let (request, drops) = self.work.request(target, &self.body)?;
         let timeouts = target.provider.timeouts;
-        let every = Span::from_micros(
-            self.admitted
-                .ttl()
-                .as_micros()
-                .div_euclid(HEARTBEATS_PER_TTL),
-        );
-        let tick = || settle::extend(&self.p, &self.isolate, &self.admitted);
+        let (every, tick) = (self.every(), || self.tick());
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
             let answer = self.call(permitted, request).await?;
@@ -173,6 +178,40 @@ impl<P: Platform> Run<P> {
         upstream::within(&self.p, &deadline, every, tick, work)
             .await
             .unwrap_or(Err(Failure::Timeout("answer")))
+    }
+
+    /// How often a request that only waits says that it is alive.
+    pub(crate) fn every(&self) -> Span {
+        let half = self.half_life();
+        match *self.slot.borrow() {
+            Some(_) => half.min(TICK),
+            None => half,
+        }
+    }
+
+    fn half_life(&self) -> Span {
+        let ttl = self.admitted.ttl().as_micros();
+        Span::from_micros(ttl.div_euclid(HEARTBEATS_PER_TTL))
+    }
+
+    /// The request is alive: its reservation must not expire, nor its slot.
+    pub(crate) fn tick(&self) {
+        if let Some(slot) = &*self.slot.borrow() {
+            slot.goes_on(&self.p);
+        }
+        let now = self.p.now();
+        let next = now.since(self.extended_at.get()).plus(self.every());
+        if next > self.half_life() {
+            self.extended_at.set(now);
+            settle::extend(&self.p, &self.isolate, &self.admitted);
+        }
+    }
+
+    /// No call is under way any more.
+    pub(crate) fn end_call(&self) {
+        if let Some(slot) = self.slot.take() {
+            slot.end(&self.p);
+        }
     }
 
     /// Calls a target, and returns its answer when it is none of an error.

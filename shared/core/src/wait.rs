@@ -1,4 +1,4 @@
-//! The waiting of one request that was not let in at once: for slices that others hold, or in a limit's line.
+//! The waiting of one request that was not let in at once: for slices that others hold, or in a line.
 //!
 //! Ends when the caller goes away. Who asks may change on the way: each step is told by whom it is taken.
 
@@ -8,11 +8,11 @@ use std::rc::Rc;
 use futures_util::future::{Either, select};
 use sluice_machines::ledger::{Denial, LEASE_GRACE, LEASE_LIFE};
 use sluice_machines::limit::{Rule, Scope};
-use sluice_units::{Span, TeamId, Timestamp};
+use sluice_units::{Span, Timestamp};
 
 use crate::authenticate::Caller;
 use crate::isolate::Isolate;
-use crate::line::{Gate, Turn};
+use crate::line::{Gate, Party, Turn};
 use crate::platform::{Platform, Wake};
 use crate::problem::Problem;
 
@@ -23,6 +23,8 @@ const ASKS_MAX: u32 = 4;
 /// How soon the head of a line asks again, at the soonest and at the latest.
 const HEAD_MIN: Span = Span::from_millis(10);
 const HEAD_MAX: Span = Span::from_millis(200);
+/// How often the first of these is doubled, at most.
+const DOUBLINGS_MAX: u32 = 5;
 
 /// One request's waiting.
 pub(crate) struct Wait<'a, P: Platform> {
@@ -36,7 +38,7 @@ pub(crate) struct Wait<'a, P: Platform> {
 /// Its place in a line.
 struct Seat {
     gate: Gate,
-    team: Option<TeamId>,
+    party: Party,
     number: u64,
     until: Timestamp,
 }
@@ -63,8 +65,9 @@ impl<'a, P: Platform> Wait<'a, P> {
     pub(crate) async fn behind_others(&mut self, caller: &Caller) -> Result<bool, Problem> {
         for (scope, rule, wait) in caller.queues() {
             let gate = gate(caller, scope, rule);
-            if self.isolate.lines.borrow().stands(&gate) {
-                return match self.join(caller, gate, *wait) {
+            let now = self.p.now();
+            if self.isolate.lines.borrow_mut().stands(&gate, now) {
+                return match self.join(gate, party(caller), *wait) {
                     true => self.be_head().await.map(|_| true),
                     false => Err(full()),
                 };
@@ -100,7 +103,7 @@ impl<'a, P: Platform> Wait<'a, P> {
             let allowed =
                 queues.find(|(scope, rule, _)| (scope, rule) == (&denial.scope, &denial.rule));
             let gate = gate(caller, &denial.scope, &denial.rule);
-            if !allowed.is_some_and(|(.., wait)| self.join(caller, gate, *wait)) {
+            if !allowed.is_some_and(|(.., wait)| self.join(gate, party(caller), *wait)) {
                 return Err(refused());
             }
         }
@@ -116,16 +119,17 @@ impl<'a, P: Platform> Wait<'a, P> {
             .await
     }
 
-    fn join(&mut self, caller: &Caller, gate: Gate, wait: Span) -> bool {
-        let (team, until) = (caller.key().team.clone(), self.since.plus(wait));
+    /// Takes a seat, for so long since the waiting began at most; whether there was one.
+    pub(crate) fn join(&mut self, gate: Gate, party: Party, wait: Span) -> bool {
+        let until = self.since.plus(wait);
         let mut lines = self.isolate.lines.borrow_mut();
-        let Some(number) = lines.join(&gate, team.as_ref(), (self.p.now(), until)) else {
+        let Some(number) = lines.join(&gate, &party, (self.p.now(), until)) else {
             return false;
         };
         drop(lines);
         self.seat = Some(Seat {
             gate,
-            team,
+            party,
             number,
             until,
         });
@@ -133,7 +137,7 @@ impl<'a, P: Platform> Wait<'a, P> {
     }
 
     /// Waits to be the head of the line; whether it is, before its time is over.
-    async fn be_head(&self) -> Result<bool, Problem> {
+    pub(crate) async fn be_head(&self) -> Result<bool, Problem> {
         let Some(seat) = &self.seat else {
             return Ok(true);
         };
@@ -145,17 +149,38 @@ impl<'a, P: Platform> Wait<'a, P> {
                 Turn::Other(_) if now >= seat.until => return Ok(false),
                 Turn::Other(until) => until,
             };
-            let hand_out = |wake: Wake| {
-                let mut lines = self.isolate.lines.borrow_mut();
-                lines.wake_with(gate, number, wake);
-            };
-            let woken = pin!(self.p.woken(hand_out));
             // A head that has died tells nobody.
             let rest = seat.until.min(head_until).since(now);
-            let over = pin!(self.sleep(rest.max(HEAD_MIN)));
-            if let Either::Right((slept, _)) = select(woken, over).await {
-                slept?;
-            }
+            self.be_woken(seat, rest.max(HEAD_MIN)).await?;
+        }
+    }
+
+    /// The head's rest before it asks for the next time, unless it is told before that it may: the longer the more often
+    /// it has asked. Whether there is a next time.
+    pub(crate) async fn rest(&mut self) -> Result<bool, Problem> {
+        let Some(seat) = &self.seat else {
+            return Ok(false);
+        };
+        let left = seat.until.since(self.p.now());
+        let span = HEAD_MIN.times(1 << self.asks.min(DOUBLINGS_MAX));
+        self.asks = self.asks.saturating_add(1);
+        if left > Span::ZERO {
+            self.be_woken(seat, span.min(HEAD_MAX).min(left)).await?;
+        }
+        Ok(left > Span::ZERO)
+    }
+
+    /// Returns when somebody says that it is time, or after so long.
+    async fn be_woken(&self, seat: &Seat, span: Span) -> Result<(), Problem> {
+        let hand_out = |wake: Wake| {
+            let mut lines = self.isolate.lines.borrow_mut();
+            lines.wake_with(&seat.gate, seat.number, wake);
+        };
+        let woken = pin!(self.p.woken(hand_out));
+        let over = pin!(self.sleep(span));
+        match select(woken, over).await {
+            Either::Left(_) => Ok(()),
+            Either::Right((slept, _)) => slept,
         }
     }
 
@@ -175,7 +200,7 @@ impl<'a, P: Platform> Wait<'a, P> {
         };
         let left = (seat.number, self.p.now());
         let mut lines = self.isolate.lines.borrow_mut();
-        let next = lines.leave(&seat.gate, seat.team.as_ref(), left);
+        let next = lines.leave(&seat.gate, &seat.party, left);
         drop(lines);
         if let Some(wake) = next {
             wake();
@@ -192,7 +217,12 @@ impl<P: Platform> Drop for Wait<'_, P> {
 
 /// What a caller's requests wait for where this rule of this scope denies them.
 fn gate(caller: &Caller, scope: &Scope, rule: &Rule) -> Gate {
-    (caller.ledger().last_word().clone(), scope.clone(), *rule)
+    Gate::Limit(caller.ledger().last_word().clone(), scope.clone(), *rule)
+}
+
+/// With whom it takes turns.
+fn party(caller: &Caller) -> Party {
+    (caller.key().org.clone(), caller.key().team.clone())
 }
 
 /// So many wait that nobody can be let in soon.

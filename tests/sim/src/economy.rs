@@ -186,6 +186,16 @@ impl Version {
         }
     }
 
+    /// The same, where a provider takes only so many calls at once.
+    pub(crate) fn bounded(self, provider: &str, capacity: &Value) -> Self {
+        let mut document: Value = serde_json::from_str(&self.document).expect("its own text");
+        document["providers"][provider]["capacity"] = capacity.clone();
+        Self {
+            document: document.to_string(),
+            ..self
+        }
+    }
+
     /// The same within borders.
     pub(crate) fn within(self, borders: &Rc<Borders>) -> Self {
         Self {

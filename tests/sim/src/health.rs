@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use sluice_machines::health::{self, Command, Reply};
-use sluice_machines::rows::{RowError, Rows};
+use sluice_machines::rows::{RowError, Rows, WriteSet};
 use sluice_units::{Span, Timestamp};
 
 use crate::clock::Clock;
@@ -49,15 +49,24 @@ impl HealthObject {
         self.lives.set(self.lives.get() + 1);
     }
 
-    /// Decides and commits a command.
-    pub(crate) fn call(&self, world: &World, command: &Command) -> Result<Reply, String> {
-        let broken = |error: RowError| error.to_string();
+    /// What it would answer at a true time.
+    pub(crate) fn would(&self, now: Timestamp, command: &Command) -> Result<Reply, String> {
+        let (reply, _) = self.decide(now, command)?;
+        Ok(reply)
+    }
+
+    fn decide(&self, now: Timestamp, command: &Command) -> Result<(Reply, WriteSet), String> {
         let mut rows = Rows::new();
-        for read in health::reads() {
+        for read in command.reads() {
             rows.extend(self.rows.borrow().answer(&read));
         }
-        let now = self.clock.read(world.now());
-        let (reply, writes) = health::decide(&rows, now, command).map_err(broken)?;
+        let decided = health::decide(&rows, self.clock.read(now), command);
+        decided.map_err(|error: RowError| error.to_string())
+    }
+
+    /// Decides and commits a command.
+    pub(crate) fn call(&self, world: &World, command: &Command) -> Result<Reply, String> {
+        let (reply, writes) = self.decide(world.now(), command)?;
         let refused = world.weather.commit_refused;
         if !writes.is_empty() {
             if world.faults.strikes(Fault::CommitRefused, refused) {

@@ -8,6 +8,7 @@ mod bars;
 mod borders;
 mod bucket;
 mod callers;
+mod capacity;
 mod clock;
 mod dialects;
 mod economy;

@@ -150,7 +150,8 @@ async fn administer(world: &Rc<World>, rate: u64) {
         0 | 1 => {
             world.faults.note(Fault::ConfigChanged);
             let version = Version::new(&world.rng, rate, world.has_homes).within(&world.borders);
-            let version = Rc::new(world.shards.divide(version));
+            let version = world.shards.divide(version);
+            let version = Rc::new(world.capacities.bound(version));
             let command = Command::PutConfig {
                 document: version.document.clone(),
                 author: "somebody".to_owned(),

@@ -16,6 +16,7 @@ use sluice_machines::registry::{self, KeyRecord};
 use sluice_machines::{health, ledger};
 use sluice_units::{LedgerId, RequestId, Secret, Span, Timestamp};
 
+use crate::capacity;
 use crate::executor::Group;
 use crate::faults::Fault;
 use crate::ledger::{LedgerObject, Reach};
@@ -355,10 +356,13 @@ impl Platform for Port {
             life: move || living.health.life(),
             may_return: || true,
         };
+        let asked_at = world.now();
         let called = self.calls();
         let answer = network::call(world, &self.0.place.region, call).await;
         drop(called);
-        answer.map_err(|detail| unavailable("health", detail))
+        let reply = answer.map_err(|detail| unavailable("health", detail))?;
+        capacity::hears(world, &self.0.place.name, command, asked_at);
+        Ok(reply)
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {

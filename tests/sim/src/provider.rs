@@ -11,6 +11,7 @@ use sluice_core::platform::{FetchError, UpstreamAnswer, UpstreamBody, UpstreamCa
 use sluice_core::sandbox::Step;
 use sluice_units::Span;
 
+use crate::capacity::{self, UnderWay};
 use crate::dialects::{self, Asked, Said};
 use crate::faults::Fault;
 use crate::world::{Place, World};
@@ -117,12 +118,13 @@ pub(crate) async fn react(
         let (provider, limit) = (asked.provider(), asked.limit);
         format!("request {number} at {provider}, told {limit:?}: {trouble:?}")
     });
+    let under_way = capacity::begins(world, &place.name, target.0);
     let (low_ms, high_ms) = world.thinking_ms.get();
     world.pause(low_ms, high_ms).await;
     let script = match trouble {
         Some(Fault::UpstreamDown) => {
             let script = vec![Step::Send(Bytes::from_static(b"{}"))];
-            return Ok(answer(world, number, 500, (asked, script)));
+            return Ok(answer(world, (number, under_way), 500, (asked, script)));
         }
         Some(Fault::UpstreamUnreachable) => {
             return Err(*rng.pick(&[FetchError::Connect, FetchError::Broken]));
@@ -135,11 +137,11 @@ pub(crate) async fn react(
         Some(Fault::UpstreamError) => {
             let (status, body) = refused.unwrap_or_else(|| dialects::refusal(asked, rng));
             let script = vec![Step::Send(body)];
-            return Ok(answer(world, number, status, (asked, script)));
+            return Ok(answer(world, (number, under_way), status, (asked, script)));
         }
         _ => script(world, asked, &said, trouble),
     };
-    Ok(answer(world, number, 200, (asked, script)))
+    Ok(answer(world, (number, under_way), 200, (asked, script)))
 }
 
 fn memory_find(haystack: &[u8], needle: &[u8]) -> bool {
@@ -238,7 +240,7 @@ fn script(world: &World, asked: Asked, said: &Said, trouble: Option<Fault>) -> V
 
 fn answer(
     world: &Rc<World>,
-    number: usize,
+    (number, under_way): (usize, UnderWay),
     status: u16,
     (asked, script): (Asked, Vec<Step>),
 ) -> UpstreamAnswer<ScriptedBody> {
@@ -259,6 +261,7 @@ fn answer(
             world: Rc::clone(world),
             number,
             steps: script.into(),
+            _under_way: under_way,
         },
     }
 }
@@ -268,6 +271,7 @@ pub(crate) struct ScriptedBody {
     world: Rc<World>,
     number: usize,
     steps: VecDeque<Step>,
+    _under_way: UnderWay,
 }
 
 impl UpstreamBody for ScriptedBody {

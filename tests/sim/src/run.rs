@@ -9,6 +9,7 @@ use sluice_units::Span;
 
 use crate::borders::Borders;
 use crate::callers;
+use crate::capacity::{self, Capacities};
 use crate::economy::{ORGS, Version};
 use crate::executor::{Group, Step};
 use crate::faults::{Counts, Weather};
@@ -26,7 +27,7 @@ const REST_MAX: Span = Span::from_seconds(6 * 3_600);
 const SHARED_PPM: u64 = 300_000;
 const SHARED_HOMES_PPM: u64 = 100_000;
 /// In how many of a million worlds without borders all wait for one limit, to begin with.
-const LINE_PPM: u64 = 150_000;
+const LINE_PPM: u64 = 300_000;
 /// How many steps a seed takes at most; a few hundred thousand are usual.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -56,11 +57,11 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let borders = Rc::new(Borders::new(seed));
     let has_homes = borders.are_open() && rng.chance(600_000);
     let mut version = Version::new(&rng, rate, has_homes).within(&borders);
-    if borders.are_open() && Rng::new(seed, 10).chance(LINE_PPM) {
+    if borders.are_open() && Rng::new(seed, 11).chance(LINE_PPM) {
         version = Version::with_a_line(rate, has_homes);
     }
     let shards = Shards::new(seed, borders.are_open());
-    let version = shards.divide(version);
+    let version = Capacities::new(seed).bound(shards.divide(version));
     let shared_ppm = if has_homes {
         SHARED_HOMES_PPM
     } else {
@@ -119,6 +120,7 @@ fn to_rest(world: &Rc<World>) {
     for org in 0..ORGS {
         world.is_told(org);
     }
+    capacity::at_rest(world, &world.health);
     world.is_on_record();
 }
 

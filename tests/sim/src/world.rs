@@ -12,6 +12,7 @@ use sluice_units::{LedgerId, RequestId, Shard, Span, Timestamp};
 
 use crate::borders::Borders;
 use crate::bucket::Bucket;
+use crate::capacity::Capacities;
 use crate::clock::Clock;
 use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, SHARDS_MAX, Version};
 use crate::executor::{Executor, Group, Sleep};
@@ -127,6 +128,7 @@ pub(crate) struct World {
     pub(crate) registry: Rc<Registry>,
     pub(crate) health: Rc<HealthObject>,
     pub(crate) outages: Outages,
+    pub(crate) capacities: Capacities,
     pub(crate) bucket: Bucket,
     pub(crate) borders: Rc<Borders>,
     pub(crate) reigns: RefCell<Vec<Reign>>,
@@ -196,6 +198,7 @@ impl World {
             registry,
             health,
             outages: Outages::default(),
+            capacities: Capacities::of(&version),
             bucket: Bucket::default(),
             borders: Rc::clone(&version.borders),
             reigns: RefCell::default(),

@@ -26,8 +26,8 @@ pub(super) const WAITING: &[Mutation] = &[
         name: "see new rules after waiting, and no revocation",
         edits: &[(
             "shared/core/src/admit/again.rs",
-            "        let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
-            "        let key = if {is} { Rc::new(sluice_machines::registry::KeyRecord { revoked_at: None, ..(*key).clone() }) } else { key };\n        let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
+            "    let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
+            "    let key = if {is} { Rc::new(sluice_machines::registry::KeyRecord { revoked_at: None, ..(*key).clone() }) } else { key };\n    let caller = authenticate::caller(&config, key, p.now(), &context.head.headers)?;\n",
         )],
     },
     Mutation {
@@ -43,8 +43,8 @@ pub(super) const WAITING: &[Mutation] = &[
         edits: &[
             (
                 WAIT,
-                "        let (team, until) = (caller.key().team.clone(), self.since.plus(wait));\n",
-                "        let since = if {is} { self.p.now() } else { self.since };\n        let (team, until) = (caller.key().team.clone(), since.plus(wait));\n",
+                "        let until = self.since.plus(wait);\n",
+                "        let until = (if {is} { self.p.now() } else { self.since }).plus(wait);\n",
             ),
             (
                 WAIT,
@@ -74,13 +74,13 @@ pub(super) const WAITING: &[Mutation] = &[
         edits: &[
             (
                 LINE,
-                "        self.teams.get(team)?.front()\n",
-                "        if {is} { return self.teams.values().filter_map(VecDeque::front).min_by_key(|seat| seat.number); }\n        self.teams.get(team)?.front()\n",
+                "        self.parties.get(party)?.front()\n",
+                "        if {is} { return self.parties.values().filter_map(VecDeque::front).min_by_key(|seat| seat.number); }\n        self.parties.get(party)?.front()\n",
             ),
             (
                 LINE,
-                "        self.teams.get_mut(team)?.front_mut()?.wake.take()\n",
-                "        if {is} { return self.teams.values_mut().filter_map(VecDeque::front_mut).min_by_key(|seat| seat.number)?.wake.take(); }\n        self.teams.get_mut(team)?.front_mut()?.wake.take()\n",
+                "        self.parties.get_mut(party)?.front_mut()?.wake.take()\n",
+                "        if {is} { return self.parties.values_mut().filter_map(VecDeque::front_mut).min_by_key(|seat| seat.number)?.wake.take(); }\n        self.parties.get_mut(party)?.front_mut()?.wake.take()\n",
             ),
         ],
     },

@@ -3,6 +3,7 @@
 
 mod borrow;
 mod breaker;
+mod capacity;
 mod chain;
 mod clocks;
 mod events;

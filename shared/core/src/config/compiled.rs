@@ -154,6 +154,15 @@ pub struct Egress {
     pub is_always: bool,
 }
 
+/// How many calls a provider takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// So many, of all that one region's gateway makes.
+    pub concurrent: u32,
+    /// How long a request waits for its turn, if it does.
+    pub queue: Option<Span>,
+}
+
 /// A provider that can be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
@@ -177,6 +186,8 @@ pub struct Provider {
     pub retry: Retry,
     /// When not to call it for a while.
     pub circuit: Circuit,
+    /// How many calls it takes at once, where that is bounded.
+    pub capacity: Option<Capacity>,
     /// The region that it serves from, as declared.
     pub region: Option<Region>,
     /// Where it processes requests, where that is known.

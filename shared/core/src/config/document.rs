@@ -54,8 +54,8 @@ pub use org::{
 
 pub use prices::{PriceDocument, PricesDocument, TierDocument};
 pub use provider::{
-    AuthDocument, AwsDocument, AzureDocument, GoogleDocument, KeyDocument, ModelDocument,
-    ProviderDocument, QuirksDocument,
+    AuthDocument, AwsDocument, AzureDocument, CapacityDocument, GoogleDocument, KeyDocument,
+    ModelDocument, ProviderDocument, QuirksDocument,
 };
 pub use region::{DataName, JurisdictionName, PlaceBy, RegionDocument};
 

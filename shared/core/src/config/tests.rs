@@ -628,6 +628,51 @@ fn of_a_circuit_the_nearest_word_holds_field_by_field() {
     assert_eq!(sandbox.circuit.failures, Failures::NONE);
 }
 
+#[test]
+fn a_provider_takes_any_number_of_calls_at_once_unless_it_says_otherwise() {
+    let of = |capacity: serde_json::Value| -> Result<Option<Capacity>, String> {
+        let document = document(&json!({
+            "providers": {"local": {"dialect": "openai", "base_url": "http://127.0.0.1:1/v1", "auth": "none",
+                "capacity": capacity, "models": {"llama": {}}}},
+        }));
+        let config = Config::compile(&document).map_err(|issues| issues[0].to_string())?;
+        let route = config.resolve_model("local/llama").unwrap();
+        Ok(route.targets[0].provider.capacity)
+    };
+    let capacity = |concurrent, queue| Ok(Some(Capacity { concurrent, queue }));
+    assert_eq!(of(json!({})), Ok(None));
+    assert_eq!(of(json!({"concurrent": 1})), capacity(1, None));
+    let queue = Some(Span::from_seconds(20));
+    let both = json!({"concurrent": 10_000, "queue": "20s"});
+    assert_eq!(of(both), capacity(10_000, queue));
+    for (wrong, problem) in [
+        (
+            json!({"concurrent": 0}),
+            "capacity.concurrent: 0 is out of range",
+        ),
+        (json!({"concurrent": 10_001}), "10001 is out of range"),
+        (
+            json!({"queue": "20s"}),
+            "has a queue, and no bound to wait for",
+        ),
+        (
+            json!({"concurrent": 1, "queue": "61s"}),
+            "\"61s\" is out of range",
+        ),
+        (
+            json!({"concurrent": 1, "queue": "0s"}),
+            "\"0s\" is out of range",
+        ),
+        (
+            json!({"concurrent": 1, "queue": "soon"}),
+            "is not a duration",
+        ),
+    ] {
+        let said = of(wrong).unwrap_err();
+        assert!(said.contains(problem), "{said}");
+    }
+}
+
 /// A configuration with regions, over which `change` goes.
 fn regional(change: impl FnOnce(&mut serde_json::Value)) -> Result<Config, Vec<Issue>> {
     let provider = |more: serde_json::Value| {

@@ -1,27 +1,40 @@
 //! Target after target, until one serves or nobody is left: whom to call, when, and what each call says of whom it
 //! was made to.
 
+use std::cell::Cell;
+
+use sluice_machines::capacity::ASK_MAX;
 use sluice_machines::limit::Amount;
 use sluice_machines::record::Attempt;
 use sluice_units::{Span, Timestamp};
 
 use super::{Accepted, Run};
+use crate::admit;
+use crate::authenticate::Caller;
+use crate::capacity::{self, NoRoom, Slot};
 use crate::circuit::{self, End};
 use crate::config::TargetRef;
 use crate::credentials;
+use crate::gateway::Context;
 use crate::plan::{Failure, Next, Plan};
 use crate::platform::Platform;
 use crate::residency::Permitted;
 use crate::upload::Upload;
+use crate::upstream;
 
 impl<P: Platform> Run<P> {
-    pub(super) async fn attempts(&self) -> Result<(usize, Accepted<P>), (usize, Failure)> {
+    pub(super) async fn attempts(
+        &self,
+        context: &Context<'_, P>,
+        caller: &Caller,
+    ) -> Result<(usize, Accepted<P>), (usize, Failure)> {
         let retries = self.course.targets().map(|target| target.retry).collect();
         let [a, b, c, d, e, f, g, h, ..] = self.p.random();
         let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let mut plan = Plan::new(retries, self.course.fallback_on(), seed);
         let mut index = 0;
         let mut told = None;
+        let (mut full, mut has_waited) = (None, false);
         let mut covered = Amount::default();
         loop {
             let Some(target) = self.course.target(index) else {
@@ -34,21 +47,71 @@ impl<P: Platform> Run<P> {
             if self.goes_elsewhere(&mut plan, &target, &failure) {
                 continue;
             }
-            let next = plan.failed(&failure);
+            if may_wait(&target, &failure) {
+                full.get_or_insert(index);
+            }
+            let next = match plan.failed(&failure) {
+                Next::Try { target, wait } => Some((target, Some(wait))),
+                // Nobody else can serve. A request waits once.
+                Next::GiveUp => full.filter(|_| !has_waited).and_then(|back| {
+                    has_waited = true;
+                    plan.back_to(back, &failure).then_some((back, None))
+                }),
+            };
             let is_spent = self.work.upload().is_some_and(Upload::is_spent);
-            told = Some(more_telling(told, (index, failure)));
+            let failed = more_telling(told.take(), (index, failure));
             match next {
                 // What was sent on as it came cannot be sent again.
-                Next::Try { target, wait } if !is_spent && self.covers_more(&mut covered).await => {
+                Some((target, wait)) if !is_spent && self.covers_more(&mut covered).await => {
                     index = target;
-                    self.back_off(index, wait).await;
+                    if let Some(wait) = wait {
+                        self.back_off(index, wait).await;
+                    } else if let Err(failure) = self.wait_for_room(index, context, caller).await {
+                        return Err(more_telling(Some(failed), (index, failure)));
+                    }
                 }
-                _ => {
-                    let nobody = || (index, Failure::NoKey("no target".to_owned()));
-                    return Err(told.unwrap_or_else(nobody));
-                }
+                _ => return Err(failed),
             }
+            told = Some(failed);
         }
+    }
+
+    /// Waits until a target's provider has room, and keeps that. Whoever has waited may have to be refused by now.
+    async fn wait_for_room(
+        &self,
+        index: usize,
+        context: &Context<'_, P>,
+        caller: &Caller,
+    ) -> Result<(), Failure> {
+        self.end_call();
+        let draft = self.admitted.draft();
+        let Some(target) = self.course.target(index).map(Permitted::get) else {
+            return Ok(());
+        };
+        let party = (draft.org.clone(), draft.team.clone());
+        let waiting = async {
+            let got = capacity::wait_for(&self.p, &self.isolate, &target.provider, party).await;
+            match got {
+                Ok(got) => got,
+                // Whoever sees that the caller has left ends this.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        // The line is left before that.
+        let queue = target.provider.capacity.and_then(|capacity| capacity.queue);
+        let queue = queue.unwrap_or_default().plus(ASK_MAX);
+        let end = Cell::new(self.p.now().plus(queue.plus(ASK_MAX)));
+        let got = upstream::within(&self.p, &end, self.every(), || self.tick(), waiting).await;
+        match got.unwrap_or(Err(NoRoom::Full)) {
+            Ok(slot) => self.slot.replace(Some(slot)),
+            Err(none) => return Err(at_capacity(none)),
+        };
+        let asked = (draft.operation, &draft.model, &self.course);
+        let may = admit::may_go_on(context, caller, asked).await;
+        may.map_err(|problem| {
+            self.end_call();
+            Failure::Outdated(Box::new(problem))
+        })
     }
 
     /// Calls a target, if its circuit lets the call through.
@@ -62,11 +125,8 @@ impl<P: Platform> Run<P> {
         self.egress.take();
         self.used.take();
         let mut outcome = match self.may_call(index, target).await {
-            Ok(()) => self.attempt(permitted, started_at).await,
-            Err(left) => {
-                circuit::exchange(&self.p, &self.isolate);
-                Err(Failure::CircuitOpen(left))
-            }
+            Ok(()) => self.attempt(permitted, self.p.now()).await,
+            Err(failure) => Err(failure),
         };
         if let Err(failure) = &mut outcome {
             credentials::scrub(&self.p, &self.isolate, &target.provider, failure);
@@ -81,7 +141,10 @@ impl<P: Platform> Run<P> {
             self.tell_circuit_at(whole.first_byte_at, End::Begun);
         }
         match &outcome {
-            Ok(Accepted::Whole(_)) => self.tell_circuit(End::Answered),
+            Ok(Accepted::Whole(_)) => {
+                self.tell_circuit(End::Answered);
+                self.end_call();
+            }
             Ok(Accepted::Stream(_)) => self.tell_circuit(End::Begun),
             // Of an upload the caller may have been the slow one, or the one who broke off.
             Err(Failure::Timeout(_) | Failure::Unreachable(_)) if self.work.upload().is_some() => {
@@ -94,7 +157,7 @@ impl<P: Platform> Run<P> {
         let code = outcome.as_ref().err().map(Failure::code);
         let latency = match &outcome {
             // Nobody was called.
-            Err(Failure::CircuitOpen(_)) => Span::ZERO,
+            Err(Failure::CircuitOpen(_) | Failure::AtCapacity { .. }) => Span::ZERO,
             _ => self.p.now().since(started_at),
         };
         let failure = outcome.as_ref().err();
@@ -111,12 +174,44 @@ impl<P: Platform> Run<P> {
         outcome
     }
 
-    /// Whether the target may be called; if not, how long not. Only a probe asks the region, and waits for its word.
-    async fn may_call(&self, index: usize, target: &TargetRef) -> Result<(), Span> {
+    /// Whether the target may be called: its circuit lets the call through, and its provider has room for it.
+    async fn may_call(&self, index: usize, target: &TargetRef) -> Result<(), Failure> {
         if self.permit.get().is_some_and(|(held, _)| held == index) {
             // Given for the call that goes on from elsewhere.
             return Ok(());
         }
+        let refused = |left| {
+            circuit::exchange(&self.p, &self.isolate);
+            Err(Failure::CircuitOpen(left))
+        };
+        let provider = &target.provider;
+        let is_bounded = provider.capacity.is_some();
+        if is_bounded {
+            // Nobody takes a slot in vain.
+            let refusal = self
+                .isolate
+                .circuits
+                .borrow_mut()
+                .refusal(self.p.now(), target);
+            if let Some(left) = refusal {
+                return refused(left);
+            }
+        }
+        let is_good = |slot: &Slot| slot.is_good_for(self.p.now(), provider);
+        if !self.slot.borrow().as_ref().is_some_and(is_good) {
+            self.end_call();
+            let slot = capacity::take(&self.p, &self.isolate, provider).await;
+            self.slot.replace(slot.map_err(at_capacity)?);
+        }
+        match self.may_probe(index, target).await {
+            Ok(()) => Ok(()),
+            Err(left) => refused(left),
+        }
+    }
+
+    /// Whether the target's circuit lets the call through; if not, how long not. Only a probe asks the region, and waits
+    /// for its word.
+    async fn may_probe(&self, index: usize, target: &TargetRef) -> Result<(), Span> {
         let circuits = &self.isolate.circuits;
         let (permit, probes) = circuits.borrow_mut().ask(self.p.now(), target)?;
         self.permit.set(Some((index, permit)));
@@ -177,19 +272,33 @@ impl<P: Platform> Run<P> {
     }
 }
 
+/// Whether it is worth waiting for this target's provider, where nobody else can serve.
+fn may_wait(target: &TargetRef, failure: &Failure) -> bool {
+    let queue = target.provider.capacity.and_then(|capacity| capacity.queue);
+    queue.is_some() && matches!(failure, Failure::AtCapacity { .. })
+}
+
+const fn at_capacity(none: NoRoom) -> Failure {
+    Failure::AtCapacity {
+        line_is_full: matches!(none, NoRoom::LineFull),
+    }
+}
+
 /// Of two failures the one to tell the caller: the later one of a call that was made, or else that which is over first.
 fn more_telling(told: Option<(usize, Failure)>, new: (usize, Failure)) -> (usize, Failure) {
-    match (told, new) {
-        (Some((index, Failure::CircuitOpen(before))), (_, Failure::CircuitOpen(after)))
-            if before <= after =>
-        {
-            (index, Failure::CircuitOpen(before))
-        }
-        (Some((index, told)), (_, Failure::CircuitOpen(_)))
-            if !matches!(told, Failure::CircuitOpen(_)) =>
-        {
-            (index, told)
-        }
-        (_, new) => new,
+    let Some(told) = told else { return new };
+    match (not_called(&told.1), not_called(&new.1)) {
+        (None, Some(_)) => told,
+        (Some(before), Some(after)) if before < after => told,
+        (Some(_) | None, _) => new,
+    }
+}
+
+/// For how long nobody is called, where nobody was.
+const fn not_called(failure: &Failure) -> Option<Span> {
+    match failure {
+        Failure::CircuitOpen(left) => Some(*left),
+        Failure::AtCapacity { .. } => Some(Span::ZERO),
+        _ => None,
     }
 }

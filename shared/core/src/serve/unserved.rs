@@ -61,6 +61,7 @@ impl<P: Platform> Run<P> {
         (usage, usage_source): (Usage, UsageSource),
         code: String,
     ) -> Option<String> {
+        self.end_call();
         let units = match usage_source {
             UsageSource::None => Units::default(),
             _ => self.admitted.bound().units,

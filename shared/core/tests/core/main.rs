@@ -3,6 +3,7 @@
 mod admission;
 mod bodies;
 mod callers;
+mod capacity;
 mod circuits;
 mod egress;
 mod estimate;

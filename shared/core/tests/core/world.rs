@@ -104,6 +104,8 @@ struct Shared {
     script: RefCell<VecDeque<Reaction>>,
     seen: RefCell<Vec<Seen>>,
     aborted: Cell<u32>,
+    under_way: Cell<usize>,
+    most_under_way: Cell<usize>,
     ledger_failures: Cell<u32>,
     ledger_latency: Cell<Span>,
     notices: Cell<ledger::Notices>,
@@ -227,6 +229,11 @@ impl World {
     /// How many upstream bodies were dropped before their end.
     pub(crate) fn aborted(&self) -> u32 {
         self.shared.aborted.get()
+    }
+
+    /// How many calls were under way at once, at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.shared.most_under_way.get()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -559,9 +566,29 @@ impl Port {
     }
 }
 
+/// A call that is under way.
+struct UnderWay(Rc<Shared>);
+
+impl UnderWay {
+    fn new(shared: &Rc<Shared>) -> Self {
+        let count = shared.under_way.get() + 1;
+        shared.under_way.set(count);
+        let most = shared.most_under_way.get().max(count);
+        shared.most_under_way.set(most);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}
+
 /// The body of a scripted answer.
 pub(crate) struct ScriptedBody {
     port: Port,
+    _under_way: UnderWay,
     steps: VecDeque<Step>,
     finished: bool,
 }
@@ -725,6 +752,7 @@ impl Platform for Port {
         call: Permitted<UpstreamCall>,
     ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let call = call.into_inner();
+        let under_way = UnderWay::new(&self.shared);
         let mut body = call.body.to_vec();
         if let Some(mut rest) = call.rest {
             while let Some(piece) = rest.next().await {
@@ -762,6 +790,7 @@ impl Platform for Port {
                     headers: map,
                     body: ScriptedBody {
                         port: self.clone(),
+                        _under_way: under_way,
                         steps: steps.into(),
                         finished: false,
                     },
@@ -839,7 +868,7 @@ impl Platform for Port {
         }
         let mut store = self.shared.health.borrow_mut();
         let mut rows = Rows::new();
-        rows.extend(Self::load::<RowError>(&store, &health::reads()).expect("readable rows"));
+        rows.extend(Self::load::<RowError>(&store, &command.reads()).expect("readable rows"));
         let (reply, writes) = health::decide(&rows, self.now(), command).expect("readable rows");
         store.apply(&writes);
         Ok(reply)

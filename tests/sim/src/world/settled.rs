@@ -118,7 +118,8 @@ fn calls_made(record: &Record) -> usize {
 /// The calls that a record tells of; a target that was passed over was not called.
 fn made(record: &Record) -> impl Iterator<Item = &Attempt> {
     let attempts = record.attempts.iter();
-    attempts.filter(|attempt| attempt.error.as_deref() != Some("circuit_open"))
+    let passed_by = ["circuit_open", "provider_at_capacity", "queue_full"].map(Some);
+    attempts.filter(move |attempt| !passed_by.contains(&attempt.error.as_deref()))
 }
 
 /// A call that was worked on and brought nothing is charged, and no other is; at its provider's prices.

@@ -182,9 +182,9 @@ impl World {
         });
     }
 
-    /// Isolates wait by their own clocks.
-    pub(super) const fn keeps_time(&self) -> bool {
-        self.weather.clock_step_every_ms == 0
+    /// Isolates wait by their own clocks; and who has drawn may wait for its provider, which looks the same.
+    pub(super) fn keeps_time(&self) -> bool {
+        self.weather.clock_step_every_ms == 0 && self.capacities.are_unbounded()
     }
 
     /// Until when a request may wait for what it has met, or for its longest queue where it has met nothing.

@@ -30,7 +30,8 @@ const RULES_MAX: usize = 16;
 const WINDOW_DEFAULT: Span = Span::from_seconds(60);
 const WINDOW_ALLOWED: RangeInclusive<Span> =
     Span::from_seconds(1)..=Span::from_seconds(31 * 86_400);
-const QUEUE_ALLOWED: RangeInclusive<Span> = Span::from_millis(1)..=Span::from_seconds(60);
+pub(super) const QUEUE_ALLOWED: RangeInclusive<Span> =
+    Span::from_millis(1)..=Span::from_seconds(60);
 pub(super) const LIMIT_ALLOWED: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const EXPIRY_DEFAULT: Span = Span::from_seconds(90 * 86_400);
 const EXPIRY_ALLOWED: RangeInclusive<Span> =

@@ -1,21 +1,27 @@
 //! Providers, and the models that each serves.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use sluice_units::{ProviderId, Region, SortedMap};
+use sluice_units::{ProviderId, Region, SortedMap, Span};
 use sluice_wire::Dialect;
 
+use super::orgs::QUEUE_ALLOWED;
 use super::prices::Prices;
 use super::{Check, Defaults};
-use crate::config::compiled::{Provider, ProviderDialect, TargetRef};
-use crate::config::document::{DialectName, Document, ModelDocument, ProviderDocument};
+use crate::config::compiled::{Capacity, Provider, ProviderDialect, TargetRef};
+use crate::config::document::{
+    CapacityDocument, DialectName, Document, ModelDocument, ProviderDocument,
+};
 use crate::config::issue::Trail;
 use crate::config::offer::Offer;
 use crate::config::pattern::Pattern;
 use crate::config::{Entries, SANDBOX, sandbox, secrets};
 use crate::residency::Place;
 
+/// How many calls a provider may take at once.
+const CONCURRENT_ALLOWED: RangeInclusive<u64> = 1..=10_000;
 /// Headers that belong to HTTP, and never to a configuration.
 pub(super) const HEADERS_OF_HTTP: [&str; 10] = [
     "connection",
@@ -101,6 +107,7 @@ impl Check {
             ),
             retry: self.retry(&path.name("retry"), &document.retry, &defaults.retry),
             circuit: self.circuit(&path.name("circuit"), &document.circuit, &defaults.circuit),
+            capacity: self.capacity(&path.name("capacity"), &document.capacity),
             region,
             place: self.provider_place(path, document, is_global),
             has_baa: document.baa.unwrap_or_default(),
@@ -118,6 +125,26 @@ impl Check {
         };
         offer.known = self.known(path, &offer, sandbox.as_ref().unwrap_or(&document.models));
         Some(offer)
+    }
+
+    fn capacity(&mut self, path: &Trail<'_>, document: &CapacityDocument) -> Option<Capacity> {
+        let queue = document.queue.as_deref();
+        let queue = queue.map(|text| {
+            let path = path.name("queue");
+            self.span(&path, Some(text), Span::ZERO, &QUEUE_ALLOWED)
+        });
+        if document.concurrent.is_none() && queue.is_some() {
+            let hint = "write concurrent = 50, or how many calls the provider takes at once";
+            self.0
+                .add(path, "has a queue, and no bound to wait for", hint);
+        }
+        let path = path.name("concurrent");
+        let concurrent = document.concurrent?;
+        let concurrent = self.number(&path, Some(concurrent), 1, &CONCURRENT_ALLOWED);
+        Some(Capacity {
+            concurrent: u32::try_from(concurrent).ok()?,
+            queue,
+        })
     }
 
     fn provider_place(

@@ -51,6 +51,8 @@ document! {
         retry: RetryDocument,
         /// When not to call it for a while.
         circuit: CircuitDocument,
+        /// How many calls it takes at once.
+        capacity: CapacityDocument,
         /// Only these models, `*` standing for anything; absent means those that are known.
         models_allow: Option<Vec<String>>,
         /// Not these models.
@@ -61,6 +63,16 @@ document! {
         quirks: QuirksDocument,
         /// What is known of its models.
         models: Entries<ModelDocument>,
+    }
+}
+
+document! {
+    /// How many calls a provider takes at once.
+    CapacityDocument {
+        /// So many, of all that one region's gateway makes.
+        concurrent: Option<u64>,
+        /// How long a request waits for its turn at most.
+        queue: Option<String>,
     }
 }
 
