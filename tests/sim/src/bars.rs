@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use sluice_machines::limit::{Borrow, Meter, Rule};
 use sluice_units::{Span, Timestamp};
 
 use crate::callers::{self, Kind};
 use crate::economy::Version;
 use crate::executor::{Group, Step};
 use crate::faults::Weather;
+use crate::nature;
 use crate::world::{Shards, World};
 
 /// Nothing goes wrong, and nobody changes anything.
@@ -18,29 +20,70 @@ const STILL: Weather = Weather {
     ..Weather::CALM
 };
 
-/// How many of so many requests are let in that come all at once, over so many isolates, at a limit; in one region, or
-/// in three whose ledgers lease from one.
-///
-/// # Errors
-/// What was violated.
-pub fn let_in_at_once(
-    seed: u64,
-    requests: usize,
-    isolates: usize,
-    limit: u64,
-    has_homes: bool,
-) -> Result<usize, String> {
-    let version = Version::with_one_limit(limit, Span::from_seconds(60), has_homes);
-    let world = World::new(seed, STILL, (version, Shards::none(), false), false);
-    world.fill(isolates);
-    let keys = keys_of_first_org(&world);
-    for _ in 0..requests {
-        let place = Rc::clone(world.rng.pick(&world.places.borrow()));
-        callers::start(&world, &place, *world.rng.pick(&keys), Kind::Chat);
+/// Calls are lost, late and doubled, and isolates and objects die.
+const STORM: Weather = Weather {
+    call_lost: 20_000,
+    reply_lost: 20_000,
+    call_late: 10_000,
+    call_doubled: 20_000,
+    commit_refused: 5_000,
+    eviction_every_ms: 500,
+    object_crash_every_ms: 1_000,
+    ..STILL
+};
+/// How long the storm lasts.
+const STORM_SPAN: Span = Span::from_seconds(20);
+
+/// Requests that come all at once, at one limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Rush {
+    /// What decides all that is left to chance.
+    pub seed: u64,
+    /// How many come.
+    pub requests: usize,
+    /// Over how many isolates.
+    pub isolates: usize,
+    /// The only rule.
+    pub rule: Rule,
+    /// They are counted in three regions whose ledgers lease from one.
+    pub has_homes: bool,
+    /// The ledgers are rows in a store that all isolates use.
+    pub is_shared: bool,
+    /// Calls are lost, late and doubled, and isolates and objects die.
+    pub is_stormy: bool,
+}
+
+impl Rush {
+    /// How many are served.
+    ///
+    /// # Errors
+    /// What was violated.
+    pub fn served(self) -> Result<usize, String> {
+        let weather = if self.is_stormy { STORM } else { STILL };
+        let version = Version::with_one_rule(self.rule, self.has_homes);
+        let world = World::new(
+            self.seed,
+            weather,
+            (version, Shards::none(), self.is_shared),
+            false,
+        );
+        world.fill(self.isolates);
+        nature::begin(&world, 0);
+        let keys = keys_of_first_org(&world);
+        for _ in 0..self.requests {
+            let place = Rc::clone(world.rng.pick(&world.places.borrow()));
+            callers::start(&world, &place, *world.rng.pick(&keys), Kind::Chat);
+        }
+        let calmed = Rc::clone(&world);
+        world.executor.spawn(Group::WORLD, async move {
+            calmed.sleep(STORM_SPAN).await;
+            nature::end(&calmed);
+        });
+        to_rest(&world)?;
+        let facts = world.facts.borrow();
+        let served = facts.iter().filter(|fact| fact.delivered_at.is_some());
+        Ok(served.count())
     }
-    to_rest(&world)?;
-    let facts = world.facts.borrow();
-    Ok(facts.iter().filter(|fact| fact.status == Some(200)).count())
 }
 
 /// What the gateway adds to a request: from its arrival to the call to the provider, and from the provider's answer
@@ -64,7 +107,13 @@ pub struct Added {
 pub fn added_latency(seed: u64, round_trip: Span, has_homes: bool) -> Result<Added, String> {
     const WARM_UP: Span = Span::from_seconds(5);
     const REQUESTS: usize = 4_000;
-    let version = Version::with_one_limit(1_000_000, Span::from_seconds(60), has_homes);
+    let plenty = Rule::Window {
+        meter: Meter::Requests,
+        limit: 1_000_000,
+        window: Span::from_seconds(60),
+        borrow: Borrow::No,
+    };
+    let version = Version::with_one_rule(plenty, has_homes);
     let world = World::new(seed, STILL, (version, Shards::none(), false), false);
     world.fill(4);
     for region in &world.regions {

@@ -95,6 +95,7 @@ pub(crate) fn start(world: &Rc<World>, place: &Rc<Place>, key: usize, kind: Kind
     let number = world.facts.borrow().len();
     let fact = Fact::new(key, place, world.now());
     world.facts.borrow_mut().push(fact);
+    world.arrives(number, kind == Kind::Explained);
     let (head, body) = request(world, place, number, kind);
     world.log(|| {
         format!(

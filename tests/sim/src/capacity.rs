@@ -100,6 +100,11 @@ impl Capacities {
         })
     }
 
+    /// Whether every provider takes any number of calls.
+    pub(crate) fn are_unbounded(&self) -> bool {
+        self.limits.is_empty()
+    }
+
     fn limit(&self, provider: &str) -> Option<u64> {
         self.limits.get(provider)?["concurrent"].as_u64()
     }

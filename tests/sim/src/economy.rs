@@ -145,15 +145,10 @@ impl Version {
         }
     }
 
-    /// A version whose only limit is on the requests of the first organisation.
-    pub(crate) fn with_one_limit(limit: u64, window: Span, has_homes: bool) -> Self {
+    /// A version whose only rule is the first organisation's.
+    pub(crate) fn with_one_rule(rule: Rule, has_homes: bool) -> Self {
         let mut orgs = vec![OrgRules::none(); ORGS];
-        orgs[0].org.push(Rule::Window {
-            meter: Meter::Requests,
-            limit,
-            window,
-            borrow: Borrow::No,
-        });
+        orgs[0].org.push(rule);
         Self {
             document: document(&orgs, has_homes).to_string(),
             has_homes,
@@ -161,6 +156,22 @@ impl Version {
             orgs,
             scopes: RefCell::default(),
         }
+    }
+
+    /// A version whose only limit lets in somewhat fewer than ask, of `rate` in a second, and is waited for.
+    pub(crate) fn with_a_line(rate: u64, has_homes: bool) -> Self {
+        let seconds = 10;
+        let demand = rate * seconds / ORGS as u64;
+        // The third of the queues.
+        let each = QUEUED_EACH * QUEUES_S.len() as u64;
+        let limit = demand * 3 / 4 / each * each + 2 * QUEUED_EACH + 1;
+        let rule = Rule::Gcra {
+            meter: Meter::Requests,
+            limit,
+            window: Span::from_seconds(seconds as i64),
+            burst: 2,
+        };
+        Self::with_one_rule(rule, has_homes)
     }
 
     /// The same where each organisation's keys are divided among so many ledgers.

@@ -27,6 +27,6 @@ mod rng;
 mod run;
 mod world;
 
-pub use bars::{Added, added_latency, let_in_at_once};
+pub use bars::{Added, Rush, added_latency};
 pub use faults::Counts;
 pub use run::{REQUESTS_PER_SEED, Report, Summary, seed, seeds};

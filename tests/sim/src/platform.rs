@@ -79,7 +79,55 @@ struct Inner {
     is_read: Cell<bool>,
 }
 
+/// A call that is under way.
+struct Called(Port);
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        let Inner { world, number, .. } = &*self.0.0;
+        world.rests(*number);
+    }
+}
+
 impl Port {
+    /// A call of this request's begins; it ends when this is dropped, be it that nobody waits for it any more.
+    fn calls(&self) -> Called {
+        self.0.world.goes_on(self.0.number);
+        Called(self.clone())
+    }
+
+    /// Sends a call to a ledger, where it is an object or rows in a store.
+    async fn reach(
+        &self,
+        object: &Rc<LedgerObject>,
+        call: &ledger::Call,
+        asking: Vec<usize>,
+    ) -> Result<ledger::Answer, StoreError> {
+        let world = &self.0.world;
+        let lost = |detail| unavailable("ledger", detail);
+        if world.is_shared {
+            let reach = Reach::new(world, &self.0.place, object);
+            return reach.call(call).await.map_err(lost);
+        }
+        let again = (Rc::clone(object), call.clone());
+        let (asked, living, object) = (call.clone(), Rc::clone(object), Rc::clone(object));
+        let (then, waiting) = (Rc::clone(world), Rc::clone(world));
+        let asked_for = asking.clone();
+        let travelling = Call {
+            execute: move || Rc::clone(&object).answer(&then, &asked),
+            life: move || living.life(),
+            // No admission comes when its request is over.
+            may_return: move || asked_for.iter().all(|number| waiting.waits(*number)),
+        };
+        let answer = network::call(world, &self.0.place.region, travelling)
+            .await
+            .map_err(lost)?;
+        if answer.replies.iter().any(is_refusal) {
+            self.refused_again(again, asking);
+        }
+        Ok(answer)
+    }
+
     /// What was refused may be delivered again while its request waits for its turn.
     fn refused_again(&self, (object, call): (Rc<LedgerObject>, ledger::Call), asking: Vec<usize>) {
         let Inner { world, .. } = &*self.0;
@@ -109,11 +157,14 @@ impl Port {
             return Err(unavailable("ledger", "the answer was lost".to_owned()));
         }
         for (command, reply) in call.commands.iter().zip(&answer.replies) {
-            if let ledger::Command::Admit(admission) = command
-                && is_refusal(reply)
-                && let Some(number) = world.number(&admission.draft.request)
-            {
-                world.is_refused(number);
+            let ledger::Command::Admit(admission) = command else {
+                continue;
+            };
+            if let Some(number) = world.number(&admission.draft.request) {
+                match reply {
+                    ledger::Reply::Denied(denial) => world.is_refused(number, denial),
+                    _ => world.has_waited(number),
+                }
             }
         }
         Ok(answer)
@@ -225,7 +276,7 @@ impl Platform for Port {
         call: Permitted<UpstreamCall>,
     ) -> Result<UpstreamAnswer<ScriptedBody>, FetchError> {
         let world = &self.0.world;
-        world.has_waited(self.0.number);
+        world.is_let_in(self.0.number);
         world.asked_upstream(&self.0.place, self.0.number);
         if let Some(owner) = world.owner(self.0.number) {
             let host = call.url.trim_start_matches("https://");
@@ -253,35 +304,27 @@ impl Platform for Port {
         world.require(counts);
         let mut asking = Vec::new();
         for command in &call.commands {
-            if let ledger::Command::Admit(admission) = command
-                && let Some(number) = world.number(&admission.draft.request)
-            {
-                asking.push(number);
-                world.asks(&self.0.place, number, &admission.scopes);
+            match command {
+                ledger::Command::Admit(admission) => {
+                    if let Some(number) = world.number(&admission.draft.request) {
+                        asking.push(number);
+                        world.asks(&self.0.place, number, &admission.scopes);
+                    }
+                }
+                // Who is not let in has nothing that could be extended.
+                ledger::Command::Extend { request, ttl } if *ttl == Span::ZERO => {
+                    if let Some(number) = world.number(request) {
+                        world.tells_for(number);
+                    }
+                }
+                _ => {}
             }
         }
-        let lost = |detail| unavailable("ledger", detail);
-        if world.is_shared {
-            let reach = Reach::new(world, &self.0.place, &object);
-            return self.heard(call, reach.call(call).await.map_err(lost)?);
-        }
-        let again = (Rc::clone(&object), call.clone());
-        let (asked, living) = (call.clone(), Rc::clone(&object));
-        let (then, waiting) = (Rc::clone(world), Rc::clone(world));
-        let asked_for = asking.clone();
-        let travelling = Call {
-            execute: move || Rc::clone(&object).answer(&then, &asked),
-            life: move || living.life(),
-            // No admission comes when its request is over.
-            may_return: move || asked_for.iter().all(|number| waiting.waits(*number)),
-        };
-        let answer = network::call(world, &self.0.place.region, travelling)
-            .await
-            .map_err(lost)?;
-        if answer.replies.iter().any(is_refusal) {
-            self.refused_again(again, asking);
-        }
-        self.heard(call, answer)
+        let called_at = world.ledger_called(&self.0.place);
+        let answer = self.reach(&object, call, asking).await;
+        let answer = answer.and_then(|answer| self.heard(call, answer));
+        world.ledger_answered(&self.0.place, called_at, answer.is_err());
+        answer
     }
 
     async fn registry(&self, command: &registry::Command) -> Result<registry::Reply, StoreError> {
@@ -290,7 +333,9 @@ impl Platform for Port {
         let is_of_config = told.starts_with("SeedConfig");
         let told = world.borders.tells("registry", &told);
         world.require(if is_of_config { Ok(()) } else { told });
+        let called = self.calls();
         let asked = network::registry(world, &self.0.place, command).await;
+        drop(called);
         asked.map_err(|detail| {
             self.0.place.registry_failed_at.set(world.now());
             unavailable("registry", detail)
@@ -301,6 +346,10 @@ impl Platform for Port {
         let (world, asked) = (&self.0.world, command.clone());
         let told = world.borders.tells("health object", &format!("{asked:?}"));
         world.require(told);
+        if matches!(&asked, health::Command::Report(report) if !report.probe.is_empty()) {
+            // Who asks for leave to call a target was let in.
+            world.is_let_in(self.0.number);
+        }
         let (then, living) = (Rc::clone(world), Rc::clone(world));
         let call = Call {
             execute: move || network::at_once(then.health.call(&then, &asked)),
@@ -308,18 +357,21 @@ impl Platform for Port {
             may_return: || true,
         };
         let asked_at = world.now();
-        let reply = network::call(world, &self.0.place.region, call)
-            .await
-            .map_err(|detail| unavailable("health", detail))?;
+        let called = self.calls();
+        let answer = network::call(world, &self.0.place.region, call).await;
+        drop(called);
+        let reply = answer.map_err(|detail| unavailable("health", detail))?;
         capacity::hears(world, &self.0.place.name, command, asked_at);
         Ok(reply)
     }
 
     async fn key_copy(&self, hash: &str) -> Result<Option<KeyRecord>, StoreError> {
         let world = &self.0.world;
+        let called = self.calls();
         world.pause(1, 20).await;
         let read = world.registry.read_copy(world, hash);
         world.pause(1, 20).await;
+        drop(called);
         if world
             .faults
             .strikes(Fault::CopyFailed, world.weather.copy_failed)

@@ -26,6 +26,8 @@ const REST_MAX: Span = Span::from_seconds(6 * 3_600);
 /// since everybody asks those at once, which takes its time.
 const SHARED_PPM: u64 = 300_000;
 const SHARED_HOMES_PPM: u64 = 100_000;
+/// In how many of a million worlds without borders all wait for one limit, to begin with.
+const LINE_PPM: u64 = 300_000;
 /// How many steps a seed takes at most; a few hundred thousand are usual.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -54,9 +56,12 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let rate = *rng.pick(&[15, 60, 250]);
     let borders = Rc::new(Borders::new(seed));
     let has_homes = borders.are_open() && rng.chance(600_000);
+    let mut version = Version::new(&rng, rate, has_homes).within(&borders);
+    if borders.are_open() && Rng::new(seed, 11).chance(LINE_PPM) {
+        version = Version::with_a_line(rate, has_homes);
+    }
     let shards = Shards::new(seed, borders.are_open());
-    let version = shards.divide(Version::new(&rng, rate, has_homes).within(&borders));
-    let version = Capacities::new(seed).bound(version);
+    let version = Capacities::new(seed).bound(shards.divide(version));
     let shared_ppm = if has_homes {
         SHARED_HOMES_PPM
     } else {

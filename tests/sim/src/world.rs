@@ -1,7 +1,7 @@
 //! One world: its places, its people, its weather, and what has happened so far.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sluice_core::isolate::Isolate;
@@ -30,6 +30,11 @@ mod homes;
 mod regions;
 mod registered;
 mod settled;
+mod turns;
+mod waiting;
+
+use self::turns::Lines;
+use self::waiting::{Calls, Waiting};
 
 pub(crate) use homes::Shards;
 
@@ -47,6 +52,8 @@ pub(crate) struct Place {
     pub(crate) registry_failed_at: Cell<Timestamp>,
     /// What it does to targets that are down.
     pub(crate) watches: RefCell<BTreeMap<(&'static str, &'static str), Watch>>,
+    calls: Calls,
+    lines: Lines,
 }
 
 /// What the world knows of one request.
@@ -58,6 +65,7 @@ pub(crate) struct Fact {
     pub(crate) calls: Vec<CallFact>,
     /// Since when it asks its ledger to be let in; nothing while it waits for its limits.
     pub(crate) asking_since: Option<Timestamp>,
+    waiting: Waiting,
     /// When a provider was first called.
     pub(crate) called_at: Option<Timestamp>,
     /// When a provider's last word came before the caller got anything.
@@ -77,6 +85,7 @@ impl Fact {
             name: None,
             calls: Vec::new(),
             asking_since: None,
+            waiting: Waiting::new(arrived),
             called_at: None,
             answered_at: Timestamp::default(),
             delivered_at: None,
@@ -273,6 +282,8 @@ impl World {
             begun_at: self.now(),
             registry_failed_at: Cell::default(),
             watches: RefCell::default(),
+            calls: Calls::default(),
+            lines: Lines::default(),
         })
     }
 

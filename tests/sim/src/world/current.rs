@@ -1,6 +1,5 @@
-//! What a request is let in by: its key and its rules, as they are when it asks; and how long it may wait for that.
+//! What a request is let in by: its key and its rules, as they are when it asks.
 
-use sluice_machines::ledger::LEASE_LIFE;
 use sluice_machines::limit::ScopeRules;
 
 use super::*;
@@ -8,15 +7,11 @@ use super::*;
 /// What is promised: within this a revoked key is refused and a changed rule holds, everywhere.
 const STALE_MAX: Span = Span::from_seconds(5);
 /// The same while the registry cannot be reached: copies serve for a minute, and the sync before may have been slow.
-const STALE_IN_OUTAGE_MAX: Span = Span::from_seconds(66);
-/// How long a request waits at most for slices that others hold.
-const LEASES_MAX: Span = LEASE_LIFE.plus(LEASE_GRACE).plus(Span::from_seconds(3));
-/// How long everything else takes at most before a provider is called: the registry, and calls of the ledger.
-const CALLS_MAX: Span = Span::from_seconds(20);
+pub(super) const STALE_IN_OUTAGE_MAX: Span = Span::from_seconds(66);
 
 impl World {
     /// How old what an isolate goes by may be.
-    fn stale_max(&self, place: &Place) -> Span {
+    pub(super) fn stale_max(&self, place: &Place) -> Span {
         let failed = self.now().since(place.registry_failed_at.get());
         let base = if failed < STALE_IN_OUTAGE_MAX {
             STALE_IN_OUTAGE_MAX
@@ -29,10 +24,18 @@ impl World {
 
     /// A request asks to be let in under these rules. What is sent again is no new question.
     pub(crate) fn asks(&self, place: &Place, number: usize, rules: &[ScopeRules]) {
-        if let Some(fact) = self.facts.borrow_mut().get_mut(number) {
-            let since = *fact.asking_since.get_or_insert_with(|| self.now());
-            self.goes_by(place, (number, fact.key), (since, rules));
+        let mut facts = self.facts.borrow_mut();
+        let Some(fact) = facts.get_mut(number) else {
+            return;
+        };
+        let is_anew = fact.asking_since.is_none();
+        let since = *fact.asking_since.get_or_insert_with(|| self.now());
+        let key = fact.key;
+        drop(facts);
+        if is_anew {
+            self.asks_anew(number);
         }
+        self.goes_by(place, (number, key), (since, rules));
     }
 
     /// A request was let in out of a slice under these rules, and its provider called at once.
@@ -69,13 +72,6 @@ impl World {
         });
     }
 
-    /// A request has heard that it is not let in: when it asks again, it is to know better.
-    pub(crate) fn is_refused(&self, number: usize) {
-        if let Some(fact) = self.facts.borrow_mut().get_mut(number) {
-            fact.asking_since = None;
-        }
-    }
-
     /// A provider is called for a request: its key must be good, or have been when the request asked to be let in.
     pub(crate) fn asked_upstream(&self, place: &Place, number: usize) {
         let facts = self.facts.borrow();
@@ -90,38 +86,6 @@ impl World {
         self.require(if is_late {
             Err(format!(
                 "request {number} is let in long after its key was revoked"
-            ))
-        } else {
-            Ok(())
-        });
-    }
-
-    /// A request is about to be sent to its provider for the first time, or is answered without.
-    pub(crate) fn has_waited(&self, number: usize) {
-        // Isolates wait by their own clocks.
-        if self.weather.clock_step_every_ms > 0 {
-            return;
-        }
-        let facts = self.facts.borrow();
-        let Some(fact) = facts.get(number).filter(|fact| fact.called_at.is_none()) else {
-            return;
-        };
-        let (now, holders) = (self.now(), self.holders.borrow());
-        let oldest = fact.arrived.minus(STALE_IN_OUTAGE_MAX);
-        let reigns = self.reigns.borrow();
-        let held = reigns
-            .iter()
-            .filter(|reign| reign.until.is_none_or(|until| until >= oldest));
-        let queues = held.map(|reign| {
-            let scopes = reign.version.scopes_of(fact.key, &holders[fact.key].key);
-            let rules = scopes.iter().flat_map(|scope| &scope.rules);
-            rules.filter_map(economy::queue).max()
-        });
-        let queue = queues.max().flatten().unwrap_or_default();
-        let waited = now.since(fact.arrived);
-        self.require(if waited > queue.plus(LEASES_MAX).plus(CALLS_MAX) {
-            Err(format!(
-                "request {number} waited for {waited:?}, and its limits queue for {queue:?}"
             ))
         } else {
             Ok(())
