@@ -57,7 +57,7 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
     let borders = Rc::new(Borders::new(seed));
     let has_homes = borders.are_open() && rng.chance(600_000);
     let mut version = Version::new(&rng, rate, has_homes).within(&borders);
-    if borders.are_open() && Rng::new(seed, 11).chance(LINE_PPM) {
+    if borders.are_open() && Rng::new(seed, 10).chance(LINE_PPM) {
         version = Version::with_a_line(rate, has_homes);
     }
     let shards = Shards::new(seed, borders.are_open());
