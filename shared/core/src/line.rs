@@ -42,7 +42,6 @@ struct Line {
     /// Whose turn it is, and whose after.
     turns: VecDeque<Party>,
     parties: SortedMap<Party, VecDeque<Seat>>,
-    count: usize,
 }
 
 struct Seat {
@@ -77,7 +76,7 @@ impl Lines {
     #[must_use]
     pub fn behind_head(&self, gate: &Gate) -> usize {
         let line = self.lines.get(gate);
-        line.map_or(0, |line| line.count.saturating_sub(1))
+        line.map_or(0, |line| line.count().saturating_sub(1))
     }
 
     /// The head's waker: what it waits for may be there.
@@ -94,11 +93,10 @@ impl Lines {
     ) -> Option<u64> {
         self.forget(now);
         let line = self.lines.get_or_default(gate.clone());
-        if line.count >= LINE_MAX {
+        if line.count() >= LINE_MAX {
             return None;
         }
         self.seats = self.seats.saturating_add(1);
-        line.count = line.count.saturating_add(1);
         let seats = line.parties.get_or_default(party.clone());
         if seats.is_empty() {
             line.turns.push_back(party.clone());
@@ -136,15 +134,10 @@ impl Lines {
     }
 
     /// Gives the seat up; the new head's waker, if it changed.
-    pub fn leave(
-        &mut self,
-        gate: &Gate,
-        party: &Party,
-        (number, now): (u64, Timestamp),
-    ) -> Option<Wake> {
+    pub fn leave(&mut self, gate: &Gate, number: u64, now: Timestamp) -> Option<Wake> {
         let line = self.lines.get_mut(gate)?;
         let was_head = line.head().is_some_and(|head| head.number == number);
-        line.remove(party, number);
+        line.remove(|seat| seat.number == number);
         self.forget(now);
         let line = self.lines.get_mut(gate)?;
         if was_head { line.wake_head() } else { None }
@@ -153,41 +146,33 @@ impl Lines {
     /// Forgets seats past their deadline, and lines that nobody stands in.
     fn forget(&mut self, now: Timestamp) {
         for line in self.lines.values_mut() {
-            let is_past = |seat: &&Seat| seat.until <= now;
-            let all = line.parties.iter();
-            let past = all.flat_map(|(party, seats)| {
-                let past = seats.iter().filter(is_past);
-                past.map(|seat| (party.clone(), seat.number))
-            });
-            let past: Vec<_> = past.collect();
-            for (party, number) in past {
-                line.remove(&party, number);
-            }
+            line.remove(|seat| seat.until <= now);
         }
-        self.lines.retain(|_, line| line.count > 0);
+        self.lines.retain(|_, line| !line.parties.is_empty());
     }
 }
 
 impl Line {
+    fn count(&self) -> usize {
+        self.parties.values().map(VecDeque::len).sum()
+    }
+
     fn head(&self) -> Option<&Seat> {
         let party = self.turns.front()?;
         self.parties.get(party)?.front()
     }
 
-    /// Takes a seat away; where it was the head's, it is the next party's turn.
-    fn remove(&mut self, party: &Party, number: u64) {
-        let was_head = self.head().is_some_and(|head| head.number == number);
-        let Some(seats) = self.parties.get_mut(party) else {
-            return;
-        };
-        let before = seats.len();
-        seats.retain(|seat| seat.number != number);
-        let removed = before.saturating_sub(seats.len());
-        self.count = self.count.saturating_sub(removed);
-        if seats.is_empty() {
-            self.parties.remove(party);
-            self.turns.retain(|turn| turn != party);
-        } else if was_head {
+    /// Takes seats away; where the head's is among them, it is the next party's turn.
+    fn remove(&mut self, is_gone: impl Fn(&Seat) -> bool) {
+        let party = self.turns.front().cloned();
+        let is_head_gone = self.head().is_some_and(&is_gone);
+        for seats in self.parties.values_mut() {
+            seats.retain(|seat| !is_gone(seat));
+        }
+        self.parties.retain(|_, seats| !seats.is_empty());
+        let parties = &self.parties;
+        self.turns.retain(|turn| parties.contains_key(turn));
+        if is_head_gone && self.turns.front() == party.as_ref() {
             self.turns.rotate_left(1.min(self.turns.len()));
         }
     }
@@ -246,8 +231,8 @@ mod tests {
                 .iter()
                 .position(|(_, seat)| !served.contains(seat) && is_head(&mut lines, *seat))
                 .unwrap();
-            let (team, seat) = seats[head];
-            lines.leave(&gate(), &party(team), (seat, NOON));
+            let (_, seat) = seats[head];
+            lines.leave(&gate(), seat, NOON);
             served.push(seat);
         }
         let order = [0, 3, 1, 4, 2].map(|index: usize| seats[index].1);
@@ -261,7 +246,7 @@ mod tests {
             .map(|_| join(&mut lines, "").unwrap())
             .collect();
         assert_eq!(join(&mut lines, ""), None);
-        lines.leave(&gate(), &party(""), (seats[50], NOON));
+        lines.leave(&gate(), seats[50], NOON);
         assert!(is_head(&mut lines, seats[0]));
         assert!(join(&mut lines, "").is_some());
     }
@@ -272,9 +257,9 @@ mod tests {
         let first = join(&mut lines, "").unwrap();
         let second = join(&mut lines, "").unwrap();
         lines.wake_with(&gate(), second, Box::new(|| {}));
-        assert!(lines.leave(&gate(), &party(""), (first, NOON)).is_some());
+        assert!(lines.leave(&gate(), first, NOON).is_some());
         assert!(is_head(&mut lines, second));
-        assert!(lines.leave(&gate(), &party(""), (second, NOON)).is_none());
+        assert!(lines.leave(&gate(), second, NOON).is_none());
         assert!(!lines.stands(&gate(), at(6)));
     }
 
@@ -291,8 +276,22 @@ mod tests {
         // As if it had left: it is the other team's turn.
         assert_eq!(lines.turn(&gate(), next, at(5)), Turn::Other(at(60)));
         assert_eq!(lines.turn(&gate(), other, at(5)), Turn::Own);
-        assert!(lines.leave(&gate(), &party("a"), (dead, at(6))).is_none());
+        assert!(lines.leave(&gate(), dead, at(6)).is_none());
         assert_eq!(lines.turn(&gate(), other, at(6)), Turn::Own);
+    }
+
+    #[test]
+    fn who_leaves_with_the_head_takes_no_turn_of_its_own() {
+        let mut lines = Lines::default();
+        let mut take = |team, until| {
+            let seat = lines.join(&gate(), &party(team), (NOON, at(until)));
+            seat.unwrap()
+        };
+        let (_, _, a) = (take("a", 5), take("a", 5), take("a", 60));
+        let (_, b) = (take("b", 5), take("b", 60));
+        // The first of both teams are past their deadline at once: only one of them had the turn.
+        assert_eq!(lines.turn(&gate(), a, at(5)), Turn::Other(at(60)));
+        assert_eq!(lines.turn(&gate(), b, at(5)), Turn::Own);
     }
 
     #[test]
@@ -314,13 +313,9 @@ mod tests {
             lines.wake_with(&gate(), seat, Box::new(|| {}));
             seat
         });
-        assert!(
-            lines
-                .leave(&gate(), &party(""), (seats[0], at(6)))
-                .is_some()
-        );
+        assert!(lines.leave(&gate(), seats[0], at(6)).is_some());
         assert_eq!(lines.turn(&gate(), seats[2], at(6)), Turn::Own);
-        let told = lines.leave(&gate(), &party(""), (seats[2], at(6)));
+        let told = lines.leave(&gate(), seats[2], at(6));
         assert!(told.is_none() && !lines.stands(&gate(), at(6)));
     }
 
@@ -352,7 +347,7 @@ mod tests {
         let first = join(&mut lines, "a").unwrap();
         join(&mut lines, "a").unwrap();
         let third = lines.join(&gate(), &other, (NOON, at(60))).unwrap();
-        lines.leave(&gate(), &party("a"), (first, NOON));
+        lines.leave(&gate(), first, NOON);
         assert!(is_head(&mut lines, third));
     }
 }

@@ -38,7 +38,6 @@ pub(crate) struct Wait<'a, P: Platform> {
 /// Its place in a line.
 struct Seat {
     gate: Gate,
-    party: Party,
     number: u64,
     until: Timestamp,
 }
@@ -129,7 +128,6 @@ impl<'a, P: Platform> Wait<'a, P> {
         drop(lines);
         self.seat = Some(Seat {
             gate,
-            party,
             number,
             until,
         });
@@ -198,9 +196,9 @@ impl<'a, P: Platform> Wait<'a, P> {
         let Some(seat) = self.seat.take_if(|seat| !is_good(seat)) else {
             return;
         };
-        let left = (seat.number, self.p.now());
+        let now = self.p.now();
         let mut lines = self.isolate.lines.borrow_mut();
-        let next = lines.leave(&seat.gate, &seat.party, left);
+        let next = lines.leave(&seat.gate, seat.number, now);
         drop(lines);
         if let Some(wake) = next {
             wake();

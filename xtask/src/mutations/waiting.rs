@@ -88,8 +88,8 @@ pub(super) const WAITING: &[Mutation] = &[
         name: "a team keeps its turn",
         edits: &[(
             LINE,
-            "        } else if was_head {\n",
-            "        } else if was_head && !{is} {\n",
+            "        if is_head_gone && self.turns",
+            "        if !{is} && is_head_gone && self.turns",
         )],
     },
     Mutation {
