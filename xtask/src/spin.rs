@@ -102,7 +102,7 @@ pub(crate) fn test() -> Result<(), Failure> {
 const ON_VALKEY: [&str; 2] = ["scenarios", "spin"];
 
 /// The end-to-end tests that the component must pass on SQLite and on Redis.
-const ON_BOTH_STORES: [&str; 10] = [
+const ON_BOTH_STORES: [&str; 11] = [
     "scenarios",
     "accounting",
     "limits",
@@ -113,6 +113,7 @@ const ON_BOTH_STORES: [&str; 10] = [
     "events",
     "audit",
     "circuits",
+    "capacity",
 ];
 
 fn compile(release: bool) -> Result<PathBuf, Failure> {
