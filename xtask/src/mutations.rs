@@ -25,7 +25,7 @@ use crate::step::{self, Failure, doing, step};
 use crate::tools;
 
 /// How many requests a break may survive.
-const REQUESTS: &str = "200000";
+const REQUESTS: &str = "600000";
 /// How many requests the copy must survive unbroken.
 const REQUESTS_UNBROKEN: &str = "20000";
 const COPY: &str = "target/mutations";

@@ -82,7 +82,7 @@ impl World {
         }
         // Who has waited for as long as it may asks once more, in turn or not; and so does who has told of what ended.
         if one.is_past(now) || (one.asks > 0 && one.seated_since.is_none()) {
-            return;
+            return place.lines.unsettle(&gates, now);
         }
         let verdict = self.has_its_turn(&place, gate, &one);
         self.require(verdict);
