@@ -122,6 +122,8 @@ pub(crate) struct Judge {
     names: BTreeMap<Scope, usize>,
     paths: Vec<String>,
     scopes: Vec<ScopeLog>,
+    /// The latest that a scope was moved on to, whether or not anybody was counted there.
+    moved_to: Timestamp,
     told: events::Told,
     /// The text of every record, in the order of their numbers.
     lines: Vec<String>,

@@ -4,25 +4,24 @@ use super::*;
 use crate::bucket::number;
 
 impl Judge {
-    /// A commit that lets nobody in and charges nobody: scopes may move on to `now`, and end what is leased until then.
+    /// A commit that lets nobody in and charges nobody: scopes may move on to `now`, or to where another of theirs is
+    /// already, and end what is leased until then.
     pub(crate) fn moves_on(&mut self, now: Timestamp, writes: &WriteSet) -> Verdict {
-        for (scope, index) in &self.names {
-            let row = format!("s/{}", events::path(scope));
-            let written = writes.iter().find(|(key, _)| *key == row);
-            let Some((_, Some(text))) = written else {
-                continue;
-            };
+        let latest = self.scopes.iter().map(|log| log.at).max();
+        let latest = latest.unwrap_or_default().max(self.moved_to).max(now);
+        for (key, text) in writes.iter().filter(|(key, _)| key.starts_with("s/")) {
+            let Some(text) = text else { continue };
             let row: serde_json::Value =
                 serde_json::from_str(text).map_err(|error| error.to_string())?;
             let at: Timestamp =
                 serde_json::from_value(row["t"].clone()).map_err(|error| error.to_string())?;
-            let log = &mut self.scopes[*index];
-            ensure!(
-                self,
-                at <= log.at.max(now),
-                "{scope:?} is at {at}, and it is {now}"
-            );
-            log.at = log.at.max(at);
+            ensure!(self, at <= latest, "{key} is at {at}, and it is {now}");
+            self.moved_to = self.moved_to.max(at);
+            let of = |(scope, _): &(&Scope, _)| format!("s/{}", events::path(scope)) == key;
+            if let Some((_, index)) = self.names.iter().find(of) {
+                let log = &mut self.scopes[*index];
+                log.at = log.at.max(at);
+            }
         }
         Ok(())
     }
