@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 
 import { configDocument } from './config.mjs';
-import { isOnSpin, startGateway } from './gateway.mjs';
+import { isOnSpin, startGateway, withoutLine, withoutProcess as skip } from './gateway.mjs';
 import { send, sendAndLeave, until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
@@ -14,9 +14,6 @@ const SLOW = 'slow-first-byte-1000';
 /** Longer than a test looks at it. */
 const LONG = 'slow-first-byte-6000';
 
-const skip = process.env.SLUICE_URL ? 'the gateway that is tested runs elsewhere' : false;
-/** An instance of Spin's serves few requests at a time, and lines are the instance's own. */
-const oneLine = skip || (isOnSpin() ? 'on Spin requests that come together do not wait in one line' : false);
 const seesLeavers = skip || (isOnSpin() ? 'on Spin a caller who leaves is noticed when its answer begins' : false);
 let mocks;
 let gateway;
@@ -68,7 +65,7 @@ test('of many requests of two teams no more than a provider takes are with it at
   }
 });
 
-test('teams take turns in the line of a provider', { skip: oneLine }, async () => {
+test('teams take turns in the line of a provider', { skip: withoutLine }, async () => {
   const [red, blue] = await Promise.all(['red', 'blue'].map(team => gateway.mint({ org: 'fair', team })));
   const mark = await mocks.mark();
   const served = [];

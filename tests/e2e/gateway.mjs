@@ -141,6 +141,11 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
 /** Whether the runtime that is tested is Spin. */
 export const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
 
+/** Why a test that needs the gateway's process cannot run, where it cannot. */
+export const withoutProcess = process.env.SLUICE_URL ? 'the gateway that is tested runs elsewhere' : false;
+/** The same where requests must wait in one line: an instance of Spin's serves few at a time, and lines are the instance's own. */
+export const withoutLine = withoutProcess || (isOnSpin() ? 'on Spin requests that come together do not wait in one line' : false);
+
 /** Starts a gateway on the runtime that is tested. */
 export async function startGateway(options) {
   if (!isOnSpin()) return startWorkerdGateway(options);

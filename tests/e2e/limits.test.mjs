@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 
 import { configDocument } from './config.mjs';
-import { isOnSpin, startGateway } from './gateway.mjs';
+import { startGateway, withoutLine, withoutProcess as skip } from './gateway.mjs';
 import { send, sendAndLeave, until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
@@ -17,9 +17,6 @@ const HANGS = 'slow-first-byte-6000';
 /** How many requests wait in one line of an isolate, at most. */
 const LINE_MAX = 100;
 
-const skip = process.env.SLUICE_URL ? 'the gateway that is tested runs elsewhere' : false;
-/** An instance of Spin's serves few requests at a time, and lines are the instance's own. */
-const oneLine = skip || (isOnSpin() ? 'on Spin requests that come together do not wait in one line' : false);
 let mocks;
 let gateway;
 before(async () => {
@@ -117,7 +114,7 @@ test('requests wait for a slot, and are let in as those before them end', { skip
   assert.ok(Math.max(...atOnce) <= 2, `${Math.max(...atOnce)} at once`);
 });
 
-test('teams take turns in the line before the limit of their organisation', { skip: oneLine }, async () => {
+test('teams take turns in the line before the limit of their organisation', { skip: withoutLine }, async () => {
   const [red, blue, opener] = await Promise.all(['red', 'blue', 'red'].map(team => gateway.mint({ org: 'fair', team })));
   assert.equal((await ask(opener)).status, 200);
   const served = [];
@@ -132,7 +129,7 @@ test('teams take turns in the line before the limit of their organisation', { sk
   assert.deepEqual(order, order[0] === 'red' ? ['red', 'blue', 'red', 'blue', 'red', 'blue'] : ['blue', 'red', 'blue', 'red', 'blue', 'red']);
 });
 
-test('whoever leaves the line, its head or another, lets those behind through and costs nothing', { skip: oneLine }, async () => {
+test('whoever leaves the line, its head or another, lets those behind through and costs nothing', { skip: withoutLine }, async () => {
   const key = await gateway.mint({ org: 'e2e', limits: [{ requests: 1, per: '2s', queue: '30s' }] });
   const mark = await mocks.mark();
   const first = await ask(key);
@@ -155,7 +152,7 @@ test('whoever leaves the line, its head or another, lets those behind through an
   assert.equal((await standingOf('e2e', key, found => found.reserved === 0)).requests_total, 3);
 });
 
-test('a line takes so many and no more, and whoever waited in vain is refused', { skip: oneLine }, async () => {
+test('a line takes so many and no more, and whoever waited in vain is refused', { skip: withoutLine }, async () => {
   const key = await gateway.mint({ org: 'e2e', limits: [{ requests: 1, per: '1h', queue: '5s' }] });
   assert.equal((await ask(key)).status, 200);
   const answers = await Promise.all(Array.from({ length: LINE_MAX + 20 }, () => ask(key)));

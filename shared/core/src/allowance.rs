@@ -5,7 +5,6 @@
 //! A model that was told a limit, or is known to have one, keeps it by itself: there the reservation is a bound already.
 
 use sluice_machines::limit::Amount;
-use sluice_machines::record::spent;
 use sluice_units::{NanoUsd, Tokens};
 
 use crate::commit::Ticket;
@@ -14,7 +13,6 @@ use crate::platform::Platform;
 use crate::price;
 use crate::serve::Run;
 use crate::session::Seen;
-use crate::settle;
 
 /// More is asked for when so many quarters of the reservation are written.
 const NEAR_QUARTERS: u64 = 3;
@@ -28,8 +26,6 @@ pub(crate) struct Allowance {
     is_refused: bool,
     /// What the first reservation was for.
     least: Amount,
-    /// What earlier calls have used.
-    spent: Amount,
     input: Tokens,
     price: Option<price::Price>,
 }
@@ -47,7 +43,6 @@ impl Allowance {
             asked: None,
             is_refused: false,
             least: admitted.estimate(),
-            spent: spent(&run.attempts.borrow()),
             input: admitted.bound().input,
             price: table
                 .and_then(|table| table.at(admitted.draft().at_us))
@@ -97,10 +92,10 @@ impl Allowance {
             price::upper_bound(price, self.input, output)
         });
         let estimate = Amount {
-            tokens: self.input.plus(output).plus(self.spent.tokens),
-            cost: cost.max(self.least.cost).plus(self.spent.cost),
+            tokens: self.input.plus(output),
+            cost: cost.max(self.least.cost),
         };
-        match settle::raise(&run.p, &run.isolate, &run.admitted, estimate) {
+        match run.raise(estimate) {
             Some(ticket) => self.asked = Some((more, ticket)),
             None => self.is_refused = true,
         }

@@ -10,17 +10,20 @@
 use std::pin::pin;
 use std::rc::Rc;
 
-use futures_util::future::{Either, select};
-use sluice_machines::capacity::{ASK_MAX, Ask, Granted, Share, Step};
+use futures_util::future::select;
+use sluice_machines::capacity::{ASK_MAX, Ask, Granted, Share, Step, TICK};
 use sluice_machines::health::{Command, Reply};
-use sluice_units::{LeaseId, ProviderId, SortedMap, Timestamp};
+use sluice_units::{LeaseId, ProviderId, SortedMap, Span, Timestamp};
 
+use crate::admit::Admitted;
+use crate::circuit;
 use crate::config::{Capacity, Provider};
 use crate::isolate::Isolate;
 use crate::line::{Gate, Party};
-use crate::platform::{Level, Platform, Wake};
+use crate::platform::{Platform, Wake};
 use crate::problem::Problem;
 use crate::secret_key;
+use crate::settle;
 use crate::wait::Wait;
 
 /// How often slots that nobody needs are looked after, at most, until a request does.
@@ -199,6 +202,12 @@ impl Drop for Slot {
     }
 }
 
+/// How often a request that only waits says that it is alive, on a slot or on none.
+pub(crate) fn every(slot: Option<&Slot>, admitted: &Admitted) -> Span {
+    let heartbeat = settle::heartbeat(admitted);
+    slot.map_or(heartbeat, |_| heartbeat.min(TICK))
+}
+
 fn wake_head(isolate: &Isolate, gate: &Gate) {
     let head = isolate.lines.borrow_mut().wake(gate);
     if let Some(wake) = head {
@@ -293,15 +302,9 @@ fn tend<P: Platform>(p: &P, isolate: &Rc<Isolate>, provider: &ProviderId, limit:
 /// Asks the region, and tells everybody who waits for the answer.
 async fn ask<P: Platform>(p: &P, isolate: &Rc<Isolate>, asked: &Ask) {
     let command = Command::Capacity(asked.clone());
-    let answer = pin!(p.health(&command));
-    let late = pin!(p.sleep(ASK_MAX));
-    let granted = match select(answer, late).await {
-        Either::Left((Ok(Reply::Capacity(granted)), _)) => Some(granted),
-        Either::Left((Ok(_), _)) | Either::Right(_) => None,
-        Either::Left((Err(error), _)) => {
-            p.log(Level::Warn, &format!("health not reached: {error}"));
-            None
-        }
+    let granted = match circuit::ask_soon(p, &command).await {
+        Some(Reply::Capacity(granted)) => Some(granted),
+        _ => None,
     };
     let waiting = isolate
         .slots

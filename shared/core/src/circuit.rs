@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use futures_util::future::{Either, select};
 use sluice_machines::breaker::{Board, CIRCUITS_MAX, Change, Name, Outcome, Pass, Policy};
+use sluice_machines::capacity::ASK_MAX;
 use sluice_machines::health::{Command, Reply, Report, Seen, Snapshot, Tally, Told};
 use sluice_units::{SortedMap, Span, Timestamp};
 use sluice_wire::ErrorClass;
@@ -30,8 +31,6 @@ const COMPANY: Span = Span::from_millis(50);
 const PACE: Span = Span::from_seconds(1);
 /// After this long a report is taken for lost with the request that it was made beside.
 const REPORT_MAX: Span = Span::from_seconds(10);
-/// How long a probe waits for leave. Whoever gives it is near, or out of reach.
-const LEAVE_MAX: Span = Span::from_seconds(1);
 /// How many circuits one report is about, at most.
 const SEEN_MAX: usize = 256;
 
@@ -333,7 +332,10 @@ pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>) {
         p.sleep(wait).await;
         let report = isolate.circuits.borrow_mut().report(p.now());
         let command = Command::Report(report.clone());
-        let heard = snapshot(&p, &command).await;
+        let heard = match ask(&p, &command).await {
+            Some(Reply::Snapshot(snapshot)) => Some(snapshot),
+            _ => None,
+        };
         let is_heard = heard.is_some();
         let now = p.now();
         isolate.circuits.borrow_mut().end(now, report, heard);
@@ -350,18 +352,25 @@ pub async fn leave<P: Platform>(p: &P, probe: Vec<Name>) -> Option<Snapshot> {
         probe,
         ..Report::default()
     });
-    let asked = pin!(snapshot(p, &command));
-    let late = pin!(p.sleep(LEAVE_MAX));
+    match ask_soon(p, &command).await {
+        Some(Reply::Snapshot(snapshot)) => Some(snapshot),
+        _ => None,
+    }
+}
+
+/// Asks the region while somebody waits for it: `None` where it is out of reach.
+pub(crate) async fn ask_soon<P: Platform>(p: &P, command: &Command) -> Option<Reply> {
+    let asked = pin!(ask(p, command));
+    let late = pin!(p.sleep(ASK_MAX));
     match select(asked, late).await {
-        Either::Left((snapshot, _)) => snapshot,
+        Either::Left((reply, _)) => reply,
         Either::Right(_) => None,
     }
 }
 
-async fn snapshot<P: Platform>(p: &P, command: &Command) -> Option<Snapshot> {
+async fn ask<P: Platform>(p: &P, command: &Command) -> Option<Reply> {
     match p.health(command).await {
-        Ok(Reply::Snapshot(snapshot)) => Some(snapshot),
-        Ok(Reply::Standing(_) | Reply::Capacity(_)) => None,
+        Ok(reply) => Some(reply),
         Err(error) => {
             p.log(Level::Warn, &format!("health not reached: {error}"));
             None

@@ -9,9 +9,8 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, StatusCode};
-use sluice_machines::capacity::TICK;
 use sluice_machines::record::{Attempt, Operation, Outcome, Record, UsageSource};
-use sluice_units::{Span, Usage};
+use sluice_units::Usage;
 use sluice_wire::dialect::decode_error;
 use sluice_wire::model::ChatRequest;
 use sluice_wire::openai::direct::Units;
@@ -181,8 +180,7 @@ async fn call<P: Platform>(
         }
     };
     let deadline = Cell::new(started_at.plus(target.provider.timeouts.first_byte));
-    let every = Span::from_micros(admitted.ttl().as_micros().div_euclid(2));
-    let every = slot.as_ref().map_or(every, |_| every.min(TICK));
+    let every = capacity::every(slot.as_ref(), admitted);
     let tick = || {
         settle::extend(p, isolate, admitted);
         if let Some(slot) = &slot {

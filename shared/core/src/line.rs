@@ -211,7 +211,11 @@ mod tests {
     }
 
     fn join(lines: &mut Lines, team: &str) -> Option<u64> {
-        lines.join(&gate(), &party(team), (NOON, at(60)))
+        join_until(lines, team, 60)
+    }
+
+    fn join_until(lines: &mut Lines, team: &str, until: i64) -> Option<u64> {
+        lines.join(&gate(), &party(team), (NOON, at(until)))
     }
 
     fn is_head(lines: &mut Lines, seat: u64) -> bool {
@@ -266,10 +270,7 @@ mod tests {
     #[test]
     fn who_never_leaves_keeps_nobody_waiting_beyond_the_seats_deadline() {
         let mut lines = Lines::default();
-        let mut take = |team, until| {
-            let seat = lines.join(&gate(), &party(team), (NOON, at(until)));
-            seat.unwrap()
-        };
+        let mut take = |team, until| join_until(&mut lines, team, until).unwrap();
         let (dead, next, other) = (take("a", 5), take("a", 60), take("b", 60));
         assert_eq!(lines.turn(&gate(), other, NOON), Turn::Other(at(5)));
         assert_eq!(lines.turn(&gate(), other, at(4)), Turn::Other(at(5)));
@@ -283,10 +284,7 @@ mod tests {
     #[test]
     fn who_leaves_with_the_head_takes_no_turn_of_its_own() {
         let mut lines = Lines::default();
-        let mut take = |team, until| {
-            let seat = lines.join(&gate(), &party(team), (NOON, at(until)));
-            seat.unwrap()
-        };
+        let mut take = |team, until| join_until(&mut lines, team, until).unwrap();
         let (_, _, a) = (take("a", 5), take("a", 5), take("a", 60));
         let (_, b) = (take("b", 5), take("b", 60));
         // The first of both teams are past their deadline at once: only one of them had the turn.

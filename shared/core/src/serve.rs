@@ -6,7 +6,6 @@ use std::rc::Rc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sluice_machines::capacity::TICK;
 use sluice_machines::record::{Attempt, Outcome, Record, UsageSource};
 use sluice_units::{Span, Timestamp, Usage};
 use sluice_wire::dialect::decode_error;
@@ -18,7 +17,7 @@ use crate::admit::Admitted;
 use crate::allowance::Allowance;
 use crate::authenticate::Caller;
 use crate::bodies::{Keeper, Said};
-use crate::capacity::Slot;
+use crate::capacity::{self, Slot};
 use crate::circuit::{End, Permit};
 use crate::config::{Config, EgressName, TargetRef};
 use crate::gateway::{Answer, AnswerBody, Context};
@@ -43,9 +42,6 @@ mod kept;
 mod spent;
 mod unsaid;
 mod unserved;
-
-/// How often a request that only waits says that it is alive, as a part of the reservation's life.
-const HEARTBEATS_PER_TTL: i64 = 2;
 
 /// One admitted request on its way.
 pub struct Run<P: Platform> {
@@ -182,16 +178,7 @@ impl<P: Platform> Run<P> {
 
     /// How often a request that only waits says that it is alive.
     pub(crate) fn every(&self) -> Span {
-        let half = self.half_life();
-        match *self.slot.borrow() {
-            Some(_) => half.min(TICK),
-            None => half,
-        }
-    }
-
-    fn half_life(&self) -> Span {
-        let ttl = self.admitted.ttl().as_micros();
-        Span::from_micros(ttl.div_euclid(HEARTBEATS_PER_TTL))
+        capacity::every(self.slot.borrow().as_ref(), &self.admitted)
     }
 
     /// The request is alive: its reservation must not expire, nor its slot.
@@ -201,7 +188,7 @@ impl<P: Platform> Run<P> {
         }
         let now = self.p.now();
         let next = now.since(self.extended_at.get()).plus(self.every());
-        if next > self.half_life() {
+        if next > settle::heartbeat(&self.admitted) {
             self.extended_at.set(now);
             settle::extend(&self.p, &self.isolate, &self.admitted);
         }

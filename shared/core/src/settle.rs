@@ -8,7 +8,7 @@ use std::rc::Rc;
 use sluice_machines::ledger::{Command, Raise};
 use sluice_machines::limit::Amount;
 use sluice_machines::record::{Attempt, Outcome, Record, RecordKind, UsageSource, spent};
-use sluice_units::{LedgerId, NanoUsd, Timestamp, Usage};
+use sluice_units::{LedgerId, NanoUsd, Span, Timestamp, Usage};
 use sluice_wire::Drops;
 use sluice_wire::openai::direct::Units;
 
@@ -19,6 +19,9 @@ use crate::isolate::Isolate;
 use crate::platform::Platform;
 use crate::price;
 use crate::residency::Permitted;
+
+/// How often a request that only waits says that it is alive, as a part of the reservation's life.
+const HEARTBEATS_PER_TTL: i64 = 2;
 
 /// How a request ended.
 #[derive(Debug)]
@@ -109,6 +112,11 @@ pub fn settle<P: Platform>(
         record: Box::new(record),
     };
     isolate.defer(p, ledger, command);
+}
+
+/// How often a request that only waits says that it is alive.
+pub(crate) fn heartbeat(admitted: &Admitted) -> Span {
+    Span::from_micros(admitted.ttl().as_micros().div_euclid(HEARTBEATS_PER_TTL))
 }
 
 /// The request is still alive: its reservation must not expire.

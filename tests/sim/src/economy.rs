@@ -176,20 +176,21 @@ impl Version {
 
     /// The same where each organisation's keys are divided among so many ledgers.
     pub(crate) fn sharded(self, shards: u8) -> Self {
-        let mut document: Value = serde_json::from_str(&self.document).expect("its own text");
-        for org in 0..ORGS {
-            document["orgs"][org_id(org).as_str()]["shards"] = json!(shards);
-        }
-        Self {
-            document: document.to_string(),
-            ..self
-        }
+        self.changed(|document| {
+            for org in 0..ORGS {
+                document["orgs"][org_id(org).as_str()]["shards"] = json!(shards);
+            }
+        })
     }
 
     /// The same, where a provider takes only so many calls at once.
     pub(crate) fn bounded(self, provider: &str, capacity: &Value) -> Self {
-        let mut document: Value = serde_json::from_str(&self.document).expect("its own text");
-        document["providers"][provider]["capacity"] = capacity.clone();
+        self.changed(|document| document["providers"][provider]["capacity"] = capacity.clone())
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Value)) -> Self {
+        let mut document = serde_json::from_str(&self.document).expect("its own text");
+        change(&mut document);
         Self {
             document: document.to_string(),
             ..self

@@ -99,8 +99,8 @@ impl<P: Platform> Run<P> {
         };
         // The line is left before that.
         let queue = target.provider.capacity.and_then(|capacity| capacity.queue);
-        let queue = queue.unwrap_or_default().plus(ASK_MAX);
-        let end = Cell::new(self.p.now().plus(queue.plus(ASK_MAX)));
+        let most = queue.unwrap_or_default().plus(ASK_MAX.times(2));
+        let end = Cell::new(self.p.now().plus(most));
         let got = upstream::within(&self.p, &end, self.every(), || self.tick(), waiting).await;
         match got.unwrap_or(Err(NoRoom::Full)) {
             Ok(slot) => self.slot.replace(Some(slot)),

@@ -5,6 +5,7 @@ use sluice_machines::limit::Amount;
 use sluice_machines::record::{Spent, spent};
 
 use super::Run;
+use crate::commit::Ticket;
 use crate::config::TargetRef;
 use crate::plan::Failure;
 use crate::platform::Platform;
@@ -36,16 +37,21 @@ impl<P: Platform> Run<P> {
         if spent == *covered {
             return true;
         }
-        let one = self.admitted.estimate();
+        let Some(ticket) = self.raise(self.admitted.estimate()) else {
+            return false;
+        };
+        *covered = spent;
+        let (p, isolate, ledger) = (&self.p, &self.isolate, self.admitted.ledger());
+        ticket.committed(p, isolate, ledger).await
+    }
+
+    /// Reserves this much for a call, beside what earlier ones have used; `None` where too much waits to be sent.
+    pub(crate) fn raise(&self, one: Amount) -> Option<Ticket> {
+        let spent = spent(&self.attempts.borrow());
         let estimate = Amount {
             tokens: one.tokens.plus(spent.tokens),
             cost: one.cost.plus(spent.cost),
         };
-        let (p, isolate, ledger) = (&self.p, &self.isolate, self.admitted.ledger());
-        let Some(ticket) = settle::raise(p, isolate, &self.admitted, estimate) else {
-            return false;
-        };
-        *covered = spent;
-        ticket.committed(p, isolate, ledger).await
+        settle::raise(&self.p, &self.isolate, &self.admitted, estimate)
     }
 }

@@ -12,7 +12,7 @@ use sluice_machines::record::{Outcome, UsageSource};
 use sluice_units::{NanoUsd, Span};
 
 use crate::leases::start;
-use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer, send, stream};
+use crate::world::{Got, Reaction, World, answer, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, config, key, streamed};
 
 type Slot = Rc<RefCell<Option<Got>>>;
@@ -428,20 +428,6 @@ fn what_is_tried_again_keeps_its_slot() {
     assert_eq!(asked(&world), ["first", "first", "second"]);
 }
 
-/// What is told to an administrator at another isolate, which is all that knows of it.
-fn administer(world: &mut World, method: &str, path: &str, body: &[u8]) -> Got {
-    let here = Rc::clone(&world.isolate);
-    world.isolate = Rc::new(Isolate::new(world.document()));
-    let bearer = format!("Bearer {ADMIN_TOKEN}");
-    let headers = [("authorization", bearer.as_str())];
-    let got = world.start(method, path, &headers, body, None);
-    world.wait(Span::from_millis(1));
-    world.isolate = here;
-    let got = got.take().expect("an answer");
-    assert_eq!(got.status, 200, "{}", got.text());
-    got
-}
-
 #[test]
 fn who_waits_with_a_revoked_key_is_refused_and_nobody_is_called() {
     let (mut world, key) = world(json!({"concurrent": 1, "queue": "1m"}));
@@ -450,9 +436,9 @@ fn who_waits_with_a_revoked_key_is_refused_and_nobody_is_called() {
     world.wait(seconds(1));
     let second = start(&mut world, &key, &asking("second"));
     world.wait(seconds(1));
-    let listed = administer(&mut world, "GET", "/admin/keys", b"").json();
+    let listed = world.administer("GET", "/admin/keys", b"").json();
     let id = listed["data"][0]["id"].as_str().unwrap().to_owned();
-    administer(&mut world, "POST", &format!("/admin/keys/{id}/revoke"), b"");
+    world.administer("POST", &format!("/admin/keys/{id}/revoke"), b"");
     world.settle();
     assert_eq!(codes(&second), (401, "key_revoked".to_owned()));
     assert_eq!(asked(&world), ["first"]);
@@ -472,7 +458,7 @@ fn who_waits_and_may_not_go_there_any_more_is_refused_and_nobody_is_called() {
     document["models"]["fast"]["targets"] =
         json!([{"provider": "anthropic", "model": "claude-haiku"}]);
     let body = json!({"document": document}).to_string();
-    administer(&mut world, "PUT", "/admin/config", body.as_bytes());
+    world.administer("PUT", "/admin/config", body.as_bytes());
     world.settle();
     assert_eq!(codes(&second), (503, "configuration_changed".to_owned()));
     assert_eq!(asked(&world), ["first"]);

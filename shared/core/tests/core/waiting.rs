@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use sluice_core::isolate::Isolate;
 use sluice_core::sandbox::Step;
 use sluice_machines::ledger::Command;
 use sluice_machines::limit::Rule;
 use sluice_units::Span;
 
 use crate::leases::start;
-use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer};
+use crate::world::{Got, Reaction, World, answer};
 use crate::{OPENAI_ANSWER, chat, config, key};
 
 /// How soon a change holds everywhere.
@@ -34,20 +33,6 @@ fn slow() -> Reaction {
     slow
 }
 
-/// What is told to an administrator at another isolate, which is all that knows of it.
-fn administer(world: &mut World, method: &str, path: &str, body: &[u8]) -> Got {
-    let here = Rc::clone(&world.isolate);
-    world.isolate = Rc::new(Isolate::new(queueing().to_string()));
-    let bearer = format!("Bearer {ADMIN_TOKEN}");
-    let headers = [("authorization", bearer.as_str())];
-    let got = world.start(method, path, &headers, body, None);
-    world.wait(Span::from_millis(1));
-    world.isolate = here;
-    let got = got.take().expect("an answer");
-    assert_eq!(got.status, 200, "{}", got.text());
-    got
-}
-
 /// A request that is served slowly, one that heads the line, and one behind it.
 fn waiting(world: &mut World) -> Vec<Rc<RefCell<Option<Got>>>> {
     let key = key(world);
@@ -67,7 +52,7 @@ fn told_after(change: impl FnOnce(&mut Value)) -> (World, Vec<Got>) {
     let mut document = queueing();
     change(&mut document);
     let body = json!({"document": document}).to_string();
-    administer(&mut world, "PUT", "/admin/config", body.as_bytes());
+    world.administer("PUT", "/admin/config", body.as_bytes());
     world.wait(HOLDS);
     let told = all[1..].iter().filter_map(|got| got.take()).collect();
     (world, told)
@@ -78,10 +63,10 @@ fn who_waits_with_a_revoked_key_is_refused_and_nobody_is_called() {
     let mut world = World::new(&queueing());
     let all = waiting(&mut world);
     // The first that was made.
-    let listed = administer(&mut world, "GET", "/admin/keys", b"").json();
+    let listed = world.administer("GET", "/admin/keys", b"").json();
     let id = listed["data"][0]["id"].as_str().unwrap();
     let path = format!("/admin/keys/{id}/revoke");
-    administer(&mut world, "POST", &path, b"");
+    world.administer("POST", &path, b"");
     world.wait(HOLDS);
     for got in &all[1..] {
         let got = got.take().expect("it does not wait any longer");

@@ -377,6 +377,20 @@ impl World {
         got
     }
 
+    /// What is told to an administrator at another isolate, which is all that knows of it.
+    pub(crate) fn administer(&mut self, method: &str, path: &str, body: &[u8]) -> Got {
+        let here = Rc::clone(&self.isolate);
+        self.isolate = Rc::new(Isolate::new(self.document()));
+        let bearer = format!("Bearer {ADMIN_TOKEN}");
+        let headers = [("authorization", bearer.as_str())];
+        let got = self.start(method, path, &headers, body, None);
+        self.wait(Span::from_millis(1));
+        self.isolate = here;
+        let got = got.take().expect("an answer");
+        assert_eq!(got.status, 200, "{}", got.text());
+        got
+    }
+
     /// Lets time pass until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         self.complete(std::future::pending::<()>());

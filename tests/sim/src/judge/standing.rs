@@ -17,9 +17,8 @@ impl Judge {
                 serde_json::from_value(row["t"].clone()).map_err(|error| error.to_string())?;
             ensure!(self, at <= latest, "{key} is at {at}, and it is {now}");
             self.moved_to = self.moved_to.max(at);
-            let of = |(scope, _): &(&Scope, _)| format!("s/{}", events::path(scope)) == key;
-            if let Some((_, index)) = self.names.iter().find(of) {
-                let log = &mut self.scopes[*index];
+            let index = self.paths.iter().position(|path| key[2..] == *path);
+            if let Some(log) = index.map(|index| &mut self.scopes[index]) {
                 log.at = log.at.max(at);
             }
         }
