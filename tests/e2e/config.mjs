@@ -59,9 +59,12 @@ const ROUTES = {
   'chain/cut': [['mock-openai', 'fault-cut-after-3'], ['mock-backup', 'chat']],
   'chain/circuit': [['mock-circuit', 'fault-500-times-3-chain'], ['mock-backup', 'chat']],
   'chain/wrong-key': [['mock-wrong-key', 'chat'], ['mock-backup', 'chat']],
+  'hedged/slow': [['mock-openai', 'slow-first-byte-7000'], ['mock-backup', 'chat']],
+  'hedged/deaf': [['mock-openai', 'slow-first-byte-1500'], ['mock-backup', 'fault-hang']],
 };
 /** Each provider's echo under a name without a slash, for clients that write the model into the address. */
 const ALIASES = Object.fromEntries(Object.keys(PROVIDERS).map(name => [`${name.replace(/^mock-/, '')}-alias`, [[name, 'chat']]]));
+const HEDGE = { after: '300ms', percent_max: 100 };
 const FALLBACK_ON = { 'chain/context': ['error', 'context_length'] };
 
 /** One request on `mock-openai/flat…` costs this much, whatever it uses. */
@@ -73,7 +76,11 @@ const TOKEN_PATH = '/vertex/token';
 const provider = (mocksUrl, { path, google, ...rest }) => ({
   base_url: mocksUrl + path, models_allow: ['*'], ...rest, ...(google ? { google: { ...google, token_url: mocksUrl + TOKEN_PATH } } : {}),
 });
-const route = ([name, targets]) => [name, { targets: targets.map(([from, model]) => ({ provider: from, model })), fallback_on: FALLBACK_ON[name] ?? ['error', 'rate_limit'] }];
+const route = ([name, targets]) => [name, {
+  targets: targets.map(([from, model]) => ({ provider: from, model })),
+  fallback_on: FALLBACK_ON[name] ?? ['error', 'rate_limit'],
+  hedge: name.startsWith('hedged/') ? HEDGE : {},
+}];
 
 /** The configuration, as a document in JSON. */
 export function configDocument(mocksUrl) {

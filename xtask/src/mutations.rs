@@ -7,6 +7,7 @@ mod borrowing;
 mod capacity;
 mod copy;
 mod entries;
+mod hedging;
 mod homes;
 mod leaks;
 mod waiting;
@@ -18,6 +19,7 @@ use std::time::Instant;
 use self::borrowing::BORROWING;
 use self::capacity::CAPACITY;
 use self::entries::ENTRIES;
+use self::hedging::HEDGING;
 use self::homes::HOMES;
 use self::leaks::LEAKS;
 use self::waiting::WAITING;
@@ -344,8 +346,8 @@ const ALL: &[Mutation] = &[
         name: "nobody pays for an answer that broke off",
         edits: &[(
             "shared/core/src/serve/spent.rs",
-            "        let used = self.used.take();\n",
-            "        let used = self.used.take().filter(|_| !{is});\n",
+            "        let used = call.used.take();\n",
+            "        let used = call.used.take().filter(|_| !{is});\n",
         )],
     },
     Mutation {
@@ -422,6 +424,7 @@ fn all() -> impl Iterator<Item = &'static Mutation> {
         .chain(CAPACITY)
         .chain(ENTRIES)
         .chain(HOMES)
+        .chain(HEDGING)
         .chain(LEAKS)
         .chain(WAITING)
 }

@@ -86,7 +86,7 @@ pub struct Record {
     /// The stable code of what went wrong.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// Every call that was made upstream, in order.
+    /// Every call that was made upstream, in the order in which they began.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub attempts: Vec<Attempt>,
     /// Fields that the translation could not express.

@@ -9,7 +9,7 @@ use sluice_catalogue::Catalogue;
 use sluice_cli::load::{Runtime, load};
 
 /// Each table of the page, by its heading (or the line before it), and a file in which its field `nonsense` is wrong.
-const TABLES: [(&str, &str); 26] = [
+const TABLES: [(&str, &str); 27] = [
     ("### `[gateway]`", "[gateway]\nnonsense = 1"),
     ("### `[accounting]`", "[accounting]\nnonsense = 1"),
     ("### `[regions.<name>]`", "[regions.eu]\nnonsense = 1"),
@@ -33,6 +33,7 @@ const TABLES: [(&str, &str); 26] = [
     ("### Circuit", "[gateway.circuit]\nnonsense = 1"),
     ("### Capacity", "[providers.openai.capacity]\nnonsense = 1"),
     ("### `[models.<name>]`", "[models.x]\nnonsense = 1"),
+    ("#### Hedging", "[models.x.hedge]\nnonsense = 1"),
     ("A target:", "[[models.x.targets]]\nnonsense = 1"),
     (
         "### `[prices.\"<provider>/<model>\"]`",

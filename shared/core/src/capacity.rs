@@ -203,9 +203,13 @@ impl Drop for Slot {
 }
 
 /// How often a request that only waits says that it is alive, on a slot or on none.
-pub(crate) fn every(slot: Option<&Slot>, admitted: &Admitted) -> Span {
+pub(crate) fn every(has_slot: bool, admitted: &Admitted) -> Span {
     let heartbeat = settle::heartbeat(admitted);
-    slot.map_or(heartbeat, |_| heartbeat.min(TICK))
+    if has_slot {
+        heartbeat.min(TICK)
+    } else {
+        heartbeat
+    }
 }
 
 fn wake_head(isolate: &Isolate, gate: &Gate) {

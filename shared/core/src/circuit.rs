@@ -449,7 +449,8 @@ const fn kind(failure: &Failure) -> Option<FailureName> {
         | Failure::Inexpressible(_)
         | Failure::Refused(_)
         | Failure::Lossy(_)
-        | Failure::LossyAnswer(_) => return None,
+        | Failure::LossyAnswer(_)
+        | Failure::Outrun => return None,
     })
 }
 

@@ -31,17 +31,18 @@ pub(crate) use compile::shown_span;
 pub use compile::{KeyRules, rules};
 pub use compiled::{
     Accounting, Auth, AwsKeys, Capabilities, Capacity, Circuit, Egress, Failures, FallbackOn,
-    Gateway, KeyDefaults, Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
+    Gateway, Hedge, KeyDefaults, Provider, ProviderDialect, Retry, Route, TargetRef, Timeouts,
 };
 pub use deployment::Deployment;
 pub use document::{
     AccountingDocument, AccountingName, AuthDocument, AwsDocument, AzureDocument, BudgetDocument,
     CapabilityName, CapacityDocument, CircuitDocument, DataName, DialectName, Document, EgressName,
-    EgressWhen, FailureName, FallbackReason, GatewayDocument, GoogleDocument, JurisdictionName,
-    KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument, ModelDocument, OrgDocument,
-    PeriodName, PlaceBy, PriceDocument, PricesDocument, ProviderDocument, QuantityDocument,
-    QuirksDocument, RegionDocument, RetryDocument, RouteDocument, TargetDocument, TeamDocument,
-    TierDocument, TimeoutsDocument, ZoneChangeDocument, ZoneDocument,
+    EgressWhen, FailureName, FallbackReason, GatewayDocument, GoogleDocument, HedgeDocument,
+    JurisdictionName, KeyDefaultsDocument, KeyDocument, LimitDocument, MemberDocument,
+    ModelDocument, OrgDocument, PeriodName, PlaceBy, PriceDocument, PricesDocument,
+    ProviderDocument, QuantityDocument, QuirksDocument, RegionDocument, RetryDocument,
+    RouteDocument, TargetDocument, TeamDocument, TierDocument, TimeoutsDocument,
+    ZoneChangeDocument, ZoneDocument,
 };
 pub(crate) use elsewhere::checked;
 pub use entries::Entries;
@@ -109,6 +110,7 @@ impl Config {
             name: ModelId::new(name).ok()?,
             targets: vec![target],
             fallback_on: FallbackOn::default(),
+            hedge: None,
         }))
     }
 

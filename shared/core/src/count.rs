@@ -180,7 +180,7 @@ async fn call<P: Platform>(
         }
     };
     let deadline = Cell::new(started_at.plus(target.provider.timeouts.first_byte));
-    let every = capacity::every(slot.as_ref(), admitted);
+    let every = capacity::every(slot.is_some(), admitted);
     let tick = || {
         settle::extend(p, isolate, admitted);
         if let Some(slot) = &slot {

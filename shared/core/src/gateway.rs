@@ -267,11 +267,9 @@ impl<P: Platform> Context<'_, P> {
             forwarded: headers::forwarded(&self.head.headers, self.downstream),
             trace: trace(&self.head.headers),
             attempts: RefCell::new(Vec::new()),
-            permit: Cell::default(),
-            slot: RefCell::default(),
+            calls: Default::default(),
+            is_at_second: Cell::default(),
             extended_at,
-            used: Cell::default(),
-            egress: Cell::default(),
         };
         run.serve(self, caller).await
     }

@@ -35,6 +35,10 @@ pub const COPY_AGE_MAX: Span = Span::from_seconds(4);
 pub const OUTAGE_AGE_MAX: Span = Span::from_seconds(60);
 /// How many keys are remembered, unknown ones included.
 pub const KEYS_MAX: usize = 4_096;
+/// One hedge, in hundredths.
+const HEDGE: u32 = 100;
+/// As many may be made that nobody has brought in yet.
+const HEDGES_MAX: u32 = 10 * HEDGE;
 /// The memory of one isolate.
 #[derive(Debug, Default)]
 pub struct Isolate {
@@ -61,6 +65,8 @@ pub struct Isolate {
     /// Who refuses the country that calls from here come from, and until when that is remembered; there are no more of
     /// those than there are providers.
     refusing: RefCell<SortedMap<ProviderId, Timestamp>>,
+    /// What hedges have cost, in hundredths of one, less what requests have brought in since.
+    hedged: Cell<u32>,
     /// What goes to the ledgers.
     pub(crate) outgoing: Outgoing,
     /// What signs receipts.
@@ -90,6 +96,21 @@ impl Isolate {
             }))),
             ..Self::default()
         }
+    }
+
+    /// A request came that may be hedged, as may so many of a hundred.
+    pub(crate) fn count_hedged(&self, percent: u32) {
+        self.hedged.set(self.hedged.get().saturating_sub(percent));
+    }
+
+    /// Whether one more request may be hedged now. Where all at once are slow, calling everybody twice helps nobody.
+    pub(crate) fn may_hedge(&self) -> bool {
+        let hedged = self.hedged.get().saturating_add(HEDGE);
+        let may = hedged <= HEDGES_MAX;
+        if may {
+            self.hedged.set(hedged);
+        }
+        may
     }
 
     /// The current configuration, refreshed as far as its age demands.

@@ -26,6 +26,8 @@ pub enum Failure {
     Garbled(DecodeError),
     /// It has failed lately and is not called for so long; no call was made.
     CircuitOpen(Span),
+    /// Another call was made beside it, and has answered first; or nobody waits for either any more.
+    Outrun,
     /// It takes no more calls at once; no call was made.
     AtCapacity {
         /// So many wait for it that this request could not.
@@ -77,6 +79,7 @@ impl Failure {
             Self::Timeout(_) => "upstream_timeout",
             Self::Garbled(DecodeError::Truncated) => "upstream_truncated",
             Self::Garbled(_) => "upstream_invalid_response",
+            Self::Outrun => "hedge_lost",
             Self::CircuitOpen(_) => "circuit_open",
             Self::AtCapacity {
                 line_is_full: false,
@@ -113,6 +116,7 @@ impl Failure {
                 )
             }
             Self::AtCapacity { line_is_full } => at_capacity(provider, *line_is_full),
+            Self::Outrun => Problem::bug("a call that nobody waits for"),
             Self::Outdated(problem) => (**problem).clone(),
             Self::NoKey(name) => Problem::unavailable(
                 "provider_key_missing",
@@ -137,7 +141,7 @@ impl Failure {
 
     /// Whether somebody has been asked who may have worked on it, though nothing came of that.
     pub(crate) const fn was_worked_on(&self) -> bool {
-        matches!(self, Self::Timeout(_))
+        matches!(self, Self::Timeout(_) | Self::Outrun)
     }
 
     const fn same_target_may_help(&self) -> bool {
@@ -147,6 +151,7 @@ impl Failure {
             Self::Unreachable(_) | Self::Garbled(DecodeError::Truncated) => true,
             // What took this long has probably been worked on, and paid for.
             Self::Timeout(_)
+            | Self::Outrun
             | Self::Garbled(_)
             | Self::CircuitOpen(_)
             | Self::AtCapacity { .. }
@@ -222,6 +227,7 @@ pub struct Plan {
     target: usize,
     tries_here: u32,
     tries: u32,
+    is_hedged: bool,
 }
 
 impl Plan {
@@ -235,6 +241,7 @@ impl Plan {
             target: 0,
             tries_here: 1,
             tries: 1,
+            is_hedged: false,
         }
     }
 
@@ -262,8 +269,7 @@ impl Plan {
         }
         let next = self.target.saturating_add(1);
         if failure.next_target_may_help(self.on) && next < self.policies.len() {
-            self.target = next;
-            self.tries_here = 1;
+            self.move_to(next);
             self.tries = self.tries.saturating_add(1);
             return Next::Try {
                 target: next,
@@ -282,9 +288,34 @@ impl Plan {
             return false;
         }
         self.policies.truncate(target.saturating_add(1));
+        self.move_to(target);
+        true
+    }
+
+    /// Whether a target was called beside another.
+    #[must_use]
+    pub const fn is_hedged(&self) -> bool {
+        self.is_hedged
+    }
+
+    /// This target is to be called beside the one at hand, which happens once; `false` when it has been enough, or where
+    /// the target is not to be called any more.
+    pub const fn hedge(&mut self, target: usize) -> bool {
+        let may = !self.is_hedged && target < self.policies.len() && self.again();
+        self.is_hedged |= may;
+        may
+    }
+
+    /// Whether a failure lets another target serve.
+    #[must_use]
+    pub const fn may_fall_back(&self, failure: &Failure) -> bool {
+        failure.next_target_may_help(self.on)
+    }
+
+    /// This target is the one at hand now.
+    pub const fn move_to(&mut self, target: usize) {
         self.target = target;
         self.tries_here = 1;
-        true
     }
 
     /// The target at hand is to be called once more at once; `false` when it has been enough.

@@ -271,7 +271,7 @@ impl<P: Platform> Pump<P> {
             outcome,
             status,
             target: self.run.course.target(self.index).map(Permitted::get),
-            egress: self.run.egress.get(),
+            egress: self.run.at_hand().egress.get(),
             usage,
             // What a stream has made of it, nobody counts.
             units: self.run.admitted.bound().units,
@@ -286,12 +286,12 @@ impl<P: Platform> Pump<P> {
     }
 
     fn settle(mut self, stop: &Stop) {
-        self.run.tell_circuit(match stop {
+        let end = match stop {
             Stop::Done | Stop::Spent => End::Answered,
             Stop::Left => End::Left,
             Stop::Failed(failure) => End::Failed(failure),
-        });
-        self.run.end_call();
+        };
+        self.run.end_call(self.run.at_hand(), end);
         let record = self.record(self.run.p.now(), stop, self.run.attempts.take());
         let said = self.transcript.take().map_or(Said::Nothing, Said::Stream);
         self.run.settle(record, said);

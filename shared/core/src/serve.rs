@@ -17,9 +17,9 @@ use crate::admit::Admitted;
 use crate::allowance::Allowance;
 use crate::authenticate::Caller;
 use crate::bodies::{Keeper, Said};
-use crate::capacity::{self, Slot};
-use crate::circuit::{End, Permit};
-use crate::config::{Config, EgressName, TargetRef};
+use crate::capacity;
+use crate::circuit::End;
+use crate::config::{Config, TargetRef};
 use crate::gateway::{Answer, AnswerBody, Context};
 use crate::headers;
 use crate::isolate::Isolate;
@@ -36,12 +36,16 @@ use crate::upload::Upload;
 use crate::upstream::{self, Body, Watch};
 
 mod attempts;
+mod call;
 mod cited;
 pub(crate) mod egress;
+mod hedge;
 mod kept;
 mod spent;
 mod unsaid;
 mod unserved;
+
+pub(crate) use call::Call;
 
 /// One admitted request on its way.
 pub struct Run<P: Platform> {
@@ -67,16 +71,12 @@ pub struct Run<P: Platform> {
     pub trace: HeaderMap,
     /// The calls made so far.
     pub attempts: RefCell<Vec<Attempt>>,
-    /// The target that is being called, and the leave to.
-    pub permit: Cell<Option<(usize, Permit)>>,
-    /// The slot that it is called on, where it takes only so many calls at once.
-    pub(crate) slot: RefCell<Option<Slot>>,
+    /// The call at hand, and one beside it where the request is hedged.
+    pub(crate) calls: [Call; 2],
+    /// The call at hand is the second of those.
+    pub(crate) is_at_second: Cell<bool>,
     /// When the reservation was last extended.
     pub(crate) extended_at: Cell<Timestamp>,
-    /// What the call at hand has used, as far as it has been answered.
-    pub used: Cell<Option<(Usage, UsageSource)>>,
-    /// The place that the last call left from; none is from here.
-    pub egress: Cell<Option<EgressName>>,
 }
 
 /// A target's answer, judged good.
@@ -131,6 +131,7 @@ impl<P: Platform> Run<P> {
     /// One call, until its answer can be judged: whole, or the first bytes of a stream that the caller may see.
     async fn attempt(
         &self,
+        call: &Call,
         permitted: Permitted<&TargetRef>,
         started_at: Timestamp,
     ) -> Result<Accepted<P>, Failure> {
@@ -140,12 +141,12 @@ impl<P: Platform> Run<P> {
         let (every, tick) = (self.every(), || self.tick());
         let deadline = Cell::new(started_at.plus(timeouts.first_byte));
         let work = async {
-            let answer = self.call(permitted, request).await?;
+            let answer = self.ask(call, permitted, request).await?;
             if self.work.answers_raw(headers::is_json(&answer.headers)) {
                 let content_type = headers::media_type(&answer.headers);
                 let session = self.raw_session(&content_type);
                 let stream = self
-                    .begin_stream(answer.body, session, drops, started_at)
+                    .begin_stream(call, answer.body, session, drops, started_at)
                     .await?;
                 return Ok(Accepted::Stream(Box::new(Stream {
                     content_type,
@@ -155,7 +156,7 @@ impl<P: Platform> Run<P> {
             if self.work.streams() {
                 let session = self.work.session(target, &self.answered());
                 let mut stream = self
-                    .begin_stream(answer.body, session, drops, started_at)
+                    .begin_stream(call, answer.body, session, drops, started_at)
                     .await?;
                 if let Some(named) = self.naming_files(target, &stream.first) {
                     stream.first = named.into();
@@ -164,7 +165,7 @@ impl<P: Platform> Run<P> {
             }
             let first_byte_at = self.p.now();
             deadline.set(started_at.plus(timeouts.total));
-            self.take_whole(permitted, answer.body, drops, first_byte_at)
+            self.take_whole(call, permitted, answer.body, drops, first_byte_at)
                 .await
         };
         if self.work.upload().is_some() {
@@ -178,13 +179,16 @@ impl<P: Platform> Run<P> {
 
     /// How often a request that only waits says that it is alive.
     pub(crate) fn every(&self) -> Span {
-        capacity::every(self.slot.borrow().as_ref(), &self.admitted)
+        let has_slot = self.calls.iter().any(|call| call.slot.borrow().is_some());
+        capacity::every(has_slot, &self.admitted)
     }
 
-    /// The request is alive: its reservation must not expire, nor its slot.
+    /// The request is alive: its reservation must not expire, nor a slot of it.
     pub(crate) fn tick(&self) {
-        if let Some(slot) = &*self.slot.borrow() {
-            slot.goes_on(&self.p);
+        for call in &self.calls {
+            if let Some(slot) = &*call.slot.borrow() {
+                slot.goes_on(&self.p);
+            }
         }
         let now = self.p.now();
         let next = now.since(self.extended_at.get()).plus(self.every());
@@ -194,16 +198,10 @@ impl<P: Platform> Run<P> {
         }
     }
 
-    /// No call is under way any more.
-    pub(crate) fn end_call(&self) {
-        if let Some(slot) = self.slot.take() {
-            slot.end(&self.p);
-        }
-    }
-
     /// Calls a target, and returns its answer when it is none of an error.
-    pub(crate) async fn call(
+    pub(crate) async fn ask(
         &self,
+        call: &Call,
         permitted: Permitted<&TargetRef>,
         mut request: UpstreamRequest,
     ) -> Result<upstream::Answer<P>, Failure> {
@@ -213,7 +211,7 @@ impl<P: Platform> Run<P> {
         }
         let residency = self.course.residency();
         let egress = egress::way(&self.p, &self.isolate, residency, target)?;
-        self.egress.set(egress.map(Permitted::into_inner));
+        call.egress.set(egress.map(Permitted::into_inner));
         let mut rest = None;
         if let Some(upload) = self.work.upload() {
             let (head, more) = upload
@@ -222,6 +220,7 @@ impl<P: Platform> Run<P> {
             request.body = head;
             rest = Some(more);
         }
+        call.is_made.set(true);
         let called = upstream::call(
             &self.p,
             &self.isolate,
@@ -236,9 +235,9 @@ impl<P: Platform> Run<P> {
             return Err(Failure::Refused(wrong));
         }
         let mut answer = called?;
-        self.has_spoken();
+        call.has_spoken();
         if answer.status.is_success() {
-            self.used.set(Some(self.input_alone()));
+            call.used.set(Some(self.input_alone()));
             return Ok(answer);
         }
         let body = upstream::read_whole(&mut answer.body, upstream::ERROR_BYTES_MAX, true)
@@ -251,6 +250,7 @@ impl<P: Platform> Run<P> {
 
     async fn take_whole(
         &self,
+        call: &Call,
         permitted: Permitted<&TargetRef>,
         mut body: Body<P>,
         drops: Drops,
@@ -261,12 +261,12 @@ impl<P: Platform> Run<P> {
         if let Task::Files(files) = &self.work.task
             && let Some(listing) = files.listing()
         {
-            body = self.pages(permitted, files, listing, body).await?;
+            body = self.pages(call, permitted, files, listing, body).await?;
         }
         let input = self.admitted.bound().likely;
         let mut answer = self.work.answer(target, &body, &self.answered(), input)?;
         if self.work.strict && answer.drops.lose_content() {
-            self.used.set(Some(self.used_by(&answer)));
+            call.used.set(Some(self.used_by(&answer)));
             return Err(Failure::LossyAnswer(answer.drops));
         }
         if let Some(named) = self.naming_files(target, &answer.body) {
@@ -281,6 +281,7 @@ impl<P: Platform> Run<P> {
 
     async fn begin_stream(
         &self,
+        call: &Call,
         mut body: Body<P>,
         mut session: Session,
         drops: Drops,
@@ -289,7 +290,7 @@ impl<P: Platform> Run<P> {
         let first = begin(&mut body, &mut session).await;
         let likely = self.admitted.bound().likely;
         let used = || {
-            self.used
+            call.used
                 .set(Some(session.seen().usage_or_estimate(likely)))
         };
         Ok(Stream {
@@ -320,7 +321,8 @@ impl<P: Platform> Run<P> {
         let binding = self.admitted.binding();
         headers::limits(&mut head, self.admitted.headroom(), binding.as_ref());
         headers::cut(&mut head, self.admitted.cut());
-        headers::served_by(&mut head, target, self.egress.get(), self.admitted.draft());
+        let egress = self.at_hand().egress.get();
+        headers::served_by(&mut head, target, egress, self.admitted.draft());
         match accepted {
             Accepted::Whole(whole) => self.answer_whole(target, *whole, head).await,
             Accepted::Stream(stream) => self.answer_stream(target, index, *stream, head),
@@ -345,7 +347,7 @@ impl<P: Platform> Run<P> {
             outcome: Outcome::Completed,
             status: 200,
             target: Some(target),
-            egress: self.egress.get(),
+            egress: self.at_hand().egress.get(),
             usage,
             units: whole.answer.units,
             usage_source,

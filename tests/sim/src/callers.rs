@@ -94,6 +94,7 @@ pub(crate) fn start(world: &Rc<World>, place: &Rc<Place>, key: usize, kind: Kind
     let rng = &world.rng;
     let number = world.facts.borrow().len();
     let fact = Fact::new(key, place, world.now());
+    place.share.requests.set(place.share.requests.get() + 1);
     world.facts.borrow_mut().push(fact);
     world.arrives(number, kind == Kind::Explained);
     let (head, body) = request(world, place, number, kind);
@@ -209,6 +210,7 @@ struct Visit {
 impl Visit {
     async fn receive(self, answer: Answer<Port>) {
         let status = answer.status.as_u16();
+        let served_by = answer.headers.get("x-sluice-provider").cloned();
         self.world.has_waited(self.number);
         let understood = match answer.body {
             AnswerBody::Full(bytes) => {
@@ -237,7 +239,10 @@ impl Visit {
         }
         self.world
             .log(|| format!("request {} gets {status}: {understood:?}", self.number));
-        let verdict = understood.and_then(|understood| self.judge(status, &understood));
+        let verdict = understood.and_then(|understood| {
+            let served_by = served_by.as_ref().and_then(|name| name.to_str().ok());
+            self.judge(status, served_by, &understood)
+        });
         self.world
             .require(verdict.map_err(|what| format!("request {}: {what}", self.number)));
     }
@@ -255,7 +260,7 @@ impl Visit {
     }
 
     /// An answer must be what the provider said, and an error what happened.
-    fn judge(&self, status: u16, understood: &Understood) -> Verdict {
+    fn judge(&self, status: u16, served_by: Option<&str>, understood: &Understood) -> Verdict {
         let facts = self.world.facts.borrow();
         let fact = &facts[self.number];
         let holders = self.world.holders.borrow();
@@ -299,7 +304,9 @@ impl Visit {
         if !understood.is_complete || self.kind == Kind::Embedding {
             return Ok(());
         }
-        let said = fact.calls.last().map(|call| call.said.text());
+        let mut calls = fact.calls.iter();
+        let call = calls.rfind(|call| served_by == Some(call.provider));
+        let said = call.map(|call| call.said.text());
         let is_beginning = |said: &String| said.starts_with(&understood.text);
         if understood.is_cut_short && said.as_ref().is_some_and(is_beginning) {
             return Ok(());

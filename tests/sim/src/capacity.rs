@@ -96,7 +96,8 @@ impl Capacities {
     pub(crate) fn bound(&self, version: Version) -> Version {
         let limits = self.limits.iter();
         limits.fold(version, |version, (provider, capacity)| {
-            version.bounded(provider, capacity)
+            let bounded = capacity.clone();
+            version.changed(|document| document["providers"][provider]["capacity"] = bounded)
         })
     }
 

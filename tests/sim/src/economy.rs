@@ -183,12 +183,8 @@ impl Version {
         })
     }
 
-    /// The same, where a provider takes only so many calls at once.
-    pub(crate) fn bounded(self, provider: &str, capacity: &Value) -> Self {
-        self.changed(|document| document["providers"][provider]["capacity"] = capacity.clone())
-    }
-
-    fn changed(self, change: impl FnOnce(&mut Value)) -> Self {
+    /// The same, where the document says something else besides.
+    pub(crate) fn changed(self, change: impl FnOnce(&mut Value)) -> Self {
         let mut document = serde_json::from_str(&self.document).expect("its own text");
         change(&mut document);
         Self {

@@ -16,6 +16,7 @@ mod executor;
 mod faults;
 mod frames;
 mod health;
+mod hedges;
 mod judge;
 mod ledger;
 mod nature;

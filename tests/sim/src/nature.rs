@@ -151,7 +151,7 @@ async fn administer(world: &Rc<World>, rate: u64) {
             world.faults.note(Fault::ConfigChanged);
             let version = Version::new(&world.rng, rate, world.has_homes).within(&world.borders);
             let version = world.shards.divide(version);
-            let version = Rc::new(world.capacities.bound(version));
+            let version = Rc::new(world.capacities.bound(world.hedges.say(version)));
             let command = Command::PutConfig {
                 document: version.document.clone(),
                 author: "somebody".to_owned(),

@@ -11,9 +11,10 @@ use sluice_core::platform::{FetchError, UpstreamAnswer, UpstreamBody, UpstreamCa
 use sluice_core::sandbox::Step;
 use sluice_units::Span;
 
-use crate::capacity::{self, UnderWay};
+use crate::capacity;
 use crate::dialects::{self, Asked, Said};
 use crate::faults::Fault;
+use crate::hedges;
 use crate::world::{Place, World};
 
 const WORDS: [&str; 8] = [
@@ -63,6 +64,21 @@ impl CallFact {
     /// Whether it may use more than is reserved for it.
     pub(crate) const fn may_exceed(&self) -> bool {
         self.said.output == OVERRUN || !self.is_bounded
+    }
+}
+
+/// Counts a call for as long as it is there.
+struct UnderWay {
+    _slot: capacity::UnderWay,
+    _beside: hedges::Beside,
+}
+
+impl UnderWay {
+    fn begin(world: &Rc<World>, place: &Place, provider: &str, request: usize) -> Self {
+        Self {
+            _slot: capacity::begins(world, &place.name, provider),
+            _beside: hedges::begins(world, place, request),
+        }
     }
 }
 
@@ -118,7 +134,7 @@ pub(crate) async fn react(
         let (provider, limit) = (asked.provider(), asked.limit);
         format!("request {number} at {provider}, told {limit:?}: {trouble:?}")
     });
-    let under_way = capacity::begins(world, &place.name, target.0);
+    let under_way = UnderWay::begin(world, place, target.0, number);
     let (low_ms, high_ms) = world.thinking_ms.get();
     world.pause(low_ms, high_ms).await;
     let script = match trouble {

@@ -13,6 +13,7 @@ use crate::capacity::{self, Capacities};
 use crate::economy::{ORGS, Version};
 use crate::executor::{Group, Step};
 use crate::faults::{Counts, Weather};
+use crate::hedges::Hedges;
 use crate::nature;
 use crate::rng::Rng;
 use crate::world::{Shards, World};
@@ -61,7 +62,8 @@ pub fn seed(seed: u64, has_log: bool) -> Report {
         version = Version::with_a_line(rate, has_homes);
     }
     let shards = Shards::new(seed, borders.are_open());
-    let version = Capacities::new(seed).bound(shards.divide(version));
+    let version = Hedges::new(seed).say(shards.divide(version));
+    let version = Capacities::new(seed).bound(version);
     let shared_ppm = if has_homes {
         SHARED_HOMES_PPM
     } else {

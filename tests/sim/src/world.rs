@@ -18,6 +18,7 @@ use crate::economy::{self, HOME, Key, LEDGER_REGIONS, ORGS, SHARDS_MAX, Version}
 use crate::executor::{Executor, Group, Sleep};
 use crate::faults::{Faults, Weather};
 use crate::health::{HealthObject, Outages, RECOVERY_MAX, Watch};
+use crate::hedges::{Hedges, Share};
 use crate::judge::{Judge, News, Verdict};
 use crate::ledger::{LedgerObject, Memory};
 use crate::network::Region;
@@ -54,6 +55,7 @@ pub(crate) struct Place {
     pub(crate) watches: RefCell<BTreeMap<(&'static str, &'static str), Watch>>,
     calls: Calls,
     lines: Lines,
+    pub(crate) share: Share,
 }
 
 /// What the world knows of one request.
@@ -129,6 +131,7 @@ pub(crate) struct World {
     pub(crate) health: Rc<HealthObject>,
     pub(crate) outages: Outages,
     pub(crate) capacities: Capacities,
+    pub(crate) hedges: Hedges,
     pub(crate) bucket: Bucket,
     pub(crate) borders: Rc<Borders>,
     pub(crate) reigns: RefCell<Vec<Reign>>,
@@ -199,6 +202,7 @@ impl World {
             health,
             outages: Outages::default(),
             capacities: Capacities::of(&version),
+            hedges: Hedges::of(&version),
             bucket: Bucket::default(),
             borders: Rc::clone(&version.borders),
             reigns: RefCell::default(),
@@ -284,6 +288,7 @@ impl World {
             watches: RefCell::default(),
             calls: Calls::default(),
             lines: Lines::default(),
+            share: Share::default(),
         })
     }
 

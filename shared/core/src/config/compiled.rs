@@ -317,6 +317,17 @@ pub struct Route {
     pub targets: Vec<TargetRef>,
     /// What makes the next target be tried.
     pub fallback_on: FallbackOn,
+    /// How requests are hedged, where they are.
+    pub hedge: Option<Hedge>,
+}
+
+/// When another target is called beside one that keeps the caller waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hedge {
+    /// After this long without an answer.
+    pub after: Span,
+    /// For so many of a hundred requests at most, in an isolate.
+    pub percent_max: u32,
 }
 
 /// What a new key gets where its maker does not say otherwise.

@@ -204,6 +204,18 @@ document! {
         circuit: CircuitDocument,
         /// What makes the next target be tried.
         fallback_on: Option<Vec<FallbackReason>>,
+        /// When another target is called beside one that is slow.
+        hedge: HedgeDocument,
+    }
+}
+
+document! {
+    /// When another target is called beside one that is slow.
+    HedgeDocument {
+        /// How long to wait before.
+        after: Option<String>,
+        /// For so many of a hundred requests at most.
+        percent_max: Option<u64>,
     }
 }
 

@@ -236,6 +236,7 @@ fn route(provider: Arc<Provider>, model: &ModelId, begins: bool) -> Route {
             retry,
         }],
         fallback_on: FallbackOn::default(),
+        hedge: None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::plan::Failure;
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::residency::Permitted;
-use crate::serve::Run;
+use crate::serve::{Call, Run};
 use crate::upstream;
 
 /// The most pages of a provider's that are read for one list.
@@ -166,6 +166,7 @@ impl<P: Platform> Run<P> {
     /// Reads on after the first page, until the list is whole.
     pub(crate) async fn pages(
         &self,
+        call: &Call,
         target: Permitted<&TargetRef>,
         files: &Files,
         listing: &Listing,
@@ -183,7 +184,7 @@ impl<P: Platform> Run<P> {
                 headers: HeaderMap::new(),
                 body: Bytes::new(),
             };
-            let mut answer = self.call(target, request).await?;
+            let mut answer = self.ask(call, target, request).await?;
             let read = upstream::read_whole(&mut answer.body, upstream::ANSWER_BYTES_MAX, false);
             page = read.await?;
         }

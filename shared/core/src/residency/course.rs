@@ -6,7 +6,7 @@ use http::StatusCode;
 use sluice_units::{ModelId, Span};
 
 use super::{Permitted, Refusal, Residency};
-use crate::config::{FallbackOn, Route, TargetRef};
+use crate::config::{FallbackOn, Hedge, Route, TargetRef};
 use crate::problem::Problem;
 
 /// A route, and which of its targets passed the check. What did not pass is not there: neither first nor last.
@@ -82,6 +82,12 @@ impl Course {
     #[must_use]
     pub fn fallback_on(&self) -> FallbackOn {
         self.route.fallback_on
+    }
+
+    /// How requests are hedged, where they are.
+    #[must_use]
+    pub fn hedge(&self) -> Option<Hedge> {
+        self.route.hedge
     }
 
     /// What binds the request.

@@ -6,9 +6,10 @@ use std::cell::Cell;
 use sluice_machines::capacity::ASK_MAX;
 use sluice_machines::limit::Amount;
 use sluice_machines::record::Attempt;
-use sluice_units::{Span, Timestamp};
+use sluice_units::Span;
 
-use super::{Accepted, Run};
+use super::hedge::Aim;
+use super::{Accepted, Call, Run};
 use crate::admit;
 use crate::authenticate::Caller;
 use crate::capacity::{self, NoRoom, Slot};
@@ -36,15 +37,23 @@ impl<P: Platform> Run<P> {
         let mut told = None;
         let (mut full, mut has_waited) = (None, false);
         let mut covered = Amount::default();
+        if let Some(hedge) = self.hedge() {
+            self.isolate.count_hedged(hedge.percent_max);
+        }
         loop {
             let Some(target) = self.course.target(index) else {
                 return Err((index, Failure::NoKey("no target".to_owned())));
             };
-            let failure = match self.try_target(index, target).await {
-                Ok(accepted) => return Ok((index, accepted)),
-                Err(failure) => failure,
+            let raced = self.race(&mut plan, (index, target), &mut told).await;
+            let (target, failure) = match raced {
+                ((index, _), Ok(accepted)) => return Ok((index, accepted)),
+                (aim, Err(failure)) => {
+                    index = aim.0;
+                    (aim.1, failure)
+                }
             };
-            if self.goes_elsewhere(&mut plan, &target, &failure) {
+            let call = self.at_hand();
+            if self.goes_elsewhere(call, &mut plan, &target, &failure) {
                 continue;
             }
             if may_wait(&target, &failure) {
@@ -83,7 +92,7 @@ impl<P: Platform> Run<P> {
         context: &Context<'_, P>,
         caller: &Caller,
     ) -> Result<(), Failure> {
-        self.end_call();
+        self.at_hand().end(&self.p);
         let draft = self.admitted.draft();
         let Some(target) = self.course.target(index).map(Permitted::get) else {
             return Ok(());
@@ -103,80 +112,89 @@ impl<P: Platform> Run<P> {
         let end = Cell::new(self.p.now().plus(most));
         let got = upstream::within(&self.p, &end, self.every(), || self.tick(), waiting).await;
         match got.unwrap_or(Err(NoRoom::Full)) {
-            Ok(slot) => self.slot.replace(Some(slot)),
+            Ok(slot) => self.at_hand().slot.replace(Some(slot)),
             Err(none) => return Err(at_capacity(none)),
         };
         let asked = (draft.operation, &draft.model, &self.course);
         let may = admit::may_go_on(context, caller, asked).await;
         may.map_err(|problem| {
-            self.end_call();
+            self.at_hand().end(&self.p);
             Failure::Outdated(Box::new(problem))
         })
     }
 
     /// Calls a target, if its circuit lets the call through.
-    async fn try_target(
+    pub(super) async fn try_target(
         &self,
-        index: usize,
-        permitted: Permitted<&TargetRef>,
+        call: &Call,
+        (index, permitted): Aim<'_>,
     ) -> Result<Accepted<P>, Failure> {
         let target = permitted.get();
-        let started_at = self.p.now();
-        self.egress.take();
-        self.used.take();
-        let mut outcome = match self.may_call(index, target).await {
-            Ok(()) => self.attempt(permitted, self.p.now()).await,
+        call.since.set(self.p.now());
+        call.egress.take();
+        call.used.take();
+        call.is_made.set(false);
+        let mut outcome = match self.may_call(call, index, target).await {
+            Ok(()) => self.attempt(call, permitted, self.p.now()).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = &mut outcome {
             credentials::scrub(&self.p, &self.isolate, &target.provider, failure);
             self.work.reword(failure);
         }
-        let status = match &outcome {
+        self.conclude(call, target, &outcome);
+        outcome
+    }
+
+    /// What a call has come to, so far: its circuits hear of it, and it stands in the record.
+    pub(super) fn conclude(
+        &self,
+        call: &Call,
+        target: &TargetRef,
+        outcome: &Result<Accepted<P>, Failure>,
+    ) {
+        let status = match outcome {
             Ok(_) => Some(200),
             Err(Failure::Answered(error)) => Some(error.status),
             Err(_) => None,
         };
-        if let Ok(Accepted::Whole(whole)) = &outcome {
-            self.tell_circuit_at(whole.first_byte_at, End::Begun);
+        if let Ok(Accepted::Whole(whole)) = outcome {
+            self.tell_circuit_at(whole.first_byte_at, call, End::Begun);
         }
-        match &outcome {
-            Ok(Accepted::Whole(_)) => {
-                self.tell_circuit(End::Answered);
-                self.end_call();
-            }
-            Ok(Accepted::Stream(_)) => self.tell_circuit(End::Begun),
+        match outcome {
+            Ok(Accepted::Whole(_)) => self.end_call(call, End::Answered),
+            Ok(Accepted::Stream(_)) => self.tell_circuit(call, End::Begun),
             // Of an upload the caller may have been the slow one, or the one who broke off.
             Err(Failure::Timeout(_) | Failure::Unreachable(_)) if self.work.upload().is_some() => {
-                self.tell_circuit(End::Left);
+                self.tell_circuit(call, End::Left);
             }
+            Err(Failure::Outrun) => self.tell_circuit(call, End::Left),
             // The call is not over: `goes_elsewhere` goes on with it, or says that it is.
-            Err(failure) if self.may_go_elsewhere(target, failure) => {}
-            Err(failure) => self.tell_circuit(End::Failed(failure)),
+            Err(failure) if self.may_go_elsewhere(call, target, failure) => {}
+            Err(failure) => self.tell_circuit(call, End::Failed(failure)),
         }
         let code = outcome.as_ref().err().map(Failure::code);
-        let latency = match &outcome {
+        let latency = match outcome {
             // Nobody was called.
             Err(Failure::CircuitOpen(_) | Failure::AtCapacity { .. }) => Span::ZERO,
-            _ => self.p.now().since(started_at),
+            _ => self.p.now().since(call.since.get()),
         };
         let failure = outcome.as_ref().err();
-        let spent = failure.and_then(|failure| self.spent(target, failure));
+        let spent = failure.and_then(|failure| self.spent(call, target, failure));
         self.attempts.borrow_mut().push(Attempt {
             provider: target.provider.id.clone(),
             model: target.model.clone(),
-            egress: self.egress.get().map(|place| place.name().to_owned()),
+            egress: call.egress.get().map(|place| place.name().to_owned()),
             status,
             error: code,
             latency_us: latency,
             spent,
         });
-        outcome
     }
 
     /// Whether the target may be called: its circuit lets the call through, and its provider has room for it.
-    async fn may_call(&self, index: usize, target: &TargetRef) -> Result<(), Failure> {
-        if self.permit.get().is_some_and(|(held, _)| held == index) {
+    async fn may_call(&self, call: &Call, index: usize, target: &TargetRef) -> Result<(), Failure> {
+        if call.permit.get().is_some_and(|(held, _)| held == index) {
             // Given for the call that goes on from elsewhere.
             return Ok(());
         }
@@ -198,12 +216,12 @@ impl<P: Platform> Run<P> {
             }
         }
         let is_good = |slot: &Slot| slot.is_good_for(self.p.now(), provider);
-        if !self.slot.borrow().as_ref().is_some_and(is_good) {
-            self.end_call();
+        if !call.slot.borrow().as_ref().is_some_and(is_good) {
+            call.end(&self.p);
             let slot = capacity::take(&self.p, &self.isolate, provider).await;
-            self.slot.replace(slot.map_err(at_capacity)?);
+            call.slot.replace(slot.map_err(at_capacity)?);
         }
-        match self.may_probe(index, target).await {
+        match self.may_probe(call, index, target).await {
             Ok(()) => Ok(()),
             Err(left) => refused(left),
         }
@@ -211,10 +229,10 @@ impl<P: Platform> Run<P> {
 
     /// Whether the target's circuit lets the call through; if not, how long not. Only a probe asks the region, and waits
     /// for its word.
-    async fn may_probe(&self, index: usize, target: &TargetRef) -> Result<(), Span> {
+    async fn may_probe(&self, call: &Call, index: usize, target: &TargetRef) -> Result<(), Span> {
         let circuits = &self.isolate.circuits;
         let (permit, probes) = circuits.borrow_mut().ask(self.p.now(), target)?;
-        self.permit.set(Some((index, permit)));
+        call.permit.set(Some((index, permit)));
         if probes.is_empty() {
             return Ok(());
         }
@@ -227,7 +245,7 @@ impl<P: Platform> Run<P> {
             circuits.hear(now, &snapshot);
             return Ok(());
         }
-        self.permit.take();
+        call.permit.take();
         Err(circuits.give_back(now, target, permit, &snapshot))
     }
 
@@ -240,34 +258,6 @@ impl<P: Platform> Run<P> {
         let refusal = || self.isolate.circuits.borrow_mut().refusal(at, target);
         if wait > Span::ZERO && refusal().is_none() {
             self.p.sleep(wait).await;
-        }
-    }
-
-    /// The head of an answer came.
-    pub(super) fn has_spoken(&self) {
-        if let Some((index, permit)) = self.permit.get() {
-            self.permit.set(Some((index, permit.of_one_who_speaks())));
-        }
-    }
-
-    /// How the call at hand goes; whoever is called is judged by it.
-    pub(crate) fn tell_circuit(&self, end: End<'_>) {
-        self.tell_circuit_at(self.p.now(), end);
-    }
-
-    fn tell_circuit_at(&self, now: Timestamp, end: End<'_>) {
-        let Some((index, mut permit)) = self.permit.take() else {
-            return;
-        };
-        let Some(target) = self.course.target(index).map(Permitted::get) else {
-            return;
-        };
-        let circuits = &self.isolate.circuits;
-        circuits.borrow_mut().note(now, target, &mut permit, end);
-        if let End::Begun = end {
-            self.permit.set(Some((index, permit)));
-        } else {
-            circuit::exchange(&self.p, &self.isolate);
         }
     }
 }
@@ -285,7 +275,10 @@ const fn at_capacity(none: NoRoom) -> Failure {
 }
 
 /// Of two failures the one to tell the caller: the later one of a call that was made, or else that which is over first.
-fn more_telling(told: Option<(usize, Failure)>, new: (usize, Failure)) -> (usize, Failure) {
+pub(super) fn more_telling(
+    told: Option<(usize, Failure)>,
+    new: (usize, Failure),
+) -> (usize, Failure) {
     let Some(told) = told else { return new };
     match (not_called(&told.1), not_called(&new.1)) {
         (None, Some(_)) => told,

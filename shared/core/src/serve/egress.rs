@@ -6,7 +6,7 @@
 use sluice_units::Span;
 use sluice_wire::ErrorClass;
 
-use super::Run;
+use super::{Call, Run};
 use crate::circuit::End;
 use crate::config::{EgressName, TargetRef};
 use crate::isolate::Isolate;
@@ -43,12 +43,17 @@ pub(crate) fn way<P: Platform>(
 
 impl<P: Platform> Run<P> {
     /// Whether a call from here that failed so may be made once more from the target's place.
-    pub(super) fn may_go_elsewhere(&self, target: &TargetRef, failure: &Failure) -> bool {
+    pub(super) fn may_go_elsewhere(
+        &self,
+        call: &Call,
+        target: &TargetRef,
+        failure: &Failure,
+    ) -> bool {
         let is_refused = matches!(
             failure,
             Failure::Answered(error) if error.class == ErrorClass::UnsupportedCountry
         );
-        if !is_refused || self.egress.get().is_some() {
+        if !is_refused || call.egress.get().is_some() {
             return false;
         }
         let residency = self.course.residency();
@@ -61,11 +66,12 @@ impl<P: Platform> Run<P> {
     /// target's circuits: a probe stays a probe.
     pub(super) fn goes_elsewhere(
         &self,
+        call: &Call,
         plan: &mut Plan,
         target: &TargetRef,
         failure: &Failure,
     ) -> bool {
-        if !self.may_go_elsewhere(target, failure) {
+        if !self.may_go_elsewhere(call, target, failure) {
             return false;
         }
         let until = self.p.now().plus(REMEMBERED);
@@ -74,7 +80,7 @@ impl<P: Platform> Run<P> {
         let is_spent = self.work.upload().is_some_and(Upload::is_spent);
         let again = !is_spent && plan.again();
         if !again {
-            self.tell_circuit(End::Failed(failure));
+            self.tell_circuit(call, End::Failed(failure));
         }
         again
     }

@@ -4,7 +4,7 @@
 use sluice_machines::limit::Amount;
 use sluice_machines::record::{Spent, spent};
 
-use super::Run;
+use super::{Call, Run};
 use crate::commit::Ticket;
 use crate::config::TargetRef;
 use crate::plan::Failure;
@@ -13,14 +13,19 @@ use crate::settle;
 
 impl<P: Platform> Run<P> {
     /// What the call that failed so has used.
-    pub(super) fn spent(&self, target: &TargetRef, failure: &Failure) -> Option<Spent> {
+    pub(super) fn spent(
+        &self,
+        call: &Call,
+        target: &TargetRef,
+        failure: &Failure,
+    ) -> Option<Spent> {
         let draft = self.admitted.draft();
         if draft.operation.is_free() {
             return None;
         }
         // Of an upload nobody knows whether all of it was sent.
         let was_asked = failure.was_worked_on() && self.work.upload().is_none();
-        let used = self.used.take();
+        let used = call.used.take();
         let (usage, usage_source) = used.or_else(|| was_asked.then(|| self.input_alone()))?;
         let units = self.admitted.bound().units;
         Some(Spent {
@@ -37,10 +42,18 @@ impl<P: Platform> Run<P> {
         if spent == *covered {
             return true;
         }
-        let Some(ticket) = self.raise(self.admitted.estimate()) else {
+        let is_covered = self.reserves(self.admitted.estimate()).await;
+        if is_covered {
+            *covered = spent;
+        }
+        is_covered
+    }
+
+    /// Reserves this much for calls, beside what earlier ones have used; whether it is reserved.
+    pub(super) async fn reserves(&self, calls: Amount) -> bool {
+        let Some(ticket) = self.raise(calls) else {
             return false;
         };
-        *covered = spent;
         let (p, isolate, ledger) = (&self.p, &self.isolate, self.admitted.ledger());
         ticket.committed(p, isolate, ledger).await
     }

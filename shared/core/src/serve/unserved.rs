@@ -38,10 +38,12 @@ impl<P: Platform> Run<P> {
 
     /// The caller went away while nobody had answered yet. A provider that is being asked will charge the input.
     pub(super) async fn leave(self) -> Problem {
-        let called = self.permit.get().map(|(index, _)| index);
-        self.tell_circuit(End::Left);
+        self.outrun(self.beside());
+        let call = self.at_hand();
+        let called = call.asks();
+        self.tell_circuit(call, End::Left);
         let used = match called {
-            Some(_) => self.used.take().unwrap_or_else(|| self.input_alone()),
+            Some(_) => call.used.take().unwrap_or_else(|| self.input_alone()),
             None => (Usage::default(), UsageSource::None),
         };
         let (status, code) = (crate::gateway::LEFT_STATUS, "downstream_left".to_owned());
@@ -61,7 +63,7 @@ impl<P: Platform> Run<P> {
         (usage, usage_source): (Usage, UsageSource),
         code: String,
     ) -> Option<String> {
-        self.end_call();
+        self.at_hand().end(&self.p);
         let units = match usage_source {
             UsageSource::None => Units::default(),
             _ => self.admitted.bound().units,
@@ -70,7 +72,7 @@ impl<P: Platform> Run<P> {
             outcome,
             status,
             target: self.course.target(target).map(Permitted::get),
-            egress: self.egress.get(),
+            egress: self.at_hand().egress.get(),
             usage,
             usage_source,
             units,

@@ -12,7 +12,7 @@ use sluice_machines::record::{Outcome, UsageSource};
 use sluice_units::{NanoUsd, Span};
 
 use crate::leases::start;
-use crate::world::{Got, Reaction, World, answer, send, stream};
+use crate::world::{Got, Reaction, World, answer, late, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, config, key, streamed};
 
 type Slot = Rc<RefCell<Option<Got>>>;
@@ -46,11 +46,7 @@ fn world(capacity: Value) -> (World, String) {
 
 /// An answer that takes so long.
 fn slow(after: i64) -> Reaction {
-    let mut slow = answer(200, OPENAI_ANSWER);
-    if let Reaction::Answer { steps, .. } = &mut slow {
-        steps.insert(0, Step::Wait(seconds(after)));
-    }
-    slow
+    late(seconds(after), answer(200, OPENAI_ANSWER))
 }
 
 /// What is asked, told apart by this word.

@@ -8,9 +8,10 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 use sluice_core::config::{Config, Document};
 use sluice_core::platform::FetchError;
+use sluice_units::Span;
 
 use crate::egress::WRONG_COUNTRY;
-use crate::world::{Reaction, World, answer};
+use crate::world::{Reaction, World, answer, late};
 use crate::{OPENAI_ANSWER, SERVER_ERROR, chat};
 
 const COUNTRIES: [Option<&str>; 6] = [
@@ -61,7 +62,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         proptest::bool::weighted(0.1),
         pin(),
         proptest::bool::weighted(0.1),
-        proptest::collection::vec(0_u8..5, 24),
+        proptest::collection::vec(0_u8..6, 24),
         0_u8..4,
     )
         .prop_map(
@@ -107,6 +108,10 @@ fn config(drawn: &Drawn) -> Value {
         .iter()
         .map(|number| json!({"provider": format!("p{number}"), "model": format!("m{number}")}))
         .collect();
+    let hedge = match targets.len() {
+        1 => json!({}),
+        _ => json!({"after": "1s", "percent_max": 100}),
+    };
     let [org, team, user, _] = drawn.pins;
     let phi = drawn.team_is_phi.then_some("phi");
     json!({
@@ -116,7 +121,7 @@ fn config(drawn: &Drawn) -> Value {
             "de": {"countries": ["DE"], "jurisdiction": "eu", "bucket": "RECORDS_DE"},
         },
         "providers": providers,
-        "models": {"smart": {"targets": targets, "fallback_on": ["error", "rate_limit", "context_length", "content_policy"]}},
+        "models": {"smart": {"targets": targets, "hedge": hedge, "fallback_on": ["error", "rate_limit", "context_length", "content_policy"]}},
         "orgs": {"acme": {"region": org, "teams": {"t": {"region": team, "regions": drawn.listed, "data": phi}}, "users": {"u": {"region": user}}}},
     })
 }
@@ -142,6 +147,8 @@ fn reactions(troubles: &[u8]) -> Vec<Reaction> {
         1 => answer(500, SERVER_ERROR),
         2 => answer(429, "{}"),
         3 => answer(403, WRONG_COUNTRY),
+        // So late that another is called beside it.
+        4 => late(Span::from_seconds(2), answer(200, OPENAI_ANSWER)),
         _ => Reaction::Refuse(FetchError::Connect),
     };
     troubles.iter().map(reaction).collect()

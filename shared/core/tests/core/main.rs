@@ -9,6 +9,7 @@ mod egress;
 mod estimate;
 mod failures;
 mod files;
+mod hedge;
 mod keys;
 mod leaks;
 mod leases;

@@ -12,7 +12,7 @@ use crate::world::{Reaction, World, answer, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, key, streamed, with};
 
 /// A dollar a million tokens, in and out: a token is a thousand nano-dollars.
-fn priced(change: impl FnOnce(&mut Value)) -> World {
+pub(crate) fn priced(change: impl FnOnce(&mut Value)) -> World {
     with(|config| {
         let all = json!({"input": "1", "output": "1"});
         config["prices"] = json!({"openai/*": all, "anthropic/*": all});
@@ -23,14 +23,14 @@ fn priced(change: impl FnOnce(&mut Value)) -> World {
     })
 }
 
-fn record(world: &World) -> Record {
+pub(crate) fn record(world: &World) -> Record {
     let mut records = world.records("acme");
     assert_eq!(records.len(), 1);
     records.remove(0)
 }
 
 /// What each of its calls used that brought nothing, in tokens.
-fn spent(record: &Record) -> Vec<Option<u64>> {
+pub(crate) fn spent(record: &Record) -> Vec<Option<u64>> {
     let attempts = record.attempts.iter();
     attempts
         .map(|attempt| attempt.spent.map(|spent| spent.usage.total().count()))
@@ -38,7 +38,7 @@ fn spent(record: &Record) -> Vec<Option<u64>> {
 }
 
 /// What is charged and what stands agree, to the token and the nano-dollar.
-fn agrees(world: &mut World, record: &Record) {
+pub(crate) fn agrees(world: &mut World, record: &Record) {
     let standing = world.standing("acme");
     let org = &standing["scopes"][0];
     assert_eq!(org["spent_total"], record.cost_nano_usd.as_nanos());

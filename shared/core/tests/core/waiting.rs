@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use sluice_core::sandbox::Step;
 use sluice_machines::ledger::Command;
 use sluice_machines::limit::Rule;
 use sluice_units::Span;
 
 use crate::leases::start;
-use crate::world::{Got, Reaction, World, answer};
+use crate::world::{Got, Reaction, World, answer, late};
 use crate::{OPENAI_ANSWER, chat, config, key};
 
 /// How soon a change holds everywhere.
@@ -26,11 +25,7 @@ fn queueing() -> Value {
 
 /// An answer that takes as long as the first request may.
 fn slow() -> Reaction {
-    let mut slow = answer(200, OPENAI_ANSWER);
-    if let Reaction::Answer { steps, .. } = &mut slow {
-        steps.insert(0, Step::Wait(Span::from_seconds(20)));
-    }
-    slow
+    late(Span::from_seconds(20), answer(200, OPENAI_ANSWER))
 }
 
 /// A request that is served slowly, one that heads the line, and one behind it.

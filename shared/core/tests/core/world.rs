@@ -64,6 +64,14 @@ pub(crate) fn answer(status: u16, body: &str) -> Reaction {
     }
 }
 
+/// The same answer, but that its body takes so long to come.
+pub(crate) fn late(after: Span, mut reaction: Reaction) -> Reaction {
+    if let Reaction::Answer { steps, .. } = &mut reaction {
+        steps.insert(0, Step::Wait(after));
+    }
+    reaction
+}
+
 pub(crate) fn stream(steps: Vec<Step>) -> Reaction {
     Reaction::Answer {
         status: 200,

@@ -87,7 +87,11 @@ impl World {
         if record.outcome != Outcome::Completed || record.kind == RecordKind::Expired {
             return Ok(());
         }
-        let call = fact.calls.last();
+        let mut served = fact.calls.iter();
+        let call = served.rfind(|call| {
+            let served = record.provider.as_ref();
+            served.is_some_and(|served| served.as_str() == call.provider)
+        });
         let call = call.ok_or_else(|| format!("{} has no call", record.request))?;
         let is_cut_short = record.finish.as_deref() == Some("length");
         if (call.is_sound == Some(false) && !is_cut_short) || fact.calls.len() != calls_made(record)
@@ -124,11 +128,20 @@ fn made(record: &Record) -> impl Iterator<Item = &Attempt> {
 
 /// A call that was worked on and brought nothing is charged, and no other is; at its provider's prices.
 fn is_charged(record: &Record, calls: &[CallFact]) -> Verdict {
-    for (attempt, call) in made(record).zip(calls) {
+    let mut calls: Vec<_> = calls.iter().collect();
+    for attempt in made(record) {
+        let is_it = |call: &&CallFact| {
+            (call.provider, call.model) == (attempt.provider.as_str(), attempt.model.as_str())
+        };
+        let Some(place) = calls.iter().position(is_it) else {
+            return Err(format!("{record:?} tells of a call that was not made"));
+        };
+        let call = calls.remove(place);
         let has_failed = attempt.error.is_some();
         let is_due = has_failed && call.is_paid;
         // Who took too long may have been about to say no.
-        let may_be = is_due || attempt.error.as_deref() == Some("upstream_timeout");
+        let unknown = ["upstream_timeout", "hedge_lost"].map(Some);
+        let may_be = is_due || unknown.contains(&attempt.error.as_deref());
         let (input, output) = economy::price(call.provider, call.model);
         let is_right = match attempt.spent {
             None => !is_due,

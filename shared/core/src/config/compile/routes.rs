@@ -1,20 +1,27 @@
 //! Public model names: where each leads, in order.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use sluice_units::{ModelId, SortedMap};
+use sluice_units::{ModelId, SortedMap, Span};
 
 use super::circuits::CIRCUIT_DEFAULT;
 use super::{Check, RETRY_DEFAULT};
 use crate::config::Entries;
-use crate::config::compiled::{FallbackOn, Route, TargetRef};
-use crate::config::document::{FallbackReason, RouteDocument, TargetDocument};
+use crate::config::compiled::{FallbackOn, Hedge, Route, TargetRef};
+use crate::config::document::{FallbackReason, HedgeDocument, RouteDocument, TargetDocument};
 use crate::config::issue::Trail;
 use crate::config::offer::Offer;
 use crate::config::secrets;
 
 const TARGETS_MAX: usize = 8;
 const NAMES_SHOWN_MAX: usize = 5;
+const HEDGE_DEFAULT: Hedge = Hedge {
+    after: Span::from_seconds(2),
+    percent_max: 10,
+};
+const AFTER_ALLOWED: RangeInclusive<Span> = Span::from_millis(10)..=Span::from_seconds(60);
+const PERCENT_ALLOWED: RangeInclusive<u64> = 1..=100;
 
 pub(super) fn compile(
     check: &mut Check,
@@ -80,6 +87,41 @@ impl Check {
                 .fallback_on
                 .as_deref()
                 .map_or_else(FallbackOn::default, fallback_on),
+            hedge: self.hedge(&path.name("hedge"), document),
+        })
+    }
+
+    fn hedge(&mut self, path: &Trail<'_>, route: &RouteDocument) -> Option<Hedge> {
+        let HedgeDocument { after, percent_max } = &route.hedge;
+        if after.is_none() && percent_max.is_none() {
+            return None;
+        }
+        if after.is_none() {
+            let hint = "write after = \"2s\", or how long an answer may take to begin";
+            self.0.add(path, "does not say when", hint);
+        }
+        if route.targets.len() == 1 {
+            let hint = "name another target";
+            self.0
+                .add(path, "has nobody to call beside the only target", hint);
+        }
+        let written = after.as_deref();
+        let after = self.span(
+            &path.name("after"),
+            written,
+            HEDGE_DEFAULT.after,
+            &AFTER_ALLOWED,
+        );
+        let usual = u64::from(HEDGE_DEFAULT.percent_max);
+        let percent = self.number(
+            &path.name("percent_max"),
+            *percent_max,
+            usual,
+            &PERCENT_ALLOWED,
+        );
+        Some(Hedge {
+            after,
+            percent_max: u32::try_from(percent).ok()?,
         })
     }
 
