@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use crate::economy::Version;
+use crate::judge::Verdict;
 use crate::rng::Rng;
 use crate::world::{Place, World};
 
@@ -93,23 +94,34 @@ pub(crate) fn begins(world: &Rc<World>, place: &Place, request: usize) -> Beside
         *count
     };
     if count > 1 {
-        let share = &place.share;
-        share.hedged.set(share.hedged.get() + 1);
-        let (hedged, requests) = (share.hedged.get(), share.requests.get());
-        let may = world
-            .hedges
-            .percent()
-            .map(|percent| FREE + requests * percent / 100);
-        let is_fair = count == 2 && may.is_some_and(|may| hedged <= may);
-        world.require(if is_fair {
-            Ok(())
-        } else {
-            let name = &place.name;
-            Err(format!("request {request} has {count} calls at once; {name} has hedged {hedged} of {requests}"))
-        });
+        world.require(is_fair(world, place, request, count));
     }
     Beside {
         world: Rc::clone(world),
         request,
     }
+}
+
+/// Whether a call may begin beside others: both are reserved for, and the isolate has not hedged too many.
+fn is_fair(world: &World, place: &Place, request: usize, count: u32) -> Verdict {
+    let share = &place.share;
+    share.hedged.set(share.hedged.get() + 1);
+    let (hedged, requests) = (share.hedged.get(), share.requests.get());
+    let percent = world.hedges.percent().unwrap_or_default();
+    if count > 2 || hedged > FREE + requests * percent / 100 {
+        let name = &place.name;
+        return Err(format!(
+            "request {request} has {count} calls at once; {name} has hedged {hedged} of {requests}"
+        ));
+    }
+    let facts = world.facts.borrow();
+    let fact = &facts[request];
+    let org = world.holders.borrow()[fact.key].key.org;
+    let covers = |name| world.of_org(org).any(|ledger| ledger.covers_two(name));
+    if fact.name.as_ref().is_some_and(covers) {
+        return Ok(());
+    }
+    Err(format!(
+        "request {request} has two calls and reserves for one"
+    ))
 }

@@ -69,6 +69,8 @@ enum State {
 struct Life {
     scopes: Vec<usize>,
     at: Timestamp,
+    /// What it reserved first, for one call, and what it does now.
+    first: Amount,
     estimate: Amount,
     state: State,
     /// It was drawn from what a parent has granted, who tells of budgets.
@@ -405,6 +407,7 @@ impl Judge {
             borrowed,
             scopes,
             at,
+            first: estimate,
             estimate,
             state: State::Open { deadline },
             is_pooled,

@@ -313,6 +313,10 @@ impl LedgerObject {
         self.judge.borrow().has_admitted(request)
     }
 
+    pub(crate) fn covers_two(&self, request: &RequestId) -> bool {
+        self.judge.borrow().covers_two(request)
+    }
+
     /// What stands at the scopes is what the judge knows.
     pub(crate) fn check(&self, world: &World) {
         let now = self.now(world);

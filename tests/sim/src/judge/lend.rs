@@ -145,6 +145,7 @@ impl Judge {
         self.lives.push(Life {
             scopes,
             at,
+            first: Amount::default(),
             estimate: Amount::default(),
             state: State::Settled,
             is_pooled: false,

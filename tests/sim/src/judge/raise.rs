@@ -28,6 +28,18 @@ impl Judge {
         })
     }
 
+    /// Whether two calls are covered; when it is over nobody asks.
+    pub(crate) fn covers_two(&self, request: &RequestId) -> bool {
+        let known = self.by_request.get(request).map(|life| &self.lives[*life]);
+        known.is_some_and(|life| {
+            let is_open = matches!(life.state, State::Open { .. });
+            let (one, held) = (life.first, life.estimate);
+            let is_twice =
+                held.tokens >= one.tokens.plus(one.tokens) && held.cost >= one.cost.plus(one.cost);
+            is_twice || !is_open
+        })
+    }
+
     /// Follows a reservation that is to grow.
     pub(super) fn raise(&mut self, now: Timestamp, wanted: &Raise, reply: &Reply) -> Verdict {
         let request = &wanted.request;
