@@ -16,11 +16,11 @@ locals {
 
   # Every level that has limits and budgets, by the table that it is written as.
   scopes = merge(
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = it.body_key } },
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after, region = null, regions = null, data = null, bodies = null, body_key = null } if it.key_defaults != null },
-    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = null } }]...),
-    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = null } }]...),
-    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, data = it.data, bodies = it.bodies, body_key = null } }]])...),
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = it.home, shards = it.shards, data = it.data, bodies = it.bodies, body_key = it.body_key } },
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after, region = null, regions = null, home = null, shards = null, data = null, bodies = null, body_key = null } if it.key_defaults != null },
+    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = null, shards = null, data = it.data, bodies = it.bodies, body_key = null } }]...),
+    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = null, shards = null, data = it.data, bodies = it.bodies, body_key = null } }]...),
+    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = null, shards = null, data = it.data, bodies = it.bodies, body_key = null } }]])...),
   )
 
   scope_tables = [
@@ -30,7 +30,7 @@ locals {
       length(scope.budgets) == 0 ? [] : ["budgets = [${join(", ", local.rules[address].budgets)}]"],
       scope.models == null ? [] : ["models = ${jsonencode(scope.models)}"],
       scope.expires_after == null ? [] : ["expires_after = ${jsonencode(scope.expires_after)}"],
-      [for field in ["region", "regions", "data", "bodies", "body_key"] : "${field} = ${jsonencode(scope[field])}" if scope[field] != null],
+      [for field in ["region", "regions", "home", "shards", "data", "bodies", "body_key"] : "${field} = ${jsonencode(scope[field])}" if scope[field] != null],
     ))
   ]
 
@@ -42,13 +42,13 @@ locals {
   ]
 
   # Lines without what was not said.
-  table_fields = ["aws", "azure", "google", "headers", "timeouts"]
+  table_fields = ["aws", "azure", "capacity", "google", "headers", "timeouts"]
   provider_tables = [
     for provider in var.model_providers : join("\n", concat(
       ["[providers.${jsonencode(provider.name)}]"],
       [for field, value in provider : "${field} = ${jsonencode(value)}" if !contains(concat(["name", "key"], local.table_fields), field) && value != null],
       provider.key == null ? [] : ["key = ${length(provider.key) == 1 ? jsonencode(provider.key[0]) : jsonencode(provider.key)}"],
-      [for field, value in provider : "${field} = { ${join(", ", [for name, text in value : "${jsonencode(name)} = ${jsonencode(text)}"])} }" if contains(local.table_fields, field) && value != null],
+      [for field, value in provider : "${field} = { ${join(", ", [for name, setting in value : "${jsonencode(name)} = ${jsonencode(setting)}" if setting != null])} }" if contains(local.table_fields, field) && value != null],
     ))
   ]
 

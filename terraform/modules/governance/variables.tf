@@ -32,7 +32,7 @@ variable "regions" {
 }
 
 variable "model_providers" {
-  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` names the secrets that hold its key, those that are set being tried in turn; never the secrets themselves. What has no field here goes into `extra_toml`, as `[providers.<name>.models.<model>]`."
+  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` names the secrets that hold its key, those that are set being tried in turn; never the secrets themselves. `capacity` says how many calls it takes at once, and how long a request waits for its turn. What has no field here goes into `extra_toml`, as `[providers.<name>.models.<model>]`."
   type = list(object({
     name             = string
     catalogue        = optional(string)
@@ -54,6 +54,7 @@ variable "model_providers" {
     google           = optional(map(string))
     headers          = optional(map(string))
     timeouts         = optional(map(string))
+    capacity         = optional(object({ concurrent = number, queue = optional(string) }))
   }))
   default = []
 
@@ -65,6 +66,29 @@ variable "model_providers" {
   validation {
     condition     = alltrue(flatten([for provider in var.model_providers : [for name in coalesce(provider.key, []) : can(regex("^[A-Z][A-Z0-9_]*$", name))]]))
     error_message = "A provider's key is told by the names of secrets: capitals, digits and _. Never the key itself."
+  }
+
+  validation {
+    condition = alltrue([
+      for count in [for provider in var.model_providers : provider.capacity.concurrent if provider.capacity != null] : count >= 1 && count <= 10000 && floor(count) == count
+    ])
+    error_message = "providers.<name>.capacity.concurrent is out of range; allowed are whole numbers from 1 to 10000."
+  }
+
+  validation {
+    condition = alltrue([
+      for queue in [for provider in var.model_providers : provider.capacity.queue if try(provider.capacity.queue, null) != null] : can(regex("^[0-9]+(us|ms|s|m|h|d)$", queue))
+    ])
+    error_message = "providers.<name>.capacity.queue is not a duration; write a whole number and a unit, such as \"250ms\", \"30s\" or \"1m\"."
+  }
+
+  validation {
+    condition = alltrue([
+      for micros in [
+        for provider in var.model_providers : try(tonumber(regex("^[0-9]+", provider.capacity.queue)) * { us = 1, ms = 1000, s = 1000000, m = 60000000, h = 3600000000, d = 86400000000 }[regex("[a-z]+$", provider.capacity.queue)], 1000)
+      ] : micros >= 1000 && micros <= 60000000
+    ])
+    error_message = "providers.<name>.capacity.queue is out of range; allowed are 1ms to 1m."
   }
 }
 
@@ -93,13 +117,15 @@ variable "prices" {
 }
 
 variable "orgs" {
-  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`). `bodies` (`\"redacted\"` or `\"full\"`) puts what is asked and answered on record, sealed under the secret that the organisation's `body_key` names."
+  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`). `home` names the region whose ledger the ledgers of an organisation's other regions lease from, `shards` says among how many ledgers its keys are divided in each region. `bodies` (`\"redacted\"` or `\"full\"`) puts what is asked and answered on record, sealed under the secret that the organisation's `body_key` names."
   type = map(object({
     limits   = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
     budgets  = optional(list(object({ usd = string, per = string })), [])
     models   = optional(list(string))
     region   = optional(string)
     regions  = optional(list(string))
+    home     = optional(string)
+    shards   = optional(number)
     data     = optional(string)
     bodies   = optional(string)
     body_key = optional(string)
@@ -147,6 +173,16 @@ variable "orgs" {
       ]) : bodies == null || contains(["none", "redacted", "full"], coalesce(bodies, "none"))
     ])
     error_message = "What of bodies is on record is \"none\", \"redacted\" or \"full\", or not said."
+  }
+
+  validation {
+    condition     = alltrue([for shards in values(var.orgs)[*].shards : coalesce(shards, 1) >= 1 && coalesce(shards, 1) <= 32 && floor(coalesce(shards, 1)) == coalesce(shards, 1)])
+    error_message = "orgs.<org>.shards is out of range; allowed are whole numbers from 1 to 32."
+  }
+
+  validation {
+    condition     = alltrue([for home in values(var.orgs)[*].home : contains(concat(keys(var.regions), [var.region]), coalesce(home, var.region))])
+    error_message = "orgs.<org>.home names no region; known are those in regions, and the gateway's own."
   }
 }
 

@@ -3,12 +3,13 @@
 variables {
   region = "eu"
 
-  regions = { eu = { bucket = "RECORDS" } }
+  regions = { eu = { bucket = "RECORDS" }, de = { countries = ["DE"], jurisdiction = "eu", bucket = "RECORDS" } }
 
   model_providers = [
     { name = "openai-eu", catalogue = "openai", region = "eu", country = "DE", country_by = "contract", baa = true, egress = "eu", key = ["OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"], models_allow = ["gpt-4o*"] },
     { name = "anthropic", key = ["ANTHROPIC_API_KEY"], discount_percent = 5, timeouts = { idle = "30s" } },
-    { name = "azure", azure = { resource = "acme" }, models_allow = ["gpt-4o"] },
+    { name = "azure", azure = { resource = "acme" }, models_allow = ["gpt-4o"], capacity = { concurrent = 8, queue = "20s" } },
+    { name = "local", dialect = "openai", base_url = "http://127.0.0.1:8000/v1", auth = "none", models_allow = ["*"], capacity = { concurrent = 4 } },
   ]
 
   routes = {
@@ -25,6 +26,8 @@ variables {
     acme = {
       limits   = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }, { usd = "25", per = "1h" }]
       budgets  = [{ usd = "1000", per = "month" }]
+      home     = "de"
+      shards   = 4
       bodies   = "full"
       body_key = "ACME_BODY_KEY"
       teams = {
@@ -114,4 +117,123 @@ run "a_key_of_nobody_is_refused" {
   }
 
   expect_failures = [var.keys]
+}
+
+run "no_call_at_once_is_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai" }, { name = "anthropic", capacity = { concurrent = 0 } }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "more_calls_at_once_than_a_region_counts_are_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai" }, { name = "anthropic", capacity = { concurrent = 10001 } }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "half_a_call_at_once_is_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai" }, { name = "anthropic", capacity = { concurrent = 1.5 } }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "a_wait_that_is_no_duration_is_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai" }, { name = "anthropic", capacity = { concurrent = 8, queue = "soon" } }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "a_wait_that_is_shorter_than_may_be_is_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai" }, { name = "anthropic", capacity = { concurrent = 8, queue = "999us" } }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "a_wait_that_is_longer_than_may_be_is_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai" }, { name = "anthropic", capacity = { concurrent = 8, queue = "2m" } }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "no_shard_is_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = {}, beta = { shards = 0 } }
+    keys = {}
+  }
+
+  expect_failures = [var.orgs]
+}
+
+run "more_shards_than_may_be_are_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = {}, beta = { shards = 33 } }
+    keys = {}
+  }
+
+  expect_failures = [var.orgs]
+}
+
+run "half_a_shard_is_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = {}, beta = { shards = 1.5 } }
+    keys = {}
+  }
+
+  expect_failures = [var.orgs]
+}
+
+run "a_home_that_is_no_region_is_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = {}, beta = { home = "us" } }
+    keys = {}
+  }
+
+  expect_failures = [var.orgs]
+}
+
+run "whatever_may_be_is_taken" {
+  variables {
+    model_providers = [{ name = "openai", capacity = { concurrent = 1, queue = "1ms" } }, { name = "anthropic", capacity = { concurrent = 10000, queue = "60s" } }]
+    routes          = {}
+    prices          = {}
+    orgs            = { acme = { shards = 1, home = "eu" }, beta = { shards = 32, home = "de" }, gamma = {} }
+    keys            = {}
+  }
+
+  assert {
+    condition     = length(regexall("capacity = ", output.sluice_toml)) == 2 && length(regexall("shards = ", output.sluice_toml)) == 2
+    error_message = "Rendered was:\n${output.sluice_toml}"
+  }
 }
