@@ -10,7 +10,10 @@ use ed25519_compact::{KeyPair, Seed};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
-use sluice_units::base64url;
+use sluice_machines::chain::{self, Chain, ChainKind, Head};
+use sluice_machines::outbox::Line;
+use sluice_machines::record::{Outcome, Record, RecordKind, Refusal};
+use sluice_units::{OrgId, Region, Shard, base64url};
 
 const CHAIN: &str = "usage/region=eu/org=demo";
 
@@ -212,6 +215,91 @@ fn an_auditor_gets_the_records_of_a_team_and_a_day() {
             .unwrap()
             .starts_with("2026-11-01T00:00:08.000Z,2,settled,req_"),
     );
+}
+
+/// The demo's first record again, as a shard counts it, and a refusal of the same key there; in the shard's own chain.
+fn add_shard(root: &Path, number: u8) {
+    let mut all = String::new();
+    GzDecoder::new(fs::File::open(batch(root, 1)).unwrap())
+        .read_to_string(&mut all)
+        .unwrap();
+    let shard = Shard::new(number);
+    let record = Record {
+        shard,
+        ..serde_json::from_str::<Line>(all.lines().nth(1).unwrap())
+            .unwrap()
+            .record
+    };
+    let refusal = Refusal {
+        request: record.request.clone(),
+        kind: RecordKind::Refused,
+        at_us: record.at_us,
+        org: record.org.clone(),
+        team: record.team.clone(),
+        app: None,
+        user: None,
+        key: Some(record.key.clone()),
+        model: None,
+        region: record.region.clone(),
+        shard,
+        outcome: Outcome::Refused,
+        status: 429,
+        error: "rate_limit_exceeded".to_owned(),
+        count: 1,
+        withheld: 0,
+    };
+    let lines = format!(
+        "{}\n{}\n",
+        json!(Line::new(1, record)),
+        json!(Line::new(2, refusal))
+    );
+    let chain = Chain {
+        kind: ChainKind::Usage,
+        region: Region::new("eu").ok(),
+        org: OrgId::new("demo").ok(),
+        shard,
+    };
+    let written = chain::write(&chain, &Head::default(), 1, &lines).unwrap();
+    let file = root.join(format!(
+        "{}/date=2026-11-01/000000000001.ndjson.gz",
+        chain.folder()
+    ));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut encoder = GzBuilder::new().write(fs::File::create(file).unwrap(), Compression::fast());
+    encoder.write_all(written.as_bytes()).unwrap();
+    encoder.finish().unwrap();
+}
+
+#[test]
+fn a_row_says_in_which_ledger_its_record_was_counted() {
+    let root = demo("audit-shards");
+    add_shard(&root, 2);
+    add_shard(&root, 10);
+    let file = root.join("export.csv");
+    let arguments = ["audit", "export", text(&root), "--format", "csv"];
+    let output = sluice(&[&arguments[..], &["--out", text(&file)]].concat())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let csv = fs::read_to_string(&file).unwrap();
+    let mut rows = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = rows.next().unwrap();
+    let column = |name: &str| names.iter().position(|one| *one == name).unwrap();
+    let columns = ["region", "org", "shard", "sequence", "kind"].map(column);
+    let places: Vec<String> = rows
+        .map(|row| columns.map(|column| row[column]).join(" "))
+        .collect();
+    assert_eq!(places.len(), 2504);
+    assert_eq!(places[0], "eu demo  1 settled");
+    for expected in [
+        "eu demo 2 1 settled",
+        "eu demo 2 2 refused",
+        "eu demo 10 1 settled",
+        "eu demo 10 2 refused",
+    ] {
+        let found = places.iter().filter(|place| *place == expected);
+        assert_eq!(found.count(), 1, "{expected}");
+    }
 }
 
 const SEED: [u8; 32] = [7; 32];

@@ -48,7 +48,7 @@ enum Format {
 }
 
 /// The columns and where they are in a record.
-const COLUMNS: [(&str, &str); 26] = [
+const COLUMNS: [(&str, &str); 27] = [
     ("at", "/at_us"),
     ("sequence", "/sequence"),
     ("kind", "/kind"),
@@ -63,6 +63,7 @@ const COLUMNS: [(&str, &str); 26] = [
     ("provider", "/provider"),
     ("provider_model", "/provider_model"),
     ("region", "/region"),
+    ("shard", "/shard"),
     ("place", "/place"),
     ("egress", "/egress"),
     ("input_tokens", "/usage/input"),
