@@ -9,10 +9,14 @@ use super::{COPY, Mutation};
 use crate::step::{self, Failure, doing};
 use crate::tools;
 
-/// Leaks that only the property finds: in the simulator's world no key has a region of its own, and no region lies
-/// within another.
-pub(super) const BEYOND_THE_WORLD: &[&str] =
-    &["forget the key's own region", "the outermost region counts"];
+/// Leaks that only the property finds: in the simulator's world no key has a region of its own, no region lies within
+/// another, and nobody who is held to one has shards.
+pub(super) const BEYOND_THE_WORLD: &[&str] = &[
+    "a shard may be anywhere",
+    "forget the key's own region",
+    "the home of a region may be anywhere",
+    "the outermost region counts",
+];
 
 pub(super) const LEAKS: &[Mutation] = &[
     Mutation {
@@ -68,6 +72,29 @@ pub(super) const LEAKS: &[Mutation] = &[
                 "    let region = residency.pin().map(|pin| &pin.region).filter(|_| !{is});\n",
             ),
         ],
+    },
+    Mutation {
+        name: "a shard may be anywhere",
+        edits: &[
+            (
+                "shared/core/src/config/counting.rs",
+                "        let shards = all.map(|shard| whole.shard(shard)).collect();\n",
+                "        let anywhere = LedgerId::new(whole.org().clone(), whole.region().clone(), whole.jurisdiction().filter(|_| !{is})).under(whole.last_word().clone());\n        let shards = all.map(|shard| anywhere.shard(shard)).collect();\n",
+            ),
+            (
+                "shared/core/src/residency.rs",
+                "        if !is_its_own",
+                "        if !{is} && !is_its_own",
+            ),
+        ],
+    },
+    Mutation {
+        name: "the home of a region may be anywhere",
+        edits: &[(
+            "durable/machines/src/ledger/parent.rs",
+            "            jurisdiction: ledger.jurisdiction(),\n",
+            "            jurisdiction: ledger.jurisdiction().filter(|_| !{is}),\n",
+        )],
     },
     Mutation {
         name: "fall back to whoever the route names",

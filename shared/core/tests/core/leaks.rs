@@ -33,6 +33,10 @@ struct Drawn {
     providers: Vec<(Option<&'static str>, bool)>,
     /// Of each provider: where it is called from, and whether only where it refuses the country.
     egresses: Vec<(Option<&'static str>, bool)>,
+    /// Among how many ledgers the organisation's keys are divided.
+    shards: u8,
+    /// Whether the organisation has a limit, so that its ledgers lease from its home.
+    is_limited: bool,
     /// The route's targets.
     targets: Vec<usize>,
     /// The pins of the organisation, the team, the user and the key.
@@ -55,6 +59,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
         (
             proptest::collection::vec(provider, 4),
             proptest::collection::vec(egress, 4),
+            select(&[1_u8, 3][..]),
+            any::<bool>(),
         ),
         subsequence(vec![0_usize, 1, 2, 3], 1..=4).prop_shuffle(),
         [pin(), pin(), pin(), pin()],
@@ -67,7 +73,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
     )
         .prop_map(
             |(
-                (providers, egresses),
+                (providers, egresses, shards, is_limited),
                 targets,
                 pins,
                 listed,
@@ -80,6 +86,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
                 Drawn {
                     providers,
                     egresses,
+                    shards,
+                    is_limited,
                     targets,
                     pins,
                     listed,
@@ -126,6 +134,16 @@ fn config(drawn: &Drawn) -> Value {
     })
 }
 
+/// The same, counted by as many ledgers as were drawn.
+fn divided(drawn: &Drawn, mut config: Value) -> Value {
+    let org = &mut config["orgs"]["acme"];
+    org["shards"] = json!(drawn.shards);
+    if drawn.is_limited {
+        org["limits"] = json!([{"requests": 1000, "per": "1h"}]);
+    }
+    config
+}
+
 /// Whether a provider in this country is in the region.
 fn is_in(region: &str, country: Option<&str>) -> bool {
     matches!(
@@ -155,7 +173,7 @@ fn reactions(troubles: &[u8]) -> Vec<Reaction> {
 }
 
 fn check(drawn: &Drawn) -> Result<(), TestCaseError> {
-    let config = config(drawn);
+    let config = divided(drawn, config(drawn));
     let document = Document::from_json(config.to_string().as_bytes()).expect("a document");
     if Config::compile(&document).is_err() {
         // What contradicts itself never starts.
@@ -210,18 +228,31 @@ fn check(drawn: &Drawn) -> Result<(), TestCaseError> {
             "health data without an agreement"
         );
     }
+    match held(drawn, is_refused) {
+        Some(region) => check_ledgers(drawn, &world, region),
+        None => Ok(()),
+    }
+}
+
+/// Whoever is held to this region is counted there, by ledgers under its jurisdiction.
+fn check_ledgers(drawn: &Drawn, world: &World, region: &str) -> Result<(), TestCaseError> {
+    let jurisdiction = if region == "us" { "us" } else { "eu" };
     for ledger in world.ledgers() {
-        if let Some(region) = held(drawn, is_refused) {
-            let jurisdiction = if region == "us" { "us" } else { "eu" };
-            let found = ledger.jurisdiction().map(|found| found.as_str());
-            let found = (ledger.region().as_str(), found);
-            prop_assert_eq!(
-                found,
-                (region, Some(jurisdiction)),
-                "held to {}, counted elsewhere",
-                region
-            );
-        }
+        // Where no request is counted it may be the home that the region leases from.
+        let has_records = !world.records_in(&ledger).is_empty();
+        let home = drawn.pins[0].filter(|_| drawn.is_limited && !has_records);
+        let found = ledger.region().as_str();
+        prop_assert!(
+            found == region || Some(found) == home,
+            "held to {region}, counted in {found}"
+        );
+        let found = ledger.jurisdiction().map(|found| found.as_str());
+        prop_assert_eq!(
+            found,
+            Some(jurisdiction),
+            "held to {}, counted elsewhere",
+            region
+        );
     }
     Ok(())
 }

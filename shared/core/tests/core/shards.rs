@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sluice_core::receipt;
 use sluice_core::sandbox::Step;
 use sluice_machines::record::Record;
-use sluice_units::{LedgerId, Span};
+use sluice_units::{Jurisdiction, LedgerId, Span};
 
 use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer, send};
 use crate::{OPENAI_ANSWER, chat, config};
@@ -178,6 +178,36 @@ fn what_another_region_has_used_is_the_sum_of_its_shards() {
         let standing = standing(&mut world, &format!("&region={region}"));
         assert_eq!(at_scope(&standing, &json!("org")), (10, cost), "{region}");
     }
+}
+
+#[test]
+fn shards_of_a_pinned_organisation_and_their_home_are_under_its_jurisdiction() {
+    let limit = 20;
+    let mut world = sharded(|config| {
+        config["regions"] = json!({"eu": {"bucket": "RECORDS_EU"}, "de": {"countries": ["DE"], "jurisdiction": "eu", "bucket": "RECORDS_EU"}});
+        for (_, provider) in config["providers"].as_object_mut().expect("providers") {
+            provider["country"] = json!("DE");
+        }
+        let org = &mut config["orgs"]["acme"];
+        org["region"] = json!("eu");
+        org["limits"] = json!([{"requests": limit, "per": "1h"}]);
+        org["teams"]["search"]["region"] = json!("de");
+    });
+    let keys = keys(&mut world, 8);
+    assert_eq!(let_in(&mut world, &keys, 6), limit);
+    let ledgers = world.ledgers();
+    let home = ledgers.iter().find(|ledger| ledger.name() == "eu/acme");
+    let mut divided = 0;
+    for ledger in &ledgers {
+        assert_eq!(ledger.jurisdiction(), Some(Jurisdiction::Eu), "{ledger}");
+        let is_home = Some(ledger) == home;
+        assert!(is_home || ledger.region().as_str() == "de", "{ledger}");
+        assert!(is_home || ledger.parent() == home, "{ledger}");
+        divided += usize::from(ledger.of_shard().is_some());
+    }
+    assert!(divided > 2, "{ledgers:?}");
+    assert_eq!(divided + 1, ledgers.len(), "{ledgers:?}");
+    assert_eq!(on_record(&world).0, limit);
 }
 
 #[test]

@@ -55,7 +55,8 @@ impl Shared {
             return;
         };
         let parent = ledger.parent().expect("somebody to lease from").clone();
-        assert_eq!(climb.parent.name, parent.name());
+        let asked = (climb.parent.name.as_str(), climb.parent.jurisdiction);
+        assert_eq!(asked, (parent.name(), parent.jurisdiction()));
         let Call { commands, .. } = &climb.call;
         let answer = Answer {
             replies: self.decide(&parent, commands),
