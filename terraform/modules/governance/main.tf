@@ -57,6 +57,7 @@ locals {
       ["[models.${jsonencode(name)}]"],
       ["targets = [${join(", ", [for target in route.targets : "{ provider = ${jsonencode(target.provider)}, model = ${jsonencode(target.model)} }"])}]"],
       route.fallback_on == null ? [] : ["fallback_on = ${jsonencode(route.fallback_on)}"],
+      route.hedge == null ? [] : ["hedge = { ${join(", ", [for name, setting in route.hedge : "${name} = ${jsonencode(setting)}" if setting != null])} }"],
     ))
   ]
 

@@ -93,16 +93,43 @@ variable "model_providers" {
 }
 
 variable "routes" {
-  description = "Public model names, and where each leads: the first target serves, the next one when it fails."
+  description = "Public model names, and where each leads: the first target serves, the next one when it fails. With `hedge` another target is called beside one that has not answered `after` so long, for `percent_max` of a hundred requests at most (10 unless it is said)."
   type = map(object({
     targets     = list(object({ provider = string, model = string }))
     fallback_on = optional(list(string))
+    hedge       = optional(object({ after = string, percent_max = optional(number) }))
   }))
   default = {}
 
   validation {
     condition     = alltrue([for route in values(var.routes) : length(route.targets) >= 1 && length(route.targets) <= 8])
     error_message = "A route has 1 to 8 targets."
+  }
+
+  validation {
+    condition     = alltrue([for route in values(var.routes) : route.hedge == null || length(route.targets) != 1])
+    error_message = "models.<name>.hedge has nobody to call beside the only target; name another target."
+  }
+
+  validation {
+    condition     = alltrue([for route in values(var.routes) : can(regex("^[0-9]+(us|ms|s|m|h|d)$", route.hedge.after)) if route.hedge != null])
+    error_message = "models.<name>.hedge.after is not a duration; write a whole number and a unit, such as \"250ms\", \"2s\" or \"1m\"."
+  }
+
+  validation {
+    condition = alltrue([
+      for micros in [
+        for route in values(var.routes) : try(tonumber(regex("^[0-9]+", route.hedge.after)) * { us = 1, ms = 1000, s = 1000000, m = 60000000, h = 3600000000, d = 86400000000 }[regex("[a-z]+$", route.hedge.after)], 10000)
+      ] : micros >= 10000 && micros <= 60000000
+    ])
+    error_message = "models.<name>.hedge.after is out of range; allowed are 10ms to 1m."
+  }
+
+  validation {
+    condition = alltrue([
+      for percent in [for route in values(var.routes) : coalesce(try(route.hedge.percent_max, null), 10)] : percent >= 1 && percent <= 100 && floor(percent) == percent
+    ])
+    error_message = "models.<name>.hedge.percent_max is out of range; allowed are whole numbers from 1 to 100."
   }
 }
 

@@ -16,6 +16,7 @@ variables {
     "fast" = {
       targets     = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }]
       fallback_on = ["error", "rate_limit", "context_length"]
+      hedge       = { after = "1500ms", percent_max = 5 }
     }
     "acme/best" = { targets = [{ provider = "anthropic", model = "claude-haiku-4-5" }] }
   }
@@ -236,4 +237,92 @@ run "whatever_may_be_is_taken" {
     condition     = length(regexall("capacity = ", output.sluice_toml)) == 2 && length(regexall("shards = ", output.sluice_toml)) == 2
     error_message = "Rendered was:\n${output.sluice_toml}"
   }
+}
+
+run "a_hedge_is_rendered_where_it_is_said" {
+  variables {
+    routes = {
+      early  = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "10ms", percent_max = 1 } }
+      late   = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "60s", percent_max = 100 } }
+      plain  = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }] }
+      silent = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "1500ms" } }
+    }
+  }
+
+  assert {
+    condition = regexall("hedge = .*", output.sluice_toml) == tolist([
+      "hedge = { after = \"10ms\", percent_max = 1 }", "hedge = { after = \"60s\", percent_max = 100 }", "hedge = { after = \"1500ms\" }",
+    ])
+    error_message = "Rendered was:\n${output.sluice_toml}"
+  }
+}
+
+run "a_hedge_sooner_than_may_be_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "9999us" } } }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "a_hedge_later_than_may_be_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "61s" } } }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "a_hedge_that_is_no_duration_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "soon" } } }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "a_hedge_for_nobody_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "2s", percent_max = 0 } } }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "a_hedge_for_more_than_all_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "2s", percent_max = 101 } } }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "a_hedge_for_half_a_percent_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }], hedge = { after = "2s", percent_max = 1.5 } } }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "a_hedge_without_another_target_is_refused" {
+  command = plan
+
+  variables {
+    routes = { fast = { targets = [{ provider = "openai-eu", model = "gpt-4o-mini" }], hedge = { after = "2s" } } }
+  }
+
+  expect_failures = [var.routes]
 }
