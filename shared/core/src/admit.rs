@@ -180,7 +180,10 @@ pub(crate) async fn reserve<P: Platform>(
     };
     note(context, caller, amount);
     let asking = Asking::new(Rc::clone(config), caller);
-    if let Some((part, tokens)) = let_in(context, asking, (&ask, part), &mut admitted).await? {
+    let mut wait = Wait::new(context.p, context.isolate, ask.at);
+    let cut = let_in(context, &mut wait, asking, (&ask, part), &mut admitted).await?;
+    wait.use_turn();
+    if let Some((part, tokens)) = cut {
         let output = admitted.bound.output.unwrap_or_default();
         let output = output.minus(part.tokens.minus(tokens));
         admitted.bound.output = Some(output);
@@ -245,14 +248,15 @@ pub async fn weigh<P: Platform>(
 /// Tries until the request is let in, or is refused for good. Says what of it was, where not all of it.
 async fn let_in<P: Platform>(
     context: &Context<'_, P>,
+    wait: &mut Wait<'_, P>,
     mut asking: Asking<'_>,
     (ask, part): (&Ask<'_>, Option<Part>),
     admitted: &mut Admitted,
 ) -> Result<Option<(Part, Tokens)>, Problem> {
     let (p, isolate) = (context.p, context.isolate);
-    let mut wait = Wait::new(p, isolate, ask.at);
     let mut time_has_passed = wait.behind_others(asking.caller()).await?;
     let mut has_told = false;
+    let mut denied = None;
     loop {
         if time_has_passed {
             asking.look_again(context, ask).await?;
@@ -261,6 +265,7 @@ async fn let_in<P: Platform>(
                 // What is held was granted under other rules.
                 note(context, asking.caller(), admitted.estimate);
             }
+            wait.may_ask(denied.as_deref())?;
         }
         let caller = asking.caller();
         if !caller.is_strict() && draw(p, isolate, admitted) {
@@ -280,7 +285,10 @@ async fn let_in<P: Platform>(
                 let request = admitted.draft.request.clone();
                 commit::tell_endings(p, isolate, &admitted.ledger, request).await;
             }
-            Asked::Denied(denial) => wait.after(&denial, caller).await?,
+            Asked::Denied(denial) => {
+                wait.after(&denial, caller).await?;
+                denied = Some(denial);
+            }
         }
         time_has_passed = true;
     }

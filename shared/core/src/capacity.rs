@@ -259,24 +259,22 @@ pub(crate) async fn wait_for<P: Platform>(
     if !wait.join(gate.clone(), party, queue) {
         return Ok(Err(NoRoom::LineFull));
     }
-    loop {
-        if !wait.be_head().await? {
-            return Ok(Err(NoRoom::Full));
-        }
+    let mut is_head = wait.be_head().await?;
+    while is_head {
         // Made anew each time: nobody is counted who only waits.
         let Some(slot) = Slot::wish(p, isolate, provider) else {
             return Ok(Err(NoRoom::Full));
         };
-        let behind = isolate.lines.borrow().behind_head(&gate);
+        let behind = isolate.lines.borrow().count(&gate).saturating_sub(1);
         let behind = u32::try_from(behind).unwrap_or(u32::MAX);
         if slot.obtain(p, Some(behind)).await {
+            wait.use_turn();
             return Ok(Ok(slot));
         }
         drop(slot);
-        if !wait.rest().await? {
-            return Ok(Err(NoRoom::Full));
-        }
+        is_head = wait.rest().await?;
     }
+    Ok(Err(NoRoom::Full))
 }
 
 /// Tells the region in the background what there is to tell: that calls go on, that slots are not needed any more.

@@ -3,7 +3,13 @@
 //! One line for each limit and each provider that lets requests queue. Only its head asks the ledger, or for a slot;
 //! whoever comes while a line stands joins it before asking, so nobody overtakes. Teams take turns, and within a team the
 //! first come is the first served.
-//! A seat has a deadline, and is forgotten when it is past: a runtime may end a request without a word.
+//!
+//! A turn is used by whoever is let in. Whoever gives its seat up without that - its time is over, its caller has left,
+//! its key was revoked - leaves the turn to the next of its team, if that stood in the line when the turn began: a team
+//! that asks for what it cannot get holds the others up for no longer than one request waits.
+//! A seat has a deadline, and is forgotten when it is past: a runtime may end a request without a word. Then the turn is
+//! over too, or a team of which nobody is left would hold the others up seat by seat.
+//!
 //! A pure machine; whoever waits does the waiting. Lines are the isolate's own: over many isolates the ledger decides,
 //! or who leases slots.
 
@@ -41,6 +47,8 @@ pub struct Lines {
 struct Line {
     /// Whose turn it is, and whose after.
     turns: VecDeque<Party>,
+    /// The last seat that was taken before this turn began.
+    newest: u64,
     parties: SortedMap<Party, VecDeque<Seat>>,
 }
 
@@ -72,11 +80,10 @@ impl Lines {
         self.lines.contains_key(gate)
     }
 
-    /// How many wait there, the head not counted.
+    /// How many wait there.
     #[must_use]
-    pub fn behind_head(&self, gate: &Gate) -> usize {
-        let line = self.lines.get(gate);
-        line.map_or(0, |line| line.count().saturating_sub(1))
+    pub fn count(&self, gate: &Gate) -> usize {
+        self.lines.get(gate).map_or(0, Line::count)
     }
 
     /// The head's waker: what it waits for may be there.
@@ -97,6 +104,9 @@ impl Lines {
             return None;
         }
         self.seats = self.seats.saturating_add(1);
+        if line.turns.is_empty() {
+            line.newest = self.seats;
+        }
         let seats = line.parties.get_or_default(party.clone());
         if seats.is_empty() {
             line.turns.push_back(party.clone());
@@ -133,11 +143,18 @@ impl Lines {
         }
     }
 
-    /// Gives the seat up; the new head's waker, if it changed.
-    pub fn leave(&mut self, gate: &Gate, number: u64, now: Timestamp) -> Option<Wake> {
+    /// Gives the seat up, by one that is let in or not; the new head's waker, if it changed.
+    pub fn leave(
+        &mut self,
+        gate: &Gate,
+        number: u64,
+        (now, is_let_in): (Timestamp, bool),
+    ) -> Option<Wake> {
+        let newest = self.seats;
         let line = self.lines.get_mut(gate)?;
         let was_head = line.head().is_some_and(|head| head.number == number);
-        line.remove(|seat| seat.number == number);
+        let is_gone = |seat: &Seat| seat.number == number || seat.until <= now;
+        line.remove(is_gone, was_head && !is_let_in, newest);
         self.forget(now);
         let line = self.lines.get_mut(gate)?;
         if was_head { line.wake_head() } else { None }
@@ -146,7 +163,7 @@ impl Lines {
     /// Forgets seats past their deadline, and lines that nobody stands in.
     fn forget(&mut self, now: Timestamp) {
         for line in self.lines.values_mut() {
-            line.remove(|seat| seat.until <= now);
+            line.remove(|seat| seat.until <= now, false, self.seats);
         }
         self.lines.retain(|_, line| !line.parties.is_empty());
     }
@@ -162,8 +179,8 @@ impl Line {
         self.parties.get(party)?.front()
     }
 
-    /// Takes seats away; where the head's is among them, it is the next party's turn.
-    fn remove(&mut self, is_gone: impl Fn(&Seat) -> bool) {
+    /// Takes seats away; where the head's is among them, it is the next party's turn, unless this one may keep it.
+    fn remove(&mut self, is_gone: impl Fn(&Seat) -> bool, may_keep: bool, newest: u64) {
         let party = self.turns.front().cloned();
         let is_head_gone = self.head().is_some_and(&is_gone);
         for seats in self.parties.values_mut() {
@@ -172,9 +189,17 @@ impl Line {
         self.parties.retain(|_, seats| !seats.is_empty());
         let parties = &self.parties;
         self.turns.retain(|turn| parties.contains_key(turn));
-        if is_head_gone && self.turns.front() == party.as_ref() {
+        if !is_head_gone {
+            return;
+        }
+        if self.turns.front() == party.as_ref() {
+            let is_kept = |head: &Seat| may_keep && head.number <= self.newest;
+            if self.head().is_some_and(is_kept) {
+                return;
+            }
             self.turns.rotate_left(1.min(self.turns.len()));
         }
+        self.newest = newest;
     }
 
     fn wake_head(&mut self) -> Option<Wake> {
@@ -236,7 +261,7 @@ mod tests {
                 .position(|(_, seat)| !served.contains(seat) && is_head(&mut lines, *seat))
                 .unwrap();
             let (_, seat) = seats[head];
-            lines.leave(&gate(), seat, NOON);
+            lines.leave(&gate(), seat, (NOON, true));
             served.push(seat);
         }
         let order = [0, 3, 1, 4, 2].map(|index: usize| seats[index].1);
@@ -250,7 +275,7 @@ mod tests {
             .map(|_| join(&mut lines, "").unwrap())
             .collect();
         assert_eq!(join(&mut lines, ""), None);
-        lines.leave(&gate(), seats[50], NOON);
+        lines.leave(&gate(), seats[50], (NOON, true));
         assert!(is_head(&mut lines, seats[0]));
         assert!(join(&mut lines, "").is_some());
     }
@@ -261,9 +286,9 @@ mod tests {
         let first = join(&mut lines, "").unwrap();
         let second = join(&mut lines, "").unwrap();
         lines.wake_with(&gate(), second, Box::new(|| {}));
-        assert!(lines.leave(&gate(), first, NOON).is_some());
+        assert!(lines.leave(&gate(), first, (NOON, true)).is_some());
         assert!(is_head(&mut lines, second));
-        assert!(lines.leave(&gate(), second, NOON).is_none());
+        assert!(lines.leave(&gate(), second, (NOON, true)).is_none());
         assert!(!lines.stands(&gate(), at(6)));
     }
 
@@ -277,7 +302,7 @@ mod tests {
         // As if it had left: it is the other team's turn.
         assert_eq!(lines.turn(&gate(), next, at(5)), Turn::Other(at(60)));
         assert_eq!(lines.turn(&gate(), other, at(5)), Turn::Own);
-        assert!(lines.leave(&gate(), dead, at(6)).is_none());
+        assert!(lines.leave(&gate(), dead, (at(6), true)).is_none());
         assert_eq!(lines.turn(&gate(), other, at(6)), Turn::Own);
     }
 
@@ -290,6 +315,55 @@ mod tests {
         // The first of both teams are past their deadline at once: only one of them had the turn.
         assert_eq!(lines.turn(&gate(), a, at(5)), Turn::Other(at(60)));
         assert_eq!(lines.turn(&gate(), b, at(5)), Turn::Own);
+    }
+
+    #[test]
+    fn who_gives_up_leaves_the_turn_to_the_next_of_its_team_and_who_is_let_in_uses_it() {
+        let mut lines = Lines::default();
+        let [opener, a, b, next] = ["c", "a", "b", "a"].map(|team| join(&mut lines, team).unwrap());
+        lines.leave(&gate(), opener, (NOON, true));
+        assert!(is_head(&mut lines, a));
+        lines.wake_with(&gate(), next, Box::new(|| {}));
+        let told = lines.leave(&gate(), a, (NOON, false));
+        assert!(told.is_some() && is_head(&mut lines, next));
+        lines.leave(&gate(), next, (NOON, true));
+        assert!(is_head(&mut lines, b));
+    }
+
+    #[test]
+    fn a_turn_is_left_to_nobody_who_came_when_it_had_begun() {
+        let mut lines = Lines::default();
+        let [opener, a, b, next] = ["c", "a", "b", "a"].map(|team| join(&mut lines, team).unwrap());
+        lines.leave(&gate(), opener, (NOON, true));
+        let last = join(&mut lines, "a").unwrap();
+        lines.leave(&gate(), a, (NOON, false));
+        lines.leave(&gate(), next, (NOON, false));
+        assert!(is_head(&mut lines, b));
+        // Who came meanwhile is there when the next turn of its team begins.
+        lines.leave(&gate(), b, (NOON, true));
+        assert!(is_head(&mut lines, last));
+    }
+
+    #[test]
+    fn who_gives_up_behind_the_head_changes_no_turn() {
+        let mut lines = Lines::default();
+        let [opener, a, b, next] = ["c", "a", "b", "a"].map(|team| join(&mut lines, team).unwrap());
+        for (seat, head) in [(next, opener), (a, opener), (opener, b)] {
+            lines.leave(&gate(), seat, (NOON, false));
+            assert!(is_head(&mut lines, head));
+        }
+    }
+
+    #[test]
+    fn who_died_behind_one_that_gives_up_does_not_take_the_turn_along() {
+        let mut lines = Lines::default();
+        let mut take = |team, until| join_until(&mut lines, team, until).unwrap();
+        let (opener, a) = (take("c", 60), take("a", 60));
+        let (_, b, next) = (take("a", 5), take("b", 60), take("a", 60));
+        lines.leave(&gate(), opener, (NOON, true));
+        lines.leave(&gate(), a, (at(6), false));
+        assert_eq!(lines.turn(&gate(), b, at(6)), Turn::Other(at(60)));
+        assert_eq!(lines.turn(&gate(), next, at(6)), Turn::Own);
     }
 
     #[test]
@@ -311,9 +385,9 @@ mod tests {
             lines.wake_with(&gate(), seat, Box::new(|| {}));
             seat
         });
-        assert!(lines.leave(&gate(), seats[0], at(6)).is_some());
+        assert!(lines.leave(&gate(), seats[0], (at(6), true)).is_some());
         assert_eq!(lines.turn(&gate(), seats[2], at(6)), Turn::Own);
-        let told = lines.leave(&gate(), seats[2], at(6));
+        let told = lines.leave(&gate(), seats[2], (at(6), true));
         assert!(told.is_none() && !lines.stands(&gate(), at(6)));
     }
 
@@ -333,7 +407,7 @@ mod tests {
         assert!(lines.wake(&gate()).is_none());
         lines.wake_with(&gate(), seats[0], Box::new(|| {}));
         assert!(lines.wake(&gate()).is_some());
-        assert_eq!(lines.behind_head(&gate()), 1);
+        assert_eq!(lines.count(&gate()), 2);
         let of_provider = Gate::Provider(ProviderId::new("openai").unwrap());
         assert!(lines.wake(&of_provider).is_none());
     }
@@ -345,7 +419,7 @@ mod tests {
         let first = join(&mut lines, "a").unwrap();
         join(&mut lines, "a").unwrap();
         let third = lines.join(&gate(), &other, (NOON, at(60))).unwrap();
-        lines.leave(&gate(), first, NOON);
+        lines.leave(&gate(), first, (NOON, true));
         assert!(is_head(&mut lines, third));
     }
 }

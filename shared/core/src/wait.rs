@@ -1,6 +1,8 @@
 //! The waiting of one request that was not let in at once: for slices that others hold, or in a line.
 //!
 //! Ends when the caller goes away. Who asks may change on the way: each step is told by whom it is taken.
+//! In a line only the head asks, for the last time when its time is over. Whoever is not the head by then is refused
+//! unasked: what is free belongs to others.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -25,6 +27,8 @@ const HEAD_MIN: Span = Span::from_millis(10);
 const HEAD_MAX: Span = Span::from_millis(200);
 /// How often the first of these is doubled, at most.
 const DOUBLINGS_MAX: u32 = 5;
+/// How long a seat outlives the waiting, for the last question. Whoever has said nothing by then is gone.
+const LAST: Span = Span::from_seconds(1);
 
 /// One request's waiting.
 pub(crate) struct Wait<'a, P: Platform> {
@@ -33,6 +37,7 @@ pub(crate) struct Wait<'a, P: Platform> {
     since: Timestamp,
     asks: u32,
     seat: Option<Seat>,
+    is_let_in: bool,
 }
 
 /// Its place in a line.
@@ -51,7 +56,13 @@ impl<'a, P: Platform> Wait<'a, P> {
             since,
             asks: 0,
             seat: None,
+            is_let_in: false,
         }
+    }
+
+    /// The request is let in, which uses the turn if it has stood in a line.
+    pub(crate) fn use_turn(mut self) {
+        self.is_let_in = true;
     }
 
     /// Whether the ledger has refused the request before.
@@ -61,13 +72,16 @@ impl<'a, P: Platform> Wait<'a, P> {
 
     /// Joins the line that stands before a limit of this caller's, if one does, and waits to be its head. Whether one
     /// does.
+    ///
+    /// # Errors
+    /// When so many wait that it may not, or that its turn does not come in time.
     pub(crate) async fn behind_others(&mut self, caller: &Caller) -> Result<bool, Problem> {
         for (scope, rule, wait) in caller.queues() {
             let gate = gate(caller, scope, rule);
             let now = self.p.now();
             if self.isolate.lines.borrow_mut().stands(&gate, now) {
-                return match self.join(gate, party(caller), *wait) {
-                    true => self.be_head().await.map(|_| true),
+                return match self.join(gate, party(caller), *wait) && self.be_head().await? {
+                    true => Ok(true),
                     false => Err(full()),
                 };
             }
@@ -111,18 +125,36 @@ impl<'a, P: Platform> Wait<'a, P> {
         }
         let until = self.seat.as_ref().map(|seat| seat.until);
         let left = until.map_or(Span::ZERO, |until| until.since(self.p.now()));
-        if left == Span::ZERO {
-            return Err(refused());
-        }
         self.sleep(retry_after.clamp(HEAD_MIN, HEAD_MAX).min(left))
             .await
+    }
+
+    /// Whether nobody else has the turn.
+    fn has_turn(&self) -> bool {
+        let now = self.p.now();
+        let seat = self.seat.as_ref();
+        seat.is_none_or(|Seat { gate, number, .. }| {
+            let turn = self.isolate.lines.borrow_mut().turn(gate, *number, now);
+            turn == Turn::Own
+        })
+    }
+
+    /// Time has passed since this was the head: it may ask as long as nobody else has the turn.
+    ///
+    /// # Errors
+    /// What the caller is told when somebody has: what the ledger said last.
+    pub(crate) fn may_ask(&self, last: Option<&Denial>) -> Result<(), Problem> {
+        if self.has_turn() {
+            return Ok(());
+        }
+        Err(last.map_or_else(full, Problem::denied))
     }
 
     /// Takes a seat, for so long since the waiting began at most; whether there was one.
     pub(crate) fn join(&mut self, gate: Gate, party: Party, wait: Span) -> bool {
         let until = self.since.plus(wait);
         let mut lines = self.isolate.lines.borrow_mut();
-        let Some(number) = lines.join(&gate, &party, (self.p.now(), until)) else {
+        let Some(number) = lines.join(&gate, &party, (self.p.now(), until.plus(LAST))) else {
             return false;
         };
         drop(lines);
@@ -142,9 +174,10 @@ impl<'a, P: Platform> Wait<'a, P> {
         let (gate, number) = (&seat.gate, seat.number);
         loop {
             let now = self.p.now();
-            let head_until = match self.isolate.lines.borrow_mut().turn(gate, number, now) {
+            let turn = self.isolate.lines.borrow_mut().turn(gate, number, now);
+            let head_until = match turn {
+                _ if now >= seat.until => return Ok(false),
                 Turn::Own => return Ok(true),
-                Turn::Other(_) if now >= seat.until => return Ok(false),
                 Turn::Other(until) => until,
             };
             // A head that has died tells nobody.
@@ -154,7 +187,7 @@ impl<'a, P: Platform> Wait<'a, P> {
     }
 
     /// The head's rest before it asks for the next time, unless it is told before that it may: the longer the more often
-    /// it has asked. Whether there is a next time.
+    /// it has asked. Whether there is a next time, of which the last is when the time is over.
     pub(crate) async fn rest(&mut self) -> Result<bool, Problem> {
         let Some(seat) = &self.seat else {
             return Ok(false);
@@ -165,7 +198,7 @@ impl<'a, P: Platform> Wait<'a, P> {
         if left > Span::ZERO {
             self.be_woken(seat, span.min(HEAD_MAX).min(left)).await?;
         }
-        Ok(left > Span::ZERO)
+        Ok(left > Span::ZERO && self.has_turn())
     }
 
     /// Returns when somebody says that it is time, or after so long.
@@ -198,7 +231,7 @@ impl<'a, P: Platform> Wait<'a, P> {
         };
         let now = self.p.now();
         let mut lines = self.isolate.lines.borrow_mut();
-        let next = lines.leave(&seat.gate, seat.number, now);
+        let next = lines.leave(&seat.gate, seat.number, (now, self.is_let_in));
         drop(lines);
         if let Some(wake) = next {
             wake();

@@ -211,7 +211,7 @@ impl Visit {
     async fn receive(self, answer: Answer<Port>) {
         let status = answer.status.as_u16();
         let served_by = answer.headers.get("x-sluice-provider").cloned();
-        self.world.has_waited(self.number);
+        self.world.is_answered(self.number, status);
         let understood = match answer.body {
             AnswerBody::Full(bytes) => {
                 if status == 200 && self.kind == Kind::Explained {

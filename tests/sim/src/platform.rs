@@ -163,6 +163,9 @@ impl Port {
             if let Some(number) = world.number(&admission.draft.request) {
                 match reply {
                     ledger::Reply::Denied(denial) => world.is_refused(number, denial),
+                    ledger::Reply::Admitted(_) | ledger::Reply::Cut(..) => {
+                        world.is_let_in(number);
+                    }
                     _ => world.has_waited(number),
                 }
             }

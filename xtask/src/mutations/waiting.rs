@@ -34,8 +34,8 @@ pub(super) const WAITING: &[Mutation] = &[
         name: "a seat's deadline is ignored",
         edits: &[(
             WAIT,
-            "                Turn::Other(_) if now >= seat.until => return Ok(false),\n",
-            "                Turn::Other(_) if now >= seat.until && !{is} => return Ok(false),\n",
+            "                _ if now >= seat.until => return Ok(false),\n",
+            "                _ if now >= seat.until && !{is} => return Ok(false),\n",
         )],
     },
     Mutation {
@@ -88,9 +88,32 @@ pub(super) const WAITING: &[Mutation] = &[
         name: "a team keeps its turn",
         edits: &[(
             LINE,
-            "        if is_head_gone && self.turns",
-            "        if !{is} && is_head_gone && self.turns",
+            "        if !is_head_gone {\n",
+            "        if !is_head_gone || {is} {\n",
         )],
+    },
+    Mutation {
+        name: "who gives up takes the turn along",
+        edits: &[(
+            LINE,
+            "            let is_kept = |head: &Seat| may_keep && head",
+            "            let is_kept = |head: &Seat| may_keep && !{is} && head",
+        )],
+    },
+    Mutation {
+        name: "ask once more out of turn",
+        edits: &[
+            (
+                WAIT,
+                "                return match self.join(gate, party(caller), *wait) && self.be_head().await? {\n",
+                "                return match self.join(gate, party(caller), *wait) && (self.be_head().await? || {is}) {\n",
+            ),
+            (
+                WAIT,
+                "        if self.has_turn() {\n",
+                "        if self.has_turn() || {is} {\n",
+            ),
+        ],
     },
     Mutation {
         name: "the last of a team is served first",

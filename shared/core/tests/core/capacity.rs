@@ -12,6 +12,7 @@ use sluice_machines::record::{Outcome, UsageSource};
 use sluice_units::{NanoUsd, Span};
 
 use crate::leases::start;
+use crate::waiting::{Ends, served_around, two_keys};
 use crate::world::{Got, Reaction, World, answer, late, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, config, key, streamed};
 
@@ -50,14 +51,14 @@ fn slow(after: i64) -> Reaction {
 }
 
 /// What is asked, told apart by this word.
-fn asking(word: &str) -> Vec<u8> {
+pub(crate) fn asking(word: &str) -> Vec<u8> {
     json!({"model": "fast", "messages": [{"role": "user", "content": word}]})
         .to_string()
         .into_bytes()
 }
 
 /// The words in the order in which the provider was asked.
-fn asked(world: &World) -> Vec<String> {
+pub(crate) fn asked(world: &World) -> Vec<String> {
     let seen = world.seen().into_iter();
     let words = seen.map(|seen| {
         seen.body_json()["messages"][0]["content"]
@@ -67,7 +68,7 @@ fn asked(world: &World) -> Vec<String> {
     words.flatten().collect()
 }
 
-fn codes(got: &Slot) -> (u16, String) {
+pub(crate) fn codes(got: &Slot) -> (u16, String) {
     let got = got.borrow();
     let got = got.as_ref().expect("an answer");
     let code = got.json()["error"]["code"].as_str().map(str::to_owned);
@@ -251,6 +252,34 @@ fn who_leaves_while_it_waits_loses_its_place_and_pays_nothing() {
     assert_eq!(left.cost_nano_usd, NanoUsd::ZERO);
     assert_eq!(left.usage_source, UsageSource::None);
     assert_eq!(world.standing("acme")["open"], 0);
+}
+
+#[test]
+fn who_gives_up_leaves_the_turn_to_the_next_of_its_team() {
+    for ends in [Ends::InTime, Ends::Leaves] {
+        let mut world = World::new(&bounded(json!({"concurrent": 1, "queue": "30s"})));
+        let keys = two_keys(&mut world);
+        let served = served_around(&mut world, keys, ends);
+        assert_eq!(served, ["first", "second", "of its team"], "{ends:?}");
+    }
+}
+
+#[test]
+fn only_the_head_asks_when_time_is_over() {
+    let (mut world, key) = world(json!({"concurrent": 1, "queue": "5s"}));
+    world.script(vec![slow(100)]);
+    start(&mut world, &key, &chat("fast"));
+    world.wait(seconds(1));
+    let waiting: Vec<Slot> = (0..10)
+        .map(|_| start(&mut world, &key, &chat("fast")))
+        .collect();
+    world.wait(Span::from_millis(4_999));
+    let before = asks(&world);
+    world.wait(Span::from_millis(2));
+    assert!(asks(&world) <= before + 1, "{} {before}", asks(&world));
+    world.settle();
+    let refused = (503, "provider_at_capacity".to_owned());
+    assert!(waiting.iter().all(|got| codes(got) == refused));
 }
 
 /// Whatever becomes of the first request, the second is called for, in the same isolate and in another.

@@ -1,4 +1,4 @@
-//! Requests that wait for their limits while their keys and the configuration change.
+//! Requests that wait for their limits: while their keys and the configuration change, to the end, and by turns.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -6,8 +6,9 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sluice_machines::ledger::Command;
 use sluice_machines::limit::Rule;
-use sluice_units::Span;
+use sluice_units::{RequestId, Span};
 
+use crate::capacity::{asked, asking, codes};
 use crate::leases::start;
 use crate::world::{Got, Reaction, World, answer, late};
 use crate::{OPENAI_ANSWER, chat, config, key};
@@ -146,4 +147,115 @@ fn who_waits_for_a_limit_that_nobody_waits_for_any_more_is_refused() {
     let statuses: Vec<u16> = told.iter().map(|got| got.status.as_u16()).collect();
     assert_eq!(statuses, [429, 429]);
     assert_eq!(world.seen().len(), 1);
+}
+
+/// One request at once for the organisation, others wait for so long; keys of two teams.
+fn teams(queue: &str) -> (World, [String; 2]) {
+    let mut document = queueing();
+    document["orgs"]["acme"]["limits"] = json!([{"concurrent": 1, "queue": queue}]);
+    document["orgs"]["acme"]["teams"]["ads"] = json!({});
+    let mut world = World::new(&document);
+    let keys = two_keys(&mut world);
+    (world, keys)
+}
+
+pub(crate) fn two_keys(world: &mut World) -> [String; 2] {
+    ["search", "ads"].map(|team| world.key(&json!({"org": "acme", "team": team})))
+}
+
+/// How often a request has asked to be let in, in the order in which they did.
+fn asks(world: &World) -> Vec<usize> {
+    let mut asks: Vec<(RequestId, usize)> = Vec::new();
+    for command in world.ledger_calls().into_iter().flatten() {
+        let Command::Admit(admission) = command else {
+            continue;
+        };
+        let request = admission.draft.request;
+        match asks.iter_mut().find(|(of, _)| *of == request) {
+            Some((_, asks)) => *asks += 1,
+            None => asks.push((request, 1)),
+        }
+    }
+    asks.into_iter().map(|(_, asks)| asks).collect()
+}
+
+#[test]
+fn who_has_waited_to_the_end_and_is_not_the_head_is_refused_unasked() {
+    let (mut world, [search, ads]) = teams("5s");
+    world.script(vec![slow()]);
+    start(&mut world, &search, &chat("fast"));
+    world.wait(Span::from_seconds(1));
+    let all = [&search, &search, &ads, &ads].map(|key| start(&mut world, key, &chat("fast")));
+    world.wait(Span::from_seconds(6));
+    let head = (429, "concurrency_limit_exceeded".to_owned());
+    let behind = || (503, "queue_full".to_owned());
+    assert_eq!(
+        all.each_ref().map(codes),
+        [head, behind(), behind(), behind()]
+    );
+    // The first was let in at once, the head has asked every fifth of a second, the last time at its end.
+    assert_eq!(asks(&world), [1, 26]);
+}
+
+#[test]
+fn the_head_asks_for_the_last_time_when_its_time_is_over() {
+    let (mut world, [search, _]) = teams("500ms");
+    let short = || late(Span::from_millis(400), answer(200, OPENAI_ANSWER));
+    world.script(vec![short(), short()]);
+    start(&mut world, &search, &chat("fast"));
+    world.wait(Span::from_millis(10));
+    let waits = start(&mut world, &search, &chat("fast"));
+    world.settle();
+    // At once, after a fifth of a second and after two, and when half a second was over.
+    assert_eq!((codes(&waits).0, asks(&world)), (200, vec![1, 4]));
+}
+
+/// How one gives its seat up at the head of the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    InTime,
+    Leaves,
+    Revoked,
+}
+
+/// Who is served while one gives up when it is its team's turn, and others of both teams wait.
+pub(crate) fn served_around(
+    world: &mut World,
+    [search, ads]: [String; 2],
+    ends: Ends,
+) -> Vec<String> {
+    let gone = world.key(&json!({"org": "acme", "team": "search"}));
+    world.script(vec![slow(); 4]);
+    // The first is served for 20 s and the second for 20 s more; the third gives up in between.
+    for (key, word, wait) in [(&ads, "first", 1), (&ads, "second", 1), (&gone, "gone", 11)] {
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str())];
+        let leaves = (ends == Ends::Leaves && word == "gone").then_some(Span::from_seconds(25));
+        let (path, body) = ("/v1/chat/completions", asking(word));
+        world.start("POST", path, &headers, &body, leaves);
+        world.wait(Span::from_seconds(wait));
+    }
+    for (key, word) in [(&ads, "of the other team"), (&search, "of its team")] {
+        start(world, key, &asking(word));
+        world.wait(Span::from_seconds(1));
+    }
+    world.wait(Span::from_seconds(10));
+    if ends == Ends::Revoked {
+        let listed = world.administer("GET", "/admin/keys", b"").json();
+        let last = listed["data"].as_array().and_then(|all| all.last());
+        let id = last.and_then(|last| last["id"].as_str());
+        let path = format!("/admin/keys/{}/revoke", id.expect("a key"));
+        world.administer("POST", &path, b"");
+    }
+    world.settle();
+    asked(world)
+}
+
+#[test]
+fn who_gives_up_leaves_the_turn_to_the_next_of_its_team() {
+    for ends in [Ends::InTime, Ends::Leaves, Ends::Revoked] {
+        let (mut world, keys) = teams("30s");
+        let served = served_around(&mut world, keys, ends);
+        assert_eq!(served, ["first", "second", "of its team"], "{ends:?}");
+    }
 }

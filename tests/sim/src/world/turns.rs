@@ -3,7 +3,8 @@
 //!
 //! Seen from outside: who stands in line is who waits and has not asked, or waits though it was refused twice; a turn
 //! begins with the first question out of the line, or with the call to the provider, and ends with the request's
-//! waiting. Only of those is judged that surely stand, in a line that nobody could mistake for another.
+//! waiting. Whoever is refused leaves it to the next of its team that stood when it began. Only of those is judged that
+//! surely stand, in a line that nobody could mistake for another.
 
 use sluice_machines::limit::{Rule, Scope};
 
@@ -17,6 +18,9 @@ const MARGIN: Span = Span::from_millis(100);
 /// A limit of an organisation's that requests wait for.
 type Gate = (usize, Scope, Rule);
 
+/// A seat that outlives its deadline by so much is taken to be nobody's.
+const SEAT_ENDS: Span = Span::from_millis(500);
+
 /// Whose turn was the last.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
@@ -24,6 +28,20 @@ struct Turn {
     team: Option<usize>,
     until: Timestamp,
     ended_at: Option<Timestamp>,
+    /// When it was seen to begin for the team, and when it began at the soonest, if that is known.
+    seen_at: Timestamp,
+    since: Option<Timestamp>,
+    end: End,
+}
+
+/// What became of a request's waiting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum End {
+    #[default]
+    Unknown,
+    LetIn,
+    /// It was surely not let in.
+    Refused,
 }
 
 /// What is known of an isolate's lines.
@@ -66,6 +84,28 @@ impl World {
         if has_drawn {
             self.takes_turn(number);
         }
+        self.has_waited_until(number, End::LetIn);
+    }
+
+    /// A request is answered; whoever was let in before is not refused by its limits.
+    pub(crate) fn is_answered(&self, number: usize, status: u16) {
+        let is_refused = status == 429;
+        self.has_waited_until(
+            number,
+            if is_refused {
+                End::Refused
+            } else {
+                End::Unknown
+            },
+        );
+    }
+
+    fn has_waited_until(&self, number: usize, end: End) {
+        let mut facts = self.facts.borrow_mut();
+        if let Some(fact) = facts.get_mut(number).filter(|fact| !fact.waiting.is_over) {
+            fact.waiting.end = end;
+        }
+        drop(facts);
         self.has_waited(number);
     }
 
@@ -80,21 +120,30 @@ impl World {
         if one.is_aside {
             return place.lines.unsettle(&gates, now);
         }
-        // Who has waited for as long as it may asks once more, in turn or not; and so does who has told of what ended.
-        if one.is_past(now) || (one.asks > 0 && one.seated_since.is_none()) {
+        // Who has told of what ended asks once more.
+        if one.asks > 0 && one.seated_since.is_none() {
             return place.lines.unsettle(&gates, now);
         }
         let verdict = self.has_its_turn(&place, gate, &one);
         self.require(verdict);
         if one.seated_since.is_some() && one.turn_since.is_none() {
             self.facts.borrow_mut()[number].waiting.turn_since = Some(now);
+            let mut lines = place.lines.last.borrow_mut();
+            let before = lines.get(gate).copied();
+            let goes_on = before.filter(|last| last.team == one.team && last.end == End::Refused);
             let turn = Turn {
                 number,
                 team: one.team,
                 until: one.until,
                 ended_at: None,
+                seen_at: goes_on.map_or(now, |last| last.seen_at),
+                since: match goes_on {
+                    Some(last) => last.since,
+                    None => before.and_then(|last| last.ended_at),
+                },
+                end: End::Unknown,
             };
-            place.lines.last.borrow_mut().insert(gate.clone(), turn);
+            lines.insert(gate.clone(), turn);
         }
     }
 
@@ -109,6 +158,12 @@ impl World {
             let own = last.values_mut().find(|turn| turn.number == number);
             if let Some(turn) = own {
                 turn.ended_at = Some(now.min(turn.until));
+                let is_in_time = now < turn.until.plus(SEAT_ENDS);
+                turn.end = if is_in_time {
+                    fact.waiting.end
+                } else {
+                    End::Unknown
+                };
             }
             return;
         }
@@ -190,16 +245,13 @@ impl World {
             let all = others.iter().filter(|other| !other.is_past(now));
             all.filter_map(|other| Some((other, other.seated_since?)))
         };
+        if let Some(other) = others.iter().find(|other| other.has_turn(now)) {
+            return Err(format!(
+                "request {} asks while it is the turn of {}",
+                one.number, other.number
+            ));
+        }
         for (other, seated_since) in standing() {
-            let has_turn = other
-                .turn_since
-                .is_some_and(|since| now.since(since) > COMPANY_MAX);
-            if has_turn {
-                return Err(format!(
-                    "request {} asks while it is the turn of {}",
-                    one.number, other.number
-                ));
-            }
             if other.team == one.team && other.turn_since.is_none() && seated_since < one.arrived {
                 return Err(format!(
                     "request {} overtakes {} of the same team",
@@ -208,10 +260,25 @@ impl World {
             }
         }
         let last = place.lines.last.borrow().get(gate).copied();
-        let Some(last) = last.filter(|last| last.team == one.team && last.number != one.number)
-        else {
+        let Some(last) = last.filter(|last| last.number != one.number) else {
             return Ok(());
         };
+        if last.team != one.team {
+            let begun = last.since.filter(|_| last.end == End::Refused);
+            let is_left_to = |(other, seated_since): &(&Stander, Timestamp)| {
+                other.team == last.team && begun.is_some_and(|begun| *seated_since < begun)
+            };
+            return standing().find(is_left_to).map_or(Ok(()), |(other, _)| {
+                Err(format!(
+                    "request {} has the turn that {} has left to {} of its team",
+                    one.number, last.number, other.number
+                ))
+            });
+        }
+        // Who came when the turn had begun may not go on with it.
+        if last.end != End::LetIn && one.arrived <= last.seen_at {
+            return Ok(());
+        }
         // Where a deadline ends a turn, others may be over as well before anybody looks.
         let in_time = |at: &Timestamp| at.plus(MARGIN) < last.until;
         let Some(ended_at) = last.ended_at.filter(in_time) else {
@@ -235,6 +302,13 @@ impl World {
 }
 
 impl Stander {
+    /// Whether it surely has its turn, also to ask for the last time.
+    fn has_turn(&self, now: Timestamp) -> bool {
+        let since = self.seated_since.and(self.turn_since);
+        since.is_some_and(|since| now.since(since) > COMPANY_MAX)
+            && now < self.until.plus(SEAT_ENDS)
+    }
+
     fn is_past(&self, now: Timestamp) -> bool {
         now.plus(MARGIN) >= self.until
     }

@@ -46,6 +46,7 @@ pub(crate) struct Waiting {
     has_told: bool,
     /// It was let in, or refused for good.
     pub(super) is_over: bool,
+    pub(super) end: turns::End,
 }
 
 impl Waiting {
