@@ -65,6 +65,19 @@ test('of many requests of two teams no more than a provider takes are with it at
   }
 });
 
+test('an operator sees how many slots of a provider are held', { skip }, async () => {
+  const key = await gateway.mint({ org: 'fair' });
+  const shown = async () => (await gateway.admin('GET', '/admin/health')).json.capacity.find(one => one.provider === 'waits');
+  const mark = await mocks.mark();
+  const all = [1, 2].map(() => ask(key, `waits/${LONG}`));
+  await callsOnce(mark, 2);
+  const full = await shown();
+  assert.deepEqual([full.concurrent, full.held, typeof full.waiting_here], [2, 2, 'number']);
+  assert.deepEqual((await Promise.all(all)).map(one => one.status), [200, 200]);
+  // Slots that nobody needs are given back.
+  assert.equal((await until(shown, one => one.held === 0, SETTLED_MS_MAX, 100)).held, 0);
+});
+
 test('teams take turns in the line of a provider', { skip: withoutLine }, async () => {
   const [red, blue] = await Promise.all(['red', 'blue'].map(team => gateway.mint({ org: 'fair', team })));
   const mark = await mocks.mark();

@@ -19,7 +19,7 @@ mod share;
 use serde::{Deserialize, Serialize};
 use sluice_units::{LeaseId, ProviderId, SortedMap, Span, Timestamp};
 
-use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet};
+use crate::rows::{Read, RowError, RowKey, Rows, V1, Work, WriteSet, decode};
 
 pub use share::{ASK_MAX, Share, Step, TICK};
 
@@ -37,6 +37,8 @@ pub const LEASES_MAX: usize = 1_000;
 const SPARE_PART: u32 = 8;
 
 const POOLS: &str = "c/";
+/// Of how many providers it is told at once.
+const POOLS_MAX: u32 = 1_000;
 
 /// What an isolate says of the slots of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +101,33 @@ impl Held {
 #[must_use]
 pub fn reads(ask: &Ask) -> Vec<Read> {
     vec![Read::Row(row_key(&ask.provider))]
+}
+
+/// What must be seen before it can be told how many slots of each provider are held.
+#[must_use]
+pub fn all() -> Read {
+    Read::prefix(POOLS, POOLS_MAX)
+}
+
+/// Tells how many slots of each provider are held.
+///
+/// # Errors
+/// [`RowError`] when a stored row cannot be used.
+pub fn held(
+    rows: &Rows,
+    now: Timestamp,
+    mut tell: impl FnMut(ProviderId, u32),
+) -> Result<(), RowError> {
+    for (key, text) in rows.with_prefix(POOLS) {
+        let mut pool: Pool = decode(key, text)?;
+        pool.forget(now);
+        let name = key.strip_prefix(POOLS).unwrap_or_default();
+        if let Ok(provider) = ProviderId::new(name) {
+            let slots = pool.leases.values().map(|held| held.slots);
+            tell(provider, slots.fold(0, u32::saturating_add));
+        }
+    }
+    Ok(())
 }
 
 fn row_key(provider: &ProviderId) -> RowKey {

@@ -53,7 +53,7 @@ pub enum Command {
 pub enum Reply {
     /// What is open.
     Snapshot(Snapshot),
-    /// Everything, in the order of the names.
+    /// Everything, in the order of the names; behind it providers of which nothing is known but who holds slots.
     Standing(Vec<Target>),
     /// The slots that are leased.
     Capacity(Granted),
@@ -64,7 +64,8 @@ impl Command {
     #[must_use]
     pub fn reads(&self) -> Vec<Read> {
         match self {
-            Self::Report(_) | Self::Standing => reads(),
+            Self::Report(_) => reads(),
+            Self::Standing => [reads(), vec![capacity::all()]].concat(),
             Self::Capacity(ask) => capacity::reads(ask),
         }
     }
@@ -147,6 +148,9 @@ pub struct Target {
     /// All that is stored of it.
     #[serde(flatten)]
     pub health: Health,
+    /// How many of the provider's slots are held.
+    #[serde(default)]
+    pub slots: u32,
 }
 
 /// How well a target serves.
@@ -271,10 +275,7 @@ pub fn decide(
             let (snapshot, writes) = take_in(rows, now, report)?;
             Ok((Reply::Snapshot(snapshot), writes))
         }
-        Command::Standing => {
-            let all = targets(rows).collect::<Result<_, _>>()?;
-            Ok((Reply::Standing(all), WriteSet::new()))
-        }
+        Command::Standing => Ok((Reply::Standing(standing(rows, now)?), WriteSet::new())),
         Command::Capacity(ask) => {
             let (granted, writes) = capacity::decide(rows, now, ask)?;
             Ok((Reply::Capacity(granted), writes))
@@ -290,8 +291,34 @@ fn targets(rows: &Rows) -> impl Iterator<Item = Result<Target, RowError>> + '_ {
             detail: error.to_string(),
         })?;
         let health = decode(key, text)?;
-        Ok(Target { name, health })
+        let slots = 0;
+        Ok(Target {
+            name,
+            health,
+            slots,
+        })
     })
+}
+
+fn standing(rows: &Rows, now: Timestamp) -> Result<Vec<Target>, RowError> {
+    let mut all = targets(rows).collect::<Result<Vec<_>, _>>()?;
+    capacity::held(rows, now, |provider, slots| {
+        let name = Name {
+            provider,
+            model: None,
+        };
+        if let Some(target) = all.iter_mut().find(|target| target.name == name) {
+            target.slots = slots;
+        } else if slots > 0 {
+            let health = Health::default();
+            all.push(Target {
+                name,
+                health,
+                slots,
+            });
+        }
+    })?;
+    Ok(all)
 }
 
 /// Whether no further target is taken in.
@@ -333,7 +360,7 @@ fn take_in(rows: &Rows, now: Timestamp, report: &Report) -> Result<(Snapshot, Wr
     let after = work.snapshot()?;
     let mut open = Vec::new();
     for target in targets(&after) {
-        let Target { name, health } = target?;
+        let Target { name, health, .. } = target?;
         if health.is_over(now) {
             work.delete(&row_key(&name));
         } else if let Some(left) = health.open(now) {

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use sluice_machines::{breaker, health as region, ledger, registry};
 use sluice_units::{OrgId, Timestamp};
 
-use crate::config::Config;
+use crate::config::{Config, Provider};
 use crate::gateway::{Answer, AnswerBody, Context};
 use crate::isolate::Isolate;
+use crate::line::Gate;
 use crate::platform::{Level, Platform, StoreError};
 use crate::problem::Problem;
 use crate::receipt::{self, Signer};
@@ -123,16 +124,39 @@ pub async fn all<P: Platform>(p: &P, isolate: &Rc<Isolate>) -> Answer<P> {
     )
 }
 
-/// `/admin/health`: the circuits of this region, and how well each target serves.
+/// `/admin/health`: the circuits of this region, how well each target serves, and how many calls of those that it takes
+/// at once each provider has room for.
 pub(crate) async fn targets<P: Platform>(context: &Context<'_, P>) -> Result<Answer<P>, Problem> {
     let reply = context.p.health(&region::Command::Standing).await?;
     let region::Reply::Standing(targets) = reply else {
         return Err(Problem::bug("the answer to what is known of the targets"));
     };
+    let providers = context.config.providers();
+    let capacity: Vec<Value> = providers
+        .filter_map(|one| slots(context, one, &targets))
+        .collect();
     let targets: Vec<Value> = targets.iter().map(|one| shown(one, context.at)).collect();
     let region = &context.config.gateway.region;
-    let body = json!({"region": region, "targets": targets});
+    let body = json!({"region": region, "targets": targets, "capacity": capacity});
     Ok(Answer::json(StatusCode::OK, body.to_string().into_bytes()))
+}
+
+/// The slots of a provider that takes so many calls at once: how many are held, and how many requests wait here.
+fn slots<P: Platform>(
+    context: &Context<'_, P>,
+    provider: &Provider,
+    targets: &[region::Target],
+) -> Option<Value> {
+    let concurrent = provider.capacity?.concurrent;
+    let is_it = |name: &breaker::Name| name.model.is_none() && name.provider == provider.id;
+    let held = targets.iter().find(|target| is_it(&target.name));
+    let gate = Gate::Provider(provider.id.clone());
+    Some(json!({
+        "provider": provider.id,
+        "concurrent": concurrent,
+        "held": held.map_or(0, |target| target.slots),
+        "waiting_here": context.isolate.lines.borrow().count(&gate),
+    }))
 }
 
 fn shown(target: &region::Target, now: Timestamp) -> Value {

@@ -140,7 +140,7 @@ fn of_provider(provider: &ProviderId) -> Name {
 fn list(work: &mut Work<'_>, now: Timestamp, listed: &[Listed]) -> Result<u64, RowError> {
     let base = work.base();
     for target in targets(base) {
-        let Target { name, health } = target?;
+        let Target { name, health, .. } = target?;
         let is_listed = || listed.iter().any(|one| one.provider == name.provider);
         if health.look > Span::ZERO && !is_listed() {
             let health: &mut Health = work.hot_mut(&row_key(&name))?;

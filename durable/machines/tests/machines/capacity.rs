@@ -1,11 +1,15 @@
 //! How many calls of a region a provider takes at once: what isolates hold, whatever becomes of their words.
 
 use proptest::prelude::*;
+use sluice_machines::breaker::Name;
 use sluice_machines::capacity::{
     self, ASK_MAX, Ask, GRACE, Granted, LEASES_MAX, LIFE, Share, Step, TICK, WAITS,
 };
+use sluice_machines::health::{self, Command, Reply, Report, Seen, Tally, Target};
 use sluice_machines::rows::Rows;
 use sluice_units::{LeaseId, ProviderId, Span, Timestamp};
+
+use crate::health::POLICY;
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
 
@@ -51,6 +55,21 @@ impl Region {
         granted
     }
 
+    /// Who holds how many slots, as the region's health shows it.
+    fn held(&self) -> Vec<(String, u32)> {
+        let mut rows = Rows::new();
+        for read in Command::Standing.reads() {
+            rows.extend(self.rows.answer(&read));
+        }
+        let (reply, writes) = health::decide(&rows, self.now, &Command::Standing).unwrap();
+        let Reply::Standing(targets) = reply else {
+            panic!("{reply:?}");
+        };
+        assert!(writes.is_empty());
+        let shown = |one: &Target| (one.name.to_string(), one.slots);
+        targets.iter().map(shown).collect()
+    }
+
     /// A new command of an isolate that keeps so many slots and wants so many more, of ten.
     fn ask(&mut self, holder: usize, keep: u32, more: u32) -> Granted {
         self.number += 1;
@@ -78,6 +97,42 @@ fn slots_are_granted_until_there_are_no_more() {
     assert_eq!(region.ask(1, 3, 0).slots, 3);
     region.wait(WAITS);
     assert_eq!(region.ask(3, 0, 9).slots, 3);
+}
+
+#[test]
+fn slots_are_shown_as_long_as_they_are_held() {
+    let mut region = Region::new();
+    assert_eq!(region.held(), []);
+    region.ask(1, 0, 6);
+    region.ask(2, 0, 3);
+    assert_eq!(region.held(), [("openai".to_owned(), 9)]);
+    region.ask(1, 2, 0);
+    region.wait(seconds(1));
+    region.ask(2, 3, 0);
+    assert_eq!(region.held(), [("openai".to_owned(), 5)]);
+    // Beside what is known of the provider's calls.
+    let seen = Seen {
+        name: Name {
+            provider: provider(),
+            model: None,
+        },
+        policy: POLICY,
+        tally: Tally {
+            calls: 1,
+            ..Tally::default()
+        },
+        change: None,
+    };
+    let report = Command::Report(Report {
+        seen: vec![seen],
+        ..Report::default()
+    });
+    let (_, writes) = health::decide(&Rows::new(), region.now, &report).unwrap();
+    region.rows.apply(&writes);
+    region.wait(seconds(19));
+    assert_eq!(region.held(), [("openai".to_owned(), 3)]);
+    region.wait(seconds(1));
+    assert_eq!(region.held(), [("openai".to_owned(), 0)]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sluice_machines::health::{
 use sluice_machines::rows::Rows;
 use sluice_units::{ProviderId, Span, Timestamp};
 
-const POLICY: Policy = Policy {
+pub(crate) const POLICY: Policy = Policy {
     failures_max: 3,
     error_percent: 50,
     window: Span::from_seconds(60),

@@ -13,7 +13,7 @@ use sluice_units::{NanoUsd, Span};
 
 use crate::leases::start;
 use crate::waiting::{Ends, served_around, two_keys};
-use crate::world::{Got, Reaction, World, answer, late, send, stream};
+use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer, late, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, config, key, streamed};
 
 type Slot = Rc<RefCell<Option<Got>>>;
@@ -262,6 +262,28 @@ fn who_gives_up_leaves_the_turn_to_the_next_of_its_team() {
         let served = served_around(&mut world, keys, ends);
         assert_eq!(served, ["first", "second", "of its team"], "{ends:?}");
     }
+}
+
+#[test]
+fn an_operator_sees_how_many_slots_are_held_and_how_many_wait() {
+    let (mut world, key) = world(json!({"concurrent": 3, "queue": "1m"}));
+    let bearer = format!("Bearer {ADMIN_TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    let shown = |world: &mut World| {
+        let got = world.start("GET", "/admin/health", &headers, b"", None);
+        world.wait(Span::from_millis(1));
+        got.take().expect("an answer").json()["capacity"].clone()
+    };
+    let expected = |held: u32, waiting: u32| json!([{"provider": "openai", "concurrent": 3, "held": held, "waiting_here": waiting}]);
+    assert_eq!(shown(&mut world), expected(0, 0));
+    world.script((0..5).map(|_| slow(20)).collect());
+    for _ in 0..5 {
+        start(&mut world, &key, &chat("fast"));
+    }
+    world.wait(seconds(1));
+    assert_eq!(shown(&mut world), expected(3, 2));
+    world.settle();
+    assert_eq!(shown(&mut world), expected(0, 0));
 }
 
 #[test]
