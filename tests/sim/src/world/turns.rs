@@ -130,7 +130,10 @@ impl World {
             self.facts.borrow_mut()[number].waiting.turn_since = Some(now);
             let mut lines = place.lines.last.borrow_mut();
             let before = lines.get(gate).copied();
-            let goes_on = before.filter(|last| last.team == one.team && last.end == End::Refused);
+            let own = before.filter(|last| last.team == one.team);
+            let goes_on = own.filter(|last| last.end == End::Refused);
+            // Whoever ended for another reason may have left the turn too.
+            let may_go_on = own.is_some_and(|last| last.end == End::Unknown);
             let turn = Turn {
                 number,
                 team: one.team,
@@ -139,7 +142,7 @@ impl World {
                 seen_at: goes_on.map_or(now, |last| last.seen_at),
                 since: match goes_on {
                     Some(last) => last.since,
-                    None => before.and_then(|last| last.ended_at),
+                    None => before.filter(|_| !may_go_on).and_then(|last| last.ended_at),
                 },
                 end: End::Unknown,
             };
