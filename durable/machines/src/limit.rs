@@ -272,6 +272,15 @@ impl Rule {
         }
     }
 
+    /// What so much asks of this rule, in its unit.
+    #[must_use]
+    pub const fn asked(&self, wanted: Slice) -> u64 {
+        match self.meter() {
+            Some(meter) => wanted.on(meter),
+            None => wanted.requests,
+        }
+    }
+
     /// What may be borrowed beyond this rule, if rules of its kind can be borrowed beyond.
     #[must_use]
     pub const fn loan(&self) -> Option<LoanOf> {

@@ -180,7 +180,7 @@ pub(crate) async fn reserve<P: Platform>(
     };
     note(context, caller, amount);
     let asking = Asking::new(Rc::clone(config), caller);
-    let mut wait = Wait::new(context.p, context.isolate, ask.at);
+    let mut wait = Wait::new(context.p, context.isolate, (ask.at, Slice::of(amount)));
     let cut = let_in(context, &mut wait, asking, (&ask, part), &mut admitted).await?;
     wait.use_turn();
     if let Some((part, tokens)) = cut {

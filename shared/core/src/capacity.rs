@@ -13,6 +13,7 @@ use std::rc::Rc;
 use futures_util::future::select;
 use sluice_machines::capacity::{ASK_MAX, Ask, Granted, Share, Step, TICK};
 use sluice_machines::health::{Command, Reply};
+use sluice_machines::limit::Slice;
 use sluice_units::{LeaseId, ProviderId, SortedMap, Span, Timestamp};
 
 use crate::admit::Admitted;
@@ -255,7 +256,7 @@ pub(crate) async fn wait_for<P: Platform>(
         return Ok(Err(NoRoom::Full));
     };
     let gate = Gate::Provider(provider.id.clone());
-    let mut wait = Wait::new(p, isolate, p.now());
+    let mut wait = Wait::new(p, isolate, (p.now(), Slice::default()));
     if !wait.join(gate.clone(), party, queue) {
         return Ok(Err(NoRoom::LineFull));
     }

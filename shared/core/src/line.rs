@@ -13,8 +13,11 @@
 //! A pure machine; whoever waits does the waiting. Lines are the isolate's own: over many isolates the ledger decides,
 //! or who leases slots.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
+use sluice_machines::ledger::Denial;
 use sluice_machines::limit::{Rule, Scope};
 use sluice_units::{LedgerId, OrgId, ProviderId, SortedMap, TeamId, Timestamp};
 
@@ -35,6 +38,9 @@ pub enum Gate {
 /// Who take turns: the teams of an organisation, and its requests that belong to none.
 pub type Party = (OrgId, Option<TeamId>);
 
+/// What a limit said last to any of those who wait for it; nothing before it has said something.
+pub type Said = Rc<RefCell<Option<Denial>>>;
+
 /// All lines of an isolate.
 #[derive(Debug, Default)]
 pub struct Lines {
@@ -49,6 +55,7 @@ struct Line {
     turns: VecDeque<Party>,
     /// The last seat that was taken before this turn began.
     newest: u64,
+    said: Said,
     parties: SortedMap<Party, VecDeque<Seat>>,
 }
 
@@ -84,6 +91,13 @@ impl Lines {
     #[must_use]
     pub fn count(&self, gate: &Gate) -> usize {
         self.lines.get(gate).map_or(0, Line::count)
+    }
+
+    /// What the limit said last to any of those who wait for it.
+    #[must_use]
+    pub fn said(&self, gate: &Gate) -> Said {
+        let line = self.lines.get(gate);
+        line.map(|line| Rc::clone(&line.said)).unwrap_or_default()
     }
 
     /// The head's waker: what it waits for may be there.

@@ -8,13 +8,13 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
-use sluice_machines::ledger::{Denial, LEASE_GRACE, LEASE_LIFE};
-use sluice_machines::limit::{Rule, Scope};
+use sluice_machines::ledger::{Denial, Headroom, LEASE_GRACE, LEASE_LIFE};
+use sluice_machines::limit::{Rule, Scope, Slice};
 use sluice_units::{Span, Timestamp};
 
 use crate::authenticate::Caller;
 use crate::isolate::Isolate;
-use crate::line::{Gate, Party, Turn};
+use crate::line::{Gate, Party, Said, Turn};
 use crate::platform::{Platform, Wake};
 use crate::problem::Problem;
 
@@ -35,6 +35,8 @@ pub(crate) struct Wait<'a, P: Platform> {
     p: &'a P,
     isolate: &'a Rc<Isolate>,
     since: Timestamp,
+    /// What is asked for.
+    slice: Slice,
     asks: u32,
     seat: Option<Seat>,
     is_let_in: bool,
@@ -45,15 +47,21 @@ struct Seat {
     gate: Gate,
     number: u64,
     until: Timestamp,
+    said: Said,
 }
 
 impl<'a, P: Platform> Wait<'a, P> {
     /// A request that has not waited yet.
-    pub(crate) const fn new(p: &'a P, isolate: &'a Rc<Isolate>, since: Timestamp) -> Self {
+    pub(crate) const fn new(
+        p: &'a P,
+        isolate: &'a Rc<Isolate>,
+        (since, slice): (Timestamp, Slice),
+    ) -> Self {
         Self {
             p,
             isolate,
             since,
+            slice,
             asks: 0,
             seat: None,
             is_let_in: false,
@@ -74,19 +82,41 @@ impl<'a, P: Platform> Wait<'a, P> {
     /// does.
     ///
     /// # Errors
-    /// When so many wait that it may not, or that its turn does not come in time.
+    /// When so many wait that it may not, or when its turn does not come in time.
     pub(crate) async fn behind_others(&mut self, caller: &Caller) -> Result<bool, Problem> {
         for (scope, rule, wait) in caller.queues() {
             let gate = gate(caller, scope, rule);
             let now = self.p.now();
             if self.isolate.lines.borrow_mut().stands(&gate, now) {
-                return match self.join(gate, party(caller), *wait) && self.be_head().await? {
+                if !self.join(gate, party(caller), *wait) {
+                    return Err(full());
+                }
+                return match self.be_head().await? {
                     true => Ok(true),
-                    false => Err(full()),
+                    false => Err(self.in_vain(None)),
                 };
             }
         }
         Ok(false)
+    }
+
+    /// What whoever may not ask is told: what the limit said last, to this request or to those whose turn it was.
+    fn in_vain(&self, own: Option<&Denial>) -> Problem {
+        if let Some(own) = own {
+            return Problem::denied(own);
+        }
+        let said = self
+            .seat
+            .as_ref()
+            .and_then(|seat| seat.said.borrow().clone());
+        said.map_or_else(full, |said| {
+            Problem::denied(&Denial {
+                asked: said.rule.asked(self.slice),
+                // Of whoever asked.
+                headroom: Headroom::default(),
+                ..said
+            })
+        })
     }
 
     /// Waits until it makes sense to ask again.
@@ -111,14 +141,18 @@ impl<'a, P: Platform> Wait<'a, P> {
             let mut queues = caller.queues().iter();
             queues.any(|(scope, rule, _)| gate(caller, scope, rule) == seat.gate)
         });
+        let binding = gate(caller, &denial.scope, &denial.rule);
         if self.seat.is_none() {
             let mut queues = caller.queues().iter();
             let allowed =
                 queues.find(|(scope, rule, _)| (scope, rule) == (&denial.scope, &denial.rule));
-            let gate = gate(caller, &denial.scope, &denial.rule);
+            let gate = binding.clone();
             if !allowed.is_some_and(|(.., wait)| self.join(gate, party(caller), *wait)) {
                 return Err(refused());
             }
+        }
+        if let Some(seat) = self.seat.as_ref().filter(|seat| seat.gate == binding) {
+            seat.said.replace(Some(denial.clone()));
         }
         if !self.be_head().await? {
             return Err(refused());
@@ -147,7 +181,7 @@ impl<'a, P: Platform> Wait<'a, P> {
         if self.has_turn() {
             return Ok(());
         }
-        Err(last.map_or_else(full, Problem::denied))
+        Err(self.in_vain(last))
     }
 
     /// Takes a seat, for so long since the waiting began at most; whether there was one.
@@ -157,11 +191,13 @@ impl<'a, P: Platform> Wait<'a, P> {
         let Some(number) = lines.join(&gate, &party, (self.p.now(), until.plus(LAST))) else {
             return false;
         };
+        let said = lines.said(&gate);
         drop(lines);
         self.seat = Some(Seat {
             gate,
             number,
             until,
+            said,
         });
         true
     }

@@ -105,8 +105,8 @@ pub(super) const WAITING: &[Mutation] = &[
         edits: &[
             (
                 WAIT,
-                "                return match self.join(gate, party(caller), *wait) && self.be_head().await? {\n",
-                "                return match self.join(gate, party(caller), *wait) && (self.be_head().await? || {is}) {\n",
+                "                return match self.be_head().await? {\n",
+                "                return match self.be_head().await? || {is} {\n",
             ),
             (
                 WAIT,

@@ -215,7 +215,7 @@ pub(super) fn binding(
     for candidate in candidates {
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
-            let asked = asked(rule, wanted);
+            let asked = rule.asked(wanted);
             let measure = row.measure(rule, at);
             if measure.fits(asked) {
                 continue;
@@ -267,11 +267,6 @@ fn is_longer(other: Option<&Denial>, retry_after: Option<Span>) -> bool {
         (Some(_), None) => true,
         (Some(other), Some(this)) => this > other,
     })
-}
-
-/// What so much asks of a rule, in the rule's unit.
-pub(super) fn asked(rule: &Rule, wanted: Slice) -> u64 {
-    wanted.on(rule.meter().unwrap_or(Meter::Requests))
 }
 
 /// What is left at the candidates as they stand.

@@ -17,7 +17,7 @@
 
 use sluice_units::{NanoUsd, RequestId, Span, Timestamp, Tokens};
 
-use super::admit::{Candidate, asked, candidates, common_time, headroom, open};
+use super::admit::{Candidate, candidates, common_time, headroom, open};
 use super::pool::PoolRow;
 use super::rows::{Charge, Draft, Found, LeaseRow, ORG, Reservation, find, lease_key, pool_key};
 use super::scope::ScopeRow;
@@ -245,7 +245,7 @@ pub(super) fn share(
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
             let room = row.measure(rule, at).room().div_euclid(SHARE);
-            let of_rule = room.checked_div(asked(rule, each));
+            let of_rule = room.checked_div(rule.asked(each));
             requests = requests.min(of_rule.unwrap_or(u64::MAX));
         }
     }

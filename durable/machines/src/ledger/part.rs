@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sluice_units::{NanoUsd, Timestamp, Tokens};
 
-use super::admit::{Candidate, asked};
+use super::admit::Candidate;
 use super::scope::ScopeRow;
 use super::{Admission, chargeable};
 use crate::limit::{Amount, Loan, Meter, Rule, Slice, nanos};
@@ -51,7 +51,7 @@ pub(super) fn fitting(
         let row: &ScopeRow = work.hot(&candidate.key)?;
         for rule in &candidate.rules {
             let measure = row.measure(rule, at);
-            let asked = asked(rule, beside.plus(Slice::of(whole)));
+            let asked = rule.asked(beside.plus(Slice::of(whole)));
             if asked > measure.room() && !is_lasting(rule, asked, measure.limit) {
                 return Ok(None);
             }
@@ -62,7 +62,7 @@ pub(super) fn fitting(
         let slice = Slice::of(part.with(whole, Tokens::new(tokens)));
         rooms
             .iter()
-            .all(|(rule, room)| asked(rule, beside.plus(slice)) <= *room)
+            .all(|(rule, room)| rule.asked(beside.plus(slice)) <= *room)
             && cover.is_none_or(|cover| cover.covers(slice))
     };
     if !fits(0) {

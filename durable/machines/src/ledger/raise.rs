@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sluice_units::{RequestId, Timestamp};
 
-use super::admit::{asked, candidates, common_time};
+use super::admit::{candidates, common_time};
 use super::rows::{Charge, Draft, Found, Reservation, find, open_key};
 use super::scope::ScopeRow;
 use super::{Denial, Headroom, Reply, borrow, chargeable, pool};
@@ -145,7 +145,7 @@ fn denial(scope: &Scope, rule: &Rule, used: u64, (held, to): (&Reservation, Amou
         scope: scope.clone(),
         rule: *rule,
         used,
-        asked: asked(rule, Slice::of(to).minus(Slice::of(held.estimate))),
+        asked: rule.asked(Slice::of(to).minus(Slice::of(held.estimate))),
         retry_after: None,
         leases_end: None,
         borrows: Vec::new(),

@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::admit::asked;
 use super::measure::Measure;
 use crate::limit::{Rule, Scope, ScopeRules, Slice};
 
@@ -38,7 +37,7 @@ impl Tightest {
     #[must_use]
     pub fn with(mut self, scopes: &[ScopeRules], free: Slice) -> Self {
         if let Some((_, rule)) = self.rule(scopes) {
-            let remaining = self.remaining.saturating_add(asked(rule, free));
+            let remaining = self.remaining.saturating_add(rule.asked(free));
             self.remaining = remaining.min(rule.most());
         }
         self

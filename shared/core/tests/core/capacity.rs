@@ -16,7 +16,7 @@ use crate::waiting::{Ends, served_around, two_keys};
 use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer, late, send, stream};
 use crate::{ANTHROPIC_ANSWER, OPENAI_ANSWER, SERVER_ERROR, chat, config, key, streamed};
 
-type Slot = Rc<RefCell<Option<Got>>>;
+pub(crate) type Slot = Rc<RefCell<Option<Got>>>;
 
 fn seconds(seconds: i64) -> Span {
     Span::from_seconds(seconds)

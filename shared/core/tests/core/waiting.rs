@@ -8,7 +8,7 @@ use sluice_machines::ledger::Command;
 use sluice_machines::limit::Rule;
 use sluice_units::{RequestId, Span};
 
-use crate::capacity::{asked, asking, codes};
+use crate::capacity::{Slot, asked, asking, codes};
 use crate::leases::start;
 use crate::world::{Got, Reaction, World, answer, late};
 use crate::{OPENAI_ANSWER, chat, config, key};
@@ -163,6 +163,14 @@ pub(crate) fn two_keys(world: &mut World) -> [String; 2] {
     ["search", "ads"].map(|team| world.key(&json!({"org": "acme", "team": team})))
 }
 
+/// What a caller is told that is refused.
+fn message(got: &Slot) -> String {
+    let got = got.borrow();
+    let json = got.as_ref().expect("an answer").json();
+    let message = json["error"]["message"].as_str();
+    message.unwrap_or_default().to_owned()
+}
+
 /// How often a request has asked to be let in, in the order in which they did.
 fn asks(world: &World) -> Vec<usize> {
     let mut asks: Vec<(RequestId, usize)> = Vec::new();
@@ -187,14 +195,51 @@ fn who_has_waited_to_the_end_and_is_not_the_head_is_refused_unasked() {
     world.wait(Span::from_seconds(1));
     let all = [&search, &search, &ads, &ads].map(|key| start(&mut world, key, &chat("fast")));
     world.wait(Span::from_seconds(6));
-    let head = (429, "concurrency_limit_exceeded".to_owned());
-    let behind = || (503, "queue_full".to_owned());
-    assert_eq!(
-        all.each_ref().map(codes),
-        [head, behind(), behind(), behind()]
-    );
+    // They came when the line stood: what the limit said they know from the head.
+    for refused in &all {
+        let told = codes(refused);
+        assert_eq!(told, (429, "concurrency_limit_exceeded".to_owned()));
+        let words = "Concurrency limit reached for the organisation: 1 requests at once";
+        assert!(message(refused).starts_with(words), "{}", message(refused));
+    }
     // The first was let in at once, the head has asked every fifth of a second, the last time at its end.
     assert_eq!(asks(&world), [1, 26]);
+}
+
+#[test]
+fn who_is_refused_unasked_is_told_what_it_asked_for_and_nothing_of_others() {
+    let mut document = queueing();
+    let tokens = json!([{"tokens": 1_500, "per": "1h", "queue": "5s"}]);
+    document["orgs"]["acme"]["limits"] = tokens;
+    document["orgs"]["acme"]["teams"]["search"] = json!({"limits": [{"requests": 3, "per": "1m"}]});
+    document["orgs"]["acme"]["teams"]["ads"] = json!({});
+    let mut world = World::new(&document);
+    let [search, ads] = two_keys(&mut world);
+    let of = |words: usize, output: u64| {
+        let messages = json!([{"role": "user", "content": "hello ".repeat(words)}]);
+        let body = json!({"model": "fast", "messages": messages, "max_tokens": output});
+        body.to_string().into_bytes()
+    };
+    world.script(vec![slow()]);
+    start(&mut world, &search, &of(2, 1_000));
+    world.wait(Span::from_seconds(1));
+    let head = start(&mut world, &search, &of(200, 9));
+    world.wait(Span::from_seconds(1));
+    let behind = start(&mut world, &ads, &of(400, 9));
+    world.wait(Span::from_seconds(8));
+    let asked = |of: &Slot| {
+        let message = message(of);
+        let (_, asked) = message.split_once("requested ").unwrap_or_default();
+        let digits: String = asked.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    };
+    assert!((200..asked(&behind)).contains(&asked(&head)) && asked(&behind) >= 400);
+    let named = |of: &Slot| {
+        let of = of.borrow();
+        let got = of.as_ref().expect("an answer");
+        got.header("x-ratelimit-limit-requests").is_some()
+    };
+    assert_eq!([named(&head), named(&behind)], [true, false]);
 }
 
 #[test]
