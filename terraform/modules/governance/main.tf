@@ -1,94 +1,63 @@
 # Governance in code: renders who pays, who serves and what is allowed as sluice.toml, and keys as a list of wishes.
 #
-# Decides nothing that `sluice check` decides. JSON's texts, numbers and arrays are TOML's too, so values are written
-# with jsonencode; only tables differ.
+# Decides nothing that `sluice check` decides, and lists no fields: what the types of the variables name is written.
+# JSON is TOML, but for tables within a line: these have `=` for `:`, and nothing in place of null.
 
 locals {
-  # A limit or a budget as an inline table.
-  rules = {
-    for address, scope in local.scopes : address => {
-      limits = [for limit in scope.limits : join("", [
-        "{ ", limit.requests != null ? "requests = ${limit.requests}, " : "", limit.tokens != null ? "tokens = ${limit.tokens}, " : "", limit.usd != null ? "usd = ${jsonencode(limit.usd)}, " : "", "per = ${jsonencode(limit.per)} }",
-      ])]
-      budgets = [for budget in scope.budgets : "{ usd = ${jsonencode(budget.usd)}, per = ${jsonencode(budget.per)} }"]
-    }
-  }
+  # A field that was not said, and the name of one that was. Neither is found within a text, whose quotes have a
+  # backslash before them, nor between two texts, where there is a comma or a colon.
+  unsaid = "/,\"[^\"\\\\,:]+\":null|\"[^\"\\\\,:]+\":null,?/"
+  field  = "/\"([^\"\\\\,:]+)\":/"
 
   # Every level that has limits and budgets, by the table that it is written as.
   scopes = merge(
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = it.home, shards = it.shards, data = it.data, bodies = it.bodies, body_key = it.body_key } },
-    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => { limits = it.key_defaults.limits, budgets = it.key_defaults.budgets, models = null, expires_after = it.key_defaults.expires_after, region = null, regions = null, home = null, shards = null, data = null, bodies = null, body_key = null } if it.key_defaults != null },
-    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = null, shards = null, data = it.data, bodies = it.bodies, body_key = null } }]...),
-    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = null, shards = null, data = it.data, bodies = it.bodies, body_key = null } }]...),
-    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => { limits = it.limits, budgets = it.budgets, models = it.models, expires_after = null, region = it.region, regions = it.regions, home = null, shards = null, data = it.data, bodies = it.bodies, body_key = null } }]])...),
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}" => it },
+    { for org, it in var.orgs : "orgs.${jsonencode(org)}.key_defaults" => it.key_defaults if it.key_defaults != null },
+    merge([for org, it in var.orgs : { for user, it in it.users : "orgs.${jsonencode(org)}.users.${jsonencode(user)}" => it }]...),
+    merge([for org, it in var.orgs : { for team, it in it.teams : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}" => it }]...),
+    merge(flatten([for org, it in var.orgs : [for team, it in it.teams : { for app, it in it.apps : "orgs.${jsonencode(org)}.teams.${jsonencode(team)}.apps.${jsonencode(app)}" => it }]])...),
   )
+  holders = merge(local.scopes, { for id, key in var.keys : "keys.${jsonencode(id)}" => key })
 
-  scope_tables = [
-    for address, scope in local.scopes : join("\n", concat(
-      ["[${address}]"],
-      length(scope.limits) == 0 ? [] : ["limits = [${join(", ", local.rules[address].limits)}]"],
-      length(scope.budgets) == 0 ? [] : ["budgets = [${join(", ", local.rules[address].budgets)}]"],
-      scope.models == null ? [] : ["models = ${jsonencode(scope.models)}"],
-      scope.expires_after == null ? [] : ["expires_after = ${jsonencode(scope.expires_after)}"],
-      [for field in ["region", "regions", "home", "shards", "data", "bodies", "body_key"] : "${field} = ${jsonencode(scope[field])}" if scope[field] != null],
-    ))
-  ]
+  # `true`, a number and dollars have no type in common but text, and are told apart here. tobool would take a 1 for true.
+  rules = {
+    for address, it in local.holders : address => {
+      for kind in ["limits", "budgets"] : kind => [
+        for rule in it[kind] : merge(rule, {
+          for field in ["borrow", "burst"] : field => try({ true = true, false = false }[rule[field]], tonumber(rule.usd == null ? rule[field] : "dollars"), rule[field]) if try(rule[field], null) != null
+        })
+      ] if it[kind] != null
+    }
+  }
 
-  region_tables = [
-    for name, region in var.regions : join("\n", concat(
-      ["[regions.${jsonencode(name)}]"],
-      [for field, value in region : "${field} = ${jsonencode(value)}" if value != null],
-    ))
-  ]
+  limits    = merge([for address, rules in local.rules : { for index, limit in try(rules.limits, []) : "${address}.limits[${index}]" => limit }]...)
+  uncounted = [for address, limit in local.limits : address if length([for field in ["requests", "tokens", "usd", "concurrent"] : field if limit[field] != null]) != 1]
+  timeless  = [for address, limit in local.limits : address if limit.concurrent == null && limit.per == null]
 
-  # Lines without what was not said.
-  table_fields = ["aws", "azure", "capacity", "google", "headers", "timeouts"]
-  provider_tables = [
-    for provider in var.model_providers : join("\n", concat(
-      ["[providers.${jsonencode(provider.name)}]"],
-      [for field, value in provider : "${field} = ${jsonencode(value)}" if !contains(concat(["name", "key"], local.table_fields), field) && value != null],
-      provider.key == null ? [] : ["key = ${length(provider.key) == 1 ? jsonencode(provider.key[0]) : jsonencode(provider.key)}"],
-      [for field, value in provider : "${field} = { ${join(", ", [for name, setting in value : "${jsonencode(name)} = ${jsonencode(setting)}" if setting != null])} }" if contains(local.table_fields, field) && value != null],
-    ))
-  ]
-
-  route_tables = [
-    for name, route in var.routes : join("\n", concat(
-      ["[models.${jsonencode(name)}]"],
-      ["targets = [${join(", ", [for target in route.targets : "{ provider = ${jsonencode(target.provider)}, model = ${jsonencode(target.model)} }"])}]"],
-      route.fallback_on == null ? [] : ["fallback_on = ${jsonencode(route.fallback_on)}"],
-      route.hedge == null ? [] : ["hedge = { ${join(", ", [for name, setting in route.hedge : "${name} = ${jsonencode(setting)}" if setting != null])} }"],
-    ))
-  ]
-
-  price_tables = [
-    for name, price in var.prices : join("\n", concat(
-      ["[prices.${jsonencode(name)}]"],
-      [for field, value in price : "${field} = ${jsonencode(value)}" if value != null],
-    ))
-  ]
+  # Every table, in the order in which they are written.
+  tables = concat(
+    [for name, it in var.regions : { address = "regions.${jsonencode(name)}", fields = it }],
+    [for it in var.model_providers : { address = "providers.${jsonencode(it.name)}", fields = it }],
+    [for name, it in var.routes : { address = "models.${jsonencode(name)}", fields = it }],
+    [for name, it in var.prices : { address = "prices.${jsonencode(name)}", fields = it }],
+    [for address, it in local.scopes : { address = address, fields = merge(it, local.rules[address]) }],
+  )
+  # What is a table by itself, or its name.
+  apart = ["apps", "key_defaults", "name", "teams", "users"]
 
   sluice_toml = "${join("\n\n", concat(
     ["# Rendered by Terraform; change it there."],
     ["[gateway]\nregion = ${jsonencode(var.region)}"],
     var.extra_toml == "" ? [] : [trimspace(var.extra_toml)],
-    local.region_tables,
-    local.provider_tables,
-    local.route_tables,
-    local.price_tables,
-    local.scope_tables,
+    [
+      for table in local.tables : join("\n", concat(["[${table.address}]"], [
+        for field, value in table.fields : "${field} = ${replace(replace(jsonencode(value), local.unsaid, ""), local.field, "\"$1\" = ")}" if value != null && !contains(local.apart, field)
+      ]))
+    ],
   ))}\n"
 
   # What `sluice key sync` brings about.
-  keys = {
-    for id, key in var.keys : id => merge(
-      { for field, value in key : field => value if value != null && !contains(["limits", "budgets"], field) },
-      {
-        limits  = [for limit in key.limits : { for field, value in limit : field => value if value != null }]
-        budgets = key.budgets
-      },
-    )
-  }
+  keys_json = replace(jsonencode({ for id, key in var.keys : id => merge(key, local.rules["keys.${jsonencode(id)}"]) }), local.unsaid, "")
 }
 
 resource "terraform_data" "check" {

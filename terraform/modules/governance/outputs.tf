@@ -2,13 +2,23 @@ output "sluice_toml" {
   description = "The configuration, for `sluice compile` and `sluice config apply`."
   value       = local.sluice_toml
 
+  precondition {
+    condition     = length(local.uncounted) == 0
+    error_message = "A limit counts one thing: give exactly one of requests, tokens, usd and concurrent. Wrong: ${join(", ", local.uncounted)}."
+  }
+
+  precondition {
+    condition     = length(local.timeless) == 0
+    error_message = "A limit needs per, within how long it counts, such as \"1m\"; only concurrent has none. Wrong: ${join(", ", local.timeless)}."
+  }
+
   # Whoever deploys it waits for the check.
   depends_on = [terraform_data.check]
 }
 
 output "keys_json" {
   description = "The keys that are to be, for `sluice key sync`. No secrets."
-  value       = jsonencode(local.keys)
+  value       = local.keys_json
 }
 
 output "secret_names" {

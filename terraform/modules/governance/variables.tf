@@ -10,7 +10,7 @@ variable "region" {
 }
 
 variable "extra_toml" {
-  description = "Tables of sluice.toml that have no variable here, such as `[gateway.timeouts]`; they stand first, as written."
+  description = "Tables of sluice.toml that have no variable here, such as `[gateway.timeouts]`; they stand first, as written. What comes before the first table belongs to `[gateway]`, such as `request_bytes_max`. A table that a variable writes cannot stand here again."
   type        = string
   default     = ""
 }
@@ -32,7 +32,7 @@ variable "regions" {
 }
 
 variable "model_providers" {
-  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` names the secrets that hold its key, those that are set being tried in turn; never the secrets themselves. `capacity` says how many calls it takes at once, and how long a request waits for its turn. What has no field here goes into `extra_toml`, as `[providers.<name>.models.<model>]`."
+  description = "Model providers in the order in which they are asked for a bare model name. A name that the catalogue knows needs nothing else. `key` names the secrets that hold its key, those that are set being tried in turn; never the secrets themselves. `capacity` says how many calls it takes at once, and how long a request waits for its turn. `retry` and `circuit` hold for all its models. What is known of models, departures from the dialect, and a key in a header of another name go into `extra_toml`, as `[providers.<name>.models.<model>]`, `[providers.<name>.quirks]` and `[providers.<name>.auth]`."
   type = list(object({
     name             = string
     catalogue        = optional(string)
@@ -54,13 +54,22 @@ variable "model_providers" {
     google           = optional(map(string))
     headers          = optional(map(string))
     timeouts         = optional(map(string))
+    retry            = optional(object({ attempts_max = optional(number), backoff_base = optional(string), backoff_max = optional(string) }))
+    circuit          = optional(object({ failures_max = optional(number), error_percent = optional(number), window = optional(string), calls_min = optional(number), open = optional(string), open_max = optional(string), failures = optional(list(string)), look = optional(string) }))
     capacity         = optional(object({ concurrent = number, queue = optional(string) }))
+    models           = optional(map(object({})))
+    quirks           = optional(object({}))
   }))
   default = []
 
   validation {
     condition     = length(distinct(var.model_providers[*].name)) == length(var.model_providers)
     error_message = "Two providers have one name."
+  }
+
+  validation {
+    condition     = alltrue([for provider in var.model_providers : provider.models == null && provider.quirks == null])
+    error_message = "A provider's models and quirks have no field here; write them as [providers.<name>.models.<model>] and [providers.<name>.quirks] in extra_toml."
   }
 
   validation {
@@ -93,9 +102,18 @@ variable "model_providers" {
 }
 
 variable "routes" {
-  description = "Public model names, and where each leads: the first target serves, the next one when it fails. With `hedge` another target is called beside one that has not answered `after` so long, for `percent_max` of a hundred requests at most (10 unless it is said)."
+  description = "Public model names, and where each leads: the first target serves, the next one when it fails. `retry` says how often one is called, `circuit` when it is left alone, for all targets or for one. With `hedge` another target is called beside one that has not answered `after` so long, for `percent_max` of a hundred requests at most (10 unless it is said)."
   type = map(object({
-    targets     = list(object({ provider = string, model = string }))
+    targets = list(object({
+      provider    = string
+      model       = string
+      egress      = optional(string)
+      egress_when = optional(string)
+      retry       = optional(object({ attempts_max = optional(number), backoff_base = optional(string), backoff_max = optional(string) }))
+      circuit     = optional(object({ failures_max = optional(number), error_percent = optional(number), window = optional(string), calls_min = optional(number), open = optional(string), open_max = optional(string), failures = optional(list(string)), look = optional(string) }))
+    }))
+    retry       = optional(object({ attempts_max = optional(number), backoff_base = optional(string), backoff_max = optional(string) }))
+    circuit     = optional(object({ failures_max = optional(number), error_percent = optional(number), window = optional(string), calls_min = optional(number), open = optional(string), open_max = optional(string), failures = optional(list(string)), look = optional(string) }))
     fallback_on = optional(list(string))
     hedge       = optional(object({ after = string, percent_max = optional(number) }))
   }))
@@ -134,58 +152,87 @@ variable "routes" {
 }
 
 variable "prices" {
-  description = "Prices of your own by \"provider/model\", in dollars for a million tokens, as text."
+  description = "Prices of your own by \"provider/model\", in dollars for a million tokens, or for a request, an image, a million characters or a second, as text. `above` has other prices for inputs of more than `input_tokens`. Prices with several first days go into `extra_toml`, as `[[prices.\"provider/model\"]]`."
   type = map(object({
-    input        = string
-    output       = optional(string)
-    input_cached = optional(string)
+    effective_from         = optional(string)
+    input                  = optional(string)
+    output                 = optional(string)
+    input_cached           = optional(string)
+    cache_write_5m         = optional(string)
+    cache_write_1h         = optional(string)
+    reasoning              = optional(string)
+    input_audio            = optional(string)
+    output_audio           = optional(string)
+    input_image            = optional(string)
+    per_request            = optional(string)
+    per_image              = optional(string)
+    per_million_characters = optional(string)
+    per_second             = optional(string)
+    above = optional(list(object({
+      input_tokens   = number
+      input          = optional(string)
+      output         = optional(string)
+      input_cached   = optional(string)
+      cache_write_5m = optional(string)
+      cache_write_1h = optional(string)
+      reasoning      = optional(string)
+      input_audio    = optional(string)
+      output_audio   = optional(string)
+      input_image    = optional(string)
+    })))
   }))
   default = {}
 }
 
 variable "orgs" {
-  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to a region, and to providers with an agreement on health data (`data = \"phi\"`). `home` names the region whose ledger the ledgers of an organisation's other regions lease from, `shards` says among how many ledgers its keys are divided in each region. `bodies` (`\"redacted\"` or `\"full\"`) puts what is asked and answered on record, sealed under the secret that the organisation's `body_key` names."
+  description = "Who pays: organisations, their teams, the teams' apps, and users. Every level has limits and budgets, and may be held to models, to `accounting`, to a region, and to providers with an agreement on health data (`data = \"phi\"`). A limit counts one of `requests`, `tokens`, `usd` (each within `per`) and `concurrent`; it may have a `burst`, a `queue`, or `borrow`, as budgets may: `true`, or how much at most. `time_zone` says where the days and months of an organisation's or a team's budgets begin. `home` names the region whose ledger the ledgers of an organisation's other regions lease from, `shards` says among how many ledgers its keys are divided in each region. `bodies` (`\"redacted\"` or `\"full\"`) puts what is asked and answered on record, sealed under the secret that the organisation's `body_key` names."
   type = map(object({
-    limits   = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
-    budgets  = optional(list(object({ usd = string, per = string })), [])
-    models   = optional(list(string))
-    region   = optional(string)
-    regions  = optional(list(string))
-    home     = optional(string)
-    shards   = optional(number)
-    data     = optional(string)
-    bodies   = optional(string)
-    body_key = optional(string)
+    limits     = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = optional(string), burst = optional(string), concurrent = optional(number), queue = optional(string), borrow = optional(string) })))
+    budgets    = optional(list(object({ usd = string, per = string, borrow = optional(string) })))
+    models     = optional(list(string))
+    time_zone  = optional(string)
+    accounting = optional(string)
+    region     = optional(string)
+    regions    = optional(list(string))
+    home       = optional(string)
+    shards     = optional(number)
+    data       = optional(string)
+    bodies     = optional(string)
+    body_key   = optional(string)
     teams = optional(map(object({
-      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
-      budgets = optional(list(object({ usd = string, per = string })), [])
-      models  = optional(list(string))
-      region  = optional(string)
-      regions = optional(list(string))
-      data    = optional(string)
-      bodies  = optional(string)
+      limits     = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = optional(string), burst = optional(string), concurrent = optional(number), queue = optional(string), borrow = optional(string) })))
+      budgets    = optional(list(object({ usd = string, per = string, borrow = optional(string) })))
+      models     = optional(list(string))
+      time_zone  = optional(string)
+      accounting = optional(string)
+      region     = optional(string)
+      regions    = optional(list(string))
+      data       = optional(string)
+      bodies     = optional(string)
       apps = optional(map(object({
-        limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
-        budgets = optional(list(object({ usd = string, per = string })), [])
-        models  = optional(list(string))
-        region  = optional(string)
-        regions = optional(list(string))
-        data    = optional(string)
-        bodies  = optional(string)
+        limits     = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = optional(string), burst = optional(string), concurrent = optional(number), queue = optional(string), borrow = optional(string) })))
+        budgets    = optional(list(object({ usd = string, per = string, borrow = optional(string) })))
+        models     = optional(list(string))
+        accounting = optional(string)
+        region     = optional(string)
+        regions    = optional(list(string))
+        data       = optional(string)
+        bodies     = optional(string)
       })), {})
     })), {})
     users = optional(map(object({
-      limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
-      budgets = optional(list(object({ usd = string, per = string })), [])
-      models  = optional(list(string))
-      region  = optional(string)
-      regions = optional(list(string))
-      data    = optional(string)
-      bodies  = optional(string)
+      limits     = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = optional(string), burst = optional(string), concurrent = optional(number), queue = optional(string), borrow = optional(string) })))
+      budgets    = optional(list(object({ usd = string, per = string, borrow = optional(string) })))
+      models     = optional(list(string))
+      accounting = optional(string)
+      region     = optional(string)
+      regions    = optional(list(string))
+      data       = optional(string)
+      bodies     = optional(string)
     })), {})
     key_defaults = optional(object({
-      limits        = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
-      budgets       = optional(list(object({ usd = string, per = string })), [])
+      limits        = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = optional(string), burst = optional(string), concurrent = optional(number), queue = optional(string), borrow = optional(string) })))
+      budgets       = optional(list(object({ usd = string, per = string, borrow = optional(string) })))
       expires_after = optional(string)
     }))
   }))
@@ -221,8 +268,8 @@ variable "keys" {
     app     = optional(string)
     user    = optional(string)
     models  = optional(list(string), [])
-    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = string })), [])
-    budgets = optional(list(object({ usd = string, per = string })), [])
+    limits  = optional(list(object({ requests = optional(number), tokens = optional(number), usd = optional(string), per = optional(string), burst = optional(string), concurrent = optional(number), queue = optional(string), borrow = optional(string) })), [])
+    budgets = optional(list(object({ usd = string, per = string, borrow = optional(string) })), [])
     expires = optional(string)
     strict  = optional(bool, false)
     region  = optional(string)

@@ -7,53 +7,87 @@ variables {
 
   model_providers = [
     { name = "openai-eu", catalogue = "openai", region = "eu", country = "DE", country_by = "contract", baa = true, egress = "eu", key = ["OPENAI_EU_API_KEY", "OPENAI_EU_API_KEY_NEXT"], models_allow = ["gpt-4o*"] },
-    { name = "anthropic", key = ["ANTHROPIC_API_KEY"], discount_percent = 5, timeouts = { idle = "30s" } },
+    { name = "anthropic", key = ["ANTHROPIC_API_KEY"], discount_percent = 5, timeouts = { idle = "30s" }, retry = { attempts_max = 3, backoff_base = "100ms", backoff_max = "2s" } },
     { name = "azure", azure = { resource = "acme" }, models_allow = ["gpt-4o"], capacity = { concurrent = 8, queue = "20s" } },
-    { name = "local", dialect = "openai", base_url = "http://127.0.0.1:8000/v1", auth = "none", models_allow = ["*"], capacity = { concurrent = 4 } },
+    { name = "local", dialect = "openai", base_url = "http://127.0.0.1:8000/v1", auth = "none", models_allow = ["*"], capacity = { concurrent = 4 }, circuit = { look = "0s" } },
   ]
 
   routes = {
     "fast" = {
-      targets     = [{ provider = "openai-eu", model = "gpt-4o-mini" }, { provider = "anthropic", model = "claude-haiku-4-5" }]
+      targets = [
+        { provider = "openai-eu", model = "gpt-4o-mini", retry = { attempts_max = 1 }, circuit = { failures_max = 3 } },
+        { provider = "anthropic", model = "claude-haiku-4-5", egress = "weur", egress_when = "refused" },
+      ]
+      retry       = { attempts_max = 2, backoff_max = "1s" }
+      circuit     = { failures_max = 5, error_percent = 50, window = "10s", calls_min = 20, open = "5s", open_max = "1m", failures = ["connect", "timeout"], look = "30s" }
       fallback_on = ["error", "rate_limit", "context_length"]
       hedge       = { after = "1500ms", percent_max = 5 }
     }
     "acme/best" = { targets = [{ provider = "anthropic", model = "claude-haiku-4-5" }] }
   }
 
-  prices = { "openai-eu/gpt-4o" = { input = "2.5", output = "10" } }
+  prices = {
+    "openai-eu/gpt-4o" = {
+      effective_from = "2026-01-01"
+      input          = "2.5", output = "10", input_cached = "1.25", cache_write_5m = "3", cache_write_1h = "5"
+      reasoning      = "10", input_audio = "40", output_audio = "80", input_image = "2.5"
+      per_request    = "0.001", per_image = "0.04", per_million_characters = "15", per_second = "0.0001"
+      above = [{
+        input_tokens = 200000
+        input        = "5", output = "20", input_cached = "2.5", cache_write_5m = "6", cache_write_1h = "10"
+        reasoning    = "20", input_audio = "80", output_audio = "160", input_image = "5"
+      }]
+    }
+  }
 
   orgs = {
     acme = {
-      limits   = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }, { usd = "25", per = "1h" }]
-      budgets  = [{ usd = "1000", per = "month" }]
-      home     = "de"
-      shards   = 4
-      bodies   = "full"
-      body_key = "ACME_BODY_KEY"
+      limits     = [{ requests = 6000, per = "1m" }, { tokens = 2000000, per = "1m" }, { usd = "25", per = "1h" }, { concurrent = 100, queue = "5s" }]
+      budgets    = [{ usd = "1000", per = "month" }]
+      time_zone  = "Europe/Helsinki"
+      accounting = "leased"
+      home       = "de"
+      shards     = 4
+      bodies     = "full"
+      body_key   = "ACME_BODY_KEY"
       teams = {
         search = {
-          budgets = [{ usd = "50", per = "day" }]
-          models  = ["fast", "openai-eu/*"]
-          region  = "eu"
-          data    = "phi"
-          bodies  = "redacted"
-          apps    = { crawler = { budgets = [{ usd = "5", per = "day" }] } }
+          limits     = [{ requests = 600, per = "1m", burst = 50 }, { tokens = 200000, per = "1m", borrow = 50000 }, { usd = "5", per = "1h", burst = "0.50" }]
+          budgets    = [{ usd = "50", per = "day", borrow = "20" }]
+          time_zone  = "America/New_York"
+          accounting = "strict"
+          models     = ["fast", "openai-eu/*"]
+          region     = "eu"
+          data       = "phi"
+          bodies     = "redacted"
+          apps       = { crawler = { accounting = "strict", limits = [{ usd = "1", per = "1h", borrow = "0.25", queue = "2s" }], budgets = [{ usd = "5", per = "day" }] } }
         }
       }
-      users        = { "ann@acme.example" = { limits = [{ requests = 60, per = "1m" }] } }
-      key_defaults = { expires_after = "30d", limits = [{ requests = 60, per = "1m" }] }
+      users        = { "ann@acme.example" = { accounting = "leased", limits = [{ requests = 60, per = "1m", borrow = true }, { concurrent = 4 }] } }
+      key_defaults = { expires_after = "30d", limits = [{ requests = 60, per = "1m", queue = "2s" }], budgets = [{ usd = "2", per = "month", borrow = true }] }
     }
   }
 
   keys = {
-    crawler = { org = "acme", team = "search", app = "crawler", version = 2, budgets = [{ usd = "1", per = "day" }] }
-    ann     = { org = "acme", user = "ann@acme.example", models = ["fast"] }
+    crawler = { org = "acme", team = "search", app = "crawler", version = 2, budgets = [{ usd = "1", per = "day", borrow = "0.5" }, { usd = "20", per = "month" }] }
+    ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [{ requests = 60, per = "1m", borrow = true }, { tokens = 9000, per = "1m", burst = 900 }, { usd = "5", per = "1h", burst = "0.50" }, { concurrent = 2, queue = "1s" }] }
   }
 
   extra_toml = <<-TOML
+    request_bytes_max = 1000000
+
     [gateway.retry]
     attempts_max = 2
+
+    [providers.local.models."qwen3"]
+    context_tokens = 32768
+
+    [providers.local.quirks]
+    strict_fields = true
+
+    [[prices."local/*"]]
+    input = "0"
+    output = "0"
   TOML
 }
 
@@ -72,8 +106,8 @@ run "what_is_declared_is_rendered" {
 run "keys_are_wishes_without_secrets" {
   assert {
     condition = jsondecode(output.keys_json) == {
-      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [], budgets = [], strict = false, regions = [], version = 1, grace = "24h" }
-      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day" }], strict = false, regions = [], version = 2, grace = "24h" }
+      ann     = { org = "acme", user = "ann@acme.example", models = ["fast"], limits = [{ requests = 60, per = "1m", borrow = true }, { tokens = 9000, per = "1m", burst = 900 }, { usd = "5", per = "1h", burst = "0.50" }, { concurrent = 2, queue = "1s" }], budgets = [], strict = false, regions = [], version = 1, grace = "24h" }
+      crawler = { org = "acme", team = "search", app = "crawler", models = [], limits = [], budgets = [{ usd = "1", per = "day", borrow = "0.5" }, { usd = "20", per = "month" }], strict = false, regions = [], version = 2, grace = "24h" }
     }
     error_message = "The wishes are not what was declared: ${output.keys_json}"
   }
@@ -231,6 +265,7 @@ run "whatever_may_be_is_taken" {
     prices          = {}
     orgs            = { acme = { shards = 1, home = "eu" }, beta = { shards = 32, home = "de" }, gamma = {} }
     keys            = {}
+    extra_toml      = ""
   }
 
   assert {
@@ -251,7 +286,7 @@ run "a_hedge_is_rendered_where_it_is_said" {
 
   assert {
     condition = regexall("hedge = .*", output.sluice_toml) == tolist([
-      "hedge = { after = \"10ms\", percent_max = 1 }", "hedge = { after = \"60s\", percent_max = 100 }", "hedge = { after = \"1500ms\" }",
+      "hedge = {\"after\" = \"10ms\",\"percent_max\" = 1}", "hedge = {\"after\" = \"60s\",\"percent_max\" = 100}", "hedge = {\"after\" = \"1500ms\"}",
     ])
     error_message = "Rendered was:\n${output.sluice_toml}"
   }
@@ -325,4 +360,117 @@ run "a_hedge_without_another_target_is_refused" {
   }
 
   expect_failures = [var.routes]
+}
+
+run "one_is_a_number_or_a_dollar" {
+  variables {
+    orgs = {
+      acme = {
+        limits = [{ requests = 60, per = "1m" }, { usd = "5", per = "1h" }]
+        teams = {
+          search = {
+            limits  = [{ requests = 60, per = "1m", borrow = 1 }, { requests = 60, per = "1s", burst = 1 }, { usd = "5", per = "1h", borrow = "1" }, { usd = 5, per = "1d", borrow = false }]
+            budgets = [{ usd = "5", per = "day", borrow = 1 }]
+          }
+        }
+      }
+    }
+    keys = {}
+  }
+
+  assert {
+    condition = regexall("\\{\"b\\w+\" = [^,]*", output.sluice_toml) == tolist([
+      "{\"borrow\" = \"1\"", "{\"borrow\" = 1", "{\"burst\" = 1", "{\"borrow\" = \"1\"", "{\"borrow\" = false",
+    ])
+    error_message = "Rendered was:\n${output.sluice_toml}"
+  }
+}
+
+run "texts_stay_as_they_are" {
+  variables {
+    model_providers = [
+      { name = "anthropic" }, { name = "openai-eu", catalogue = "openai" },
+      { name = "local", dialect = "openai", base_url = "http://127.0.0.1:8000/v1", auth = "none", headers = { "x-a" = ":null,\"b\":null", "x.b" = ":", "x-c" = null }, models_allow = ["*", ":null", ":", "a\":null,b"] },
+    ]
+    orgs = {}
+    keys = {}
+  }
+
+  assert {
+    condition     = strcontains(output.sluice_toml, "headers = {\"x-a\" = \":null,\\\"b\\\":null\",\"x.b\" = \":\"}\nmodels_allow = [\"*\",\":null\",\":\",\"a\\\":null,b\"]\n")
+    error_message = "Rendered was:\n${output.sluice_toml}"
+  }
+}
+
+run "a_limit_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = { limits = [{ per = "1m" }] } }
+    keys = {}
+  }
+
+  expect_failures = [output.sluice_toml]
+}
+
+run "a_limit_of_two_things_is_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = { teams = { search = { apps = { crawler = { limits = [{ requests = 60, tokens = 2000, per = "1m" }] } } } } } }
+    keys = {}
+  }
+
+  expect_failures = [output.sluice_toml]
+}
+
+run "a_limit_without_its_time_is_refused" {
+  command = plan
+
+  variables {
+    orgs = { acme = { key_defaults = { limits = [{ requests = 60, per = "1m" }, { requests = 6000 }] } } }
+    keys = {}
+  }
+
+  expect_failures = [output.sluice_toml]
+}
+
+run "a_key_s_limit_of_two_things_is_refused" {
+  command = plan
+
+  variables {
+    keys = { ann = { org = "acme", limits = [{ requests = 60, concurrent = 2, per = "1m" }] } }
+  }
+
+  expect_failures = [output.sluice_toml]
+}
+
+run "a_key_s_limit_without_its_time_is_refused" {
+  command = plan
+
+  variables {
+    keys = { ann = { org = "acme", limits = [{ requests = 60 }] } }
+  }
+
+  expect_failures = [output.sluice_toml]
+}
+
+run "quirks_that_would_not_be_written_are_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai-eu", quirks = { strict_fields = true } }, { name = "anthropic" }]
+  }
+
+  expect_failures = [var.model_providers]
+}
+
+run "models_that_would_not_be_written_are_refused" {
+  command = plan
+
+  variables {
+    model_providers = [{ name = "openai-eu", models = { gpt = { context_tokens = 9000 } } }, { name = "anthropic", models = { claude = { output_tokens_max = 9 } } }]
+  }
+
+  expect_failures = [var.model_providers]
 }
