@@ -46,7 +46,7 @@ pub(crate) struct LocationArguments {
     /// A folder, or s3://BUCKET; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL open the bucket
     pub(crate) location: String,
     /// Only the chains under this name, such as usage/region=eu
-    #[arg(long, value_name = "PREFIX", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "")]
     pub(crate) only: String,
 }
 

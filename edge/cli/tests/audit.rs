@@ -302,6 +302,23 @@ fn a_row_says_in_which_ledger_its_record_was_counted() {
     }
 }
 
+#[test]
+fn only_what_is_under_a_name_is_looked_at_and_not_what_begins_like_it() {
+    let root = demo("audit-only");
+    add_shard(&root, 10);
+    let verified = |only: &str| {
+        let arguments = ["audit", "verify", text(&root), "--only", only];
+        let output = sluice(&arguments).output().unwrap();
+        output.status.code() == Some(0)
+    };
+    let org = "usage/region=eu/org=demo";
+    let all = ["usage", "usage/", "usage/region=eu", org].map(&verified);
+    assert_eq!(all, [true; 4]);
+    assert!(verified(&format!("{org}/shard=10")));
+    let none = ["usage/region=e", &format!("{org}/shard=1")].map(verified);
+    assert_eq!(none, [false; 2]);
+}
+
 const SEED: [u8; 32] = [7; 32];
 
 /// A receipt of a record of the demo, as the gateway signs it, and the published keys.

@@ -60,8 +60,18 @@ impl Place {
         Ok(Self::S3(Box::new(bucket), config.into()))
     }
 
-    /// The names of all objects that begin with `prefix`.
-    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>, Failure> {
+    /// The names of all objects under this one; of all there are, if it is empty.
+    pub(crate) fn names(&self, under: &str) -> Result<Vec<String>, Failure> {
+        let mut names = self.begin_with(under)?;
+        // `region=eu` is not `region=eu-west`.
+        let is_whole = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        if !under.is_empty() && !under.ends_with('/') {
+            names.retain(|name| name.strip_prefix(under).is_some_and(is_whole));
+        }
+        Ok(names)
+    }
+
+    fn begin_with(&self, prefix: &str) -> Result<Vec<String>, Failure> {
         match self {
             Self::Folder(root) => {
                 let mut names = Vec::new();
