@@ -242,16 +242,16 @@ pub(crate) async fn take<P: Platform>(
     }
 }
 
-/// A slot of this provider once it is this request's turn and there is one.
+/// A slot of this provider once it is this request's turn and there is one, and the turn, which is to be used.
 ///
 /// # Errors
 /// When there is none for too long; a caller that has left.
-pub(crate) async fn wait_for<P: Platform>(
-    p: &P,
-    isolate: &Rc<Isolate>,
+pub(crate) async fn wait_for<'a, P: Platform>(
+    p: &'a P,
+    isolate: &'a Rc<Isolate>,
     provider: &Provider,
     party: Party,
-) -> Result<Result<Slot, NoRoom>, Problem> {
+) -> Result<Result<(Slot, Wait<'a, P>), NoRoom>, Problem> {
     let Some(queue) = provider.capacity.and_then(|capacity| capacity.queue) else {
         return Ok(Err(NoRoom::Full));
     };
@@ -269,8 +269,7 @@ pub(crate) async fn wait_for<P: Platform>(
         let behind = isolate.lines.borrow().count(&gate).saturating_sub(1);
         let behind = u32::try_from(behind).unwrap_or(u32::MAX);
         if slot.obtain(p, Some(behind)).await {
-            wait.use_turn();
-            return Ok(Ok(slot));
+            return Ok(Ok((slot, wait)));
         }
         drop(slot);
         is_head = wait.rest().await?;

@@ -111,16 +111,16 @@ impl<P: Platform> Run<P> {
         let most = queue.unwrap_or_default().plus(ASK_MAX.times(2));
         let end = Cell::new(self.p.now().plus(most));
         let got = upstream::within(&self.p, &end, self.every(), || self.tick(), waiting).await;
-        match got.unwrap_or(Err(NoRoom::Full)) {
-            Ok(slot) => self.at_hand().slot.replace(Some(slot)),
-            Err(none) => return Err(at_capacity(none)),
-        };
+        let (slot, wait) = got.unwrap_or(Err(NoRoom::Full)).map_err(at_capacity)?;
+        self.at_hand().slot.replace(Some(slot));
         let asked = (draft.operation, &draft.model, &self.course);
-        let may = admit::may_go_on(context, caller, asked).await;
-        may.map_err(|problem| {
+        if let Err(problem) = admit::may_go_on(context, caller, asked).await {
+            // Before the next one is told that it may ask.
             self.at_hand().end(&self.p);
-            Failure::Outdated(Box::new(problem))
-        })
+            return Err(Failure::Outdated(Box::new(problem)));
+        }
+        wait.use_turn();
+        Ok(())
     }
 
     /// Calls a target, if its circuit lets the call through.
