@@ -29,7 +29,7 @@ pub struct ScopeStanding {
     /// Borrowed since the beginning beyond the scope's own limits, and settled: requests, tokens and money.
     #[serde(default, skip_serializing_if = "Slice::is_nothing")]
     pub borrowed_total: Slice,
-    /// Requests admitted since the beginning.
+    /// Requests admitted since the beginning, those besides whose reservation was taken back unused.
     pub requests_total: u64,
     /// Tokens settled since the beginning.
     pub tokens_total: u64,
