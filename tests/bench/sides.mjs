@@ -37,13 +37,13 @@ export async function startFloor(folder, { upstream }) {
   };
 }
 
-/** Starts the least gateway, with an R2 of its own. */
-export async function startLeast(folder, { upstream }) {
+/** Starts the least gateway, with an R2 of its own; an attentive one bounds its provider's time and sees who leaves. */
+export async function startLeast(folder, { upstream, isAttentive = false }) {
   const stores = await startStores(path.join(folder, "stores"));
-  const workerd = await startWorkerd(writeLeast(folder, { upstream, stores }));
+  const workerd = await startWorkerd(writeLeast(folder, { upstream, stores, isAttentive }));
   return {
     ...workerd,
-    name: "least",
+    name: isAttentive ? "attentive" : "least",
     ask: (kind) => exchange(kind, { key: "sk-bench", modelPrefix: "" }),
     // Its alarm comes once a second.
     settle: () => new Promise((resolve) => setTimeout(resolve, LEAST_SETTLES_MS)),

@@ -1,4 +1,5 @@
-// CPU per answer on Spin: the gateway beside a bare pass-through component, on the same host, in turns.
+// CPU per answer on Spin: the gateway beside a bare pass-through component, and beside the least that loses nothing (the
+// pass-through with one row on record before each answer), on the same host, in turns.
 //
 //     cargo xtask build spin --release
 //     cargo build --package spin-floor --target wasm32-wasip2 --release
@@ -70,7 +71,7 @@ async function startSide(name, component, document, mockUrl) {
     await redis?.stop();
     fs.rmSync(folder, { recursive: true, force: true });
   };
-  return { name, url: `http://127.0.0.1:${port}`, pid: child.pid, stop };
+  return { name, url: `http://127.0.0.1:${port}`, store: redis?.url ?? 'sqlite', pid: child.pid, stop };
 }
 
 async function ask(agent, side, body, path = '/v1/chat/completions') {
@@ -142,14 +143,15 @@ for (const name of ['providers', 'models', 'prices']) document[name] = { ...docu
 const limits = [{ requests: 10_000_000, per: '1h' }, { tokens: 1_000_000_000, per: '1h' }];
 
 const before = process.argv.indexOf('--before');
-const components = { floor: path.join(PROJECT, 'target/wasm32-wasip2/release/spin_floor.wasm'), ...(before < 0 ? {} : { before: process.argv[before + 1] }), gateway: path.join(PROJECT, 'build/spin/sluice.wasm') };
+const floor = path.join(PROJECT, 'target/wasm32-wasip2/release/spin_floor.wasm');
+const components = { floor, ...(STARTS > 0 ? {} : { least: floor }), ...(before < 0 ? {} : { before: process.argv[before + 1] }), gateway: path.join(PROJECT, 'build/spin/sluice.wasm') };
 const sides = [];
 try {
   for (const [name, component] of Object.entries(components)) {
     const side = await startSide(name, component, document, mockUrl);
     sides.push(side);
-    if (name === 'floor') {
-      side.headers = { 'x-upstream': `127.0.0.1:${port}` };
+    if (component === floor) {
+      side.headers = { 'x-upstream': `127.0.0.1:${port}`, ...(name === 'least' ? { 'x-record': side.store } : {}) };
       side.model = model => model;
       continue;
     }
@@ -165,7 +167,7 @@ try {
     const each = await measureStarts(sides);
     console.log(`A new instance, with a configuration of ${JSON.stringify(document).length} bytes: ${sides.map(({ name }, index) => `${name} ${each[index].toFixed(2)} ms`).join(', ')}`);
   }
-  if (STARTS === 0) console.log(`| exchange | ${sides.map(({ name }) => `${name}, CPU ms`).join(' | ')} | ratio |\n|${'---|'.repeat(sides.length + 2)}`);
+  if (STARTS === 0) console.log(`| exchange | ${sides.map(({ name }) => `${name}, CPU ms`).join(' | ')} | to the floor |\n|${'---|'.repeat(sides.length + 2)}`);
   for (const [name, { model, chunks }] of Object.entries(KINDS).filter(([, { paceMs }]) => STARTS === 0 && paceMs === 0)) {
     const kind = { model, ...(chunks > 0 ? { stream: true } : {}) };
     const used = sides.map(() => 0);
@@ -175,12 +177,12 @@ try {
         const earlier = cpuMs(side.pid);
         await load(side, kind, ANSWERS / ROUNDS);
         // What is settled and shipped late counts too.
-        if (side.name !== 'floor') await sleep(1_500);
+        if (!['floor', 'least'].includes(side.name)) await sleep(1_500);
         used[index] += cpuMs(side.pid) - earlier;
       }
     }
     const each = used.map(ms => ms / ANSWERS);
-    console.log(`| ${name} | ${each.map(ms => ms.toFixed(3)).join(' | ')} | ${(each.at(-1) / each[0]).toFixed(2)} |`);
+    console.log(`| ${name} | ${each.map(ms => ms.toFixed(3)).join(' | ')} | ${each.slice(1).map(ms => (ms / each[0]).toFixed(2)).join(', ')} |`);
   }
 } finally {
   for (const side of sides) await side.stop();

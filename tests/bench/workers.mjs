@@ -66,8 +66,11 @@ export function writeFloor(folder, upstream) {
   return write(folder, config);
 }
 
-/** Writes the configuration of the least gateway into a new folder and returns its path; `stores` has the port of R2. */
-export function writeLeast(folder, { upstream, stores, state = path.join(folder, "state") }) {
+/**
+ * Writes the configuration of the least gateway into a new folder and returns its path; `stores` has the port of R2,
+ * `isAttentive` has it bound its provider's time and see that the caller leaves.
+ */
+export function writeLeast(folder, { upstream, stores, isAttentive, state = path.join(folder, "state") }) {
   for (const one of [folder, state]) fs.mkdirSync(one, { recursive: true });
   fs.copyFileSync(path.join(here, "least/worker.js"), path.join(folder, "worker.js"));
   const config = surround(
@@ -78,6 +81,7 @@ export function writeLeast(folder, { upstream, stores, state = path.join(folder,
   bindings = [
     (name = "LEDGER", durableObjectNamespace = "Ledger"),
     (name = "RECORDS", r2Bucket = "r2"),
+    (name = "ATTENTIVE", text = ${text(isAttentive ? "yes" : "")}),
     (name = "UPSTREAM", text = ${text(upstream)})
   ]`,
   );
