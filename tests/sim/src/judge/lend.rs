@@ -1,6 +1,6 @@
 //! What is held of child ledgers: what they may draw, what they have drawn, and what they say came to an end.
 
-use sluice_machines::ledger::{POOL_GRACE, Upward, Used};
+use sluice_machines::ledger::{POOL_GRACE, POOL_LIFE, Upward, Used};
 
 use super::*;
 
@@ -13,6 +13,16 @@ pub(super) struct Loan {
     until: Timestamp,
     rest: Slice,
     open: Slice,
+    /// The parent remembers it until it is closed, however long that takes.
+    stays: bool,
+}
+
+impl Loan {
+    /// Whether the parent may know nothing of it any more; its clock may have been somewhat ahead.
+    fn may_be_forgotten(&self, now: Timestamp) -> bool {
+        let ahead = now.plus(Span::from_seconds(60));
+        !self.stays && self.until.plus(LEASE_KEPT) <= ahead
+    }
 }
 
 /// Requests, tokens and money.
@@ -69,9 +79,17 @@ impl Judge {
         (request, upward): (&LeaseRequest, &Upward),
         reply: &Reply,
     ) -> Verdict {
-        let Reply::Leased(Grant { rest, denial, .. }) = reply else {
+        let Reply::Leased(Grant {
+            rest, denial, life, ..
+        }) = reply
+        else {
             return Err(format!("a child was answered {reply:?}"));
         };
+        if *life == POOL_LIFE {
+            // Decided now: a parent that has forgotten the child may take what it has heard before for new.
+            self.loans
+                .retain(|lease, loan| *lease != request.lease || !loan.may_be_forgotten(now));
+        }
         let known = self.loans.contains_key(&request.lease);
         let loan = self.loans.remove(&request.lease).unwrap_or_default();
         if known && request.number <= loan.number {
@@ -119,6 +137,7 @@ impl Judge {
             until: at.plus(LOAN_LIFE),
             rest: *rest,
             open: upward.open,
+            stays: !upward.closes && (known || !upward.used.is_none()),
         };
         self.loans.insert(request.lease.clone(), loan);
         if over.is_none() {
