@@ -85,13 +85,12 @@ impl Judge {
         else {
             return Err(format!("a child was answered {reply:?}"));
         };
-        if *life == POOL_LIFE {
-            // Decided now: a parent that has forgotten the child may take what it has heard before for new.
-            self.loans
-                .retain(|lease, loan| *lease != request.lease || !loan.may_be_forgotten(now));
-        }
-        let known = self.loans.contains_key(&request.lease);
-        let loan = self.loans.remove(&request.lease).unwrap_or_default();
+        // Where it was decided now, a parent that has forgotten the child may have taken what it heard before for new.
+        let is_forgotten = |loan: &Loan| *life == POOL_LIFE && loan.may_be_forgotten(now);
+        let loan = self.loans.remove(&request.lease);
+        let loan = loan.filter(|loan| !is_forgotten(loan));
+        let known = loan.is_some();
+        let loan = loan.unwrap_or_default();
         if known && request.number <= loan.number {
             let held = loan.rest;
             self.loans.insert(request.lease.clone(), loan);
