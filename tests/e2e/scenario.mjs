@@ -16,10 +16,11 @@ import { answerProblem, chunkProblem } from './schema.mjs';
 import { assemble, events } from './stream.mjs';
 
 const FOLDER = fileURLToPath(new URL('../scenarios/', import.meta.url));
-/** What follows an answer at once is over after this. */
+/** What follows an answer at once is over after this, and an instance on Spin that nobody asks anything after the other. */
 const OVER_MS = 100;
+const ENDED_MS = 2_000;
 const FIELDS = {
-  scenario: ['name', 'needs', 'each', 'streamed', 'caller', 'key', 'step', 'request', 'expect'],
+  scenario: ['name', 'needs', 'alone', 'each', 'streamed', 'caller', 'key', 'step', 'request', 'expect'],
   request: ['method', 'path', 'headers', 'json', 'body', 'body_base64', 'form', 'generate'],
   expect: ['status', 'headers', 'json', 'error', 'text', 'bytes', 'events', 'stream', 'upstream', 'violations', 'record', 'records', 'ledger', 'within_ms', 'after_ms'],
   stream: ['done', 'error', 'chunks_min', 'usage'],
@@ -59,10 +60,11 @@ export async function run(scenario, context) {
   const fill = text => text.replace(/\{([a-z_]+)\}/g, (whole, name) => (Object.hasOwn(values, name) ? values[name] : whole));
   const caller = await callerOf(scenario, context, fill);
   const done = [];
+  const isSpread = scenario.alone && isOnSpin();
   for (const [index, step] of scenario.steps.entries()) {
     const where = `step ${index + 1}`;
-    // An instance on Spin that still sees to what follows an answer leaves the next request to another, which may not have heard yet.
-    if (index > 0 && isOnSpin()) await sleep(OVER_MS);
+    // Spin spreads requests over all instances that wait for one, and makes another where each still sees to what follows an answer.
+    if (isSpread) await sleep(index > 0 ? OVER_MS : ENDED_MS);
     known(step.request, 'request', where);
     known(step.expect, 'expect', where);
     const own = step.key ? await callerOf({ ...scenario, key: step.key }, context, fill) : caller;

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use futures_util::future::join;
+use sluice_core::circuit;
 use sluice_core::config::Deployment;
 use sluice_core::isolate::Isolate;
 use sluice_machines::chain::Head;
@@ -132,7 +134,8 @@ impl Instance {
         })
     }
 
-    /// Sees to it that an instance's first requests compile the configuration once, and not each of them.
+    /// Sees to it that an instance's first requests compile the configuration once, and not each of them, and that none is
+    /// sent to a target of which another instance knows that it fails.
     ///
     /// If that fails, every request finds out for itself.
     pub(crate) async fn warm(&self, platform: &Spin) {
@@ -152,7 +155,11 @@ impl Instance {
             wait.over().await;
             return;
         }
-        let outcome = self.isolate.config(platform).await;
+        let (outcome, ()) = join(
+            self.isolate.config(platform),
+            circuit::hear_first(platform, &self.isolate),
+        )
+        .await;
         let now = if outcome.is_ok() {
             Warmth::Warm
         } else {

@@ -346,6 +346,16 @@ pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>) {
     });
 }
 
+/// Hears what is open in the region before this isolate's first call, where isolates are too many, or live for too few
+/// requests, to find out by themselves. Where the region is out of reach nothing is open.
+pub async fn hear_first<P: Platform>(p: &P, isolate: &Isolate) {
+    let question = Command::Report(Report::default());
+    if let Some(Reply::Snapshot(snapshot)) = ask_soon(p, &question).await {
+        let mut circuits = isolate.circuits.borrow_mut();
+        circuits.hear(p.now(), &snapshot);
+    }
+}
+
 /// Leave of the region to probe these circuits; `None` where nobody is there to give it.
 pub async fn leave<P: Platform>(p: &P, probe: Vec<Name>) -> Option<Snapshot> {
     let command = Command::Report(Report {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sluice_core::isolate::Isolate;
 use sluice_core::platform::FetchError;
 use sluice_core::sandbox::Step;
+use sluice_machines::health::Command;
 use sluice_units::Span;
 
 use crate::world::{ADMIN_TOKEN, Got, Reaction, World, answer, send, stream};
@@ -341,6 +342,42 @@ fn what_one_isolate_has_seen_the_others_hear_with_what_they_ask_anyway() {
     assert_eq!(ask(&mut world, &key, "alone", script).status, 200);
     let got = ask(&mut world, &key, "alone", vec![]);
     assert_eq!(got.json()["error"]["code"], "circuit_open");
+}
+
+#[test]
+fn an_isolate_that_hears_first_calls_nobody_who_is_left_alone() {
+    let mut world = single(|_| ());
+    let key = key(&mut world);
+    failing(&mut world, &key, "alone", &server_error(), 3);
+    world.isolate = another(&world);
+    world.hear_first();
+    let calls = world.seen().len();
+    let got = ask(&mut world, &key, "alone", vec![]);
+    assert_eq!(got.json()["error"]["code"], "circuit_open");
+    assert_eq!(world.seen().len(), calls);
+
+    // What it sees itself it tells beside its first call, like any other.
+    let told = |world: &World| {
+        let tells = |call: &&Command| matches!(call, Command::Report(one) if !one.seen.is_empty());
+        world.health_calls().iter().filter(tells).count()
+    };
+    let before = told(&world);
+    world.isolate = another(&world);
+    world.hear_first();
+    ask(
+        &mut world,
+        &key,
+        "fast",
+        vec![answer(200, ANTHROPIC_ANSWER)],
+    );
+    assert_eq!(told(&world), before + 1);
+
+    // Where nobody answers nothing is open, and nobody waits for long.
+    world.isolate = another(&world);
+    world.health_down(true);
+    world.hear_first();
+    let got = ask(&mut world, &key, "alone", vec![answer(200, OPENAI_ANSWER)]);
+    assert_eq!(got.status, 200);
 }
 
 #[test]

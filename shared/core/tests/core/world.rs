@@ -23,7 +23,6 @@ use serde_json::Value;
 use sluice_core::config::Document;
 use sluice_core::gateway::{Answer, AnswerBody, handle};
 use sluice_core::isolate::Isolate;
-use sluice_core::look;
 use sluice_core::platform::{
     FetchError, Left, Level, Platform, ReceiveError, Sink, StoreError, UpstreamAnswer,
     UpstreamBody, UpstreamCall,
@@ -31,6 +30,7 @@ use sluice_core::platform::{
 use sluice_core::receipt::{SIGNATURE_BYTES, SigningKey};
 use sluice_core::residency::Permitted;
 use sluice_core::sandbox::Step;
+use sluice_core::{circuit, look};
 use sluice_machines::chain::ChainKind;
 use sluice_machines::health::Finding;
 use sluice_machines::outbox::Line;
@@ -315,6 +315,12 @@ impl World {
             }
         });
         seen.take()
+    }
+
+    /// The isolate hears what is open before its first call.
+    pub(crate) fn hear_first(&mut self) {
+        let (port, isolate) = (self.port(Bytes::new()), Rc::clone(&self.isolate));
+        self.complete(async move { circuit::hear_first(&port, &isolate).await });
     }
 
     pub(crate) fn log(&self) -> Vec<String> {
