@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test, { after, before } from 'node:test';
 
 import { configDocument } from './config.mjs';
-import { isOnSpin, startGateway } from './gateway.mjs';
+import { isOnSpin, meetOneInstance, startGateway } from './gateway.mjs';
 import { until } from './http.mjs';
 import { startMocks } from './mocks.mjs';
 
@@ -62,8 +62,10 @@ const looked = async name => {
 test('what one isolate has seen the other hears, without having called', { skip }, async () => {
   const model = 'mock-circuit/fault-500-times-3-shared';
   assert.equal(await there('mock-openai/chat'), undefined);
-  for (let call = 0; call < 3; call += 1) assert.equal(await here(model), 'upstream_error');
-  assert.equal(await here(model), 'circuit_open');
+  for (const [call, code] of ['upstream_error', 'upstream_error', 'upstream_error', 'circuit_open'].entries()) {
+    await meetOneInstance(call === 0);
+    assert.equal(await here(model), code);
+  }
   assert.equal((await until(() => known(model), one => one?.state === 'open', HEARD_MS_MAX)).state, 'open');
   // Each of these requests asks the ledger, which hands the news on. A call would be answered: the mock has failed enough.
   const asked = async () => {

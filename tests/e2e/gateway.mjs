@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 
@@ -140,6 +141,16 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
 
 /** Whether the runtime that is tested is Spin. */
 export const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
+
+/** What follows an answer at once is over after this, and an instance on Spin that nobody asks anything after the other. */
+const OVER_MS = 100;
+const ENDED_MS = 2_000;
+
+/**
+ * Waits until the next request meets the instance that the last one met, or, before the first, a new one: Spin spreads requests
+ * over all instances that wait for one, ends each after 128, and makes another where each still sees to what follows an answer.
+ */
+export const meetOneInstance = isFirst => (isOnSpin() ? sleep(isFirst ? ENDED_MS : OVER_MS) : undefined);
 
 /** Why a test that needs the gateway's process cannot run, where it cannot. */
 export const withoutProcess = process.env.SLUICE_URL ? 'the gateway that is tested runs elsewhere' : false;

@@ -4,21 +4,17 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { parse } from 'smol-toml';
 
-import { isOnSpin } from './gateway.mjs';
+import { meetOneInstance } from './gateway.mjs';
 import { send } from './http.mjs';
 import { mismatches } from './match.mjs';
 import { answerProblem, chunkProblem } from './schema.mjs';
 import { assemble, events } from './stream.mjs';
 
 const FOLDER = fileURLToPath(new URL('../scenarios/', import.meta.url));
-/** What follows an answer at once is over after this, and an instance on Spin that nobody asks anything after the other. */
-const OVER_MS = 100;
-const ENDED_MS = 2_000;
 const FIELDS = {
   scenario: ['name', 'needs', 'alone', 'each', 'streamed', 'caller', 'key', 'step', 'request', 'expect'],
   request: ['method', 'path', 'headers', 'json', 'body', 'body_base64', 'form', 'generate'],
@@ -60,11 +56,9 @@ export async function run(scenario, context) {
   const fill = text => text.replace(/\{([a-z_]+)\}/g, (whole, name) => (Object.hasOwn(values, name) ? values[name] : whole));
   const caller = await callerOf(scenario, context, fill);
   const done = [];
-  const isSpread = scenario.alone && isOnSpin();
   for (const [index, step] of scenario.steps.entries()) {
     const where = `step ${index + 1}`;
-    // Spin spreads requests over all instances that wait for one, and makes another where each still sees to what follows an answer.
-    if (isSpread) await sleep(index > 0 ? OVER_MS : ENDED_MS);
+    if (scenario.alone) await meetOneInstance(index === 0);
     known(step.request, 'request', where);
     known(step.expect, 'expect', where);
     const own = step.key ? await callerOf({ ...scenario, key: step.key }, context, fill) : caller;
