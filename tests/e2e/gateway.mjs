@@ -142,8 +142,9 @@ const FLAKY_BUCKET = `export default env => new Proxy({}, { get: (_, name) => as
 /** Whether the runtime that is tested is Spin. */
 export const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWith('spin');
 
-/** What follows an answer at once is over after this, and an instance on Spin that nobody asks anything after the other. */
+/** How long what follows an answer at once takes, at most. */
 const OVER_MS = 100;
+/** After this long without a request an instance on Spin has ended. */
 const ENDED_MS = 2_000;
 
 /**

@@ -332,10 +332,7 @@ pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>) {
         p.sleep(wait).await;
         let report = isolate.circuits.borrow_mut().report(p.now());
         let command = Command::Report(report.clone());
-        let heard = match ask(&p, &command).await {
-            Some(Reply::Snapshot(snapshot)) => Some(snapshot),
-            _ => None,
-        };
+        let heard = snapshot(ask(&p, &command).await);
         let is_heard = heard.is_some();
         let now = p.now();
         isolate.circuits.borrow_mut().end(now, report, heard);
@@ -350,9 +347,8 @@ pub fn exchange<P: Platform>(p: &P, isolate: &Rc<Isolate>) {
 /// requests, to find out by themselves. Where the region is out of reach nothing is open.
 pub async fn hear_first<P: Platform>(p: &P, isolate: &Isolate) {
     let question = Command::Report(Report::default());
-    if let Some(Reply::Snapshot(snapshot)) = ask_soon(p, &question).await {
-        let mut circuits = isolate.circuits.borrow_mut();
-        circuits.hear(p.now(), &snapshot);
+    if let Some(heard) = snapshot(ask_soon(p, &question).await) {
+        isolate.circuits.borrow_mut().hear(p.now(), &heard);
     }
 }
 
@@ -362,7 +358,12 @@ pub async fn leave<P: Platform>(p: &P, probe: Vec<Name>) -> Option<Snapshot> {
         probe,
         ..Report::default()
     });
-    match ask_soon(p, &command).await {
+    snapshot(ask_soon(p, &command).await)
+}
+
+/// What a report is answered, if it is.
+fn snapshot(reply: Option<Reply>) -> Option<Snapshot> {
+    match reply {
         Some(Reply::Snapshot(snapshot)) => Some(snapshot),
         _ => None,
     }
