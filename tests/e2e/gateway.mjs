@@ -144,8 +144,8 @@ export const isOnSpin = () => (process.env.SLUICE_RUNTIME ?? 'workerd').startsWi
 
 /** How long what follows an answer at once takes, at most. */
 const OVER_MS = 100;
-/** After this long without a request an instance on Spin has ended. */
-const ENDED_MS = 2_000;
+/** After this long without a request an instance on Spin has ended: it ships first, twice an interval later at most, and waits for a second. */
+const ENDED_MS = 4_000;
 
 /**
  * Waits until the next request meets the instance that the last one met, or, before the first, a new one: Spin spreads requests
